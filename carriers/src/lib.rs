@@ -1,0 +1,19 @@
+//! Carrier protocols as pure machines: PDUs on one side, "submit accepted, receipt came" on the other.
+//!
+//! The seam is [`session`]; [`protocol`] says what a protocol offers before a link exists. Nothing here opens a
+//! socket or reads a clock: octets and [`Now`] come in, octets, events and the next deadline go out.
+//! Adding a protocol is one folder and one line in [`PROTOCOLS`].
+
+pub mod message;
+pub mod protocol;
+pub mod session;
+
+pub use message::{CarrierId, Coding, Mo, Mt, Part, Parts, Quote, Receipt, ReceiptState, Unsendable};
+pub use protocol::{Common, Greeting, Leg, Life, Probe, Problem, Profile, Protocol, Reach, Role, Transport};
+pub use session::{
+    AttemptRef, Doubt, Event, Fault, Head, Inbound, Input, Now, Output, PathId, Payload, Refusal, Session, Settle,
+    Ticket, Verdict,
+};
+
+/// Every protocol the gateway can speak, by [`Protocol::name`].
+pub static PROTOCOLS: &[&dyn Protocol] = &[];

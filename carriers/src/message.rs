@@ -1,0 +1,199 @@
+//! What crosses the seam: a message to the handset and its parts, receipts, messages from the handset.
+//! Protocol-neutral: every protocol maps its PDUs to and from these.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// A message to a handset, as a channel is asked to split it.
+#[derive(Clone, Debug)]
+pub struct Mt<'a> {
+    /// E.164 with the plus sign.
+    pub to: &'a str,
+    /// The sender the app asked for; the channel's own where absent.
+    pub sender: Option<&'a str>,
+    /// The text, already with signature.
+    pub text: &'a str,
+    /// Validity left now.
+    pub valid_for: Duration,
+    /// Whether a receipt is wanted.
+    pub receipt: bool,
+    /// Makes the reference of long messages differ between concurrent ones: low bits are used.
+    pub reference: u16,
+}
+
+/// How a part's octets are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coding {
+    /// GSM 03.38 default alphabet, one septet per octet.
+    Gsm7,
+    /// US-ASCII.
+    Ascii,
+    /// ISO 8859-1.
+    Latin1,
+    /// UCS-2 / UTF-16 big endian.
+    Ucs2,
+    /// GBK.
+    Gbk,
+    /// Octets without a character set.
+    Binary,
+}
+
+impl Coding {
+    /// The name used in HTTP answers (`encoding`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Coding::Gsm7 => "gsm7",
+            Coding::Ascii => "ascii",
+            Coding::Latin1 => "latin1",
+            Coding::Ucs2 => "ucs2",
+            Coding::Gbk => "gbk",
+            Coding::Binary => "binary",
+        }
+    }
+}
+
+/// One segment, ready for a session to put into its protocol's submit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// E.164 with the plus sign.
+    pub to: String,
+    /// The sender asked for, if any.
+    pub sender: Option<String>,
+    /// Character set of what follows the header.
+    pub coding: Coding,
+    /// User data: the user data header, if any, then the text.
+    pub data: Bytes,
+    /// Whether `data` starts with a user data header.
+    pub udh: bool,
+    /// Position, from 0.
+    pub index: u8,
+    /// Number of parts of the message, from 1.
+    pub total: u8,
+    /// Reference shared by the parts of a long message.
+    pub reference: u16,
+    /// Validity left at the time of splitting.
+    pub valid_for: Duration,
+    /// Whether a receipt is wanted.
+    pub receipt: bool,
+}
+
+/// All parts of a message, in order; never empty.
+pub type Parts = Vec<Part>;
+
+/// What a message would become on a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Number of parts, from 1.
+    pub parts: u8,
+    /// Encoding of the text.
+    pub coding: Coding,
+}
+
+/// Why a channel cannot carry a message at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsendable {
+    /// More parts than the protocol or the limit allows.
+    #[error("the text needs {0} parts, more than {1}")]
+    TooLong(usize, usize),
+    /// The number does not fit the protocol's field.
+    #[error("the number does not fit: {0}")]
+    Number(&'static str),
+    /// The sender does not fit.
+    #[error("the sender does not fit: {0}")]
+    Sender(&'static str),
+}
+
+/// A carrier's id for a submitted part, normalised so that answer and receipt compare equal. Opaque octets.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CarrierId(pub Box<[u8]>);
+
+impl CarrierId {
+    /// Takes octets that are already normalised.
+    pub fn new(octets: &[u8]) -> Self {
+        CarrierId(octets.into())
+    }
+}
+
+impl fmt::Debug for CarrierId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CarrierId({self})")
+    }
+}
+
+impl fmt::Display for CarrierId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+/// What a receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReceiptState {
+    /// On the handset.
+    Delivered,
+    /// On its way (ENROUTE, ACCEPTD, BUFFERED, SCHEDULED): no end yet.
+    Intermediate,
+    /// Not delivered, for good.
+    Failed,
+    /// The carrier gave up when validity ended.
+    Expired,
+    /// The carrier deleted it.
+    Deleted,
+    /// Refused after acceptance.
+    Rejected,
+    /// The carrier does not know; it is an end.
+    Unknown,
+}
+
+impl ReceiptState {
+    /// The word used in metrics and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReceiptState::Delivered => "delivered",
+            ReceiptState::Intermediate => "intermediate",
+            ReceiptState::Failed => "failed",
+            ReceiptState::Expired => "expired",
+            ReceiptState::Deleted => "deleted",
+            ReceiptState::Rejected => "rejected",
+            ReceiptState::Unknown => "unknown",
+        }
+    }
+    /// Whether nothing further is to come for the part.
+    pub fn is_final(self) -> bool {
+        self != ReceiptState::Intermediate
+    }
+}
+
+/// The carrier's word on a part's fate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Candidates for the part's id, best first, normalised; at least one unless `attempt` is set.
+    pub ids: Vec<CarrierId>,
+    /// Set where the protocol's receipt carries our own reference.
+    pub attempt: Option<(crate::AttemptRef, u8)>,
+    /// The handset's number as the carrier wrote it (with or without plus, perhaps national).
+    pub to: String,
+    /// What became of it.
+    pub state: ReceiptState,
+    /// The carrier's own words (`DELIVRD err:000`). Never message text.
+    pub code: String,
+}
+
+/// A message from a handset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mo {
+    /// The handset's number as the carrier wrote it.
+    pub from: String,
+    /// The access number it was sent to.
+    pub to: String,
+    /// How `data` is to be read.
+    pub coding: Coding,
+    /// User data, with the header where `udh`.
+    pub data: Bytes,
+    /// Whether `data` starts with a user data header.
+    pub udh: bool,
+    /// The decoded text, without header; replacement characters where it could not be read.
+    pub text: String,
+}

@@ -1,0 +1,1 @@
+//! Octets to PDUs and back: what is on the wire, and nothing else.

@@ -1,0 +1,2 @@
+//! qiao
+fn main() {}
