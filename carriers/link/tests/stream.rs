@@ -21,6 +21,9 @@ use toy::{
 /// Longer than anything under a paused clock can take without being stuck.
 const STUCK: Duration = Duration::from_secs(3_600);
 
+/// What a link makes of [`ODD`].
+const ODD_HEARD: FromLink = FromLink::Event(Event::Leniency("odd"));
+
 fn at_once() -> Settings {
     Settings { retry: Vec::new(), ..Settings::default() }
 }
@@ -98,10 +101,11 @@ async fn a_blocked_write_blocks_neither_reading_nor_order() {
 async fn a_part_in_the_far_kernel_is_acked_when_the_connection_is_reset() {
     let far = Far::listen().await;
     let mut link = Running::start(Toy::dialling(&far.target), at_once());
-    let peer = far.bind(10).await;
+    let mut peer = far.bind(10).await;
     link.up().await;
     link.handle.send(submits(0..3));
     peer.acknowledge().await;
+    assert_eq!(link.next().await, Some(ODD_HEARD));
     peer.reset();
     let expected: Vec<_> = (0..3).flat_map(|number| unanswered(number, Doubt::Acked)).collect();
     assert_eq!(link.take(6).await, expected);
@@ -115,11 +119,12 @@ async fn every_doubt_stands_where_its_octets_got_to() {
     let far = Far::listen_narrowly().await;
     let settings = Settings { send_buffer: Some(64 * 1024), ..at_once() };
     let mut link = Running::start(Toy::dialling(&far.target), settings);
-    let peer = far.bind(500).await;
+    let mut peer = far.bind(500).await;
     link.up().await;
     let data = Bytes::from(vec![7; 1000 - BARE]);
     link.handle.send((0..500).map(|number| submit_data(number, data.clone())).collect());
     let taken = peer.acknowledge().await;
+    assert_eq!(link.next().await, Some(ODD_HEARD));
     peer.reset();
 
     let mut doubts = Vec::new();
@@ -152,6 +157,7 @@ async fn a_part_unanswered_on_a_living_link_is_judged_at_once() {
     let sent = Instant::now();
     link.handle.send(submits(0..1));
     peer.acknowledge().await;
+    assert_eq!(link.next().await, Some(ODD_HEARD));
     assert_eq!(link.take(2).await, unanswered(0, Doubt::Acked));
     let late = sent.elapsed() - Duration::from_secs(30);
     assert!(late < Duration::from_millis(5), "{late:?}");
@@ -445,7 +451,7 @@ async fn a_flood_nobody_takes_the_events_of_blocks_the_peer_not_our_memory() {
     assert!(timeout(STUCK, peer.stream.write_all(&odd)).await.is_err(), "the link took everything");
     link.up().await;
     for _ in 0..100_000 {
-        assert_eq!(link.next().await, Some(FromLink::Event(Event::Leniency("odd"))));
+        assert_eq!(link.next().await, Some(ODD_HEARD));
     }
 }
 
@@ -501,8 +507,9 @@ async fn a_part_the_session_panics_on_is_refused_here() {
 async fn many_links_on_several_threads_answer_every_ticket_once() {
     const EACH: u64 = 2_000;
     let far = Far::listen().await;
-    let mut links: Vec<_> = (0..6).map(|_| Running::start(Toy::dialling(&far.target), at_once())).collect();
-    for link in &mut links {
+    let mut links = Vec::new();
+    for _ in 0..6 {
+        let mut link = Running::start(Toy::dialling(&far.target), at_once());
         let mut peer = far.bind(EACH).await;
         tokio::spawn(async move {
             for number in 0..EACH {
@@ -515,6 +522,7 @@ async fn many_links_on_several_threads_answer_every_ticket_once() {
         for number in 0..EACH {
             link.handle.send(submits(number..number + 1));
         }
+        links.push(link);
     }
     for link in &mut links {
         assert_eq!(link.take(2 * EACH as usize).await, (0..EACH).flat_map(submitted).collect::<Vec<_>>());

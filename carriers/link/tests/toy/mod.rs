@@ -364,12 +364,11 @@ impl Peer {
         self.stream.peek(&mut vec![0; 1 << 20]).await.unwrap()
     }
 
-    /// Waits for octets, and has the kernel acknowledge them now rather than after its usual 40 ms.
-    pub async fn acknowledge(&self) -> usize {
+    /// Waits for octets and has the kernel acknowledge them now rather than 40 ms later, by sending something that
+    /// carries the acknowledgement. Says how many there were.
+    pub async fn acknowledge(&mut self) -> usize {
         let arrived = self.arrived().await;
-        // Leaving this mode for the interactive one first makes the kernel send what it delayed.
-        self.stream.set_quickack(false).unwrap();
-        self.stream.set_quickack(true).unwrap();
+        self.write(&frame(ODD, 0, &[])).await;
         arrived
     }
 
