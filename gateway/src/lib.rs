@@ -4,4 +4,5 @@ pub mod clock;
 pub mod config;
 pub mod ids;
 pub mod journal;
+pub mod report;
 pub mod switch;
