@@ -4,5 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod ids;
 pub mod journal;
+pub mod observe;
 pub mod report;
 pub mod switch;
