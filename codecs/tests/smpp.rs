@@ -1,4 +1,4 @@
-//! SMPP from outside: octets written by hand from the specification, every truncation, lies, and what peers really send.
+//! SMPP from outside: octets written by hand from the specification, every truncation, lies, what peers really send.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use bytes::BytesMut;
