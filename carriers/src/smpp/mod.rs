@@ -10,6 +10,8 @@ mod incoming;
 mod map;
 mod receipt;
 mod session;
+#[cfg(test)]
+mod testing;
 mod verdict;
 
 use std::net::SocketAddr;
