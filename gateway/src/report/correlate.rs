@@ -144,6 +144,11 @@ impl Correlation {
         self.orphans.len()
     }
 
+    /// Drops a receipt that waits.
+    pub fn drop_orphan(&mut self, id: MessageId) {
+        self.remove_orphan(id);
+    }
+
     fn remove_orphan(&mut self, id: MessageId) -> Option<Waiting> {
         let waiting = self.orphans.remove(&id)?;
         for carrier_id in &waiting.ids {
@@ -152,7 +157,7 @@ impl Correlation {
         Some(waiting)
     }
 
-    /// Forgets an attempt and the carrier ids of its parts; returns the ids for later look-ups elsewhere.
+    /// Forgets an attempt and the carrier ids of its parts.
     pub fn forget<'a>(
         &mut self,
         attempt: AttemptRef,

@@ -460,17 +460,32 @@ impl Report {
 
     /// The store has it on disk: forget it here and in the journal.
     pub fn persisted(&mut self, id: MessageId, ledger: &mut impl Ledger) {
-        let Some(live) = self.live.get(&id.0) else { return };
-        let Some(detail) = live.detail.as_deref() else { return };
-        if !detail.stored || detail.untold > 0 {
-            return;
+        let over = |d: &Detail| d.stored && d.untold == 0;
+        if self.live.get(&id.0).and_then(|l| l.detail.as_deref()).is_some_and(over) {
+            self.forget(id);
+            ledger.end(id);
+        }
+    }
+
+    fn forget(&mut self, id: MessageId) {
+        let Some(detail) = self.live.remove(&id.0).and_then(|l| l.detail) else { return };
+        if let Some(wait) = detail.wait {
+            self.waits.remove(&(wait, id.0));
         }
         for attempt in &detail.attempts {
             let ids = attempt.parts.iter().filter_map(|p| p.id.as_ref());
             self.correlation.forget(attempt.attempt, attempt.channel, ids, &detail.to);
         }
-        self.live.remove(&id.0);
-        ledger.end(id);
+    }
+
+    /// What the store keeps of a message: its history and the carrier ids that late receipts may bring.
+    pub fn past(&self, id: MessageId, accepted: &Accepted<'_>) -> Option<(Vec<u8>, Vec<(ChannelId, CarrierId)>)> {
+        let live = self.live.get(&id.0)?;
+        let mut history = Vec::with_capacity(256);
+        history::write(accepted, live, &self.names, &mut history);
+        let attempts = live.detail.as_deref().map_or(&[][..], |d| &d.attempts);
+        let ids = attempts.iter().flat_map(|a| a.parts.iter().filter_map(|p| Some((a.channel, p.id.clone()?))));
+        Some((history, ids.collect()))
     }
 
     fn channel_name(&self, channel: ChannelId) -> std::sync::Arc<str> {

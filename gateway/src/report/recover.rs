@@ -99,6 +99,13 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// The id has ended: nothing of it is needed.
+    pub fn ended(&mut self, id: MessageId) {
+        self.uplinks.retain(|(uplink, _)| *uplink != id);
+        self.report.correlation.drop_orphan(id);
+        self.report.forget(id);
+    }
+
     fn accepted(&mut self, id: MessageId, accepted: &Accepted<'_>, at: At) {
         let live = Live {
             at,
