@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub mod bodies;
 pub mod disk;
 pub mod record;
 pub mod store;

@@ -11,7 +11,7 @@ pub mod state;
 pub mod story;
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket, Verdict};
@@ -19,7 +19,7 @@ use link::LinkId;
 
 use crate::clock::{Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Names, TierId};
-use crate::ids::MessageId;
+use crate::ids::{IdHasher, MessageId};
 use crate::journal::At;
 use crate::journal::record::{
     Accepted, AnswerKind, Answered, Attempt, Called, Orphan, Outcome, OutcomeKind, Receipted, Record, Uplink,
@@ -75,24 +75,6 @@ pub enum Effect {
     Delay(ChannelId, Duration),
     /// A receipt found no part; the store may know its message.
     Unmatched(ChannelId, Vec<CarrierId>),
-}
-
-/// Message ids are well spread in their low bits already; one multiplication is enough.
-#[derive(Default)]
-pub struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        }
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_right(20);
-    }
 }
 
 /// The state of everything accepted and not yet forgotten.
