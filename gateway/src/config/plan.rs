@@ -9,6 +9,8 @@ use std::time::Duration;
 use carriers::{Profile, Protocol};
 use ipnet::IpNet;
 
+pub use super::numbers::{Numbers, Range};
+
 /// A channel's index in [`Names::channels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub u16);
@@ -78,6 +80,8 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// Apps in file order.
     pub apps: Vec<App>,
+    /// What `[numbers]` knows; empty where there is none.
+    pub numbers: Arc<Numbers>,
 }
 
 /// Node settings.
@@ -172,6 +176,10 @@ pub struct Channel {
     pub tiers: Vec<TierId>,
     /// Whether the carrier sends receipts; where not, its answer is the outcome.
     pub receipts: bool,
+    /// Most parts a message may become, 1 to 64.
+    pub max_parts: u8,
+    /// Peers that may connect to its listeners; empty: any (loopback listeners only).
+    pub allow_from: Vec<IpNet>,
 }
 
 /// Channels, best first.
