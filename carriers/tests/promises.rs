@@ -1,13 +1,9 @@
 //! What every session promises, whatever it speaks: one test per promise, run for every protocol in `PROTOCOLS`.
 
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
-
-mod far;
-
 use std::time::Duration;
 
+use crate::far::{Case, Heard, Say, Talk, WINDOW, Word, each, receives, sends};
 use carriers::{Event, Fault, Input, PathId, Payload, Settle};
-use far::{Case, Heard, Say, Talk, WINDOW, Word, each, receives, sends};
 use proptest::prelude::*;
 
 const NANO: Duration = Duration::from_nanos(1);
