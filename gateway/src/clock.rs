@@ -77,3 +77,53 @@ impl Clock {
         self.origin.checked_add(Duration::from_micros(time.0))
     }
 }
+
+impl Wall {
+    /// RFC 3339 in UTC with milliseconds: `2026-01-31T08:05:09.250Z`. Years beyond 9999 are written as they are.
+    pub fn rfc3339(self) -> String {
+        let (days, ms) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        let (year, month, day) = civil(days);
+        let (hour, minute, second, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+/// Days since 1970-01-01 to year, month, day; counting years from March puts the leap day last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_times_read_as_rfc_3339() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_704_067_199_001, "2023-12-31T23:59:59.001Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Wall(ms).rfc3339(), text);
+        }
+    }
+
+    #[test]
+    fn a_deadline_survives_a_jump_of_the_wall_clock() {
+        let before = Moment { time: Time(5_000_000), wall: Wall(1_000_000) };
+        let deadline = before.deadline(Wall(1_010_000));
+        assert_eq!(deadline, Time(15_000_000));
+        assert_eq!(before.wall_of(deadline), Wall(1_010_000));
+        assert_eq!(before.deadline(Wall(0)), before.time, "what is past is due now");
+    }
+}

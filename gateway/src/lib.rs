@@ -5,5 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod ids;
 pub mod journal;
+pub mod observe;
+pub mod report;
 pub mod route;
 pub mod switch;

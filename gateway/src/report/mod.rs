@@ -9,8 +9,9 @@ pub mod history;
 pub mod recover;
 pub mod state;
 pub mod story;
+pub mod tell;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub enum Effect {
     Delay(ChannelId, Duration),
     /// A receipt found no part; the store may know its message.
     Unmatched(ChannelId, Vec<CarrierId>),
+    /// A message from a handset is durable: hand it to the store, then call [`Report::persisted`].
+    StoreUplink(MessageId, Vec<u8>),
 }
 
 /// The state of everything accepted and not yet forgotten.
@@ -87,6 +90,8 @@ pub struct Report {
     /// By channel: whether its carrier sends receipts.
     receipts: Vec<bool>,
     receipt_wait: Duration,
+    /// Messages from handsets that the store does not have yet.
+    uplinks: HashSet<u64>,
     effects: Vec<Effect>,
 }
 
@@ -100,6 +105,7 @@ impl Report {
             names: Names::default(),
             receipts: Vec::new(),
             receipt_wait: receipt_wait.min(RECEIPT_WAIT_CAP),
+            uplinks: HashSet::new(),
             effects: Vec::new(),
         }
     }
@@ -313,7 +319,16 @@ impl Report {
             data: &mo.data,
             udh: mo.udh,
         };
-        ledger.commit(id, &Record::Uplink(record), ack);
+        let record = Record::Uplink(record);
+        ledger.commit(id, &record, ack);
+        self.keep_uplink(id, &record);
+    }
+
+    fn keep_uplink(&mut self, id: MessageId, record: &Record<'_>) {
+        let mut history = Vec::new();
+        history::push(&mut history, record);
+        self.uplinks.insert(id.0);
+        self.effects.push(Effect::StoreUplink(id, history));
     }
 
     /// The switch makes no further attempt. `body` is the accepted record, where it can still be read.
@@ -442,6 +457,9 @@ impl Report {
 
     /// The store has it on disk: forget it here and in the journal.
     pub fn persisted(&mut self, id: MessageId, ledger: &mut impl Ledger) {
+        if self.uplinks.remove(&id.0) {
+            return ledger.end(id);
+        }
         let over = |d: &Detail| d.stored && d.untold == 0;
         if self.live.get(&id.0).and_then(|l| l.detail.as_deref()).is_some_and(over) {
             self.forget(id);

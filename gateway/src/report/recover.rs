@@ -20,8 +20,6 @@ pub struct Replay<'a> {
     report: &'a mut Report,
     names: &'a mut Names,
     now: Moment,
-    /// Messages from handsets that the store may not have yet.
-    uplinks: Vec<(MessageId, At)>,
     /// What replay itself concluded: to be written once the journal is open.
     pub notes: Notes,
     highest_attempt: u64,
@@ -74,8 +72,6 @@ impl Ledger for Notes {
 pub struct Found {
     /// For the switch, oldest first.
     pub waiting: Vec<Recovered>,
-    /// For the store: uplink messages.
-    pub uplinks: Vec<(MessageId, At)>,
     /// Attempt references must be above this.
     pub highest_attempt: u64,
     /// Records whose message is unknown because its accepted record was damaged.
@@ -86,14 +82,14 @@ impl<'a> Replay<'a> {
     /// Starts with an empty report.
     pub fn new(report: &'a mut Report, names: &'a mut Names, now: Moment) -> Self {
         let notes = Notes::default();
-        Replay { report, names, now, uplinks: Vec::new(), notes, highest_attempt: 0, strays: 0 }
+        Replay { report, names, now, notes, highest_attempt: 0, strays: 0 }
     }
 
     /// Takes the next record.
     pub fn record(&mut self, id: MessageId, record: &Record<'_>, at: At) {
         match record {
             Record::Accepted(accepted) => self.accepted(id, accepted, at),
-            Record::Uplink(_) => self.uplinks.push((id, at)),
+            Record::Uplink(_) => self.report.keep_uplink(id, record),
             Record::Orphan(orphan) => self.orphan(id, orphan),
             _ => self.progress(id, record),
         }
@@ -101,7 +97,7 @@ impl<'a> Replay<'a> {
 
     /// The id has ended: nothing of it is needed.
     pub fn ended(&mut self, id: MessageId) {
-        self.uplinks.retain(|(uplink, _)| *uplink != id);
+        self.report.uplinks.remove(&id.0);
         self.report.correlation.drop_orphan(id);
         self.report.forget(id);
     }
@@ -169,8 +165,9 @@ impl<'a> Replay<'a> {
 
     /// All records are read: what must go on? `body` gives a message's accepted record.
     pub fn finish(self, mut body: impl FnMut(MessageId, At) -> Option<Vec<u8>>) -> (Found, Notes) {
-        let Replay { report, now, uplinks, mut notes, highest_attempt, strays, .. } = self;
-        report.effects.clear();
+        let Replay { report, now, mut notes, highest_attempt, strays, .. } = self;
+        let uplinks = &report.uplinks;
+        report.effects.retain(|e| matches!(e, Effect::StoreUplink(id, _) if uplinks.contains(&id.0)));
         let ids: BTreeMap<u64, bool> = report.live.iter().map(|(id, live)| (*id, live.detail.is_some())).collect();
         let mut waiting = Vec::new();
         for (id, begun) in ids {
@@ -183,7 +180,7 @@ impl<'a> Replay<'a> {
                 waiting.push(recovered(id, live));
             }
         }
-        (Found { waiting, uplinks, highest_attempt, strays }, notes)
+        (Found { waiting, highest_attempt, strays }, notes)
     }
 }
 
