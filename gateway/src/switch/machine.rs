@@ -77,17 +77,39 @@ impl Switch {
         }
     }
 
-    /// Takes a batch of events, all as of `now`, then starts what may start and ends what is over. Commands are
-    /// appended to `out` in the order in which they are to be done: at most some thousands more than the events call
-    /// for; where more is due, [`Switch::deadline`] is `now`.
-    pub fn step(&mut self, now: Moment, events: impl IntoIterator<Item = Event>, out: &mut Vec<Command>) {
-        for event in events {
-            self.take(now.time, event, out);
+    /// Takes one event. Nothing starts before [`Switch::settle`], which follows each batch of events; commands are
+    /// appended to `out` in the order in which they are to be done.
+    pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Command>) {
+        match event {
+            Event::Plan(settings) => self.plan(now, settings),
+            Event::Accepted(message) => {
+                self.lanes.insert(message.into());
+            }
+            Event::Recovered(recovered) => self.recover(now, recovered, out),
+            Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
+            Event::LinkDown(link) => self.link_down(now, link, out),
+            Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
+            Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
+            Event::NotStarted(attempt, why) => self.not_started(now, attempt, why, out),
+            Event::Answer(ticket, answer) => self.answered(now, ticket, &answer, out),
+            Event::Freed(ticket) => self.freed(now, ticket, out),
+            Event::Concluded(message) => self.conclude(message),
+            Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
+            Event::Tick => {}
         }
-        self.settle(now, out);
     }
 
-    /// When to step at the latest, with [`Event::Tick`] or nothing at all.
+    /// After a batch of events, or when the deadline has come: releases what has waited long enough, starts what may
+    /// start, ends what has expired. At most some thousands of commands; where more is due, the deadline is `now`.
+    pub fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
+        self.wake = Time::NEVER;
+        self.release(now.time, out);
+        self.match_heads(now, out);
+        self.expire(now.time, out);
+        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).max(now.time);
+    }
+
+    /// When to settle at the latest, as of the last [`Switch::settle`].
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         Some(self.wake).filter(|wake| *wake != Time::NEVER)
@@ -129,26 +151,6 @@ impl Switch {
     pub(super) fn tier(&self, id: TierId) -> (usize, &TierRule) {
         let found = self.tiers.iter().enumerate().find(|(_, rule)| rule.id == id);
         found.unwrap_or((self.tiers.len(), &NO_TIER))
-    }
-
-    fn take(&mut self, now: Time, event: Event, out: &mut Vec<Command>) {
-        match event {
-            Event::Plan(settings) => self.plan(now, settings),
-            Event::Accepted(message) => {
-                self.lanes.insert(message.into());
-            }
-            Event::Recovered(recovered) => self.recover(now, recovered, out),
-            Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
-            Event::LinkDown(link) => self.link_down(now, link, out),
-            Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
-            Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
-            Event::NotStarted(attempt, why) => self.not_started(now, attempt, why, out),
-            Event::Answer(ticket, answer) => self.answered(now, ticket, &answer, out),
-            Event::Freed(ticket) => self.freed(now, ticket, out),
-            Event::Concluded(message) => self.conclude(message),
-            Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
-            Event::Tick => {}
-        }
     }
 
     fn channel_mut(&mut self, now: Time, id: ChannelId) -> &mut Channel {
@@ -226,12 +228,12 @@ impl Switch {
             return;
         }
         match why {
-            NotStarted::Parts(parts) if parts > reserved && parts <= MOST_PARTS && !attempt.is_partial() => {
+            NotStarted::Retry => self.hand_over_again(now, attempt),
+            NotStarted::Parts(parts) if parts <= reserved => self.hand_over_again(now, attempt),
+            NotStarted::Parts(parts) if parts <= MOST_PARTS => {
                 attempt.pending.entry.parts = parts;
                 self.lanes.insert(attempt.pending);
             }
-            NotStarted::Parts(parts) if parts <= MOST_PARTS => self.hand_over_again(now, attempt),
-            NotStarted::Retry => self.hand_over_again(now, attempt),
             NotStarted::Parts(_) | NotStarted::Unsendable => {
                 attempt.pending.lane.class.exclude(attempt.channel);
                 self.lanes.insert(attempt.pending);

@@ -35,18 +35,7 @@ enum Place {
 }
 
 impl Switch {
-    /// Releases what has waited long enough, matches, expires; then says when to come back.
-    pub(super) fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
-        self.wake = Time::NEVER;
-        self.release(now.time, out);
-        self.match_heads(now, out);
-        for entry in self.lanes.expire(now.time, ROUND) {
-            self.end(entry.id, End::Expired, out);
-        }
-        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).max(now.time);
-    }
-
-    fn release(&mut self, now: Time, out: &mut Vec<Command>) {
+    pub(super) fn release(&mut self, now: Time, out: &mut Vec<Command>) {
         for _ in 0..ROUND {
             let Some(pending) = self.later.pop(now) else { return };
             if pending.entry.until() <= now {
@@ -57,7 +46,13 @@ impl Switch {
         }
     }
 
-    fn match_heads(&mut self, now: Moment, out: &mut Vec<Command>) {
+    pub(super) fn expire(&mut self, now: Time, out: &mut Vec<Command>) {
+        for entry in self.lanes.expire(now, ROUND) {
+            self.end(entry.id, End::Expired, out);
+        }
+    }
+
+    pub(super) fn match_heads(&mut self, now: Moment, out: &mut Vec<Command>) {
         for channel in self.channels.values_mut() {
             channel.claimed = false;
         }
