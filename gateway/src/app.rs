@@ -25,20 +25,21 @@ use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
 use crate::accept::{Committed, Fresh};
-use crate::callback::{Courier, Told};
-use crate::clock::{Clock, Moment, Time, Wall};
-use crate::config::plan::{ChannelId, Plan};
+use crate::callback::{Courier, Notice, Told};
+use crate::clock::{Clock, Moment, Time};
+use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
 use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
-use crate::journal::store::Store;
+use crate::journal::store::{Finished, Store};
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
-use crate::report::{self, Effect, Ledger, Report};
+use crate::report::{self, Effect, Ledger, Report, tell};
 use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
 
-pub use desk::Question;
+pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
+pub use metrics::Scrape;
 pub use start::{StartError, serve};
 
 /// How often gauges are brought up to date.
@@ -112,7 +113,8 @@ pub struct Line {
     outgoing: Vec<(Start, Vec<Part>)>,
     /// Records were appended that the kernel has not got yet.
     unwritten: bool,
-    draining: Option<Time>,
+    /// Set once the end has begun.
+    stopping: Option<stop::Stopping>,
 }
 
 /// The report's way into the journal.
@@ -148,10 +150,15 @@ macro_rules! report {
 }
 
 impl Line {
-    /// Runs until drained.
-    async fn run(mut self, mut arrivals: mpsc::UnboundedReceiver<Arrival>, mut links: mpsc::Receiver<Batch>) {
+    /// Runs until it is told to stop and has finished what was open.
+    async fn run(
+        mut self,
+        mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+        mut links: mpsc::Receiver<Batch>,
+        door: tokio::task::JoinHandle<()>,
+    ) {
         let (mut arrived, mut heard) = (Vec::new(), Vec::new());
-        let mut gauges = tokio::time::interval(GAUGES);
+        let (mut gauges, mut pace) = (tokio::time::interval(GAUGES), tokio::time::interval(Duration::from_secs(1)));
         gauges.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let deadline = self.deadline();
@@ -160,22 +167,28 @@ impl Line {
                 _ = links.recv_many(&mut heard, BATCHES) => {}
                 () = tokio::time::sleep_until(deadline) => {}
                 _ = gauges.tick() => self.gauges(),
+                _ = pace.tick() => self.pace(),
             }
-            while heard.len() < BATCHES && let Ok(batch) = links.try_recv() {
+            while heard.len() < BATCHES
+                && let Ok(batch) = links.try_recv()
+            {
                 heard.push(batch);
             }
-            while arrived.len() < BATCHES && let Ok(arrival) = arrivals.try_recv() {
+            while arrived.len() < BATCHES
+                && let Ok(arrival) = arrivals.try_recv()
+            {
                 arrived.push(arrival);
             }
             self.turn(&mut arrived, &mut heard);
-            if self.drained() {
+            if door.is_finished() && self.stopped() {
                 return self.close(arrivals).await;
             }
         }
     }
 
     fn deadline(&self) -> tokio::time::Instant {
-        let next = [self.switch.deadline(), self.report.deadline(), self.draining].into_iter().flatten().min();
+        let stop = self.stopping.map(stop::Stopping::deadline);
+        let next = [self.switch.deadline(), self.report.deadline(), stop].into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
     }
@@ -194,7 +207,7 @@ impl Line {
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
-            self.switch.settle(now.time, now.wall, &mut self.commands);
+            self.switch.settle(now, &mut self.commands);
             if self.commands.is_empty() {
                 break;
             }
@@ -208,7 +221,7 @@ impl Line {
     }
 
     fn tell_switch(&mut self, now: Moment, event: Event) {
-        self.switch.step(now.time, now.wall, event, &mut self.commands);
+        self.switch.step(now.time, event, &mut self.commands);
     }
 
     /// OUT, first half: what became durable may be sent, and its app may know.
@@ -293,7 +306,7 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
-                counted => self.meters.command(&self.metrics, &self.report, &counted),
+                counted => self.meters.command(&self.metrics, &self.fleet, &self.report, &counted),
             }
         }
         if self.commands.is_empty() {
@@ -344,11 +357,11 @@ impl Line {
 
     fn outgoing(&mut self, now: Moment, start: Start, accepted: &Accepted<'_>, parts: Vec<Part>) {
         let channel = ChannelId(start.link.channel);
-        let names = self.plan.clone();
+        let plan = self.plan.clone();
         let attempt = Attempt {
             at: now.wall,
             attempt: start.attempt,
-            channel: names.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
+            channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
         };
@@ -471,6 +484,9 @@ impl Line {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
                 Effect::Store(id) => self.keep(id),
+                Effect::StoreUplink(id, history) => {
+                    self.store.put(Finished { id: id.0, history, ..Finished::default() });
+                }
                 Effect::Concluded { tier, channel, outcome, reason } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
@@ -478,6 +494,16 @@ impl Line {
                 Effect::Unmatched(channel, _) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
             }
         }
+    }
+
+    /// The courier takes it from here and says so by [`Arrival::Told`].
+    fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
+        let Some((kind, at, data)) = self.report.live(id).and_then(|live| tell::event(id, live, seq, &self.plan))
+        else {
+            return;
+        };
+        let Ok(data) = serde_json::to_string(&data) else { return };
+        self.courier.tell(Notice { app, id, seq, kind, at, data });
     }
 }
 
@@ -487,9 +513,4 @@ fn accepted(body: &[u8]) -> Option<Accepted<'_>> {
         Ok(Record::Accepted(accepted)) => Some(accepted),
         _ => None,
     }
-}
-
-/// The wall time as the records have it.
-fn wall(now: Moment) -> Wall {
-    now.wall
 }

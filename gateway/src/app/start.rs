@@ -31,8 +31,8 @@ use crate::journal::record::{Record, kind};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
 use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings};
 use crate::observe::Metrics;
-use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
 use crate::report::Report;
+use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
 use crate::switch::{self, Event, Switch};
 
 /// The journal's mark for ids that have ended.
@@ -77,8 +77,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (arrivals, inbox) = mpsc::unbounded_channel();
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
-    let (journal, store, recovery, found) =
-        recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
+    let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     plan.names = names;
     let plan = Arc::new(plan);
     let tables = Arc::new(ArcSwap::from_pointee(Tables::new(plan.clone())));
@@ -90,9 +89,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let told = arrivals.clone();
     let courier = Courier::spawn(
         tables.clone(),
+        Default::default(),
         clock,
         meters.shared(),
-        Default::default(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
     );
@@ -105,7 +104,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let mut switch = Switch::new(found.highest_attempt);
     let mut commands = Vec::new();
     let waiting = found.waiting.into_iter().map(|r| Event::Recovered(on_known_tier(r, &plan.tiers)));
-    switch.step(clock.now(), std::iter::once(Event::Plan(rules(&plan))).chain(waiting), &mut commands);
+    for event in std::iter::once(Event::Plan(rules(&plan))).chain(waiting) {
+        switch.step(clock.now().time, event, &mut commands);
+    }
 
     let http = listen(plan.node.http_listen).await?;
     let admin = listen(plan.node.admin_listen).await?;
@@ -126,7 +127,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         inquiry: desk.clone(),
         meter: meters.shared(),
     });
-    let scrape = Scrape::new(metrics.clone(), journal.clone());
+    let scrape = Scrape::new(metrics.clone());
     let (stop, stopped) = watch::channel(false);
     let (http_address, admin_address) = (http.local_addr()?, admin.local_addr()?);
     let door = tokio::spawn(accept::serve(http, door, stopped));
@@ -158,7 +159,6 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         meters,
         pressure,
         flights: Default::default(),
-        events: Vec::new(),
         commands,
         outgoing: Vec::new(),
         unwritten: false,
@@ -218,7 +218,11 @@ fn recover(
         move |ids: &[u64]| drop(persisted.send(Arrival::Persisted(ids.to_vec()))),
     )?;
     for (app, key, found) in keys {
-        store.put(Finished { id: found.id.0, idempotency: Some(super::desk::key_record(&app, &key, &found)), ..Finished::default() });
+        store.put(Finished {
+            id: found.id.0,
+            idempotency: Some(super::desk::key_record(&app, &key, &found)),
+            ..Finished::default()
+        });
         idempotency.recall(&app, &key, found);
     }
     Ok((journal, store, recovery, found))
@@ -394,4 +398,3 @@ impl Gate for Pressure {
         }
     }
 }
-

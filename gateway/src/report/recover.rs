@@ -251,7 +251,7 @@ fn recovered(id: MessageId, live: &Live) -> Recovered {
         message,
         refused: u8::try_from(retried).unwrap_or(u8::MAX),
         excluded: barred.map(|a| a.channel).collect(),
-        in_doubt: attempts.last().is_some_and(AttemptState::in_doubt),
+        in_doubt: attempts.last().filter(|a| a.in_doubt()).map(|a| a.channel),
     }
 }
 

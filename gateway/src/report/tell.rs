@@ -95,10 +95,10 @@ fn begin(id: MessageId, accepted: &Accepted<'_>) -> Story {
         parts: (1..=accepted.parts).map(waiting).collect(),
         encoding: accepted.encoding.to_owned(),
         carrier: None,
-        accepted_at: accepted.at.rfc3339(),
-        expires_at: accepted.expires.rfc3339(),
+        accepted_at: accepted.at.to_string(),
+        expires_at: accepted.expires.to_string(),
         timeline: vec![Happening {
-            at: accepted.at.rfc3339(),
+            at: accepted.at.to_string(),
             event: "accepted".to_owned(),
             carrier: None,
             attempt: None,
@@ -183,6 +183,6 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
             Some((number, carrier)) => (Some(*number), carrier.clone()),
             None => (None, None),
         };
-        self.story.timeline.push(Happening { at: at.rfc3339(), event: event.to_owned(), carrier, attempt, detail });
+        self.story.timeline.push(Happening { at: at.to_string(), event: event.to_owned(), carrier, attempt, detail });
     }
 }
