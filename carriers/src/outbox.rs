@@ -4,6 +4,7 @@
 //! wake-up, and counts the octets of path 0, so that a part without an answer can be placed in the stream.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::BytesMut;
 
@@ -15,13 +16,21 @@ const LENIENCIES: usize = 64;
 const KEPT: usize = 64;
 
 /// Outputs of one stream session, in order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Outbox {
     octets: BytesMut,
     handed_out: u64,
     events: VecDeque<Event>,
     leniencies: usize,
     close: bool,
+}
+
+/// Shows amounts only: the octets hold passwords and message text.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outbox { octets, handed_out, events, close, .. } = self;
+        write!(f, "Outbox({} octets after {handed_out}, {} events, close: {close})", octets.len(), events.len())
+    }
 }
 
 impl Outbox {
