@@ -1,0 +1,1 @@
+//! Events to applications: signed, in batches, retried until they are taken or a day has passed.

@@ -1,0 +1,3 @@
+//! What became of messages.
+
+pub mod story;
