@@ -138,7 +138,7 @@ impl Dialogue {
 
     /// Runs to the end of the link or of the plan.
     fn run(&mut self, seed: u64) {
-        for _ in 0..20_000 {
+        for _ in 0..100_000 {
             if self.talk.fault.is_some() {
                 return;
             }
@@ -177,7 +177,7 @@ impl Dialogue {
                 self.submitted.push(ticket);
                 self.serials.insert(serial, ticket);
             }
-            Deed::Submit => self.plan_within(2_000, Deed::Submit),
+            Deed::Submit => self.plan_within(8_000, Deed::Submit),
             Deed::Inbound => {
                 self.next_serial += 1;
                 let serial = self.next_serial;
