@@ -369,7 +369,7 @@ fn what_is_hardly_meant_is_warned_of() {
     assert_eq!(
         problems(&text),
         [
-            "qiao.toml:12:8: warning: no channel of group \"g\" takes tier \"notice\" | add the tier to a channel's `tiers`"
+            "qiao.toml:11:8: warning: no channel of group \"g\" takes tier \"notice\" | add the tier to a channel's `tiers`"
         ]
     );
 }
