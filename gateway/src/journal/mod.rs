@@ -5,17 +5,27 @@
 //! is the next batch. Another folds closed segments into a checkpoint of what is still live, so that neither restart
 //! nor disk grows with what has passed. The engine knows nothing of what the records say ([`record`]).
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 pub mod bodies;
 pub mod disk;
+mod fold;
+mod frame;
 pub mod record;
+mod replay;
+mod scan;
+mod shelf;
 pub mod store;
+mod tail;
 
 /// The name of a record: where its body was first put. It stays valid when a checkpoint moves the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -76,6 +86,9 @@ pub struct Replayed<'a> {
     /// Its name.
     pub at: At,
 }
+
+/// Acks with what became of their records.
+pub type Settled<A> = Vec<(A, Result<At, CommitError>)>;
 
 /// A synced record of a group.
 #[derive(Debug)]
@@ -219,20 +232,21 @@ pub struct Stats {
     pub failing: bool,
 }
 
-/// The journal; clones are handles to the same one.
+/// The journal; clones are handles to the same one. Dropping the last without [`Journal::close`] leaves it as a crash
+/// would: what was not written out is lost.
 pub struct Journal<A> {
-    _shared: std::marker::PhantomData<fn(A)>,
+    threads: Arc<Threads<A>>,
 }
 
 impl<A> Clone for Journal<A> {
     fn clone(&self) -> Self {
-        Journal { _shared: self._shared }
+        Journal { threads: self.threads.clone() }
     }
 }
 
 impl<A> fmt::Debug for Journal<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Journal")
+        f.debug_struct("Journal").field("dir", &self.shared().shelf.dir).finish_non_exhaustive()
     }
 }
 
@@ -244,56 +258,289 @@ impl<A: Send + 'static> Journal<A> {
     pub fn open(
         settings: Settings,
         replay: &mut dyn FnMut(Replayed<'_>),
-        deliver: impl FnMut(Vec<(A, Result<At, CommitError>)>) + Send + 'static,
+        deliver: impl FnMut(Settled<A>) + Send + 'static,
     ) -> Result<(Journal<A>, Recovery), OpenError> {
-        let _ = (settings, replay, deliver);
-        Ok((Journal { _shared: std::marker::PhantomData }, Recovery::default()))
+        Self::open_on(Arc::new(disk::Files), settings, replay, deliver)
+    }
+
+    /// [`Journal::open`] on a file system of the caller's.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        mut settings: Settings,
+        replay: &mut dyn FnMut(Replayed<'_>),
+        mut deliver: impl FnMut(Settled<A>) + Send + 'static,
+    ) -> Result<(Journal<A>, Recovery), OpenError> {
+        settings.check()?;
+        let dir = &settings.dir;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked { dir: dir.clone() },
+            _ => OpenError::Io { path: dir.clone(), error },
+        };
+        disk.make_dir(dir).map_err(failed)?;
+        let lock = disk.lock(&dir.join("lock")).map_err(failed)?;
+        let replay::Opened { shelf, next, recovery } = replay::open(disk, &settings, replay)?;
+        shelf.prepare(next).map_err(failed)?;
+        let shared = Arc::new(Shared {
+            tail: Mutex::new(Tail::new(shelf.salt, shelf.segment_bytes, next)),
+            shelf,
+            end_kind: settings.end_kind,
+            max_bytes: settings.max_bytes,
+            work: Condvar::new(),
+            ready: Condvar::new(),
+            upkeep: Condvar::new(),
+            folding: Mutex::new(()),
+            stopping: AtomicBool::new(false),
+            counts: Counts::default(),
+            _lock: lock,
+        });
+        let threads = Arc::new(Threads { shared, handles: Mutex::new(Vec::new()) });
+        threads.spawn("journal-commit", move |shared| commit::run(shared, &mut deliver)).map_err(failed)?;
+        threads.spawn("journal-prepare", commit::prepare).map_err(failed)?;
+        threads.spawn("journal-fold", fold::run).map_err(failed)?;
+        Ok((Journal { threads }, recovery))
     }
 
     /// Adds a record that no one waits for: written with the next commit or [`Journal::write_out`], synced within
-    /// 20 ms. Never refused.
+    /// 20 ms. Never refused, except where its body does not fit into a segment.
     pub fn append(&self, kind: u8, id: u64, body: &[u8]) -> At {
-        let _ = (kind, id, body);
-        At::default()
+        let shared = self.shared();
+        let mut tail = shared.tail();
+        if !tail.holds(body.len()) {
+            tracing::error!(kind, octets = body.len(), "a record larger than a journal segment was dropped");
+            return At::default();
+        }
+        let before = tail.segment;
+        let at = tail.lazy(kind, id, body);
+        let fresh = tail.lazy_since.is_none();
+        tail.lazy_since.get_or_insert_with(Instant::now);
+        shared.appended(tail, before, fresh);
+        at
     }
 
     /// Adds a record whose `ack` is delivered once it is on disk, or certainly is not, or neither can be told.
     pub fn append_synced(&self, priority: Priority, kind: u8, id: u64, body: &[u8], ack: A) {
-        let _ = (priority, kind, id, body, ack);
+        self.append_group(priority, [Entry { kind, id, body, ack }]);
     }
 
     /// Adds records that share one sync; each has its own ack.
     pub fn append_group<'a>(&self, priority: Priority, entries: impl IntoIterator<Item = Entry<'a, A>>) {
-        let _ = (priority, entries);
+        let shared = self.shared();
+        let entries: Vec<Entry<'a, A>> = entries.into_iter().collect();
+        let octets = entries.iter().map(|entry| frame::total(entry.body.len())).sum();
+        let mut tail = shared.tail();
+        let before = tail.segment;
+        let room = shared.has_room(&tail, priority, octets);
+        tail.keep_together(if room { octets } else { 0 });
+        let mut joined = false;
+        for entry in entries {
+            if room && tail.holds(entry.body.len()) {
+                tail.synced(entry.kind, entry.id, entry.body, entry.ack, joined);
+                joined = true;
+            } else {
+                tail.settled.push((entry.ack, Err(CommitError::Full)));
+            }
+        }
+        shared.appended(tail, before, true);
     }
 
     /// Hands everything appended so far to the kernel, so that it survives the process. Does not wait for a sync in
     /// flight. An error means that nothing may rely on the records appended since the last success.
     pub fn write_out(&self) -> io::Result<()> {
-        Ok(())
+        commit::write_out(self.shared())
     }
 
     /// This id needs no record any more; must be its last word. Written lazily: after a crash the id may be replayed.
     pub fn end(&self, id: u64) {
-        let _ = id;
+        self.append(self.shared().end_kind, id, &[]);
     }
 
     /// The body of a record.
     pub fn read(&self, id: u64, at: At) -> Result<Bytes, ReadError> {
-        let _ = (id, at);
-        Err(ReadError::Gone)
+        let shared = self.shared();
+        let table = shared.shelf.table();
+        let first = table.body(id, at);
+        if first.is_ok() {
+            return first;
+        }
+        let name = (at.segment, at.offset);
+        let moved = table.moved.get(&name).map(|place| (*place, true));
+        let tail = shared.tail();
+        let held = [Some((name, false)), moved].into_iter().flatten();
+        let body = held.filter_map(|(place, moved)| tail.body(id, place, at.len as usize, moved)).next();
+        drop(tail);
+        // A checkpoint may have taken the segment's place meanwhile, or a commit the memory's.
+        body.map_or_else(|| shared.shelf.table().body(id, at), Ok)
+    }
+
+    /// Folds all closed segments into a checkpoint now, on this thread; false if there is nothing to fold. The journal
+    /// does so by itself when it pays.
+    pub fn fold(&self) -> io::Result<bool> {
+        fold::fold(self.shared())
     }
 
     /// How full it is.
     pub fn usage(&self) -> Usage {
-        Usage { used: 0, budget: 1 }
+        let shared = self.shared();
+        let tail = shared.tail();
+        Usage { used: shared.shelf.used(tail.segment, tail.offset), budget: shared.max_bytes }
     }
 
     /// Counts since opening.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        let shared = self.shared();
+        let counts = &shared.counts;
+        let tail = shared.tail();
+        Stats {
+            records: tail.records,
+            bytes: tail.bytes,
+            commit_buckets: std::array::from_fn(|bucket| counts.commits[bucket].load(Relaxed)),
+            commit_time: Duration::from_nanos(counts.commit_nanos.load(Relaxed)),
+            failures: counts.failures.load(Relaxed),
+            checkpoints: counts.checkpoints.load(Relaxed),
+            failing: tail.failures > 0 || tail.no_room || tail.fault,
+        }
     }
 
-    /// Commits everything appended, delivers its acks and ends the threads. Later appends are lost.
-    pub fn close(self) {}
+    /// Commits everything appended, delivers its acks and ends the threads. Later appends are lost and their acks are
+    /// not delivered. Must not be called from `deliver`.
+    pub fn close(self) {
+        self.threads.end(Stop::Close);
+    }
+}
+
+impl<A> Journal<A> {
+    fn shared(&self) -> &Shared<A> {
+        &self.threads.shared
+    }
+}
+
+/// The threads, ended when the last handle goes.
+struct Threads<A> {
+    shared: Arc<Shared<A>>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl<A> Threads<A> {
+    fn spawn(&self, name: &str, run: impl FnOnce(&Shared<A>) + Send + 'static) -> io::Result<()>
+    where
+        A: Send + 'static,
+    {
+        let shared = self.shared.clone();
+        let handle = Builder::new().name(name.into()).spawn(move || run(&shared))?;
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        Ok(())
+    }
+
+    fn end(&self, how: Stop) {
+        self.shared.stop(how);
+        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        // The last handle may be dropped by a thread of the journal's own, inside `deliver`.
+        for handle in handles.into_iter().filter(|handle| handle.thread().id() != std::thread::current().id()) {
+            if handle.join().is_err() {
+                tracing::error!("a journal thread panicked");
+            }
+        }
+    }
+}
+
+impl<A> Drop for Threads<A> {
+    fn drop(&mut self) {
+        self.end(Stop::Abandon);
+    }
+}
+
+type TailGuard<'a, A> = MutexGuard<'a, Tail<A>>;
+
+#[derive(Default)]
+struct Counts {
+    commits: [AtomicU64; COMMIT_BOUNDS.len() + 1],
+    commit_nanos: AtomicU64,
+    failures: AtomicU64,
+    checkpoints: AtomicU64,
+}
+
+/// What the handles and the threads share.
+struct Shared<A> {
+    shelf: Shelf,
+    end_kind: u8,
+    max_bytes: u64,
+    tail: Mutex<Tail<A>>,
+    /// Wakes the commit thread.
+    work: Condvar,
+    /// A segment was made, or could not be.
+    ready: Condvar,
+    /// Wakes the threads that make segments and checkpoints.
+    upkeep: Condvar,
+    folding: Mutex<()>,
+    stopping: AtomicBool,
+    counts: Counts,
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+impl<A> Shared<A> {
+    fn tail(&self) -> TailGuard<'_, A> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the tail up until `condvar` or the pause's end.
+    fn sleep<'a>(&self, condvar: &Condvar, tail: TailGuard<'a, A>, pause: Option<Duration>) -> TailGuard<'a, A> {
+        match pause {
+            Some(pause) => condvar.wait_timeout(tail, pause).unwrap_or_else(PoisonError::into_inner).0,
+            None => condvar.wait(tail).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Whether synced records of that priority may come in.
+    fn has_room(&self, tail: &Tail<A>, priority: Priority, octets: u64) -> bool {
+        let reserve = if priority == Priority::Admission { self.max_bytes / 20 } else { 0 };
+        let used = self.shelf.used(tail.segment, tail.offset) + octets;
+        let beyond = tail.no_room && tail.is_beyond(octets);
+        used + reserve <= self.max_bytes && tail.pending < tail::PENDING_OCTETS && !beyond
+    }
+
+    /// Wakes whom an append concerns.
+    fn appended(&self, mut tail: TailGuard<'_, A>, segment_before: u32, hurry: bool) {
+        let rolled = tail.segment != segment_before;
+        let wake = hurry && std::mem::take(&mut tail.idle);
+        drop(tail);
+        if wake {
+            self.work.notify_one();
+        }
+        if rolled {
+            self.upkeep.notify_all();
+        }
+    }
+
+    /// Lays the tail out anew after a failure.
+    fn repair(&self, tail: &mut Tail<A>, now: Instant) {
+        self.counts.failures.fetch_add(1, Relaxed);
+        let repaired = tail.repair(now);
+        self.shelf.note_moved(repaired.moved);
+        self.shelf.discard(&repaired.discards);
+        self.upkeep.notify_all();
+    }
+
+    fn stop(&self, how: Stop) {
+        self.tail().stop.get_or_insert(how);
+        self.stopping.store(true, Relaxed);
+        self.work.notify_all();
+        self.ready.notify_all();
+        self.upkeep.notify_all();
+    }
+}
+
+impl Settings {
+    /// Segments of `segment_bytes` that a budget must at least hold.
+    const LEAST_SEGMENTS: u64 = 4;
+
+    fn check(&mut self) -> Result<(), OpenError> {
+        self.segment_bytes = self.segment_bytes.next_multiple_of(frame::HEADER);
+        if !(64 << 10..=1 << 30).contains(&self.segment_bytes) {
+            return Err(OpenError::Settings("segment_bytes is outside 64 KiB to 1 GiB"));
+        }
+        if self.max_bytes < Self::LEAST_SEGMENTS * self.segment_bytes {
+            return Err(OpenError::Settings("max_bytes is less than four segments"));
+        }
+        Ok(())
+    }
 }
