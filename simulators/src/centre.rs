@@ -56,15 +56,7 @@ impl Centre {
     /// A carrier without connections.
     pub fn new(desk: Desk) -> Self {
         let faults = Faults::new(&desk.config().faults, desk.clock().started());
-        Self {
-            desk,
-            faults,
-            links: BTreeMap::new(),
-            next_link: 0,
-            last_served: 0,
-            orders: Vec::new(),
-            listening: true,
-        }
+        Self { desk, faults, links: BTreeMap::new(), next_link: 0, last_served: 0, orders: Vec::new(), listening: true }
     }
 
     /// A connection was made; `None` when it is to be reset at once.
@@ -112,6 +104,11 @@ impl Centre {
         !self.faults.on(Kind::Hang) && self.links.get(&link).is_some_and(Conversation::wants_input)
     }
 
+    /// Whether nothing is read or written at all.
+    pub fn frozen(&self) -> bool {
+        self.faults.on(Kind::Hang)
+    }
+
     /// Whether octets are to leave one by one.
     pub fn splits(&self) -> bool {
         self.faults.on(Kind::SplitBytes)
@@ -146,10 +143,13 @@ impl Centre {
 
     fn deliver(&mut self, now: Instant) {
         while self.desk.waiting() > 0 {
-            let able = |(link, conversation): (&Link, &Conversation)| conversation.can_take(&self.desk).then_some(*link);
+            let able =
+                |(link, conversation): (&Link, &Conversation)| conversation.can_take(&self.desk).then_some(*link);
             let after = self.links.range(self.last_served + 1..).find_map(able);
             let Some(link) = after.or_else(|| self.links.iter().find_map(able)) else { break };
-            let (Some(conversation), Some(delivery)) = (self.links.get_mut(&link), self.desk.next_ready()) else { break };
+            let (Some(conversation), Some(delivery)) = (self.links.get_mut(&link), self.desk.next_ready()) else {
+                break;
+            };
             conversation.deliver(now, delivery, &mut self.desk, &self.faults);
             self.last_served = link;
             if self.orders.last() != Some(&Order::Wake(link)) {

@@ -68,6 +68,13 @@ pub struct Spec {
     pub after: Option<u32>,
 }
 
+impl Spec {
+    /// A fault that starts at once, with the kind's defaults.
+    pub fn now(kind: Kind, lasts: Option<Span>) -> Self {
+        Self { kind, at: Span::default(), lasts, share: None, status: None, latency: None, after: None }
+    }
+}
+
 #[derive(Debug)]
 struct Active {
     spec: Spec,

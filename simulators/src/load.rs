@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
+use crate::args::plain_or_env;
 use crate::clock::Clock;
 use crate::latency::{Histogram, duration};
 use crate::lines::Lines;
@@ -36,8 +37,8 @@ pub struct Options {
     /// The gateway, http only
     #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = target)]
     pub url: Target,
-    /// The application's bearer key
-    #[arg(long, env = "QIAO_KEY", hide_env_values = true)]
+    /// The application's bearer key, or env:NAME
+    #[arg(long, value_parser = plain_or_env)]
     pub key: String,
     /// Messages per second, on schedule; without it as fast as the answers come
     #[arg(long, value_parser = rate, conflicts_with = "max")]
@@ -394,7 +395,9 @@ async fn progress(run: Rc<Run>) {
         if !run.options.quiet {
             let Summary { sent, accepted, refused, unknown, .. } = tally.summary;
             let (p50, p99) = (tally.second.quantile_ms(0.5), tally.second.quantile_ms(0.99));
-            eprintln!("sent {sent}  202 {accepted}  refused {refused}  unknown {unknown}  p50 {p50:.2} ms  p99 {p99:.2} ms");
+            eprintln!(
+                "sent {sent}  202 {accepted}  refused {refused}  unknown {unknown}  p50 {p50:.2} ms  p99 {p99:.2} ms"
+            );
         }
         tally.second.clear();
     }

@@ -251,27 +251,6 @@ impl<'de> Deserialize<'de> for DateDigits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u32);
 
-/// Names of the statuses that scenarios use (SMPP 3.4 §5.1.3).
-const STATUSES: &[(&str, u32)] = &[
-    ("ESME_RINVMSGLEN", 0x01),
-    ("ESME_RINVBNDSTS", 0x04),
-    ("ESME_RALYBND", 0x05),
-    ("ESME_RSYSERR", 0x08),
-    ("ESME_RINVSRCADR", 0x0A),
-    ("ESME_RINVDSTADR", 0x0B),
-    ("ESME_RBINDFAIL", 0x0D),
-    ("ESME_RINVPASWD", 0x0E),
-    ("ESME_RMSGQFUL", 0x14),
-    ("ESME_RINVSERTYP", 0x15),
-    ("ESME_RSUBMITFAIL", 0x45),
-    ("ESME_RTHROTTLED", 0x58),
-    ("ESME_RX_T_APPN", 0x64),
-    ("ESME_RX_P_APPN", 0x65),
-    ("ESME_RX_R_APPN", 0x66),
-    ("ESME_RDELIVERYFAILURE", 0xFE),
-    ("ESME_RUNKNOWNERR", 0xFF),
-];
-
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -287,8 +266,8 @@ impl<'de> Deserialize<'de> for Status {
                 u32::try_from(value).map(Status).map_err(E::custom)
             }
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Status, E> {
-                let known = STATUSES.iter().find(|(name, _)| *name == value);
-                known.map(|(_, status)| Status(*status)).ok_or_else(|| E::custom(format!("unknown status `{value}`")))
+                let known = codecs::smpp::status::from_name(value).map(Status);
+                known.ok_or_else(|| E::custom(format!("unknown status `{value}`")))
             }
         }
         from.deserialize_any(Visitor)

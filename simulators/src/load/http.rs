@@ -63,7 +63,8 @@ pub fn answer(octets: &[u8]) -> Result<Option<Answer<'_>>, Malformed> {
             continue;
         }
         let fields = fields(head)?;
-        let length = if matches!(status, 204 | 304) { 0 } else { fields.length.ok_or(Malformed("no Content-Length"))? };
+        let length =
+            if matches!(status, 204 | 304) { 0 } else { fields.length.ok_or(Malformed("no Content-Length"))? };
         if length > MAX_BODY {
             return Err(Malformed("the body is too long"));
         }
