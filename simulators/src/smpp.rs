@@ -498,3 +498,6 @@ fn spell_date(seconds: u64, digits: u8) -> String {
         _ => format!("{}{short}{second:02}", year / 100),
     }
 }
+
+#[cfg(test)]
+mod tests;
