@@ -16,7 +16,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use disk::Disk;
+use shelf::Shelf;
+use tail::{Stop, Tail};
+
 pub mod bodies;
+mod commit;
 pub mod disk;
 mod fold;
 mod frame;
