@@ -1,1 +1,11 @@
 //! Octets to PDUs and back: what is on the wire, and nothing else.
+//!
+//! [`framing`] cuts a stream into PDUs by their length; a folder per protocol ([`smpp`]) reads and writes them over
+//! [`layout`] and [`octets`]; [`text`] holds character sets and the splitting of long messages. Everything that is read
+//! borrows from the octets it was read from. No I/O, no clock, no runtime; no input makes anything here panic.
+
+pub mod framing;
+pub mod layout;
+pub mod octets;
+pub mod smpp;
+pub mod text;

@@ -1,0 +1,141 @@
+//! Reading octets without ever looking past their end.
+//!
+//! [`Reader`] takes fields from the front of a slice and borrows from it; each method checks the length first and
+//! leaves the reader where it was when it fails. Writing needs no twin: `BufMut` appends fields to a `BytesMut`.
+
+/// Why a field could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The octets end before the field does.
+    #[error("the octets end early")]
+    Short,
+    /// No NUL within the field's greatest size.
+    #[error("the text is longer than its field")]
+    Long,
+}
+
+/// Takes fields from the front of a slice.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first octet.
+    pub fn new(octets: &'a [u8]) -> Self {
+        Reader { left: octets }
+    }
+
+    /// How many octets are left.
+    pub fn left(&self) -> usize {
+        self.left.len()
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Cause> {
+        let (chunk, left) = self.left.split_first_chunk::<N>().ok_or(Cause::Short)?;
+        self.left = left;
+        Ok(*chunk)
+    }
+
+    /// One octet.
+    pub fn u8(&mut self) -> Result<u8, Cause> {
+        self.chunk().map(u8::from_be_bytes)
+    }
+
+    /// Two octets, big endian.
+    pub fn u16(&mut self) -> Result<u16, Cause> {
+        self.chunk().map(u16::from_be_bytes)
+    }
+
+    /// Four octets, big endian.
+    pub fn u32(&mut self) -> Result<u32, Cause> {
+        self.chunk().map(u32::from_be_bytes)
+    }
+
+    /// Eight octets, big endian.
+    pub fn u64(&mut self) -> Result<u64, Cause> {
+        self.chunk().map(u64::from_be_bytes)
+    }
+
+    /// Exactly `count` octets.
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Cause> {
+        let (bytes, left) = self.left.split_at_checked(count).ok_or(Cause::Short)?;
+        self.left = left;
+        Ok(bytes)
+    }
+
+    /// Text ended by NUL within `max` octets, the NUL counted; given back without it.
+    pub fn cstring(&mut self, max: usize) -> Result<&'a [u8], Cause> {
+        let window = &self.left[..self.left.len().min(max)];
+        match window.iter().position(|&octet| octet == 0) {
+            Some(end) => {
+                self.left = &self.left[end + 1..];
+                Ok(&window[..end])
+            }
+            None if window.len() < max => Err(Cause::Short),
+            None => Err(Cause::Long),
+        }
+    }
+
+    /// A field of exactly `width` octets, padded with NUL on the right; given back up to the first NUL.
+    pub fn fixed(&mut self, width: usize) -> Result<&'a [u8], Cause> {
+        self.bytes(width).map(until_nul)
+    }
+
+    /// All octets left, perhaps none.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.left)
+    }
+}
+
+/// What stands before the first NUL; everything where there is none.
+pub fn until_nul(octets: &[u8]) -> &[u8] {
+    let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
+    &octets[..end]
+}
+
+/// The first `max` octets of `octets`, or fewer.
+pub fn at_most(octets: &[u8], max: usize) -> &[u8] {
+    &octets[..octets.len().min(max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_big_endian() {
+        let mut reader = Reader::new(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!(reader.u8(), Ok(0x01));
+        assert_eq!(reader.u16(), Ok(0x0203));
+        assert_eq!(reader.u32(), Ok(0x0405_0607));
+        assert_eq!(reader.u64(), Ok(0x0809_0a0b_0c0d_0e0f));
+        assert_eq!(reader.u8(), Err(Cause::Short));
+    }
+
+    #[test]
+    fn a_failed_read_takes_nothing() {
+        let mut reader = Reader::new(b"abc");
+        assert_eq!(reader.u32(), Err(Cause::Short));
+        assert_eq!(reader.bytes(usize::MAX), Err(Cause::Short));
+        assert_eq!(reader.cstring(3), Err(Cause::Long));
+        assert_eq!(reader.cstring(4), Err(Cause::Short));
+        assert_eq!(reader.fixed(4), Err(Cause::Short));
+        assert_eq!(reader.rest(), b"abc");
+        assert_eq!(reader.left(), 0);
+    }
+
+    #[test]
+    fn cstrings_count_their_nul() {
+        assert_eq!(Reader::new(b"abc\0").cstring(4), Ok(&b"abc"[..]));
+        assert_eq!(Reader::new(b"abc\0").cstring(3), Err(Cause::Long));
+        assert_eq!(Reader::new(b"\0rest").cstring(1), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn fixed_text_ends_at_the_first_nul() {
+        let mut reader = Reader::new(b"ab\0x\0full");
+        assert_eq!(reader.fixed(5), Ok(&b"ab"[..]));
+        assert_eq!(reader.fixed(4), Ok(&b"full"[..]));
+    }
+}

@@ -1,0 +1,151 @@
+//! Text as short messages carry it: alphabets, the cheapest one for a text, splitting with user data headers.
+//!
+//! An [`Alphabet`] costs each character a number of *units* ([`Alphabet::units`]) and that is all that splitting needs
+//! to know; a further alphabet is a file with `units`, `encode` and `decode`, and an arm in each `match` here.
+
+mod gsm;
+pub mod split;
+pub mod udh;
+
+use bytes::{BufMut, BytesMut};
+
+/// What stands in for a character that the alphabet lacks.
+const SUBSTITUTE: u8 = b'?';
+
+/// How characters become octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alphabet {
+    /// GSM 03.38 default alphabet with its extension table, unpacked: a septet in each octet. Unit: the septet.
+    Gsm7,
+    /// US-ASCII, which travels the air as septets. Unit: the character.
+    Ascii,
+    /// ISO 8859-1. Unit: the octet.
+    Latin1,
+    /// UTF-16 big endian, called UCS-2 by carriers. Unit: two octets.
+    Ucs2,
+}
+
+impl Alphabet {
+    /// What a character costs, in units; `None` where the alphabet lacks it.
+    pub fn units(self, c: char) -> Option<usize> {
+        match self {
+            Alphabet::Gsm7 => gsm::units(c),
+            Alphabet::Ascii => c.is_ascii().then_some(1),
+            Alphabet::Latin1 => u8::try_from(c).is_ok().then_some(1),
+            Alphabet::Ucs2 => Some(c.len_utf16()),
+        }
+    }
+
+    /// What a whole text costs, in units; `None` where something would be lost.
+    pub fn measure(self, text: &str) -> Option<usize> {
+        text.chars().map(|c| self.units(c)).sum()
+    }
+
+    /// The units that fit into `octets` octets of user data on the air (140 in a message without header).
+    pub fn capacity(self, octets: usize) -> usize {
+        match self {
+            Alphabet::Gsm7 | Alphabet::Ascii => octets * 8 / 7,
+            Alphabet::Latin1 => octets,
+            Alphabet::Ucs2 => octets / 2,
+        }
+    }
+
+    /// Appends the text's octets; `?` for what the alphabet lacks.
+    pub fn encode(self, text: &str, out: &mut BytesMut) {
+        match self {
+            Alphabet::Gsm7 => gsm::encode(text, out),
+            Alphabet::Ascii => out.extend(text.chars().map(|c| if c.is_ascii() { c as u8 } else { SUBSTITUTE })),
+            Alphabet::Latin1 => out.extend(text.chars().map(|c| u8::try_from(c).unwrap_or(SUBSTITUTE))),
+            Alphabet::Ucs2 => text.encode_utf16().for_each(|unit| out.put_u16(unit)),
+        }
+    }
+
+    /// Reads octets as text; U+FFFD for what cannot be read. Nothing is trimmed: in GSM 03.38, 0x00 is `@`.
+    pub fn decode(self, octets: &[u8]) -> String {
+        match self {
+            Alphabet::Gsm7 => gsm::decode(octets),
+            Alphabet::Ascii => octets.iter().map(|&o| if o.is_ascii() { o.into() } else { REPLACEMENT }).collect(),
+            Alphabet::Latin1 => octets.iter().map(|&octet| char::from(octet)).collect(),
+            Alphabet::Ucs2 => decode_utf16(octets),
+        }
+    }
+}
+
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
+fn decode_utf16(octets: &[u8]) -> String {
+    let (pairs, odd) = octets.as_chunks::<2>();
+    let units = pairs.iter().map(|&pair| u16::from_be_bytes(pair));
+    let text = char::decode_utf16(units).map(|unit| unit.unwrap_or(REPLACEMENT));
+    text.chain(odd.iter().map(|_| REPLACEMENT)).collect()
+}
+
+/// The alphabet that carries `text` without loss in the fewest parts; of equals the first of `allowed`.
+/// UCS-2 where none of them can.
+pub fn cheapest(text: &str, allowed: &[Alphabet]) -> Alphabet {
+    let able = allowed.iter().copied().filter(|alphabet| alphabet.measure(text).is_some());
+    able.min_by_key(|&alphabet| split::count(text, alphabet, split::Reference::Apart)).unwrap_or(Alphabet::Ucs2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Alphabet::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    const ALL: [Alphabet; 4] = [Gsm7, Ascii, Latin1, Ucs2];
+
+    fn encoded(alphabet: Alphabet, text: &str) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        alphabet.encode(text, &mut out);
+        out.to_vec()
+    }
+
+    #[test]
+    fn octets_of_each_alphabet() {
+        assert_eq!(encoded(Gsm7, "@£a€["), [0x00, 0x01, b'a', 0x1b, 0x65, 0x1b, 0x3c]);
+        assert_eq!(encoded(Ascii, "a@é"), *b"a@?");
+        assert_eq!(encoded(Latin1, "é€"), [0xe9, b'?']);
+        assert_eq!(encoded(Ucs2, "中😀"), [0x4e, 0x2d, 0xd8, 0x3d, 0xde, 0x00]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_marked() {
+        assert_eq!(Ascii.decode(b"a\x80"), "a\u{fffd}");
+        assert_eq!(Ucs2.decode(&[0, b'a', 0xd8, 0x3d, 0, b'b', 0]), "a\u{fffd}b\u{fffd}");
+        assert_eq!(Gsm7.decode(&[0, 0x80, 0]), "@\u{fffd}@");
+    }
+
+    #[test]
+    fn cheapest_loses_nothing_and_takes_fewest_parts() {
+        assert_eq!(cheapest("Your code is 4711", &ALL), Gsm7);
+        assert_eq!(cheapest("Your code is 4711", &[Latin1, Gsm7]), Latin1);
+        assert_eq!(cheapest(&"x".repeat(150), &[Latin1, Gsm7]), Gsm7);
+        assert_eq!(cheapest(&"[".repeat(100), &[Gsm7, Latin1]), Latin1);
+        assert_eq!(cheapest("õ", &[Gsm7, Latin1]), Latin1);
+        assert_eq!(cheapest("ç", &[Gsm7]), Ucs2);
+        assert_eq!(cheapest("验证码", &[Gsm7, Latin1]), Ucs2);
+        assert_eq!(cheapest("", &[]), Ucs2);
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_alphabet_holds_comes_back(text in "(\\PC|[a-zA-Z@£$_Δ€{}\\[\\]~^\u{c}\n\r]){0,200}") {
+            for alphabet in ALL {
+                let kept: String = text.chars().filter(|&c| alphabet.units(c).is_some()).collect();
+                let octets = encoded(alphabet, &kept);
+                prop_assert_eq!(alphabet.decode(&octets), kept.clone());
+                let per_unit = if alphabet == Ucs2 { 2 } else { 1 };
+                prop_assert_eq!(alphabet.measure(&kept).unwrap() * per_unit, octets.len());
+                prop_assert_eq!(alphabet.measure(&text).is_some(), kept == text);
+            }
+        }
+
+        #[test]
+        fn any_octets_can_be_decoded(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for alphabet in ALL {
+                prop_assert!(alphabet.decode(&octets).chars().count() <= octets.len());
+            }
+        }
+    }
+}
