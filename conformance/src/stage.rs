@@ -299,10 +299,10 @@ impl Stage {
     /// Waits until nothing is under way: every message told and handed to the store.
     #[track_caller]
     pub fn await_rest(&self, within: Duration) {
-        wait::until("all messages to end", within, || {
-            let metrics = self.gateway.metrics();
-            (metrics.sum("qiao_messages", &[]) == 0.0).then_some(())
-        });
+        let rest = |metrics: &crate::gateway::Metrics| metrics.sum("qiao_messages", &[]) == 0.0;
+        if wait::found(within, || rest(&self.gateway.metrics()).then_some(())).is_none() {
+            panic!("not all messages ended within {within:?}:\n{}", self.gateway.metrics().text());
+        }
     }
 
     /// The checker's verdict on what was written down so far; wholly so once carriers and sink have been stopped.
