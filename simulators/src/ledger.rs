@@ -123,10 +123,10 @@ impl Message {
 
     /// The parts by the copy of the message they belong to: those of one carrier under one reference.
     fn copies(&self) -> Vec<Vec<&Accepted>> {
-        let mut sets: BTreeMap<(u16, Option<(u16, u8)>), Vec<&Accepted>> = BTreeMap::new();
+        let mut sets: BTreeMap<_, Vec<&Accepted>> = BTreeMap::new();
         for part in &self.parts {
-            let set = (part.carrier, part.concat.map(|concat| (concat.reference, concat.total)));
-            sets.entry(set).or_default().push(part);
+            let reference = part.concat.map(|concat| (concat.reference, concat.total));
+            sets.entry((part.carrier, reference)).or_default().push(part);
         }
         sets.into_values().collect()
     }
