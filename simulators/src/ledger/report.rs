@@ -89,6 +89,9 @@ pub struct Report {
     pub duplicated: Offenders,
     /// Receipts that were sent and never taken.
     pub receipts_unacked: Offenders,
+    /// Messages told to have failed or expired, though the gateway took receipts that say delivered for a whole copy,
+    /// and no correction followed. No fault by itself: such receipts may belong to an attempt that was given up.
+    pub contradicted: Offenders,
     /// What does not add up; empty when all is well.
     pub findings: BTreeMap<Finding, Offenders>,
 }
@@ -117,6 +120,10 @@ impl Report {
         self.receipts_unacked.add(name);
     }
 
+    pub(super) fn contradicted(&mut self, name: String) {
+        self.contradicted.add(name);
+    }
+
     pub(super) fn judge_duplicates(&mut self, allowed: Option<u64>) {
         if let Some(allowed) = allowed.filter(|allowed| self.duplicates > *allowed) {
             self.found(Finding::TooManyCopies, format!("{} copies, {allowed} allowed", self.duplicates));
@@ -139,6 +146,7 @@ impl fmt::Display for Report {
             list(f, &words(*finding), offenders)?;
         }
         list(f, "note: duplicated", &self.duplicated)?;
+        list(f, "note: told otherwise than their receipts say", &self.contradicted)?;
         list(f, "note: receipts sent and never taken", &self.receipts_unacked)
     }
 }
