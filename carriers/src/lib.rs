@@ -4,9 +4,16 @@
 //! socket or reads a clock: octets and [`Now`] come in, octets, events and the next deadline go out.
 //! Adding a protocol is one folder and one line in [`PROTOCOLS`].
 
+pub mod inbound;
+pub mod keepalive;
 pub mod message;
+pub mod outbox;
 pub mod protocol;
 pub mod session;
+pub mod smpp;
+pub mod stream;
+pub mod table;
+pub mod window;
 
 pub use message::{CarrierId, Coding, Mo, Mt, Part, Parts, Quote, Receipt, ReceiptState, Unsendable};
 pub use protocol::{Common, Greeting, Leg, Life, Probe, Problem, Profile, Protocol, Reach, Role, Transport};
@@ -16,4 +23,4 @@ pub use session::{
 };
 
 /// Every protocol the gateway can speak, by [`Protocol::name`].
-pub static PROTOCOLS: &[&dyn Protocol] = &[];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&smpp::Smpp];

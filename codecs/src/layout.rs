@@ -2,8 +2,9 @@
 //!
 //! `layout!` takes a struct whose fields say what they hold and, after `as`, their *kind* on the wire ([`CString`],
 //! [`Fixed`], [`Prefixed`], ...; integers are their own kind). It makes of it the struct and its [`Layout`]: reading,
-//! writing, length, and in tests the sampling that round trips need. A kind says how one field lies on the wire ([`Field`]). Protocols with editions that differ in a width or
-//! a field (`struct Submit<'a> in Version`) hand the edition to every kind; the others use `()`.
+//! writing, length, and in tests the sampling that round trips need. A kind says how one field lies on the wire
+//! ([`Field`]). Protocols with editions that differ in a width or a field (`struct Submit<'a> in Version`) hand the
+//! edition to every kind; the others use `()`.
 //!
 //! Values that do not fit their field are cut when written, so that no value can break the framing;
 //! [`Layout::unfit`] tells beforehand.
@@ -75,43 +76,47 @@ macro_rules! layout {
             $($(#[$field_meta])* $vis $field: $value,)+
         }
 
-        impl<$life> $crate::layout::Layout<$life, $edition> for $name<$life> {
-            fn read(
-                from: &mut $crate::octets::Reader<$life>,
-                edition: $edition,
-            ) -> Result<Self, $crate::layout::Misread> {
-                Ok($name {
-                    $($field: <$crate::layout::kind!($value $(, $kind)?) as $crate::layout::Field<$life, $edition>>::read(from, edition)
-                        .map_err(|cause| $crate::layout::Misread { field: stringify!($field), cause })?,)+
-                })
-            }
-            fn write(&self, edition: $edition, out: &mut bytes::BytesMut) {
-                $(<$crate::layout::kind!($value $(, $kind)?) as $crate::layout::Field<$life, $edition>>::write(self.$field, edition, out);)+
-            }
-            fn octets(&self, edition: $edition) -> usize {
-                0 $(+ <$crate::layout::kind!($value $(, $kind)?) as $crate::layout::Field<$life, $edition>>::octets(self.$field, edition))+
-            }
-            fn unfit(&self, edition: $edition) -> Option<&'static str> {
-                $(if !<$crate::layout::kind!($value $(, $kind)?) as $crate::layout::Field<$life, $edition>>::fits(self.$field, edition) {
-                    return Some(stringify!($field));
-                })+
-                None
-            }
-            #[cfg(test)]
-            fn sample(entropy: &mut $crate::layout::Entropy<'_>, edition: $edition, out: &mut bytes::BytesMut) {
-                $(<$crate::layout::kind!($value $(, $kind)?) as $crate::layout::Field<$life, $edition>>::sample(entropy, edition, out);)+
-            }
-        }
+        const _: () = {
+            use bytes::BytesMut;
+            use std::fmt;
+            use $crate::layout::{Field, Layout, Misread, Show, kind as on_wire};
+            use $crate::octets::Reader;
 
-        impl<$life> std::fmt::Debug for $name<$life> {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name))
-                    $(.field(stringify!($field), &$crate::layout::Show(|f: &mut std::fmt::Formatter<'_>| {
-                        <$crate::layout::kind!($value $(, $kind)?) as $crate::layout::Field<$life, $edition>>::show(self.$field, f)
-                    })))+
-                    .finish()
+            impl<$life> Layout<$life, $edition> for $name<$life> {
+                fn read(from: &mut Reader<$life>, edition: $edition) -> Result<Self, Misread> {
+                    Ok($name {
+                        $($field: <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::read(from, edition)
+                            .map_err(|cause| Misread { field: stringify!($field), cause })?,)+
+                    })
+                }
+                fn write(&self, edition: $edition, out: &mut BytesMut) {
+                    $(<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::write(self.$field, edition, out);)+
+                }
+                fn octets(&self, edition: $edition) -> usize {
+                    0 $(+ <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::octets(self.$field, edition))+
+                }
+                fn unfit(&self, edition: $edition) -> Option<&'static str> {
+                    $(if !<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::fits(self.$field, edition) {
+                        return Some(stringify!($field));
+                    })+
+                    None
+                }
+                #[cfg(test)]
+                fn sample(entropy: &mut $crate::layout::Entropy<'_>, edition: $edition, out: &mut BytesMut) {
+                    $(<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::sample(entropy, edition, out);)+
+                }
             }
-        }
+
+            impl<$life> fmt::Debug for $name<$life> {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_struct(stringify!($name))
+                        $(.field(stringify!($field), &Show(|f: &mut fmt::Formatter<'_>| {
+                            <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::show(self.$field, f)
+                        })))+
+                        .finish()
+                }
+            }
+        };
     };
 }
 pub(crate) use layout;
@@ -155,7 +160,8 @@ impl Entropy<'_> {
     }
 }
 
-/// Samples a body of layout `L` into `room`; proves that reading takes exactly it, writing gives it back, `octets` is true.
+/// Samples a body of layout `L` into `room`; proves that reading takes exactly it, that writing gives it back and that
+/// `octets` is true.
 #[cfg(test)]
 pub(crate) fn round_trip<'a, L: Layout<'a, E>, E: Copy>(entropy: &[u8], edition: E, room: &'a mut BytesMut) {
     L::sample(&mut Entropy(entropy), edition, room);

@@ -1,4 +1,4 @@
-//! SMPP from outside: octets written by hand from the specification, every truncation, lies, and what peers really send.
+//! SMPP from outside: octets written by hand from the specification, every truncation, lies, what peers really send.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use bytes::BytesMut;
@@ -214,7 +214,7 @@ fn answers_are_read_whatever_their_body() {
     let congestion: &[u8] = &[0x04, 0x28, 0, 1, 99];
     // Status, body; the id and TLVs found.
     type Row = (u32, &'static [u8], &'static [u8], &'static [u8]);
-    let table: [Row; 10] = [
+    let table: [Row; 11] = [
         (0, b"", b"", b""),
         (0, b"1f\0", b"1f", b""),
         // No NUL.
@@ -222,6 +222,8 @@ fn answers_are_read_whatever_their_body() {
         // Octets after, whole TLVs and not.
         (0, b"1f\0\x04\x28\0\x01\x63", b"1f", congestion),
         (0, b"1f\0\0\0", b"1f", b"\0\0"),
+        // Without error there is an id before TLVs, however odd.
+        (0, congestion, b"\x04\x28", b"\x01\x63"),
         // Errors: with a body, without, with TLVs where the id should be.
         (8, b"1f\0", b"1f", b""),
         (8, b"\0", b"", b""),

@@ -1,0 +1,475 @@
+//! The life of one dialled TCP link: dial, converse, report, wait, dial again.
+//!
+//! | state | entered by | submit | settle, probe | `Unbind` | left by |
+//! |---|---|---|---|---|---|
+//! | waiting | `Down` with `retry_in` | unsent, freed | ignored | closed | the wait is over, and every event handed over → dialling |
+//! | dialling | the start; the wait is over | unsent, freed | ignored | closed | connected → opened; no address accepted: `Down` → waiting |
+//! | opened | connected: the generation counts up | unsent, freed (no room) | to the session | ending | `Bound`: `Up` → bound; loss or fault: `Down` → waiting |
+//! | bound | the session said `Bound` | to the session while it has room | to the session | ending | loss or fault: every ticket unanswered, `Down` → waiting |
+//! | ending | `Unbind` while connected | unsent, freed (no room) | to the session | ignored | the session ends or the connection does: `Down` without `retry_in` → closed |
+//! | closed | the end of ending; `Unbind` while not connected | unsent, freed | ignored | ignored | `Closed` is the last event |
+//!
+//! A settle counts for the session only when it names this connection's generation.
+//!
+//! One wake-up is: one read, all commands, the session's deadline; then one write of everything the session wants
+//! sent; then one batch of everything it had to say. Doubt is judged after the write, so that what is called unsent
+//! has indeed not been written.
+
+use std::collections::HashSet;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Buf, BytesMut};
+use carriers::{
+    AttemptRef, Event, Fault, Input, Now, Output, Part, PathId, Payload, Refusal, Session, Ticket, Verdict,
+};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::dial::{Dialled, dial};
+use crate::doubt::Progress;
+use crate::outbox::Outbox;
+use crate::reconnect::{Backoff, Outcome};
+use crate::{Batch, Down, FromLink, OUT_LIMIT, READ_BUFFER, Spec, ToLink, tcp_info};
+
+/// A stream has this path only.
+const STREAM: PathId = PathId(0);
+/// Reads after a failed write, at most: answers that were already here spare their tickets the doubt.
+const SALVAGE_READS: usize = 64;
+
+/// One link, from [`crate::spawn`] to its end.
+pub(crate) struct Link {
+    spec: Spec,
+    target: String,
+    inbox: mpsc::UnboundedReceiver<Vec<ToLink>>,
+    outbox: Outbox,
+    backoff: Backoff,
+    seeds: fastrand::Rng,
+    buffer: Box<[u8]>,
+    /// Told to unbind: the present connection is the last.
+    ending: bool,
+}
+
+impl Link {
+    /// A link to `target` (`host:port`) that has done nothing yet.
+    pub(crate) fn new(
+        spec: Spec,
+        target: String,
+        inbox: mpsc::UnboundedReceiver<Vec<ToLink>>,
+        events: mpsc::Sender<Batch>,
+    ) -> Self {
+        let mut seeds = fastrand::Rng::with_seed(spec.seed);
+        Link {
+            outbox: Outbox::new(spec.id, events),
+            backoff: Backoff::new(&spec.settings, seeds.u64(..)),
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            seeds,
+            spec,
+            target,
+            inbox,
+            ending: false,
+        }
+    }
+
+    /// Runs until unbound, or until nobody listens any more.
+    pub(crate) async fn run(mut self) {
+        let mut wait = Duration::ZERO;
+        while let Some(dialled) =
+            self.meanwhile(dial_after(wait, self.target.clone(), self.spec.settings.clone())).await
+        {
+            let (why, outcome) = match dialled {
+                Ok(dialled) => self.converse(dialled).await,
+                Err(why) => (why, Outcome::Failed),
+            };
+            let retry_in = (!self.ending).then(|| self.backoff.after(outcome));
+            self.report_down(why, retry_in);
+            match retry_in {
+                Some(pause) => wait = pause,
+                None => break,
+            }
+        }
+        self.close().await;
+    }
+
+    /// Does `work` while there is no connection, turning away what comes. `work` rests while events wait for a full
+    /// channel, so that no connection begins before the last one's events are handed over. `None` at the link's end.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            while let Poll::Ready(commands) = self.inbox.poll_recv(cx) {
+                match commands {
+                    Some(commands) => self.turn_away(commands),
+                    None => return Poll::Ready(None),
+                }
+            }
+            if self.ending {
+                return Poll::Ready(None);
+            }
+            self.outbox.hand_over();
+            std::task::ready!(self.outbox.poll(cx));
+            if self.outbox.gone() {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    fn turn_away(&mut self, commands: Vec<ToLink>) {
+        for command in commands {
+            match command {
+                ToLink::Submit(ticket, ..) => {
+                    self.outbox.push(FromLink::Unanswered(ticket, carriers::Doubt::Unsent));
+                    self.outbox.push(FromLink::Event(Event::Freed(ticket)));
+                }
+                ToLink::Unbind => self.ending = true,
+                ToLink::Settle(..) | ToLink::Probe => {}
+            }
+        }
+    }
+
+    /// One connection, from the first octet to the last.
+    async fn converse(&mut self, dialled: Dialled) -> (Down, Outcome) {
+        self.outbox.next_generation();
+        let session = self.spec.profile.open(self.spec.leg, self.seeds.u64(..));
+        let mut talk = Conversation::new(session, dialled);
+        let mut commands = Vec::new();
+        talk.input(now(), Input::Opened);
+        loop {
+            talk.write(&mut self.buffer);
+            talk.tell(&mut self.outbox, &self.spec);
+            if let Some(why) = talk.over.take() {
+                let outcome = talk.outcome(&why);
+                return (why, outcome);
+            }
+            self.outbox.hand_over();
+            if self.outbox.gone() || self.inbox.is_closed() {
+                self.ending = true;
+                return (Down::Fault(Fault::Closed), Outcome::Failed);
+            }
+            talk.arm();
+            let woken =
+                poll_fn(|cx| talk.poll_wake(cx, &mut self.buffer, &mut self.inbox, &mut commands, &mut self.outbox));
+            let read = woken.await;
+            let now = now();
+            talk.take_read(now, read, &self.buffer);
+            talk.take_time(now);
+            for command in commands.drain(..).flatten() {
+                self.ending |= matches!(command, ToLink::Unbind);
+                talk.take_command(now, command, self.outbox.generation());
+            }
+        }
+    }
+
+    fn report_down(&mut self, why: Down, retry_in: Option<Duration>) {
+        let (channel, link) = (&*self.spec.name, self.spec.id.link);
+        match retry_in {
+            Some(wait) => tracing::warn!(channel, link, reason = %why, retry_in = ?wait, "link down"),
+            None => tracing::info!(channel, link, reason = %why, "link down for good"),
+        }
+        self.outbox.push(FromLink::Down { why, retry_in });
+    }
+
+    /// Turns away what crossed with the end, says so, and waits until it is heard.
+    async fn close(mut self) {
+        self.inbox.close();
+        while let Ok(commands) = self.inbox.try_recv() {
+            self.turn_away(commands);
+        }
+        self.outbox.push(FromLink::Closed);
+        self.outbox.hand_over();
+        poll_fn(|cx| self.outbox.poll(cx)).await;
+    }
+}
+
+/// One connection and its session.
+struct Conversation {
+    session: Box<dyn Session>,
+    stream: TcpStream,
+    address: SocketAddr,
+    /// See [`Dialled::baseline`].
+    baseline: Option<u64>,
+    /// What the session wants sent and the socket has not taken yet.
+    out: BytesMut,
+    /// Octets the socket took.
+    written: u64,
+    /// What the session said since the last batch.
+    said: Vec<Event>,
+    /// Tickets the session has not ended yet; only a session that broke its promises leaves any at its end.
+    open: HashSet<Ticket>,
+    bound_at: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    armed: bool,
+    /// The session asked for the connection to be closed.
+    closing: bool,
+    /// The socket takes nothing more.
+    broken: bool,
+    /// Set once the session has ended: nothing goes into it any more.
+    over: Option<Down>,
+}
+
+impl Conversation {
+    fn new(session: Box<dyn Session>, dialled: Dialled) -> Self {
+        Conversation {
+            session,
+            stream: dialled.stream,
+            address: dialled.address,
+            baseline: dialled.baseline,
+            out: BytesMut::new(),
+            written: 0,
+            said: Vec::new(),
+            open: HashSet::new(),
+            bound_at: None,
+            timer: Box::pin(sleep(Duration::from_secs(60))),
+            armed: false,
+            closing: false,
+            broken: false,
+            over: None,
+        }
+    }
+
+    /// Gives the session an input and takes everything it wants done.
+    fn input(&mut self, now: Now, input: Input<'_>) {
+        if self.over.is_some() {
+            return;
+        }
+        let outcome = self.call(now, input);
+        self.follow(now, outcome);
+    }
+
+    fn follow(&mut self, now: Now, outcome: Result<(), Down>) {
+        match outcome {
+            Err(why) => self.finish(why),
+            Ok(()) if self.closing => self.end(now, Down::Fault(Fault::Closed)),
+            Ok(()) => {}
+        }
+    }
+
+    /// The connection is gone: nothing more can be written.
+    fn lose(&mut self, now: Now, why: Down) {
+        self.broken = true;
+        self.end(now, why);
+    }
+
+    /// Makes a session that has not ended by itself report what is open.
+    fn end(&mut self, now: Now, why: Down) {
+        if self.over.is_some() {
+            return;
+        }
+        // Its answer is `Closed` by contract; what happened is known better here.
+        let why = match self.call(now, Input::Lost) {
+            Err(Down::Panicked) => Down::Panicked,
+            _ => why,
+        };
+        self.finish(why);
+    }
+
+    /// Nothing goes into the session any more. It has reported every ticket, or does so here: a session that panicked
+    /// may have lost some, and what is not known counts as acknowledged.
+    fn finish(&mut self, why: Down) {
+        self.over = Some(why);
+        for ticket in self.open.drain() {
+            self.said.push(Event::Unanswered(ticket, 0));
+            self.said.push(Event::Freed(ticket));
+        }
+    }
+
+    /// One input and all its outputs. A panic in a session costs this connection, not the task.
+    fn call(&mut self, now: Now, input: Input<'_>) -> Result<(), Down> {
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = self.session.input(now, input);
+            self.drain();
+            outcome
+        }));
+        match called {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(Down::Panicked),
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.session.output() {
+            match output {
+                Output::Transmit(STREAM, payload) => self.out.extend_from_slice(&payload.body),
+                Output::Close(STREAM) => self.closing = true,
+                Output::Event(event) => {
+                    if let Event::Submitted(ticket, _) | Event::Refused(ticket, _) | Event::Unanswered(ticket, _) =
+                        event
+                    {
+                        self.open.remove(&ticket);
+                    }
+                    self.said.push(event);
+                }
+                // A stream has no further paths.
+                Output::Transmit(..) | Output::Open(..) | Output::Close(_) => {}
+            }
+        }
+    }
+
+    fn take_read(&mut self, now: Now, read: Option<io::Result<usize>>, buffer: &[u8]) {
+        match read {
+            None => {}
+            Some(Ok(0)) => self.lose(now, Down::Ended),
+            Some(Ok(length)) => self.input(now, Input::Octets(STREAM, Payload::octets(&buffer[..length]))),
+            Some(Err(error)) => self.lose(now, Down::Broken(error.to_string())),
+        }
+    }
+
+    fn take_time(&mut self, now: Now) {
+        if self.session.deadline().is_some_and(|deadline| deadline <= now.mono) {
+            self.input(now, Input::Tick);
+        }
+    }
+
+    fn take_command(&mut self, now: Now, command: ToLink, generation: u64) {
+        match command {
+            ToLink::Submit(ticket, attempt, part) if self.over.is_none() && self.session.room() > 0 => {
+                self.submit(now, ticket, attempt, &part);
+            }
+            ToLink::Submit(ticket, ..) => self.turn_away(ticket),
+            ToLink::Settle(of, inbound, word) if of == generation => self.input(now, Input::Settle(inbound, word)),
+            ToLink::Settle(..) => {}
+            ToLink::Probe => self.input(now, Input::Probe),
+            ToLink::Unbind => self.input(now, Input::Unbind),
+        }
+    }
+
+    /// Only while the session lives and has room. A part on which it panics before sending anything is at fault.
+    fn submit(&mut self, now: Now, ticket: Ticket, attempt: AttemptRef, part: &Part) {
+        let waiting = self.out.len();
+        self.open.insert(ticket);
+        let outcome = self.call(now, Input::Submit(ticket, attempt, part));
+        if outcome == Err(Down::Panicked) && self.out.len() == waiting && self.open.remove(&ticket) {
+            let refusal = Refusal { verdict: Verdict::Reroute, code: "internal error on this part".to_owned() };
+            self.said.push(Event::Refused(ticket, refusal));
+            self.said.push(Event::Freed(ticket));
+        }
+        self.follow(now, outcome);
+    }
+
+    fn turn_away(&mut self, ticket: Ticket) {
+        self.said.push(Event::Unanswered(ticket, u64::MAX));
+        self.said.push(Event::Freed(ticket));
+    }
+
+    /// One write of all there is; the rest waits for the socket. After the session's end this is its goodbye, sent as
+    /// far as the socket takes it.
+    fn write(&mut self, buffer: &mut [u8]) {
+        if self.out.is_empty() || self.broken {
+            return;
+        }
+        match self.stream.try_write(&self.out) {
+            Ok(taken) => {
+                self.written += taken as u64;
+                self.out.advance(taken);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                self.salvage(buffer);
+                self.lose(now(), Down::Broken(error.to_string()));
+            }
+        }
+    }
+
+    /// Reads what had already arrived when a write failed.
+    fn salvage(&mut self, buffer: &mut [u8]) {
+        for _ in 0..SALVAGE_READS {
+            match self.stream.try_read(buffer) {
+                Ok(length @ 1..) => self.input(now(), Input::Octets(STREAM, Payload::octets(&buffer[..length]))),
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Puts what the session said into the outbox, judging doubt by what is written and acknowledged now.
+    fn tell(&mut self, outbox: &mut Outbox, spec: &Spec) {
+        let mut progress = None;
+        let mut said = std::mem::take(&mut self.said);
+        for event in said.drain(..) {
+            outbox.push(match event {
+                Event::Bound(window) => self.came_up(window, spec),
+                Event::Unanswered(ticket, offset) => {
+                    let progress = progress.get_or_insert_with(|| self.progress());
+                    FromLink::Unanswered(ticket, progress.doubt(offset))
+                }
+                other => FromLink::Event(other),
+            });
+        }
+        self.said = said;
+    }
+
+    fn came_up(&mut self, window: usize, spec: &Spec) -> FromLink {
+        self.bound_at = Some(Instant::now());
+        tracing::info!(channel = &*spec.name, link = spec.id.link, address = %self.address, window, "link up");
+        FromLink::Up { window, address: self.address }
+    }
+
+    fn progress(&self) -> Progress {
+        let acked = tcp_info::bytes_acked(&self.stream).ok();
+        let acked = acked.zip(self.baseline).map(|(acked, baseline)| acked.saturating_sub(baseline));
+        Progress { written: self.written, acked, over: self.over.is_some() }
+    }
+
+    fn outcome(&self, why: &Down) -> Outcome {
+        match (why, self.bound_at) {
+            (Down::Fault(Fault::BindRefused { permanent: true, .. }), _) => Outcome::Barred,
+            (_, Some(since)) => Outcome::Bound(since.elapsed()),
+            (_, None) => Outcome::Failed,
+        }
+    }
+
+    /// Sees to it that the timer rings at the session's deadline at the latest. It is not moved when the deadline
+    /// moves away, as it does with every answer: ringing early now and then is cheaper.
+    fn arm(&mut self) {
+        let deadline = self.session.deadline().map(Instant::from_std);
+        self.armed = deadline.is_some();
+        if let Some(deadline) = deadline
+            && (self.timer.is_elapsed() || deadline < self.timer.deadline())
+        {
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Ready as soon as there is anything to do; takes one read and all commands.
+    fn poll_wake(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        inbox: &mut mpsc::UnboundedReceiver<Vec<ToLink>>,
+        commands: &mut Vec<Vec<ToLink>>,
+        outbox: &mut Outbox,
+    ) -> Poll<Option<io::Result<usize>>> {
+        let mut read = None;
+        if self.out.len() <= OUT_LIMIT && !outbox.backlogged() {
+            let mut buffer = ReadBuf::new(buffer);
+            if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                read = Some(outcome.map(|()| buffer.filled().len()));
+            }
+        }
+        let mut awake = read.is_some();
+        awake |= inbox.poll_recv_many(cx, commands, usize::MAX).is_ready();
+        awake |= !self.out.is_empty() && self.stream.poll_write_ready(cx).is_ready();
+        awake |= self.armed && self.timer.as_mut().poll(cx).is_ready();
+        awake |= outbox.waiting() && outbox.poll(cx).is_ready();
+        if awake { Poll::Ready(read) } else { Poll::Pending }
+    }
+}
+
+async fn dial_after(wait: Duration, target: String, settings: crate::Settings) -> Result<Dialled, Down> {
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+    dial(target, settings).await
+}
+
+fn now() -> Now {
+    // Tokio's clock is the monotonic one, and the tests' clock in the tests.
+    Now { mono: Instant::now().into_std(), wall: SystemTime::now() }
+}

@@ -1,0 +1,68 @@
+//! Receipts and messages from handsets that the gateway has not settled yet: at most [`LIMIT`] per link.
+//!
+//! [`Unsettled`] keeps what a protocol needs to answer the carrier later (a sequence number, a path). Where it is full
+//! the session answers "later" at once in its protocol's words, tells the gateway nothing, and goes on reading.
+
+use std::collections::HashMap;
+
+use crate::session::Inbound;
+
+/// Unsettled inbound events per link.
+pub const LIMIT: usize = 512;
+
+/// What waits for [`crate::Input::Settle`], each with what its answer needs.
+#[derive(Debug)]
+pub struct Unsettled<T> {
+    next: u64,
+    waiting: HashMap<u64, T>,
+}
+
+impl<T> Default for Unsettled<T> {
+    fn default() -> Self {
+        Unsettled { next: 0, waiting: HashMap::new() }
+    }
+}
+
+impl<T> Unsettled<T> {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether one more may be told to the gateway.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < LIMIT
+    }
+
+    /// Remembers what the answer needs, under a number never used before on this link; `None` where it is full.
+    pub fn take(&mut self, answer: T) -> Option<Inbound> {
+        if !self.has_room() {
+            return None;
+        }
+        let inbound = Inbound(self.next);
+        self.next += 1;
+        self.waiting.insert(inbound.0, answer);
+        Some(inbound)
+    }
+
+    /// Hands back what the answer needs, once.
+    pub fn settle(&mut self, inbound: Inbound) -> Option<T> {
+        self.waiting.remove(&inbound.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_at_the_limit_and_open_again_after_settle() {
+        let mut u = Unsettled::default();
+        let all: Vec<_> = (0..LIMIT).map(|n| u.take(n).unwrap()).collect();
+        assert_eq!(u.take(LIMIT), None);
+        assert_eq!(u.settle(all[7]), Some(7));
+        assert_eq!(u.settle(all[7]), None);
+        let next = u.take(LIMIT).unwrap();
+        assert!(!all.contains(&next));
+    }
+}

@@ -1,0 +1,250 @@
+//! The command line, and `qiao check`, which needs nothing of the running gateway.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::config::{self, MAIN_FILE, Problem, plan::Names};
+
+/// How a command ended, as the shell sees it. Clap ends with 2 on wrong usage by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, and the answer is yes.
+    Ok = 0,
+    /// The answer is no: problems were found, or the thing asked for is not there.
+    No = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// It could not run.
+    CouldNotRun = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Qiao, a carrier gateway: HTTP in, carriers' own protocols out; nothing accepted is lost.
+#[derive(Debug, Parser)]
+#[command(name = "qiao", version, after_help = "Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 could not run.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    #[command(after_help = "Example: qiao serve --config /etc/qiao")]
+    Serve(ServeArgs),
+    /// Check a configuration: every problem with file:line:column and a hint
+    #[command(after_help = "Example: qiao check --config /etc/qiao --json\n\n\
+                            Exits with 0 where nothing is wrong (warnings allowed), 1 where problems were found.")]
+    Check(CheckArgs),
+    /// Ask a running gateway through its admin door
+    #[command(after_help = "Example: qiao ctl --url http://127.0.0.1:9090 channels")]
+    Ctl(CtlArgs),
+}
+
+/// `qiao serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration directory (qiao.toml and what it includes)
+    #[arg(long, value_name = "DIR")]
+    pub config: PathBuf,
+    /// Form of the log lines on stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `qiao check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Configuration directory (qiao.toml and what it includes)
+    #[arg(long, value_name = "DIR", required_unless_present = "schema")]
+    pub config: Option<PathBuf>,
+    /// Print a JSON object {"ok", "problems"} instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// Print the JSON Schema of the configuration files and check nothing
+    #[arg(long, conflicts_with = "config")]
+    pub schema: bool,
+}
+
+/// `qiao ctl`
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    /// The admin door
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    pub url: String,
+    /// File that holds the admin token (made at first start as DATA_DIR/admin.token)
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to ask.
+    #[command(subcommand)]
+    pub command: Ctl,
+}
+
+/// What an operator can ask.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Ctl {
+    /// Whether the gateway lives and is ready
+    #[command(after_help = "Example: qiao ctl status")]
+    Status,
+    /// Channels: state, links, window, pace
+    #[command(after_help = "Example: qiao ctl channels pccw-1")]
+    Channels {
+        /// One channel only
+        name: Option<String>,
+    },
+    /// A message's way so far; text and number are masked
+    #[command(after_help = "Example: qiao ctl message 0qk3m8z5r1xa")]
+    Message {
+        /// Its id
+        id: String,
+    },
+    /// What waits, by group and tier
+    #[command(after_help = "Example: qiao ctl queues --json")]
+    Queues,
+    /// Take a channel out of service for new messages; what is open is finished
+    #[command(
+        after_help = "Example: qiao ctl --token-file data/admin.token hold pccw-1 --reason 'carrier maintenance'"
+    )]
+    Hold {
+        /// The channel
+        name: String,
+        /// Why, for the log
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Put a held channel back into service
+    #[command(after_help = "Example: qiao ctl --token-file data/admin.token release pccw-1")]
+    Release {
+        /// The channel
+        name: String,
+        /// Why, for the log
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+/// What `qiao check --json` prints.
+#[derive(Serialize)]
+struct Verdict<'p> {
+    ok: bool,
+    problems: &'p [Problem],
+}
+
+/// Runs `qiao check`, writing what it finds to `out`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn check(args: &CheckArgs, env: config::Env<'_>, out: &mut dyn Write) -> io::Result<Exit> {
+    let Some(dir) = args.config.as_ref().filter(|_| !args.schema) else {
+        writeln!(out, "{:#}", config::schema())?;
+        return Ok(Exit::Ok);
+    };
+    if let Err(error) = std::fs::File::open(dir.join(MAIN_FILE)) {
+        eprintln!("qiao: {}: {error}", dir.join(MAIN_FILE).display());
+        return Ok(Exit::CouldNotRun);
+    }
+    let (ok, problems) = match config::load_with(dir, Names::default(), env) {
+        Ok((_, warnings)) => (true, warnings),
+        Err(problems) => (false, problems),
+    };
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &Verdict { ok, problems: &problems })?;
+        writeln!(out)?;
+    } else {
+        for problem in &problems {
+            writeln!(out, "{problem}")?;
+        }
+        let errors = problems.iter().filter(|p| p.severity == config::Severity::Error).count();
+        writeln!(out, "{errors} errors, {} warnings", problems.len() - errors)?;
+    }
+    Ok(if ok { Exit::Ok } else { Exit::No })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run(args: &[&str]) -> (Exit, String) {
+        let cli = Cli::try_parse_from([&["qiao", "check"], args].concat()).unwrap();
+        let Command::Check(args) = cli.command else { unreachable!("parsed as check") };
+        let mut out = Vec::new();
+        let exit = check(&args, &|_| None, &mut out).unwrap();
+        (exit, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn visit(command: &clap::Command) {
+            if command.get_subcommands().next().is_none() || command.get_name() == "ctl" {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains(&format!(" {}", command.get_name())), "{}", command.get_name());
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+
+    #[test]
+    fn exit_codes_tell_clean_from_wrong_from_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_str().unwrap();
+        assert_eq!(run(&["--config", path]).0, Exit::CouldNotRun);
+        std::fs::write(dir.path().join(MAIN_FILE), "[http]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+        let (exit, text) = run(&["--config", path]);
+        assert_eq!((exit, text.lines().last()), (Exit::Ok, Some("0 errors, 1 warnings")));
+        std::fs::write(dir.path().join(MAIN_FILE), "[htpp]\n").unwrap();
+        let (exit, text) = run(&["--config", path]);
+        assert_eq!(exit, Exit::No);
+        assert!(text.starts_with("qiao.toml:1:2: error: unknown key `htpp`\n  hint: did you mean `http`?\n"), "{text}");
+        assert_eq!(ExitCode::from(Exit::Usage), ExitCode::from(2));
+    }
+
+    #[test]
+    fn json_holds_the_same_problems() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(MAIN_FILE), "[htpp]\n").unwrap();
+        let (_, text) = run(&["--json", "--config", dir.path().to_str().unwrap()]);
+        let verdict: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(verdict["ok"], false);
+        assert_eq!(verdict["problems"][0]["line"], 1);
+        assert_eq!(verdict["problems"][0]["severity"], "error");
+    }
+
+    #[test]
+    fn the_schema_needs_no_configuration() {
+        let (exit, text) = run(&["--schema"]);
+        assert_eq!(exit, Exit::Ok);
+        assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["properties"]["channel"].is_object());
+        assert!(Cli::try_parse_from(["qiao", "check"]).is_err(), "either is needed");
+    }
+}

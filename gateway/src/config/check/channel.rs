@@ -1,0 +1,243 @@
+//! `[[channel]]`: the contract's numbers here, the account by its protocol.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use carriers::{Common, Profile, Protocol, Reach};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{Check, placed};
+use crate::config::file::Tables;
+use crate::config::plan::{Channel, Tier};
+use crate::config::problem::{Place, suggestion};
+use crate::config::shape::Found;
+use crate::config::value::nets;
+use crate::config::written;
+
+/// Most parts per second of one channel.
+const MOST_RATE: f64 = 1_000_000.0;
+/// The default burst is what the rate gives in this time.
+const BURST_SECONDS: f64 = 0.02;
+
+impl Check<'_, '_> {
+    /// The channels in file order.
+    pub(super) fn channels(
+        &mut self,
+        written: Vec<(Found<written::Channel>, Tables<'_>)>,
+        tiers: &[Tier],
+    ) -> Vec<Channel> {
+        let mut channels = Vec::new();
+        let mut listeners = Listeners::default();
+        for (found, tables) in written {
+            let here = found.here();
+            let Some(channel) = self.channel(found, tables, tiers) else { continue };
+            self.listeners(&channel, here, &mut listeners);
+            channels.push(channel);
+        }
+        channels
+    }
+
+    fn channel(&mut self, mut found: Found<written::Channel>, tables: Tables<'_>, tiers: &[Tier]) -> Option<Channel> {
+        let allow_from = nets(found.value.allow_from.take());
+        let carrier = self.carrier(&found);
+        let rate = self.rate(&found);
+        let most_burst = (rate.ceil() as u32).max(1);
+        let usual_burst = ((rate * BURST_SECONDS) as u32).max(1);
+        let burst = self.within(&found, "burst", placed(&found.value.burst), usual_burst, 1..=most_burst);
+        let window = self.within(&found, "window", placed(&found.value.window), 10, 1..=10_000);
+        let links = self.within(&found, "links", placed(&found.value.links), 1, 1..=64);
+        let cost = self.within(&found, "cost", placed(&found.value.cost), 0.0, 0.0..=1e9);
+        let max_parts = self.within(&found, "max_parts", placed(&found.value.max_parts), 10, 1..=64);
+        let tiers = self.tiers_of(&found, tiers);
+        let common = Common {
+            name: found.value.name.as_ref().map_or_else(String::new, |name| name.get_ref().clone()),
+            window: window as usize,
+            timezone: self.timezone(&found),
+            max_parts,
+        };
+        let (protocol, profile) = self.profile(&found, &common, tables)?;
+        Some(Channel {
+            id: self.names.channel(&common.name),
+            name: common.name.as_str().into(),
+            carrier,
+            protocol,
+            profile,
+            rate,
+            burst,
+            window,
+            links,
+            cost,
+            tiers,
+            receipts: found.value.receipts.unwrap_or(true),
+            max_parts,
+            allow_from,
+        })
+    }
+
+    fn carrier(&mut self, found: &Found<written::Channel>) -> String {
+        let (name, carrier) = (&found.value.name, &found.value.carrier);
+        if name.is_none() {
+            found.missing(self.report, "name", "");
+        }
+        let Some(carrier) = carrier else {
+            found.missing(self.report, "carrier", "the company's name, as in carrier = \"pccw\"");
+            return String::new();
+        };
+        if !super::is_word(carrier.get_ref()) {
+            let hint = "use up to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit";
+            self.report.error(found.at(carrier.span()), "`carrier` is not one word", hint);
+        }
+        carrier.get_ref().clone()
+    }
+
+    fn rate(&mut self, found: &Found<written::Channel>) -> f64 {
+        match placed(&found.value.rate) {
+            Some((_, rate)) if rate > 0.0 && rate <= MOST_RATE => rate,
+            Some((span, rate)) => {
+                let message = format!("`rate` is {rate}, not above 0 and at most {MOST_RATE} parts per second");
+                self.report.error(found.at(span), message, "");
+                1.0
+            }
+            None => {
+                found.missing(self.report, "rate", "parts per second by contract, as in rate = 200");
+                1.0
+            }
+        }
+    }
+
+    fn tiers_of(&mut self, found: &Found<written::Channel>, tiers: &[Tier]) -> Vec<super::super::plan::TierId> {
+        match &found.value.tiers {
+            None => tiers.iter().map(|tier| tier.id).collect(),
+            Some(list) if list.0.is_empty() => {
+                self.report.error(found.here(), "`tiers` is empty", "leave it out to allow all, or name one");
+                Vec::new()
+            }
+            Some(list) => self.references(found, list, |check| &check.tiers, crate::config::plan::Names::tier),
+        }
+    }
+
+    /// Whether the zone exists is its protocol's to say; here it must look like one.
+    fn timezone(&mut self, found: &Found<written::Channel>) -> String {
+        let Some(zone) = &found.value.timezone else { return "UTC".to_owned() };
+        let text = zone.get_ref();
+        let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b));
+        if !text.split('/').all(word) {
+            let hint = "as in \"Asia/Shanghai\" or \"UTC\"";
+            self.report.error(found.at(zone.span()), format!("`timezone` is \"{text}\", not an IANA zone"), hint);
+        }
+        text.clone()
+    }
+
+    fn profile(
+        &mut self,
+        found: &Found<written::Channel>,
+        common: &Common,
+        tables: Tables<'_>,
+    ) -> Option<(&'static dyn Protocol, Arc<dyn Profile>)> {
+        let Some(name) = &found.value.protocol else {
+            let names: Vec<&str> = self.protocols.iter().map(|p| p.name()).collect();
+            found.missing(self.report, "protocol", &format!("one of {}", names.join(", ")));
+            return None;
+        };
+        let Some(protocol) = self.protocols.iter().copied().find(|p| p.name() == name.get_ref()) else {
+            let message = format!("protocol \"{}\" is not available", name.get_ref());
+            let hint = suggestion(name.get_ref(), self.protocols.iter().map(|p| p.name()));
+            self.report.error(found.at(name.span()), message, hint);
+            return None;
+        };
+        let mut own = None;
+        for (of, table) in tables {
+            if of == protocol.name() {
+                own = Some(table);
+            } else {
+                let message = format!("[channel.{of}] belongs to another protocol than \"{}\"", protocol.name());
+                self.report.error(found.at(table.span()), message, "remove the table or change `protocol`");
+            }
+        }
+        let Some(table) = own else {
+            let name = protocol.name();
+            let message = format!("the table [channel.{name}] is missing");
+            self.report.error(found.here(), message, format!("write [channel.{name}] below this [[channel]]"));
+            return None;
+        };
+        Some((protocol, self.configure(found, protocol, common, table)?))
+    }
+
+    fn configure(
+        &mut self,
+        found: &Found<written::Channel>,
+        protocol: &'static dyn Protocol,
+        common: &Common,
+        table: Spanned<DeValue<'_>>,
+    ) -> Option<Arc<dyn Profile>> {
+        let whole = table.span();
+        let secrets = self.secrets;
+        match protocol.configure(common, table, &|reference| secrets.resolve(reference)) {
+            Ok(profile) => Some(profile),
+            Err(problems) => {
+                for problem in problems {
+                    let place = found.at(problem.span.unwrap_or_else(|| whole.clone()));
+                    self.report.error(place, problem.message, problem.hint.unwrap_or_default());
+                }
+                None
+            }
+        }
+    }
+
+    /// A listener is for one protocol, knows its channels apart, and off loopback says who may come.
+    fn listeners(&mut self, channel: &Channel, here: Place, listeners: &mut Listeners) {
+        for leg in channel.profile.legs() {
+            let Reach::Listen(address) = &leg.reach else { continue };
+            if !is_loopback(address) && channel.allow_from.is_empty() {
+                let message = format!("channel \"{}\" listens on {address} for anyone", channel.name);
+                let hint = "name the carrier's peers, as in allow_from = [\"10.1.0.0/16\"]";
+                self.report.error(here.clone(), message, hint);
+            }
+            let name = channel.protocol.name();
+            let listener =
+                listeners.entry(address.clone()).or_insert_with(|| Listener { protocol: name, channels: Vec::new() });
+            let account = channel.profile.account().to_owned();
+            if listener.protocol != name {
+                let message = format!("{address} is a listener of protocol \"{}\" already", listener.protocol);
+                self.report.error(here.clone(), message, "");
+            } else if let Some((other, _)) = listener.channels.iter().find(|(_, known)| *known == account) {
+                let message = format!("cannot be told from channel \"{other}\" on {address}");
+                self.report.error(here.clone(), message, "give it another listener or another account");
+            }
+            listener.channels.push((Arc::clone(&channel.name), account));
+        }
+    }
+}
+
+/// Listeners by address.
+type Listeners = BTreeMap<String, Listener>;
+
+/// A listener: its protocol, and its channels with their accounts.
+struct Listener {
+    protocol: &'static str,
+    channels: Vec<(Arc<str>, String)>,
+}
+
+fn is_loopback(address: &str) -> bool {
+    if let Ok(address) = address.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_known_by_address_or_name() {
+        for (address, loopback) in
+            [("127.0.0.1:1", true), ("[::1]:1", true), ("localhost:1", true), ("0.0.0.0:1", false), ("[::]:1", false)]
+        {
+            assert_eq!(is_loopback(address), loopback, "{address}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `[[tier]]`, and the three tiers there are where none is written.
+
+use std::time::Duration;
+
+use super::{Check, placed};
+use crate::config::plan::{InDoubt, Tier, TierId};
+use crate::config::problem::Place;
+use crate::config::shape::Found;
+use crate::config::value::PeriodOrNever;
+use crate::config::written;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A tier that is built in.
+struct Builtin {
+    name: &'static str,
+    validity: Duration,
+    attempts: u8,
+    backoff: &'static [u64],
+    acked: InDoubt,
+    unacked: InDoubt,
+    shed_at: u8,
+}
+
+/// Strictest first.
+const BUILTIN: [Builtin; 3] = [
+    Builtin {
+        name: "otp",
+        validity: Duration::from_secs(300),
+        attempts: 3,
+        backoff: &[0, 1, 3],
+        unacked: InDoubt::Resend(Duration::ZERO),
+        acked: InDoubt::Resend(Duration::ZERO),
+        shed_at: 95,
+    },
+    Builtin {
+        name: "notice",
+        validity: Duration::from_secs(3600),
+        attempts: 5,
+        backoff: &[1, 2, 4, 8],
+        unacked: InDoubt::Resend(Duration::ZERO),
+        acked: InDoubt::Resend(Duration::from_secs(30)),
+        shed_at: 80,
+    },
+    Builtin {
+        name: "marketing",
+        validity: Duration::from_secs(86_400),
+        attempts: 5,
+        backoff: &[1, 2, 4, 8],
+        unacked: InDoubt::Resend(Duration::from_secs(600)),
+        acked: InDoubt::Wait,
+        shed_at: 70,
+    },
+];
+/// What a tier of another name starts from.
+const OTHER: &Builtin = &BUILTIN[1];
+/// Most waits a backoff may list.
+const MOST_BACKOFF: usize = 32;
+
+impl Builtin {
+    fn named(&self, name: &str, id: TierId) -> Tier {
+        Tier {
+            id,
+            name: name.into(),
+            validity: self.validity,
+            attempts: self.attempts,
+            backoff: self.backoff.iter().map(|s| Duration::from_secs(*s)).collect(),
+            unacked: self.unacked,
+            acked: self.acked,
+            shed_at: self.shed_at,
+        }
+    }
+}
+
+impl Check<'_, '_> {
+    /// The tiers, strictest first.
+    pub(super) fn tiers(&mut self, written: &[Found<written::Tier>]) -> Vec<Tier> {
+        if written.is_empty() {
+            return BUILTIN.iter().map(|base| self.builtin_tier(base)).collect();
+        }
+        let tiers: Vec<Tier> = written.iter().filter_map(|found| self.tier(found)).collect();
+        for (above, (below, found)) in tiers.iter().zip(tiers.iter().zip(written).skip(1)) {
+            if below.shed_at > above.shed_at {
+                let message = format!("tier \"{}\" is refused later than \"{}\" above it", below.name, above.name);
+                self.report.warning(found.here(), message, "tiers stand strictest first; lower `shed_at` or reorder");
+            }
+        }
+        tiers
+    }
+
+    fn builtin_tier(&mut self, base: &Builtin) -> Tier {
+        self.tiers.places.insert(base.name.to_owned(), Place { file: 0, span: 0..0 });
+        base.named(base.name, self.names.tier(base.name))
+    }
+
+    fn tier(&mut self, found: &Found<written::Tier>) -> Option<Tier> {
+        let written = &found.value;
+        let Some(name) = &written.name else {
+            found.missing(self.report, "name", "");
+            return None;
+        };
+        let base = BUILTIN.iter().find(|b| b.name == name.get_ref()).unwrap_or(OTHER);
+        let mut tier = base.named(name.get_ref(), self.names.tier(name.get_ref()));
+        tier.validity = self.period(found, "validity", &written.validity, tier.validity, SECOND, 30 * 1440 * MINUTE);
+        tier.attempts = self.within(found, "attempts", placed(&written.attempts), tier.attempts, 1..=100);
+        tier.shed_at = self.within(found, "shed_at", placed(&written.shed_at), tier.shed_at, 1..=95);
+        if let Some(backoff) = &written.backoff {
+            tier.backoff = backoff.iter().map(|p| p.0).collect();
+            if tier.backoff.len() > MOST_BACKOFF || tier.backoff.iter().any(|wait| *wait > 60 * MINUTE) {
+                let message = format!("`backoff` lists at most {MOST_BACKOFF} waits of at most 1h");
+                self.report.error(found.here(), message, "");
+            }
+        }
+        tier.unacked = written.unacked.map_or(tier.unacked, in_doubt);
+        tier.acked = written.acked.map_or(tier.acked, in_doubt);
+        Some(tier)
+    }
+}
+
+fn in_doubt(written: PeriodOrNever) -> InDoubt {
+    written.0.map_or(InDoubt::Wait, InDoubt::Resend)
+}

@@ -1,0 +1,73 @@
+//! Configuration: read the files, check everything, make one [`plan::Plan`].
+//!
+//! [`load`] reads `qiao.toml` and what it includes, finds every problem with its place, and only then builds the plan:
+//! there is no half-checked configuration. [`written`] is what the files look like, [`plan`] what they mean.
+
+mod check;
+mod file;
+mod numbers;
+pub mod plan;
+mod problem;
+mod schema;
+mod shape;
+mod value;
+mod written;
+
+use std::path::Path;
+
+use carriers::Protocol;
+pub use problem::{Problem, Severity};
+pub use schema::schema;
+
+use plan::{Names, Plan};
+
+/// The file every configuration directory starts from.
+pub const MAIN_FILE: &str = "qiao.toml";
+
+/// The protocols a channel may name.
+type Protocols = &'static [&'static dyn Protocol];
+
+/// Looks up an environment variable.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads and checks the configuration in `dir`. `names` are those of the plan in force, so that indexes keep their
+/// meaning; the default at first start.
+///
+/// # Errors
+/// Everything that is wrong, in file order; the warnings too. Nothing of the configuration is in force then.
+pub fn load(dir: &Path, names: Names) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
+    load_with(dir, names, &|name| std::env::var(name).ok())
+}
+
+/// As [`load`], with another source for `env:NAME`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(dir: &Path, names: Names, env: Env<'_>) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
+    load_among(dir, names, env, carriers::PROTOCOLS)
+}
+
+/// As [`load_with`], with these protocols.
+fn load_among(
+    dir: &Path,
+    names: Names,
+    env: Env<'_>,
+    protocols: Protocols,
+) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
+    let (sources, unread) = file::read(dir);
+    if sources.is_empty() {
+        return Err(unread);
+    }
+    let mut report = problem::Report::new(&sources);
+    unread.into_iter().for_each(|problem| report.push(problem));
+    let whole = file::parse(&sources, protocols, &mut report);
+    let plan = check::plan(whole, &mut report, names, &value::Secrets { dir, env }, protocols);
+    let (failed, problems) = report.finish();
+    match plan {
+        Some(plan) if !failed => Ok((plan, problems)),
+        _ => Err(problems),
+    }
+}
+
+#[cfg(test)]
+mod tests;

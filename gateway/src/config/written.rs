@@ -1,0 +1,309 @@
+//! The configuration as written: one type per table, for serde and for the JSON Schema.
+//!
+//! Keys that must be there are options here and asked for by the checks, so that one missing key hides no other
+//! problem. A [`Spanned`] value is one whose meaning is checked later.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+
+use super::value::{Many, Net, Period, PeriodOrNever, Size};
+
+/// `[node]`
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Node {
+    /// Name of this gateway in logs and metrics; default "qiao".
+    #[schemars(with = "Option<String>")]
+    pub(super) name: Option<Spanned<String>>,
+    /// Where the journal and the store live, relative to the configuration directory; default "data".
+    pub(super) data_dir: Option<PathBuf>,
+    /// How long a stop waits for answers; default "10s".
+    #[schemars(with = "Option<String>")]
+    pub(super) drain_timeout: Option<Spanned<Period>>,
+}
+
+/// `[http]`: the door for applications.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Http {
+    /// Address and port; default "127.0.0.1:8080".
+    #[schemars(with = "Option<String>")]
+    pub(super) listen: Option<Spanned<SocketAddr>>,
+    /// Allow plain HTTP on an address that is not loopback.
+    #[serde(default)]
+    pub(super) insecure: bool,
+    /// Most connections at once; default 10000.
+    #[schemars(with = "Option<u32>")]
+    pub(super) max_connections: Option<Spanned<u32>>,
+    /// How long a request's head may take; default "5s".
+    #[schemars(with = "Option<String>")]
+    pub(super) header_timeout: Option<Spanned<Period>>,
+    /// How long a request's body may take; default "10s".
+    #[schemars(with = "Option<String>")]
+    pub(super) body_timeout: Option<Spanned<Period>>,
+    /// Not available.
+    #[schemars(skip)]
+    pub(super) tls: Option<Spanned<IgnoredAny>>,
+}
+
+/// `[admin]`: metrics, health, control.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    /// Address and port; default "127.0.0.1:9090".
+    #[schemars(with = "Option<String>")]
+    pub(super) listen: Option<Spanned<SocketAddr>>,
+    /// Allow plain HTTP on an address that is not loopback.
+    #[serde(default)]
+    pub(super) insecure: bool,
+    /// Operators' token; made at first start where absent.
+    #[schemars(with = "Option<String>")]
+    pub(super) token: Option<Spanned<String>>,
+    /// Token that may read metrics only.
+    #[schemars(with = "Option<String>")]
+    pub(super) metrics_token: Option<Spanned<String>>,
+    /// Not available.
+    #[schemars(skip)]
+    pub(super) tls: Option<Spanned<IgnoredAny>>,
+}
+
+/// `[journal]`
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Journal {
+    /// Size of a segment file; default "64MiB".
+    #[schemars(with = "Option<SizeSchema>")]
+    pub(super) segment_bytes: Option<Spanned<Size>>,
+    /// Disk budget; default "8GiB".
+    #[schemars(with = "Option<SizeSchema>")]
+    pub(super) max_bytes: Option<Spanned<Size>>,
+}
+
+/// Octets, or text such as "64MiB".
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum SizeSchema {
+    Octets(u64),
+    Text(String),
+}
+
+/// `[limits]`
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Most unfinished messages; default 2000000.
+    #[schemars(with = "Option<u32>")]
+    pub(super) messages: Option<Spanned<u32>>,
+}
+
+/// `[store]`
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    /// How long finished messages can be asked for; default "7d".
+    #[schemars(with = "Option<String>")]
+    pub(super) history: Option<Spanned<Period>>,
+    /// How long after its validity a message waits for its receipt; default "24h".
+    #[schemars(with = "Option<String>")]
+    pub(super) receipt_wait: Option<Spanned<Period>>,
+}
+
+/// `[[tier]]`: a business tier, strictest first. A key left out is that of the built-in tier of this name, or `notice`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tier {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub(super) name: Option<Spanned<String>>,
+    /// How long a message may wait where the application names no time.
+    #[schemars(with = "Option<String>")]
+    pub(super) validity: Option<Spanned<Period>>,
+    /// Most attempts.
+    #[schemars(with = "Option<u8>", range(min = 1))]
+    pub(super) attempts: Option<Spanned<u8>>,
+    /// Wait before each retry; the last repeats.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) backoff: Option<Vec<Period>>,
+    /// When to send again what no kernel acknowledged: a time, or "never".
+    #[schemars(with = "Option<String>")]
+    pub(super) unacked: Option<PeriodOrNever>,
+    /// When to send again what was acknowledged but not answered: a time, or "never".
+    #[schemars(with = "Option<String>")]
+    pub(super) acked: Option<PeriodOrNever>,
+    /// Journal use in percent from which new messages are refused.
+    #[schemars(with = "Option<u8>", range(min = 1, max = 95))]
+    pub(super) shed_at: Option<Spanned<u8>>,
+}
+
+/// `[[channel]]`: one contracted account; its protocol's own table stands beside these keys.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Channel {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub(super) name: Option<Spanned<String>>,
+    /// The company.
+    #[schemars(with = "String")]
+    pub(super) carrier: Option<Spanned<String>>,
+    /// What it speaks; the table of this name holds the account.
+    #[schemars(with = "String")]
+    pub(super) protocol: Option<Spanned<String>>,
+    /// Parts per second by contract.
+    #[schemars(with = "f64")]
+    pub(super) rate: Option<Spanned<f64>>,
+    /// Parts that may go at once; default: 20 ms of the rate, at least 1.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) burst: Option<Spanned<u32>>,
+    /// Unanswered parts per link; default 10.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) window: Option<Spanned<u32>>,
+    /// Links per direction; default 1.
+    #[schemars(with = "Option<u16>", range(min = 1))]
+    pub(super) links: Option<Spanned<u16>>,
+    /// Cost per part; default 0.
+    #[schemars(with = "Option<f64>")]
+    pub(super) cost: Option<Spanned<f64>>,
+    /// Tiers that may use it; default: all.
+    pub(super) tiers: Option<Many>,
+    /// Zone of the protocol's local times; default "UTC".
+    #[schemars(with = "Option<String>")]
+    pub(super) timezone: Option<Spanned<String>>,
+    /// Whether the carrier sends receipts; default true.
+    pub(super) receipts: Option<bool>,
+    /// Most parts a message may become; default 10.
+    #[schemars(with = "Option<u8>", range(min = 1, max = 64))]
+    pub(super) max_parts: Option<Spanned<u8>>,
+    /// Peers that may connect to this channel's listeners.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) allow_from: Option<Vec<Net>>,
+}
+
+/// `[[group]]`: channels for the same traffic.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub(super) name: Option<Spanned<String>>,
+    /// How a channel is chosen; default "preference".
+    #[schemars(with = "Option<String>")]
+    pub(super) strategy: Option<Spanned<String>>,
+    /// Its channels, best first.
+    #[schemars(with = "Vec<Member>")]
+    pub(super) channels: Option<Spanned<Vec<Spanned<Member>>>>,
+    /// How long a message waits for a healthy but busy channel before it takes a lesser one, or "never"; default "1s".
+    #[schemars(with = "Option<String>")]
+    pub(super) spill_after: Option<PeriodOrNever>,
+}
+
+/// A channel in a group.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Member {
+    /// The channel.
+    pub(super) name: String,
+    /// Lower is better; default: its position in the list, from 1.
+    pub(super) preference: Option<u32>,
+    /// Not available.
+    #[schemars(skip)]
+    pub(super) weight: Option<Spanned<IgnoredAny>>,
+}
+
+/// `[[route]]`: the first that matches decides.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub(super) name: Option<Spanned<String>>,
+    /// What must hold; nothing: always.
+    #[serde(default)]
+    pub(super) r#match: Match,
+    /// Where it leads.
+    #[schemars(with = "String")]
+    pub(super) group: Option<Spanned<String>>,
+}
+
+/// Conditions of a route: one value or several of which one must hold; all conditions must hold.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Match {
+    /// Message types.
+    pub(super) r#type: Option<Many>,
+    /// Tiers.
+    pub(super) tier: Option<Many>,
+    /// Apps.
+    pub(super) app: Option<Many>,
+    /// Beginnings of the number, in E.164.
+    pub(super) prefix: Option<Many>,
+    /// Senders asked for.
+    pub(super) sender: Option<Many>,
+    /// Carriers of the number by `[numbers]`.
+    pub(super) carrier: Option<Many>,
+    /// Countries of the number by `[numbers]`.
+    pub(super) country: Option<Many>,
+    /// Regions of the number by `[numbers]`.
+    pub(super) region: Option<Many>,
+}
+
+/// `[numbers]`: what is known about numbers; CSV files relative to the configuration directory.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Numbers {
+    /// Files of prefix,carrier,region,country; the longest prefix wins.
+    #[serde(default)]
+    pub(super) plan: Many,
+    /// Files of number,carrier; they win over the plan.
+    #[serde(default)]
+    pub(super) ported: Many,
+}
+
+/// `[[app]]`: an upstream account.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct App {
+    /// Its id.
+    #[schemars(with = "String")]
+    pub(super) id: Option<Spanned<String>>,
+    /// Bearer keys (`env:NAME`, `file:PATH` or inline), each of at least 128 bits.
+    #[schemars(with = "Many")]
+    pub(super) keys: Option<Spanned<Many>>,
+    /// Parts per second at the door; the burst is two seconds of it.
+    #[schemars(with = "u32", range(min = 1))]
+    pub(super) rate: Option<Spanned<u32>>,
+    /// Tiers it may use, its default first; absent: all.
+    #[schemars(with = "Option<Many>")]
+    pub(super) tiers: Option<Spanned<Many>>,
+    /// Signatures it may use, without brackets.
+    #[serde(default)]
+    pub(super) signatures: Many,
+    /// ISO country of bare national numbers.
+    #[schemars(with = "Option<String>")]
+    pub(super) default_country: Option<Spanned<String>>,
+    /// Where its events go.
+    pub(super) callback: Option<Callback>,
+    /// Peers it may call from; absent: any.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) allow_ips: Option<Vec<Net>>,
+}
+
+/// An app's callback.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Callback {
+    /// `https` URL; `http` only to loopback or `allow_private`.
+    #[schemars(with = "String")]
+    pub(super) url: Spanned<String>,
+    /// Signing secrets `whsec_…`, newest first (`env:NAME`, `file:PATH` or inline).
+    #[schemars(with = "Many")]
+    pub(super) secret: Spanned<Many>,
+    /// Private ranges it may reach.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) allow_private: Option<Vec<Net>>,
+}

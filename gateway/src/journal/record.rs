@@ -1,0 +1,644 @@
+//! What the journal's records say, and their octets. Layouts are little-endian, strings length-prefixed; names stand
+//! in records as text, since indexes live only as long as the process. A record's kind fixes its layout for good: a
+//! changed layout gets a new kind.
+
+use carriers::{AttemptRef, CarrierId, Doubt, ReceiptState, Verdict};
+
+use crate::clock::Wall;
+
+/// A record's octets do not read as its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record of kind {kind} does not read at octet {at}")]
+pub struct Unreadable {
+    /// The kind claimed.
+    pub kind: u8,
+    /// Offset in the body.
+    pub at: usize,
+}
+
+/// Kinds that belong to a message carry its id in the journal's record header.
+pub mod kind {
+    /// [`super::Accepted`].
+    pub const ACCEPTED: u8 = 1;
+    /// [`super::Attempt`].
+    pub const ATTEMPT: u8 = 2;
+    /// [`super::Answered`].
+    pub const ANSWERED: u8 = 3;
+    /// [`super::Receipted`].
+    pub const RECEIPTED: u8 = 4;
+    /// [`super::Outcome`].
+    pub const OUTCOME: u8 = 5;
+    /// [`super::Called`].
+    pub const CALLED: u8 = 6;
+    /// [`super::Orphan`] (its own id).
+    pub const ORPHAN: u8 = 7;
+    /// [`super::Uplink`] (its own id).
+    pub const UPLINK: u8 = 8;
+}
+
+/// A message, as admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Accepted<'a> {
+    /// When.
+    pub at: Wall,
+    /// Not sent at or after.
+    pub expires: Wall,
+    /// App id.
+    pub app: &'a str,
+    /// Tier name.
+    pub tier: &'a str,
+    /// Group the route led to.
+    pub group: &'a str,
+    /// `sms`.
+    pub kind: &'a str,
+    /// E.164 with plus.
+    pub to: &'a str,
+    /// Sender asked for.
+    pub sender: Option<&'a str>,
+    /// Text with signature.
+    pub text: &'a str,
+    /// The app's own reference.
+    pub client_ref: Option<&'a str>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<&'a str>,
+    /// First 16 octets of the SHA-256 of the request body, where a key was given.
+    pub body_hash: [u8; 16],
+    /// Whether the app wants events for it.
+    pub callback: bool,
+    /// Quoted parts.
+    pub parts: u8,
+    /// Quoted encoding.
+    pub encoding: &'a str,
+    /// Most parts on any channel of the group: what the switch reserves.
+    pub reserve: u8,
+}
+
+/// An attempt, written before its first octet leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt<'a> {
+    /// When.
+    pub at: Wall,
+    /// Its reference.
+    pub attempt: AttemptRef,
+    /// Channel name.
+    pub channel: &'a str,
+    /// Parts in all.
+    pub parts: u8,
+    /// Which of them go out now.
+    pub only: u64,
+}
+
+/// How a part ended on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<'a> {
+    /// When.
+    pub at: Wall,
+    /// Its attempt.
+    pub attempt: AttemptRef,
+    /// Part index from 0.
+    pub part: u8,
+    /// The end.
+    pub answer: AnswerKind<'a>,
+}
+
+/// See [`Answered`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerKind<'a> {
+    /// Taken, with the carrier's id where it gives one.
+    Submitted(Option<CarrierId>),
+    /// Refused, with the carrier's code.
+    Refused(Verdict, &'a str),
+    /// No answer.
+    Unanswered(Doubt),
+}
+
+/// A receipt that found its part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipted<'a> {
+    /// When.
+    pub at: Wall,
+    /// The attempt it speaks of.
+    pub attempt: AttemptRef,
+    /// Part index from 0.
+    pub part: u8,
+    /// What it says.
+    pub state: ReceiptState,
+    /// The carrier's words.
+    pub code: &'a str,
+}
+
+/// What we conclude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutcomeKind {
+    /// On the handset (or taken, on channels without receipts).
+    Delivered,
+    /// Not delivered, for good.
+    Failed,
+    /// Validity or the wait for receipts ended.
+    Expired,
+    /// Withdrawn by its owner.
+    Cancelled,
+}
+
+impl OutcomeKind {
+    /// The word in callbacks, metrics and states.
+    pub fn name(self) -> &'static str {
+        match self {
+            OutcomeKind::Delivered => "delivered",
+            OutcomeKind::Failed => "failed",
+            OutcomeKind::Expired => "expired",
+            OutcomeKind::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What an outcome rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// A receipt.
+    Receipt,
+    /// The carrier's answer.
+    Answer,
+    /// Nothing from a carrier.
+    None,
+}
+
+impl Evidence {
+    /// The word in callbacks and states.
+    pub fn name(self) -> &'static str {
+        match self {
+            Evidence::Receipt => "receipt",
+            Evidence::Answer => "answer",
+            Evidence::None => "none",
+        }
+    }
+}
+
+/// A message's end; also the event that the app is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome<'a> {
+    /// When.
+    pub at: Wall,
+    /// Which.
+    pub outcome: OutcomeKind,
+    /// Why (`no_receipt`, `validity`, `rejected`, `receipt`…).
+    pub reason: &'a str,
+    /// The carrier's code, where one decided.
+    pub code: &'a str,
+    /// On what grounds.
+    pub evidence: Evidence,
+    /// The deciding channel's name; empty where none was used.
+    pub channel: &'a str,
+    /// A correction of an outcome already told, by a later receipt.
+    pub correction: bool,
+}
+
+/// The app has been told, or will never be (no endpoint, given up).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// When.
+    pub at: Wall,
+    /// Whether the endpoint took it.
+    pub delivered: bool,
+}
+
+/// A receipt whose part is not known (yet).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan<'a> {
+    /// When.
+    pub at: Wall,
+    /// Channel name.
+    pub channel: &'a str,
+    /// Candidate carrier ids, best first.
+    pub ids: Vec<CarrierId>,
+    /// The number as the carrier wrote it.
+    pub to: &'a str,
+    /// What it says.
+    pub state: ReceiptState,
+    /// The carrier's words.
+    pub code: &'a str,
+}
+
+/// A message from a handset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink<'a> {
+    /// When.
+    pub at: Wall,
+    /// Channel name.
+    pub channel: &'a str,
+    /// Handset as the carrier wrote it.
+    pub from: &'a str,
+    /// Access number.
+    pub to: &'a str,
+    /// Text as decoded.
+    pub text: &'a str,
+    /// User data with header.
+    pub data: &'a [u8],
+    /// Whether `data` starts with a header.
+    pub udh: bool,
+}
+
+/// Any record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// See [`Accepted`].
+    Accepted(Accepted<'a>),
+    /// See [`Attempt`].
+    Attempt(Attempt<'a>),
+    /// See [`Answered`].
+    Answered(Answered<'a>),
+    /// See [`Receipted`].
+    Receipted(Receipted<'a>),
+    /// See [`Outcome`].
+    Outcome(Outcome<'a>),
+    /// See [`Called`].
+    Called(Called),
+    /// See [`Orphan`].
+    Orphan(Orphan<'a>),
+    /// See [`Uplink`].
+    Uplink(Uplink<'a>),
+}
+
+impl Record<'_> {
+    /// Its kind octet.
+    pub fn kind(&self) -> u8 {
+        match self {
+            Record::Accepted(_) => kind::ACCEPTED,
+            Record::Attempt(_) => kind::ATTEMPT,
+            Record::Answered(_) => kind::ANSWERED,
+            Record::Receipted(_) => kind::RECEIPTED,
+            Record::Outcome(_) => kind::OUTCOME,
+            Record::Called(_) => kind::CALLED,
+            Record::Orphan(_) => kind::ORPHAN,
+            Record::Uplink(_) => kind::UPLINK,
+        }
+    }
+
+    /// Appends its octets.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Record::Accepted(r) => {
+                put_u64(out, r.at.0);
+                put_u64(out, r.expires.0);
+                out.extend_from_slice(&[u8::from(r.callback), r.parts, r.reserve]);
+                for text in [r.app, r.tier, r.group, r.kind, r.to, r.text, r.encoding] {
+                    put_str(out, text);
+                }
+                for text in [r.sender, r.client_ref, r.idempotency_key] {
+                    put_option(out, text);
+                }
+                out.extend_from_slice(&r.body_hash);
+            }
+            Record::Attempt(r) => {
+                put_u64(out, r.at.0);
+                put_u64(out, r.attempt.0);
+                put_u64(out, r.only);
+                out.push(r.parts);
+                put_str(out, r.channel);
+            }
+            Record::Answered(r) => {
+                put_u64(out, r.at.0);
+                put_u64(out, r.attempt.0);
+                out.push(r.part);
+                match &r.answer {
+                    AnswerKind::Submitted(id) => {
+                        out.push(0);
+                        put_octets(out, id.as_ref().map_or(&[], |id| &id.0));
+                    }
+                    AnswerKind::Refused(verdict, code) => {
+                        out.push(1);
+                        out.push(*verdict as u8);
+                        put_str(out, code);
+                    }
+                    AnswerKind::Unanswered(doubt) => {
+                        out.push(2);
+                        out.push(*doubt as u8);
+                    }
+                }
+            }
+            Record::Receipted(r) => {
+                put_u64(out, r.at.0);
+                put_u64(out, r.attempt.0);
+                out.extend_from_slice(&[r.part, r.state as u8]);
+                put_str(out, r.code);
+            }
+            Record::Outcome(r) => {
+                put_u64(out, r.at.0);
+                out.extend_from_slice(&[r.outcome as u8, r.evidence as u8, u8::from(r.correction)]);
+                for text in [r.reason, r.code, r.channel] {
+                    put_str(out, text);
+                }
+            }
+            Record::Called(r) => {
+                put_u64(out, r.at.0);
+                out.push(u8::from(r.delivered));
+            }
+            Record::Orphan(r) => {
+                put_u64(out, r.at.0);
+                out.extend_from_slice(&[r.state as u8, u8::try_from(r.ids.len()).unwrap_or(u8::MAX)]);
+                for id in r.ids.iter().take(usize::from(u8::MAX)) {
+                    put_octets(out, &id.0);
+                }
+                for text in [r.channel, r.to, r.code] {
+                    put_str(out, text);
+                }
+            }
+            Record::Uplink(r) => {
+                put_u64(out, r.at.0);
+                out.push(u8::from(r.udh));
+                for text in [r.channel, r.from, r.to, r.text] {
+                    put_str(out, text);
+                }
+                put_octets(out, r.data);
+            }
+        }
+    }
+
+    /// Reads a body of that kind.
+    pub fn read(kind: u8, body: &[u8]) -> Result<Record<'_>, Unreadable> {
+        let mut take = Take { kind, body, at: 0 };
+        let record = match kind {
+            kind::ACCEPTED => {
+                let (at, expires) = (take.wall()?, take.wall()?);
+                let (callback, parts, reserve) = (take.flag()?, take.u8()?, take.u8()?);
+                let (app, tier, group) = (take.str()?, take.str()?, take.str()?);
+                let (kind, to, text, encoding) = (take.str()?, take.str()?, take.str()?, take.str()?);
+                let (sender, client_ref, idempotency_key) = (take.option()?, take.option()?, take.option()?);
+                let body_hash = take.array()?;
+                Record::Accepted(Accepted {
+                    at,
+                    expires,
+                    app,
+                    tier,
+                    group,
+                    kind,
+                    to,
+                    sender,
+                    text,
+                    client_ref,
+                    idempotency_key,
+                    body_hash,
+                    callback,
+                    parts,
+                    encoding,
+                    reserve,
+                })
+            }
+            kind::ATTEMPT => {
+                let (at, attempt, only) = (take.wall()?, AttemptRef(take.u64()?), take.u64()?);
+                Record::Attempt(Attempt { at, attempt, only, parts: take.u8()?, channel: take.str()? })
+            }
+            kind::ANSWERED => {
+                let (at, attempt, part) = (take.wall()?, AttemptRef(take.u64()?), take.u8()?);
+                let answer = match take.u8()? {
+                    0 => {
+                        let id = take.octets()?;
+                        AnswerKind::Submitted((!id.is_empty()).then(|| CarrierId::new(id)))
+                    }
+                    1 => {
+                        let verdict = take.one_of(&VERDICTS)?;
+                        AnswerKind::Refused(verdict, take.str()?)
+                    }
+                    2 => AnswerKind::Unanswered(take.one_of(&DOUBTS)?),
+                    _ => return Err(take.unreadable()),
+                };
+                Record::Answered(Answered { at, attempt, part, answer })
+            }
+            kind::RECEIPTED => {
+                let (at, attempt, part) = (take.wall()?, AttemptRef(take.u64()?), take.u8()?);
+                let state = take.one_of(&STATES)?;
+                Record::Receipted(Receipted { at, attempt, part, state, code: take.str()? })
+            }
+            kind::OUTCOME => {
+                let at = take.wall()?;
+                let (outcome, evidence) = (take.one_of(&OUTCOMES)?, take.one_of(&EVIDENCES)?);
+                let correction = take.flag()?;
+                let (reason, code, channel) = (take.str()?, take.str()?, take.str()?);
+                Record::Outcome(Outcome { at, outcome, reason, code, evidence, channel, correction })
+            }
+            kind::CALLED => Record::Called(Called { at: take.wall()?, delivered: take.flag()? }),
+            kind::ORPHAN => {
+                let (at, state) = (take.wall()?, take.one_of(&STATES)?);
+                let count = take.u8()?;
+                let ids = (0..count).map(|_| take.octets().map(CarrierId::new)).collect::<Result<_, _>>()?;
+                let (channel, to, code) = (take.str()?, take.str()?, take.str()?);
+                Record::Orphan(Orphan { at, channel, ids, to, state, code })
+            }
+            kind::UPLINK => {
+                let (at, udh) = (take.wall()?, take.flag()?);
+                let (channel, from, to, text) = (take.str()?, take.str()?, take.str()?, take.str()?);
+                Record::Uplink(Uplink { at, channel, from, to, text, data: take.octets()?, udh })
+            }
+            _ => return Err(take.unreadable()),
+        };
+        if take.at == body.len() { Ok(record) } else { Err(take.unreadable()) }
+    }
+}
+
+const VERDICTS: [Verdict; 5] =
+    [Verdict::Retry, Verdict::Reroute, Verdict::Throttled, Verdict::Rejected, Verdict::LinkFault];
+const DOUBTS: [Doubt; 3] = [Doubt::Unsent, Doubt::Unacked, Doubt::Acked];
+const STATES: [ReceiptState; 7] = [
+    ReceiptState::Delivered,
+    ReceiptState::Intermediate,
+    ReceiptState::Failed,
+    ReceiptState::Expired,
+    ReceiptState::Deleted,
+    ReceiptState::Rejected,
+    ReceiptState::Unknown,
+];
+const OUTCOMES: [OutcomeKind; 4] =
+    [OutcomeKind::Delivered, OutcomeKind::Failed, OutcomeKind::Expired, OutcomeKind::Cancelled];
+const EVIDENCES: [Evidence; 3] = [Evidence::Receipt, Evidence::Answer, Evidence::None];
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Octets longer than a 16-bit length are cut: the stages before limit every field far below.
+fn put_octets(out: &mut Vec<u8>, octets: &[u8]) {
+    let length = u16::try_from(octets.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&octets[..usize::from(length)]);
+}
+
+fn put_str(out: &mut Vec<u8>, text: &str) {
+    let mut end = text.len().min(usize::from(u16::MAX));
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    put_octets(out, &text.as_bytes()[..end]);
+}
+
+fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
+    out.push(u8::from(text.is_some()));
+    put_str(out, text.unwrap_or_default());
+}
+
+/// Takes fields off a record's body.
+struct Take<'a> {
+    kind: u8,
+    body: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Take<'a> {
+    fn unreadable(&self) -> Unreadable {
+        Unreadable { kind: self.kind, at: self.at }
+    }
+
+    fn bytes(&mut self, n: usize) -> Result<&'a [u8], Unreadable> {
+        let end = self.at.checked_add(n).filter(|end| *end <= self.body.len()).ok_or(self.unreadable())?;
+        let bytes = &self.body[self.at..end];
+        self.at = end;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.bytes(N)?);
+        Ok(array)
+    }
+
+    fn u8(&mut self) -> Result<u8, Unreadable> {
+        Ok(self.bytes(1)?[0])
+    }
+
+    fn flag(&mut self) -> Result<bool, Unreadable> {
+        Ok(self.u8()? != 0)
+    }
+
+    fn u64(&mut self) -> Result<u64, Unreadable> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn wall(&mut self) -> Result<Wall, Unreadable> {
+        Ok(Wall(self.u64()?))
+    }
+
+    fn octets(&mut self) -> Result<&'a [u8], Unreadable> {
+        let length = u16::from_le_bytes(self.array()?);
+        self.bytes(usize::from(length))
+    }
+
+    fn str(&mut self) -> Result<&'a str, Unreadable> {
+        let octets = self.octets()?;
+        std::str::from_utf8(octets).map_err(|_| self.unreadable())
+    }
+
+    fn option(&mut self) -> Result<Option<&'a str>, Unreadable> {
+        let present = self.flag()?;
+        let text = self.str()?;
+        Ok(present.then_some(text))
+    }
+
+    fn one_of<T: Copy>(&mut self, values: &[T]) -> Result<T, Unreadable> {
+        let index = self.u8()?;
+        values.get(usize::from(index)).copied().ok_or(self.unreadable())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Record<'static>> {
+        let id = || CarrierId::new(b"42ab");
+        vec![
+            Record::Accepted(Accepted {
+                at: Wall(1),
+                expires: Wall(2),
+                app: "shop",
+                tier: "otp",
+                group: "mobile",
+                kind: "sms",
+                to: "+8613800138000",
+                sender: Some("1069"),
+                text: "码 1234",
+                client_ref: None,
+                idempotency_key: Some("k"),
+                body_hash: [7; 16],
+                callback: true,
+                parts: 1,
+                encoding: "ucs2",
+                reserve: 2,
+            }),
+            Record::Attempt(Attempt { at: Wall(3), attempt: AttemptRef(9), channel: "a", parts: 3, only: 5 }),
+            Record::Answered(Answered {
+                at: Wall(4),
+                attempt: AttemptRef(9),
+                part: 2,
+                answer: AnswerKind::Submitted(Some(id())),
+            }),
+            Record::Answered(Answered {
+                at: Wall(4),
+                attempt: AttemptRef(9),
+                part: 2,
+                answer: AnswerKind::Refused(Verdict::LinkFault, "0x0D"),
+            }),
+            Record::Answered(Answered {
+                at: Wall(4),
+                attempt: AttemptRef(9),
+                part: 0,
+                answer: AnswerKind::Unanswered(Doubt::Acked),
+            }),
+            Record::Receipted(Receipted {
+                at: Wall(5),
+                attempt: AttemptRef(9),
+                part: 0,
+                state: ReceiptState::Unknown,
+                code: "UNKNOWN err:001",
+            }),
+            Record::Outcome(Outcome {
+                at: Wall(6),
+                outcome: OutcomeKind::Cancelled,
+                reason: "r",
+                code: "c",
+                evidence: Evidence::None,
+                channel: "",
+                correction: true,
+            }),
+            Record::Called(Called { at: Wall(7), delivered: true }),
+            Record::Orphan(Orphan {
+                at: Wall(8),
+                channel: "a",
+                ids: vec![id(), id()],
+                to: "138",
+                state: ReceiptState::Delivered,
+                code: "",
+            }),
+            Record::Uplink(Uplink { at: Wall(9), channel: "a", from: "1", to: "2", text: "t", data: b"t", udh: false }),
+        ]
+    }
+
+    #[test]
+    fn every_record_reads_back_and_no_cut_of_it_does() {
+        for record in samples() {
+            let mut octets = Vec::new();
+            record.write(&mut octets);
+            assert_eq!(Record::read(record.kind(), &octets).as_ref(), Ok(&record));
+            for end in 0..octets.len() {
+                assert!(Record::read(record.kind(), &octets[..end]).is_err(), "{record:?} cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn enums_keep_their_octet() {
+        for (i, v) in VERDICTS.iter().enumerate() {
+            assert_eq!(*v as usize, i);
+        }
+        for (i, v) in DOUBTS.iter().enumerate() {
+            assert_eq!(*v as usize, i);
+        }
+        for (i, v) in STATES.iter().enumerate() {
+            assert_eq!(*v as usize, i);
+        }
+        for (i, v) in OUTCOMES.iter().enumerate() {
+            assert_eq!(*v as usize, i);
+        }
+        for (i, v) in EVIDENCES.iter().enumerate() {
+            assert_eq!(*v as usize, i);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The switch: which message next, which channel, when, again or not. One pure machine:
+//! `step(now, event) → commands`, then `settle(now) → commands` once per batch. How a message moves through it is told in LIFECYCLE.md beside this file.
+
+mod attempt;
+mod channel;
+mod doubt;
+mod lane;
+mod later;
+mod machine;
+mod matching;
+mod pace;
+mod queue;
+mod retry;
+mod strategy;
+
+use std::time::Duration;
+
+use carriers::{AttemptRef, Doubt, Ticket, Verdict};
+use link::LinkId;
+
+use crate::clock::Time;
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
+use crate::ids::MessageId;
+
+pub use channel::ChannelView;
+pub use machine::{Switch, Waiting};
+
+/// What the switch must know of a message; bodies stay on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Its app (fairness).
+    pub app: AppId,
+    /// Its route group.
+    pub group: GroupId,
+    /// Its tier.
+    pub tier: TierId,
+    /// Parts it needs at most on any channel of its group.
+    pub parts: u8,
+    /// Not sent at or after this time.
+    pub expires: Time,
+    /// When it was accepted (waiting time).
+    pub accepted: Time,
+}
+
+/// What the switch needs of the plan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Tiers, strictest first.
+    pub tiers: Vec<TierRule>,
+    /// Channels in service.
+    pub channels: Vec<ChannelRule>,
+    /// Groups.
+    pub groups: Vec<GroupRule>,
+}
+
+/// A tier's rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TierRule {
+    /// Its index.
+    pub id: TierId,
+    /// Most attempts.
+    pub attempts: u8,
+    /// Wait before the n-th retry (the last repeats; empty: none).
+    pub backoff: Vec<Duration>,
+    /// Policy for [`Doubt::Unacked`].
+    pub unacked: InDoubt,
+    /// Policy for [`Doubt::Acked`].
+    pub acked: InDoubt,
+}
+
+/// A channel's rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelRule {
+    /// Its index.
+    pub id: ChannelId,
+    /// Parts per second by contract.
+    pub rate: f64,
+    /// Burst in parts, at least 1.
+    pub burst: u32,
+    /// Tiers that may use it.
+    pub tiers: Vec<TierId>,
+}
+
+/// A group's rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupRule {
+    /// Its index.
+    pub id: GroupId,
+    /// Channels, best first.
+    pub channels: Vec<ChannelId>,
+    /// See `plan::Group::spill_after`.
+    pub spill_after: Option<Duration>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// New rules; the first one starts the switch. Links of channels that are gone are drained by whoever owns them.
+    Plan(Settings),
+    /// Durable now: may be sent.
+    Accepted(Message),
+    /// Found in the journal at start.
+    Recovered(Recovered),
+    /// A link is bound, with this window in parts.
+    LinkUp(LinkId, usize),
+    /// A link is gone; all its tickets were answered before.
+    LinkDown(LinkId),
+    /// The attempt was written down and handed to its link as this many parts (at most what was reserved).
+    Started(AttemptRef, u8),
+    /// The attempt could not be handed over; nothing was sent.
+    NotStarted(AttemptRef, NotStarted),
+    /// A part's end on the wire.
+    Answer(Ticket, Answer),
+    /// A part's window slot is free.
+    Freed(Ticket),
+    /// The report stage reached an outcome (a receipt resolved a doubt, or its owner cancelled it): stop.
+    Concluded(MessageId),
+    /// Operator: take nothing new on this channel (true), or back in service (false).
+    Hold(ChannelId, bool),
+    /// A deadline passed.
+    Tick,
+}
+
+/// A message found in the journal, with what its attempts left behind.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The message.
+    pub message: Message,
+    /// Attempts that were refused in a retryable way.
+    pub refused: u8,
+    /// Channels that must not be tried again for it.
+    pub excluded: Vec<ChannelId>,
+    /// The channel of the last attempt, where that attempt is without an answer: in doubt ([`Doubt::Acked`]).
+    pub in_doubt: Option<ChannelId>,
+}
+
+/// How a part ended on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The carrier has it.
+    Submitted,
+    /// The carrier refused it.
+    Refused(Verdict),
+    /// No answer.
+    Unanswered(Doubt),
+}
+
+/// Why an attempt was not handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// It could not be written down, or the link was gone: try again.
+    Retry,
+    /// It needs this many parts here, more than reserved: plan again.
+    Parts(u8),
+    /// This channel cannot carry it.
+    Unsendable,
+    /// Its body cannot be read: give up.
+    BodyLost,
+}
+
+/// What is to be done, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Write the attempt down, split the body for that channel, submit the parts named by `parts` in order.
+    Start {
+        /// The new attempt, or one continued.
+        attempt: AttemptRef,
+        /// The message.
+        message: MessageId,
+        /// Over which link.
+        link: LinkId,
+        /// Parts reserved.
+        parts: u8,
+        /// Which parts to send, bit i for part i; all ones for a new attempt.
+        only: u64,
+        /// When the message expires.
+        expires: Time,
+    },
+    /// No further attempt will be made; what was sent may still deliver.
+    Exhausted(MessageId, End),
+    /// A message is in doubt on this channel; counted.
+    InDoubt(MessageId, ChannelId, Doubt),
+    /// A message in doubt goes out again; counted.
+    Resubmitted(MessageId, ChannelId),
+    /// A channel was paused by a throttle answer until then; counted.
+    Throttled(ChannelId, Time),
+}
+
+/// Why no further attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Its validity ended before (another) attempt.
+    Expired,
+    /// The carrier refused it for good.
+    Rejected,
+    /// All attempts allowed were refused.
+    Attempts,
+    /// No channel can carry it.
+    NoChannel,
+    /// Its body is damaged on disk.
+    BodyLost,
+    /// In doubt, and its tier does not send again.
+    InDoubt,
+}
