@@ -1,0 +1,227 @@
+//! The JSON body of a send: read without copying where the text allows, refused with the place that is wrong.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
+
+use super::problem::{Code, Place, Problem};
+use crate::admit::{Draft, Fault, Reason, Refusal};
+
+/// Longest part of a parser's words that is passed on.
+const DETAIL_LIMIT: usize = 160;
+
+/// `POST /v1/messages`.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Message")]
+pub struct Body<'a> {
+    /// E.164 with plus; bare national numbers where the app has a default country.
+    #[serde(borrow)]
+    #[schemars(required, with = "String")]
+    to: Option<Text<'a>>,
+    /// The text, at most 10,000 characters with its signature.
+    #[serde(borrow)]
+    #[schemars(required, with = "String")]
+    text: Option<Text<'a>>,
+    /// Message type; `sms`.
+    #[serde(borrow, rename = "type")]
+    #[schemars(with = "Option<String>")]
+    kind: Option<Text<'a>>,
+    /// One of the app's tiers; its first where absent.
+    #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
+    tier: Option<Text<'a>>,
+    /// One of the app's signatures, without brackets; put in front of the text as 【signature】.
+    #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
+    signature: Option<Text<'a>>,
+    /// At most 21 digits, or at most 11 letters and digits.
+    #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
+    sender: Option<Text<'a>>,
+    /// The app's own reference, at most 64 characters.
+    #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
+    client_ref: Option<Text<'a>>,
+    /// Validity in seconds, 10 to 259,200; the tier's where absent.
+    expires_in: Option<u64>,
+    /// Whether events are sent for it; true where absent.
+    callback: Option<bool>,
+    #[schemars(skip)]
+    send_at: Option<IgnoredAny>,
+    #[schemars(skip)]
+    template: Option<IgnoredAny>,
+    #[schemars(skip)]
+    params: Option<IgnoredAny>,
+}
+
+/// A string, borrowed from the body unless it holds escapes.
+#[derive(Debug)]
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Reader)
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body.
+    pub fn read(octets: &'a [u8]) -> Result<Self, Box<Problem>> {
+        serde_json::from_slice(octets).map_err(|e| unreadable(octets, &e))
+    }
+
+    /// The draft it asks for.
+    pub fn draft(&self) -> Result<Draft<'_>, Refusal> {
+        let mut faults = Vec::new();
+        for (field, given, reason) in [
+            ("send_at", self.send_at.is_some(), Reason::SendAtUnavailable),
+            ("template", self.template.is_some(), Reason::TemplateUnavailable),
+            ("params", self.params.is_some(), Reason::TemplateUnavailable),
+        ] {
+            if given {
+                faults.push(Fault { field, reason, detail: "not available here".into() });
+            }
+        }
+        if !faults.is_empty() {
+            return Err(Refusal::fields(faults));
+        }
+        Ok(Draft {
+            to: plain(&self.to),
+            text: plain(&self.text),
+            kind: plain(&self.kind),
+            tier: plain(&self.tier),
+            signature: plain(&self.signature),
+            sender: plain(&self.sender),
+            client_ref: plain(&self.client_ref),
+            expires_in: self.expires_in,
+        })
+    }
+
+    /// Whether events are wanted.
+    pub fn callback(&self) -> bool {
+        self.callback.unwrap_or(true)
+    }
+}
+
+fn plain<'b>(field: &'b Option<Text<'_>>) -> Option<&'b str> {
+    field.as_ref().map(|text| &*text.0)
+}
+
+/// The parser's complaint with the place it concerns.
+fn unreadable(octets: &[u8], error: &serde_json::Error) -> Box<Problem> {
+    let words = error.to_string();
+    let code = match () {
+        () if !error.is_data() => Code::InvalidJson,
+        () if words.starts_with("unknown field") => Code::UnknownField,
+        () if words.starts_with("duplicate field") => Code::DuplicateField,
+        () => Code::WrongType,
+    };
+    let place = format!("line {} column {}", error.line(), error.column());
+    let words = words.strip_suffix(&format!(" at {place}")).unwrap_or(&words);
+    let words: String = words.chars().take(DETAIL_LIMIT).collect();
+    let mut problem = Problem::new(code, format!("{words}, at {place}"));
+    let pointer = pointer(octets, error.line(), error.column());
+    problem.errors.push(Place { pointer, code: code.row().0, detail: problem.detail.clone() });
+    problem
+}
+
+/// The top-level field in which that position lies, as a JSON pointer; empty for the whole document. The body is one
+/// flat object, so the last key begun before the position is the one.
+fn pointer(octets: &[u8], line: usize, column: usize) -> String {
+    let start: usize = octets.split_inclusive(|b| *b == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    let end = start.saturating_add(column).min(octets.len());
+    let (mut depth, mut quote, mut escaped, mut expects_key) = (0usize, None, false, false);
+    let mut key = None;
+    for (at, octet) in octets[..end].iter().enumerate() {
+        match (quote, octet) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), b'\\') => escaped = true,
+            (Some(from), b'"') => {
+                if depth == 1 && expects_key {
+                    key = Some(&octets[from..at]);
+                }
+                quote = None;
+            }
+            (Some(_), _) => {}
+            (None, b'"') => quote = Some(at + 1),
+            (None, b'{' | b'[') => {
+                depth += 1;
+                expects_key = depth == 1 && *octet == b'{';
+            }
+            (None, b'}' | b']') => depth = depth.saturating_sub(1),
+            (None, b':') if depth == 1 => expects_key = false,
+            (None, b',') if depth == 1 => expects_key = true,
+            (None, _) => {}
+        }
+    }
+    let key: String = String::from_utf8_lossy(key.unwrap_or_default()).chars().take(DETAIL_LIMIT).collect();
+    if key.is_empty() { key } else { format!("/{}", key.replace('~', "~0").replace('/', "~1")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &str) -> (&'static str, String) {
+        let problem = Body::read(body.as_bytes()).expect_err("should not read");
+        (problem.code.row().0, problem.errors[0].pointer.clone())
+    }
+
+    #[test]
+    fn the_place_of_each_fault_is_named() {
+        for (body, code, pointer) in [
+            ("", "invalid_json", ""),
+            ("[]", "wrong_type", ""),
+            ("{\"to\":\"1\",\n \"text\":5}", "wrong_type", "/text"),
+            ("{\"to\":\"1\",\"expires_in\":-1}", "wrong_type", "/expires_in"),
+            ("{\"expires_in\":\"10\"}", "wrong_type", "/expires_in"),
+            ("{\"callback\":\"no\"}", "wrong_type", "/callback"),
+            ("{\"text\":{\"to\":1}}", "wrong_type", "/text"),
+            ("{\"to\":\"1\",\"colour~/\":1}", "unknown_field", "/colour~0~1"),
+            ("{\"to\":\"1\",\"to\":\"2\"}", "duplicate_field", "/to"),
+            ("{\"to\":\"1\",\"text\":\"a", "invalid_json", "/to"),
+            ("{\"to\":\"1\"} x", "invalid_json", "/to"),
+            ("{\"to\":\"a\\\"b\",\"text\":tru}", "invalid_json", "/text"),
+        ] {
+            assert_eq!(refused(body), (code, pointer.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    fn bad_utf8_and_lone_surrogates_are_invalid_json() {
+        for body in [&b"{\"to\":\"\xff\"}"[..], b"{\"to\":\"\\ud800\"}", b"\xef\xbb\xbf{}"] {
+            assert_eq!(Body::read(body).expect_err("should not read").code, Code::InvalidJson);
+        }
+    }
+
+    #[test]
+    fn a_huge_wrong_value_is_not_echoed() {
+        let body = format!("{{\"expires_in\":\"{}\"}}", "x".repeat(10_000));
+        let problem = Body::read(body.as_bytes()).expect_err("should not read");
+        assert!(problem.detail.len() < 300, "{}", problem.detail.len());
+    }
+
+    #[test]
+    fn strings_without_escapes_are_borrowed() {
+        let body = Body::read(r#"{"to":"1","text":"a\nb","sender":null}"#.as_bytes()).expect("reads");
+        assert!(matches!(body.to, Some(Text(Cow::Borrowed("1")))));
+        assert!(matches!(&body.text, Some(Text(Cow::Owned(t))) if t == "a\nb"));
+        assert!(body.sender.is_none() && body.callback());
+    }
+}

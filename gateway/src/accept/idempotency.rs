@@ -1,0 +1,330 @@
+//! `Idempotency-Key`: the first request with a key is carried out, its repetitions get the first answer.
+//!
+//! Recent keys are in memory, as hashes, bounded in number; older ones are found through [`Remembered`]. A client that
+//! goes away while its message is being written leaves the pending answer behind in the table, so a repetition that comes
+//! at once neither sends twice nor has to guess.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::BoxFuture;
+use super::commit::Committed;
+use crate::clock::Wall;
+use crate::ids::MessageId;
+
+/// How long a key is remembered.
+pub const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Longest key, in visible ASCII characters.
+pub const KEY_LIMIT: usize = 255;
+/// Keys kept in memory unless told otherwise: about 30 MB.
+pub const MOST: usize = 200_000;
+
+/// First 16 octets of a request body's SHA-256.
+pub type BodyHash = [u8; 16];
+
+/// The hash under which a body is remembered.
+pub fn body_hash(body: &[u8]) -> BodyHash {
+    first_half(Sha256::digest(body).into())
+}
+
+/// What the first answer said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The message's id.
+    pub id: MessageId,
+    /// Hash of the body it was asked with.
+    pub body_hash: BodyHash,
+    /// Quoted parts.
+    pub parts: u8,
+    /// Quoted encoding.
+    pub encoding: Cow<'static, str>,
+    /// When it was accepted.
+    pub accepted_at: Wall,
+}
+
+/// The durable memory of keys, asked only for keys that are not in memory.
+pub trait Remembered: Send + Sync {
+    /// The message accepted under this key of this app, if any.
+    fn find<'a>(&'a self, app: &'a str, key: &'a str) -> BoxFuture<'a, Option<Found>>;
+}
+
+/// The keys in memory.
+pub struct Idempotency {
+    table: Mutex<Table>,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    keys: HashMap<Key, Entry>,
+    /// Keys that are done, oldest first.
+    done: VecDeque<(Wall, Key)>,
+    /// Keys whose client went away, oldest first.
+    abandoned: VecDeque<Key>,
+}
+
+/// Hash of app and key: fixed size whatever the client sends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Key([u8; 16]);
+
+enum Entry {
+    /// Being carried out.
+    Open,
+    /// Being written; nobody waits for the answer.
+    Abandoned(oneshot::Receiver<Committed>, Found),
+    /// Answered.
+    Done(Found),
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub enum Claim {
+    /// Nothing in memory: it is the caller's now, who asks [`Remembered`] next.
+    Mine(Hold),
+    /// Answered before.
+    Done(Found),
+    /// Another request holds it.
+    InProgress,
+}
+
+impl Idempotency {
+    /// An empty table for at most `most` answered keys.
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Idempotency { table: Mutex::default(), most })
+    }
+
+    /// Puts an answer back that was given before a restart. In order of acceptance.
+    pub fn recall(&self, app: &str, key: &str, found: Found) {
+        let key = Key::new(app, key);
+        self.lock().finish(key, found, self.most);
+    }
+
+    /// Claims a key for one request.
+    pub fn claim(self: &Arc<Self>, now: Wall, app: &str, key: &str) -> Claim {
+        let key = Key::new(app, key);
+        let mut table = self.lock();
+        table.sweep(now, self.most);
+        table.settle(key, self.most);
+        match table.keys.get(&key) {
+            Some(Entry::Done(found)) => return Claim::Done(found.clone()),
+            Some(Entry::Open | Entry::Abandoned(..)) => return Claim::InProgress,
+            None => {}
+        }
+        table.keys.insert(key, Entry::Open);
+        drop(table);
+        Claim::Mine(Hold { owner: self.clone(), key, pending: None, over: false })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Remembers an answer, at the cost of the oldest one where the table is full.
+    fn finish(&mut self, key: Key, found: Found, most: usize) {
+        self.done.push_back((found.accepted_at, key));
+        self.keys.insert(key, Entry::Done(found));
+        while self.done.len() > most {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((at, key)) = self.done.pop_front() else { return };
+        // The key may have been forgotten and used again since.
+        if matches!(self.keys.get(&key), Some(Entry::Done(found)) if found.accepted_at == at) {
+            self.keys.remove(&key);
+        }
+    }
+
+    /// Drops what is too old, and settles what nobody waits for; both from the front, so it costs what it finds.
+    fn sweep(&mut self, now: Wall, most: usize) {
+        while self.done.front().is_some_and(|(at, _)| outdated(now, *at)) {
+            self.forget_oldest();
+        }
+        while let Some(key) = self.abandoned.front().copied() {
+            if !self.settle(key, most) {
+                break;
+            }
+            self.abandoned.pop_front();
+        }
+    }
+
+    /// Takes an abandoned key's answer if it is there. True where nothing is left to wait for.
+    fn settle(&mut self, key: Key, most: usize) -> bool {
+        let Some(Entry::Abandoned(answer, found)) = self.keys.get_mut(&key) else { return true };
+        match answer.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => return false,
+            Ok(Committed::Durable) => {
+                let found = found.clone();
+                self.finish(key, found, most);
+            }
+            Ok(Committed::Refused | Committed::Unknown) | Err(oneshot::error::TryRecvError::Closed) => {
+                self.keys.remove(&key);
+            }
+        }
+        true
+    }
+}
+
+/// Whether an answer of that time is forgotten now.
+pub fn outdated(now: Wall, at: Wall) -> bool {
+    Duration::from_millis(now.0.saturating_sub(at.0)) >= KEPT
+}
+
+impl Key {
+    fn new(app: &str, key: &str) -> Self {
+        let digest = Sha256::new().chain_update(app).chain_update([0]).chain_update(key).finalize();
+        Key(first_half(digest.into()))
+    }
+}
+
+fn first_half(digest: [u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    half
+}
+
+/// A claimed key. Dropped without an answer, it is free again; dropped while the answer is under way, the table waits
+/// for it.
+pub struct Hold {
+    owner: Arc<Idempotency>,
+    key: Key,
+    pending: Option<(oneshot::Receiver<Committed>, Found)>,
+    over: bool,
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold").field("pending", &self.pending.is_some()).finish()
+    }
+}
+
+impl Hold {
+    /// The durable memory knew it.
+    pub fn known(mut self, found: Found) {
+        self.over = true;
+        self.owner.lock().finish(self.key, found, self.owner.most);
+    }
+
+    /// Waits for the commit of what was asked under this key.
+    pub async fn committed(mut self, answer: oneshot::Receiver<Committed>, found: Found) -> Committed {
+        let (answer, _) = self.pending.insert((answer, found));
+        let committed = poll_fn(|cx| Pin::new(&mut *answer).poll(cx)).await.unwrap_or(Committed::Unknown);
+        if let Some((_, found)) = self.pending.take()
+            && committed == Committed::Durable
+        {
+            self.over = true;
+            self.owner.lock().finish(self.key, found, self.owner.most);
+        }
+        committed
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let mut table = self.owner.lock();
+        match self.pending.take() {
+            Some((answer, found)) => {
+                table.keys.insert(self.key, Entry::Abandoned(answer, found));
+                table.abandoned.push_back(self.key);
+            }
+            None => {
+                table.keys.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(at: u64) -> Found {
+        Found { id: MessageId(at), body_hash: [1; 16], parts: 1, encoding: "gsm7".into(), accepted_at: Wall(at) }
+    }
+
+    fn mine(keys: &Arc<Idempotency>, key: &str) -> Hold {
+        match keys.claim(Wall(0), "shop", key) {
+            Claim::Mine(hold) => hold,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn poll_once(future: Pin<&mut impl Future<Output = Committed>>) -> bool {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_failed_request_frees_its_key() {
+        let keys = Idempotency::new(10);
+        let hold = mine(&keys, "k");
+        assert!(matches!(keys.claim(Wall(0), "shop", "k"), Claim::InProgress));
+        assert!(matches!(keys.claim(Wall(0), "bank", "k"), Claim::Mine(_)), "keys belong to apps");
+        drop(hold);
+        mine(&keys, "k");
+    }
+
+    #[test]
+    fn a_client_that_leaves_during_the_commit_changes_nothing() {
+        for (committed, want_done) in
+            [(Some(Committed::Durable), true), (Some(Committed::Refused), false), (None, false)]
+        {
+            let keys = Idempotency::new(10);
+            let (answer, wait) = oneshot::channel();
+            let mut request = Box::pin(mine(&keys, "k").committed(wait, found(7)));
+            assert!(!poll_once(request.as_mut()));
+            drop(request);
+            assert!(matches!(keys.claim(Wall(7), "shop", "k"), Claim::InProgress));
+            match committed {
+                Some(committed) => answer.send(committed).expect("the table waits"),
+                None => drop(answer),
+            }
+            match keys.claim(Wall(7), "shop", "k") {
+                Claim::Done(f) => assert!(want_done && f == found(7)),
+                Claim::Mine(_) => assert!(!want_done),
+                Claim::InProgress => panic!("settled"),
+            }
+            assert!(keys.lock().abandoned.is_empty());
+        }
+    }
+
+    #[test]
+    fn abandoned_keys_are_cleared_by_other_traffic() {
+        let keys = Idempotency::new(10);
+        for i in 0..100 {
+            let (answer, wait) = oneshot::channel();
+            let mut request = Box::pin(mine(&keys, &i.to_string()).committed(wait, found(i)));
+            assert!(!poll_once(request.as_mut()));
+            drop(request);
+            drop(answer);
+        }
+        drop(mine(&keys, "other"));
+        assert!(keys.lock().keys.is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_a_day_long() {
+        let keys = Idempotency::new(3);
+        for i in 0..5 {
+            keys.recall("shop", &i.to_string(), found(i));
+        }
+        assert_eq!((keys.lock().keys.len(), keys.lock().done.len()), (3, 3));
+        assert!(matches!(keys.claim(Wall(9), "shop", "1"), Claim::Mine(_)));
+        assert!(matches!(keys.claim(Wall(9), "shop", "2"), Claim::Done(_)));
+        let tomorrow = Wall(2 + KEPT.as_millis() as u64);
+        assert!(matches!(keys.claim(tomorrow, "shop", "2"), Claim::Mine(_)));
+        assert!(matches!(keys.claim(tomorrow, "shop", "3"), Claim::Done(_)));
+    }
+}

@@ -1,0 +1,97 @@
+//! The application's door: HTTP in, drafts to admission and the journal, 202 out once the message is durable.
+//!
+//! `POST /v1/messages` is answered on hyper directly ([`submit`]); everything else goes through a router ([`pages`]).
+
+pub mod body;
+pub mod commit;
+pub mod idempotency;
+pub mod openapi;
+pub mod pages;
+pub mod problem;
+pub mod server;
+mod submit;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
+
+pub use commit::{Commit, Committed, Fresh};
+pub use idempotency::{Found, Idempotency, Remembered};
+pub use server::serve;
+
+use crate::admit::{Gate, Tables};
+use crate::clock::Clock;
+use crate::ids::{Ids, MessageId};
+use crate::meter::Meter;
+use crate::report::story::Story;
+use problem::{Code, Problem};
+
+/// A future behind a trait.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Tells a message's story.
+pub trait Inquiry: Send + Sync {
+    /// What is known of it; with the app's name filled in.
+    fn message(&self, id: MessageId) -> BoxFuture<'_, Option<Story>>;
+}
+
+/// What the door works with.
+pub struct Door {
+    /// Plan, routes and admission, swapped as one.
+    pub tables: Arc<ArcSwap<Tables>>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Makes ids.
+    pub ids: Arc<Ids>,
+    /// The journal.
+    pub commit: Arc<dyn Commit>,
+    /// Pressure.
+    pub gate: Arc<dyn Gate>,
+    /// Recent idempotency keys.
+    pub idempotency: Arc<Idempotency>,
+    /// Older ones.
+    pub remembered: Arc<dyn Remembered>,
+    /// Stories.
+    pub inquiry: Arc<dyn Inquiry>,
+    /// Counters.
+    pub meter: Arc<dyn Meter>,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Who calls: a position in the plan's apps.
+fn authenticate(tables: &Tables, headers: &HeaderMap, peer: Peer) -> Result<usize, Box<Problem>> {
+    let value = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let key = match value.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key,
+        _ => return Err(Problem::new(Code::Unauthorized, "send Authorization: Bearer KEY")),
+    };
+    let at = tables.admission.keys.find(key).ok_or_else(|| Problem::new(Code::Unauthorized, "the key is not known"))?;
+    let allowed = &tables.plan.apps[at].allow_ips;
+    let ip = peer.0.ip().to_canonical();
+    if !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&ip)) {
+        return Err(Problem::new(Code::IpNotAllowed, ""));
+    }
+    Ok(at)
+}
+
+/// A method as a metric's label.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}

@@ -1,0 +1,285 @@
+//! `POST /v1/messages`: who, what, may it, write it down, 202.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::body::Body;
+use super::commit::{Committed, Fresh};
+use super::idempotency::{BodyHash, Claim, Found, Hold, KEY_LIMIT, body_hash, outdated};
+use super::problem::{Code, Problem};
+use super::{Door, Peer, authenticate};
+use crate::admit::{Admitted, Draft};
+use crate::clock::{Moment, Wall};
+use crate::config::plan::{App, Plan, TierId};
+use crate::ids::MessageId;
+use crate::journal::record::{Accepted, Record};
+use crate::switch::Message;
+
+/// Most octets of a body.
+pub(super) const BODY_LIMIT: usize = 64 * 1024;
+/// When to come back after the journal refused, or while a first request is still under way.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The answer to a message accepted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Accepted")]
+pub(super) struct Receipt<'a> {
+    /// The message's id.
+    id: String,
+    /// `accepted`.
+    status: &'static str,
+    /// Parts, as the first channel of its route would send it.
+    parts: u8,
+    /// Encoding, as the first channel of its route would send it.
+    encoding: &'a str,
+}
+
+/// How a send ends.
+enum End {
+    Accepted(Found, TierId),
+    Replayed(Found),
+    Refused(Box<Problem>),
+    /// Nobody knows: the connection is closed without an answer.
+    Unknown,
+}
+
+impl From<Box<Problem>> for End {
+    fn from(problem: Box<Problem>) -> Self {
+        End::Refused(problem)
+    }
+}
+
+impl Door {
+    /// Answers a send; `None` where the connection must close without an answer.
+    pub(super) async fn submit(&self, request: Request<Incoming>, peer: Peer) -> Option<Response<Full<Bytes>>> {
+        match self.send(request, peer).await.unwrap_or_else(|end| end) {
+            End::Accepted(found, tier) => {
+                self.meter.accepted(tier, "sms");
+                Some(receipt(&found))
+            }
+            End::Replayed(found) => {
+                let mut answer = receipt(&found);
+                answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+                Some(answer)
+            }
+            End::Refused(problem) => {
+                self.meter.rejected(problem.code.row().0);
+                Some(problem.answer(fastrand::f64()))
+            }
+            End::Unknown => {
+                self.meter.rejected("unknown");
+                None
+            }
+        }
+    }
+
+    /// The order matters: who asks, before a body is read; its key, before anything is judged, so that a repetition gets
+    /// the first answer whatever has changed since; quota last, so that a refusal costs none.
+    async fn send(&self, request: Request<Incoming>, peer: Peer) -> Result<End, End> {
+        let tables = self.tables.load_full();
+        let (head, body) = request.into_parts();
+        let app_at = authenticate(&tables, &head.headers, peer)?;
+        let app = &tables.plan.apps[app_at];
+        json_only(&head.headers)?;
+        let key = idempotency_key(&head.headers)?;
+        let octets = read(body, &head.headers, tables.plan.node.body_timeout).await?;
+
+        let hash = key.map_or([0; 16], |_| body_hash(&octets));
+        let hold = match key {
+            Some(key) => match self.claim(app, key, hash).await? {
+                Claimed::Mine(hold) => Some(hold),
+                Claimed::Replay(found) => return Ok(End::Replayed(found)),
+            },
+            None => None,
+        };
+        let body = Body::read(&octets)?;
+        let draft = body.draft().map_err(Box::<Problem>::from)?;
+        let now = self.clock.now();
+        let admitted = tables.admit(now.time, app_at, &draft, &*self.gate).map_err(Box::<Problem>::from)?;
+
+        let found = Found {
+            id: self.ids.next(now.wall),
+            body_hash: hash,
+            parts: admitted.parts,
+            encoding: admitted.coding.name().into(),
+            accepted_at: now.wall,
+        };
+        let record = accepted(&tables.plan, app, &admitted, &draft, &found, key, body.callback());
+        let (answer, wait) = oneshot::channel();
+        self.commit.commit(Fresh {
+            message: message(app, now, &admitted, found.id),
+            body: octets_of(&Record::Accepted(record)),
+            callback: body.callback(),
+            answer,
+        });
+        let committed = match hold {
+            Some(hold) => hold.committed(wait, found.clone()).await,
+            None => wait.await.unwrap_or(Committed::Unknown),
+        };
+        match committed {
+            Committed::Durable => Ok(End::Accepted(found, admitted.tier)),
+            Committed::Refused => {
+                Err(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON).into())
+            }
+            Committed::Unknown => Err(End::Unknown),
+        }
+    }
+
+    /// The key for this request, the first answer, or why neither.
+    async fn claim(&self, app: &App, key: &str, hash: BodyHash) -> Result<Claimed, Box<Problem>> {
+        let now = self.clock.now().wall;
+        let found = match self.idempotency.claim(now, &app.name, key) {
+            Claim::Done(found) => found,
+            Claim::InProgress => return Err(Problem::new(Code::IdempotencyInProgress, "").retry(SOON)),
+            Claim::Mine(hold) => match self.remembered.find(&app.name, key).await {
+                Some(found) if !outdated(now, found.accepted_at) => {
+                    hold.known(found.clone());
+                    found
+                }
+                _ => return Ok(Claimed::Mine(hold)),
+            },
+        };
+        if found.body_hash == hash {
+            Ok(Claimed::Replay(found))
+        } else {
+            Err(Problem::new(Code::IdempotencyMismatch, "a key belongs to one body"))
+        }
+    }
+}
+
+enum Claimed {
+    Mine(Hold),
+    Replay(Found),
+}
+
+fn message(app: &App, now: Moment, admitted: &Admitted<'_>, id: MessageId) -> Message {
+    Message {
+        id,
+        app: app.id,
+        group: admitted.group,
+        tier: admitted.tier,
+        parts: admitted.reserve,
+        expires: now.time.after(admitted.valid_for),
+        accepted: now.time,
+    }
+}
+
+fn accepted<'a>(
+    plan: &'a Plan,
+    app: &'a App,
+    admitted: &'a Admitted<'_>,
+    draft: &Draft<'a>,
+    found: &'a Found,
+    key: Option<&'a str>,
+    callback: bool,
+) -> Accepted<'a> {
+    let validity = u64::try_from(admitted.valid_for.as_millis()).unwrap_or(u64::MAX);
+    Accepted {
+        at: found.accepted_at,
+        expires: Wall(found.accepted_at.0.saturating_add(validity)),
+        app: &app.name,
+        tier: plan.names.tiers.get(usize::from(admitted.tier.0)).map_or("", |name| &**name),
+        group: plan.names.groups.get(usize::from(admitted.group.0)).map_or("", |name| &**name),
+        kind: admitted.kind,
+        to: admitted.to.as_str(),
+        sender: draft.sender,
+        text: &admitted.text,
+        client_ref: draft.client_ref,
+        idempotency_key: key,
+        body_hash: found.body_hash,
+        callback,
+        parts: admitted.parts,
+        encoding: &found.encoding,
+        reserve: admitted.reserve,
+    }
+}
+
+/// The record in one allocation of the right size, most of the time.
+fn octets_of(record: &Record<'_>) -> Bytes {
+    let mut octets = Vec::with_capacity(512);
+    record.write(&mut octets);
+    octets.into()
+}
+
+fn receipt(found: &Found) -> Response<Full<Bytes>> {
+    let id = found.id.to_string();
+    let location = HeaderValue::try_from(format!("/v1/messages/{id}"));
+    let body = Receipt { id, status: "accepted", parts: found.parts, encoding: &found.encoding };
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(location) = location {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer
+}
+
+/// `application/json`, with UTF-8 as its only character set.
+fn json_only(headers: &HeaderMap) -> Result<(), Box<Problem>> {
+    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
+    let charset = parameters
+        .split(';')
+        .filter_map(|p| p.trim().split_once('='))
+        .find(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    let utf8 = charset.is_none_or(|(_, set)| set.trim_matches('"').eq_ignore_ascii_case("utf-8"));
+    if kind.trim().eq_ignore_ascii_case("application/json") && utf8 {
+        return Ok(());
+    }
+    Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json in UTF-8"))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Box<Problem>> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
+    let fits = (1..=KEY_LIMIT).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
+    match key.to_str() {
+        Ok(key) if fits && another.is_none() => Ok(Some(key)),
+        _ => Err(Problem::new(Code::InvalidIdempotencyKey, "one key of 1 to 255 visible ASCII characters")),
+    }
+}
+
+/// The whole body, within its limits of size and time. A body that came with its head is taken as it is.
+async fn read(body: Incoming, headers: &HeaderMap, deadline: Duration) -> Result<Bytes, Box<Problem>> {
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("at most {BODY_LIMIT} octets")).closing();
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|octets| octets > BODY_LIMIT as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(deadline, gather(body)).await {
+        Ok(Ok(Some(octets))) => Ok(octets),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(Code::IncompleteBody, "").closing()),
+        Err(_) => Err(Problem::new(Code::BodyTimeout, "").closing()),
+    }
+}
+
+/// `None` where it is longer than the limit.
+async fn gather(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.len().max(all.len()) + data.len() > BODY_LIMIT {
+            return Ok(None);
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(Some(if all.is_empty() { first } else { all.freeze() }))
+}

@@ -1,0 +1,290 @@
+//! May it pass? Every entrance puts its messages through [`Tables::admit`]: fields, number, route, quote, pressure,
+//! rate, in that order, so that a message refused for any reason takes nothing from its app's quota.
+
+pub mod gate;
+pub mod keys;
+pub mod limits;
+pub mod number;
+pub mod refusal;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carriers::{Coding, Mt, Profile, Unsendable};
+
+pub use gate::{Busy, Gate};
+pub use refusal::{Fault, Reason, Refusal};
+
+use crate::clock::Time;
+use crate::config::plan::{App, GroupId, Plan, Tier, TierId};
+use crate::route::{RouteInput, Routes};
+use keys::Keys;
+use limits::Limits;
+use number::E164;
+
+/// Most characters of a text, signature included.
+pub const TEXT_LIMIT: usize = 10_000;
+/// Validity an app may ask for, in seconds.
+pub const EXPIRES_IN: std::ops::RangeInclusive<u64> = 10..=259_200;
+/// Most characters of `client_ref`.
+pub const CLIENT_REF_LIMIT: usize = 64;
+
+/// Everything a request is judged by. Swapped as a whole on reload: a request holds one and never sees a mixture.
+pub struct Tables {
+    /// The plan all of it was made from.
+    pub plan: Arc<Plan>,
+    /// Where messages go.
+    pub routes: Routes,
+    /// Keys, limits, quotes.
+    pub admission: Admission,
+}
+
+impl Tables {
+    /// The tables of this plan.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Tables { routes: Routes::new(&plan), admission: Admission::new(&plan), plan }
+    }
+}
+
+/// What admission keeps ready of a plan.
+pub struct Admission {
+    /// Keys of all apps.
+    pub keys: Keys,
+    /// Rates of all apps.
+    pub limits: Limits,
+    /// What each group's channels can say about a message, by [`GroupId`], best first.
+    offers: Vec<Vec<Offer>>,
+}
+
+struct Offer {
+    tiers: Vec<TierId>,
+    profile: Arc<dyn Profile>,
+}
+
+impl Admission {
+    /// Admission by this plan.
+    pub fn new(plan: &Plan) -> Self {
+        let mut offers = Vec::new();
+        for group in &plan.groups {
+            let at = usize::from(group.id.0);
+            if offers.len() <= at {
+                offers.resize_with(at + 1, Vec::new);
+            }
+            let members = group.channels.iter().filter_map(|id| plan.channels.iter().find(|c| c.id == *id));
+            offers[at] = members.map(|c| Offer { tiers: c.tiers.clone(), profile: c.profile.clone() }).collect();
+        }
+        Admission { keys: Keys::new(&plan.apps), limits: Limits::new(&plan.apps), offers }
+    }
+
+    /// The first channel's quote, and the most parts any channel of the group would need.
+    fn quote(&self, group: GroupId, tier: TierId, mt: &Mt<'_>) -> Result<Quoted, Option<Unsendable>> {
+        let offers = self.offers.get(usize::from(group.0)).map_or(&[][..], Vec::as_slice);
+        let mut quoted: Option<Quoted> = None;
+        let mut why = None;
+        for offer in offers.iter().filter(|o| o.tiers.contains(&tier)) {
+            match offer.profile.quote(mt) {
+                Ok(q) => {
+                    let first = quoted.get_or_insert(Quoted { parts: q.parts, coding: q.coding, reserve: q.parts });
+                    first.reserve = first.reserve.max(q.parts);
+                }
+                Err(e) => why = why.or(Some(e)),
+            }
+        }
+        quoted.ok_or(why)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Quoted {
+    parts: u8,
+    coding: Coding,
+    reserve: u8,
+}
+
+/// A message as its app asks for it; an absent field means the app's or tier's default.
+#[derive(Clone, Debug, Default)]
+pub struct Draft<'a> {
+    /// The number as written.
+    pub to: Option<&'a str>,
+    /// The text, without signature.
+    pub text: Option<&'a str>,
+    /// `sms`.
+    pub kind: Option<&'a str>,
+    /// Tier name.
+    pub tier: Option<&'a str>,
+    /// Signature without brackets.
+    pub signature: Option<&'a str>,
+    /// Sender.
+    pub sender: Option<&'a str>,
+    /// The app's own reference.
+    pub client_ref: Option<&'a str>,
+    /// Validity in seconds.
+    pub expires_in: Option<u64>,
+}
+
+/// A message that may pass.
+#[derive(Clone, Debug)]
+pub struct Admitted<'a> {
+    /// Its number.
+    pub to: E164,
+    /// Its text with signature.
+    pub text: Cow<'a, str>,
+    /// Its type.
+    pub kind: &'static str,
+    /// Its tier.
+    pub tier: TierId,
+    /// Its group.
+    pub group: GroupId,
+    /// How long it may wait.
+    pub valid_for: Duration,
+    /// Quoted parts.
+    pub parts: u8,
+    /// Quoted encoding.
+    pub coding: Coding,
+    /// Most parts on any channel of its group.
+    pub reserve: u8,
+}
+
+impl Tables {
+    /// Judges a message of the app at that position in the plan.
+    pub fn admit<'a>(
+        &self,
+        now: Time,
+        app_at: usize,
+        draft: &Draft<'a>,
+        gate: &dyn Gate,
+    ) -> Result<Admitted<'a>, Refusal> {
+        let app = &self.plan.apps[app_at];
+        let checked = self.check(app, draft)?;
+        let to = checked.to.as_str();
+        let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };
+        let group = self.routes.route(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
+        let mt = Mt {
+            to,
+            sender: draft.sender,
+            text: &checked.text,
+            valid_for: checked.valid_for,
+            receipt: true,
+            reference: 0,
+        };
+        let quoted = self.admission.quote(group, checked.tier.id, &mt).map_err(unsendable)?;
+        gate.admit(checked.tier.id).map_err(Refusal::busy)?;
+        self.admission.limits.take(now, app_at, quoted.parts).map_err(Refusal::rate)?;
+        Ok(Admitted {
+            to: checked.to,
+            kind: KIND,
+            tier: checked.tier.id,
+            group,
+            valid_for: checked.valid_for,
+            parts: quoted.parts,
+            coding: quoted.coding,
+            reserve: quoted.reserve,
+            text: checked.text,
+        })
+    }
+
+    /// Every field by itself; all faults at once.
+    fn check<'a, 't>(&'t self, app: &App, draft: &Draft<'a>) -> Result<Checked<'a, 't>, Refusal> {
+        let mut faults = Vec::new();
+        let mut fault = |field, reason, detail: String| faults.push(Fault { field, reason, detail: detail.into() });
+        if draft.kind.is_some_and(|kind| kind != KIND) {
+            fault("type", Reason::TypeUnavailable, "only sms is available".into());
+        }
+        let to = match draft.to.map(|to| E164::read(to, app.default_country.as_deref())) {
+            Some(Ok(to)) => Some(to),
+            Some(Err(e)) => {
+                fault("to", Reason::InvalidNumber, e.to_string());
+                None
+            }
+            None => {
+                fault("to", Reason::Missing, "a number is needed".into());
+                None
+            }
+        };
+        let tier = self.tier(app, draft.tier);
+        if tier.is_none() {
+            fault("tier", Reason::TierNotAllowed, "not a tier of this app".into());
+        }
+        if draft.signature.is_some_and(|s| !app.signatures.iter().any(|own| own == s)) {
+            fault("signature", Reason::SignatureNotAllowed, "not a signature of this app".into());
+        }
+        match draft.text {
+            None => fault("text", Reason::Missing, "a text is needed".into()),
+            Some("") => fault("text", Reason::Empty, "the text is empty".into()),
+            Some(text) if text.chars().any(control) => {
+                fault("text", Reason::InvalidCharacter, "control characters other than tab and line ends".into());
+            }
+            Some(_) => {}
+        }
+        if draft.sender.is_some_and(|sender| !sender_fits(sender)) {
+            let detail = "at most 21 digits, or at most 11 letters and digits";
+            fault("sender", Reason::InvalidSender, detail.into());
+        }
+        if draft.client_ref.is_some_and(|r| r.chars().count() > CLIENT_REF_LIMIT || r.chars().any(char::is_control)) {
+            let detail = format!("at most {CLIENT_REF_LIMIT} characters, no control characters");
+            fault("client_ref", Reason::OutOfRange, detail);
+        }
+        if draft.expires_in.is_some_and(|s| !EXPIRES_IN.contains(&s)) {
+            let detail = format!("{} to {} seconds", EXPIRES_IN.start(), EXPIRES_IN.end());
+            fault("expires_in", Reason::OutOfRange, detail);
+        }
+        let text = signed(draft.signature, draft.text.unwrap_or_default());
+        // A character has at least one octet: short texts are not counted.
+        if text.len() > TEXT_LIMIT && text.chars().count() > TEXT_LIMIT {
+            fault("text", Reason::TooLong, format!("more than {TEXT_LIMIT} characters"));
+        }
+        match (to, tier) {
+            (Some(to), Some(tier)) if faults.is_empty() => {
+                let valid_for = draft.expires_in.map_or(tier.validity, Duration::from_secs);
+                Ok(Checked { to, tier, text, valid_for })
+            }
+            _ => Err(Refusal::fields(faults)),
+        }
+    }
+
+    fn tier(&self, app: &App, name: Option<&str>) -> Option<&Tier> {
+        let mut own = app.tiers.iter().filter_map(|id| self.plan.tiers.iter().find(|t| t.id == *id));
+        match name {
+            Some(name) => own.find(|t| &*t.name == name),
+            None => own.next(),
+        }
+    }
+}
+
+/// The one type there is so far.
+const KIND: &str = "sms";
+
+struct Checked<'a, 't> {
+    to: E164,
+    tier: &'t Tier,
+    text: Cow<'a, str>,
+    valid_for: Duration,
+}
+
+fn control(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
+}
+
+fn sender_fits(sender: &str) -> bool {
+    let digits = sender.bytes().all(|b| b.is_ascii_digit());
+    let alphanumeric = sender.bytes().all(|b| b.is_ascii_alphanumeric());
+    !sender.is_empty() && (digits && sender.len() <= 21 || alphanumeric && sender.len() <= 11)
+}
+
+fn signed<'a>(signature: Option<&str>, text: &'a str) -> Cow<'a, str> {
+    match signature {
+        Some(signature) => Cow::Owned(format!("【{signature}】{text}")),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn unsendable(why: Option<Unsendable>) -> Refusal {
+    let Some(why) = why else { return Refusal::of(Reason::NoRoute, "no channel of its route carries this tier") };
+    let (field, reason) = match why {
+        Unsendable::TooLong(..) => ("text", Reason::TooLong),
+        Unsendable::Number(_) => ("to", Reason::InvalidNumber),
+        Unsendable::Sender(_) => ("sender", Reason::InvalidSender),
+    };
+    Refusal::fields(vec![Fault { field, reason, detail: why.to_string().into() }])
+}

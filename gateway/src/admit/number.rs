@@ -1,0 +1,168 @@
+//! Phone numbers at the door: one form inside (E.164 with plus), one place where they are masked.
+//!
+//! Taken: `+` and 7 to 15 digits; and, only where the app names a default country we know, that country's international
+//! prefix (`0086138…`), its code without plus (`86138…`) and its bare mobile numbers (`138…`). Spaces, dashes and brackets
+//! are refused: a client that sends them has not decided what its numbers are.
+
+use std::fmt;
+
+/// A number in E.164 with plus. Shows itself masked in `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct E164 {
+    octets: [u8; 16],
+    length: u8,
+}
+
+/// Why a number was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadNumber {
+    /// Something other than digits behind an optional plus.
+    #[error("only digits may follow an optional plus sign")]
+    Digits,
+    /// Not 7 to 15 digits, or a country code that starts with 0.
+    #[error("an international number has 7 to 15 digits and does not start with 0")]
+    Length,
+    /// No plus, and no country to read it by.
+    #[error("the number needs a plus sign and its country code")]
+    Bare,
+    /// Not a mobile number of that country.
+    #[error("not a mobile number of its country")]
+    National,
+}
+
+/// How a country writes its own mobile numbers.
+struct Country {
+    iso: &'static str,
+    code: &'static str,
+    /// Dialled before a country code.
+    exit: &'static str,
+    mobile: fn(&str) -> bool,
+}
+
+const COUNTRIES: [Country; 1] = [Country { iso: "CN", code: "86", exit: "00", mobile: mainland_mobile }];
+
+fn mainland_mobile(digits: &str) -> bool {
+    let d = digits.as_bytes();
+    d.len() == 11 && d[0] == b'1' && (b'3'..=b'9').contains(&d[1])
+}
+
+/// Whether bare numbers of this ISO country can be read.
+pub fn knows(iso: &str) -> bool {
+    COUNTRIES.iter().any(|c| c.iso == iso)
+}
+
+impl E164 {
+    /// Reads a number as a client wrote it. `country` is the app's default (ISO 3166 letters).
+    pub fn read(text: &str, country: Option<&str>) -> Result<E164, BadNumber> {
+        let (plus, digits) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(BadNumber::Digits);
+        }
+        if plus {
+            return E164::international(digits);
+        }
+        let country = COUNTRIES.iter().find(|c| Some(c.iso) == country).ok_or(BadNumber::Bare)?;
+        if let Some(rest) = digits.strip_prefix(country.exit) {
+            return E164::international(rest);
+        }
+        let national = match digits.strip_prefix(country.code) {
+            Some(rest) if (country.mobile)(rest) => rest,
+            _ => digits,
+        };
+        if !(country.mobile)(national) {
+            return Err(BadNumber::National);
+        }
+        Ok(E164::of([country.code, national]))
+    }
+
+    fn international(digits: &str) -> Result<E164, BadNumber> {
+        if !(7..=15).contains(&digits.len()) || digits.starts_with('0') {
+            return Err(BadNumber::Length);
+        }
+        // Mainland mobiles all start with 1 and have one length: a digit too few or too many is caught here, before
+        // it costs money.
+        if digits.strip_prefix("86").is_some_and(|n| n.starts_with('1') && !mainland_mobile(n)) {
+            return Err(BadNumber::National);
+        }
+        Ok(E164::of([digits, ""]))
+    }
+
+    /// At most 15 digits in all; the callers have counted.
+    fn of(pieces: [&str; 2]) -> E164 {
+        let mut octets = [0; 16];
+        octets[0] = b'+';
+        let mut length = 1;
+        for (slot, digit) in octets[1..].iter_mut().zip(pieces.iter().flat_map(|p| p.bytes())) {
+            *slot = digit;
+            length += 1;
+        }
+        E164 { octets, length }
+    }
+
+    /// The number.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.octets[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for E164 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask(self.as_str()))
+    }
+}
+
+/// A number as logs and the admin door may show it: all but its first five characters (at most half of it) and its last
+/// two are hidden.
+pub fn mask(number: &str) -> String {
+    let count = number.chars().count();
+    let shown = (count / 2).min(5);
+    let tail = if count > 8 { 2 } else { 0 };
+    number.chars().enumerate().map(|(i, c)| if i < shown || i >= count - tail { c } else { '*' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, country: Option<&str>) -> Result<String, BadNumber> {
+        E164::read(text, country).map(|n| n.as_str().to_owned())
+    }
+
+    #[test]
+    fn numbers_become_international_or_are_refused() {
+        for (text, country, want) in [
+            ("+8613800138000", None, Ok("+8613800138000")),
+            ("+447700900123", None, Ok("+447700900123")),
+            ("13800138000", Some("CN"), Ok("+8613800138000")),
+            ("8613800138000", Some("CN"), Ok("+8613800138000")),
+            ("008613800138000", Some("CN"), Ok("+8613800138000")),
+            ("00447700900123", Some("CN"), Ok("+447700900123")),
+            ("13800138000", None, Err(BadNumber::Bare)),
+            ("13800138000", Some("GB"), Err(BadNumber::Bare)),
+            ("12800138000", Some("CN"), Err(BadNumber::National)),
+            ("1380013800", Some("CN"), Err(BadNumber::National)),
+            ("+861380013800", None, Err(BadNumber::National)),
+            ("+86138001380001", None, Err(BadNumber::National)),
+            ("+862088886666", None, Ok("+862088886666")),
+            ("+123456", None, Err(BadNumber::Length)),
+            ("+1234567890123456", None, Err(BadNumber::Length)),
+            ("+0123456789", None, Err(BadNumber::Length)),
+            ("138 0013 8000", Some("CN"), Err(BadNumber::Digits)),
+            ("+86-13800138000", None, Err(BadNumber::Digits)),
+            ("++8613800138000", None, Err(BadNumber::Digits)),
+            ("", Some("CN"), Err(BadNumber::Digits)),
+            ("１３８００１３８０００", Some("CN"), Err(BadNumber::Digits)),
+        ] {
+            assert_eq!(read(text, country).as_deref(), want.as_deref(), "{text} in {country:?}");
+        }
+    }
+
+    #[test]
+    fn masks_hide_the_middle() {
+        assert_eq!(mask("+8613800138000"), "+8613*******00");
+        assert_eq!(mask("12345"), "12***");
+        assert_eq!(mask(""), "");
+        let number = E164::read("+8613800138000", None).expect("a good number");
+        assert_eq!(format!("{number:?}"), "+8613*******00");
+    }
+}

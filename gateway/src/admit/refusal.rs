@@ -1,0 +1,90 @@
+//! Why a message may not pass, in words every entrance can translate.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::gate::Busy;
+
+/// The reason's stable name is part of the contract with apps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A field that must be there is not.
+    Missing,
+    /// A field is empty.
+    Empty,
+    /// Not a phone number.
+    InvalidNumber,
+    /// A character that no carrier can send.
+    InvalidCharacter,
+    /// Not a possible sender.
+    InvalidSender,
+    /// A value out of its range.
+    OutOfRange,
+    /// More characters or parts than can be sent.
+    TooLong,
+    /// Not one of the app's tiers.
+    TierNotAllowed,
+    /// Not one of the app's signatures.
+    SignatureNotAllowed,
+    /// No such message type here.
+    TypeUnavailable,
+    /// Later sending is not offered.
+    SendAtUnavailable,
+    /// Templates are not offered.
+    TemplateUnavailable,
+    /// No route leads anywhere for it.
+    NoRoute,
+    /// The app sends faster than it may.
+    RateLimited,
+    /// The line cannot take more just now.
+    Overloaded,
+}
+
+/// One field's fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The field's name.
+    pub field: &'static str,
+    /// What is wrong.
+    pub reason: Reason,
+    /// For people; never holds the value.
+    pub detail: Cow<'static, str>,
+}
+
+/// A message refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The (first) reason.
+    pub reason: Reason,
+    /// For people.
+    pub detail: Cow<'static, str>,
+    /// Field by field, where fields are at fault.
+    pub faults: Vec<Fault>,
+    /// When it may be tried again, where that helps.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal that concerns no field.
+    pub fn of(reason: Reason, detail: &'static str) -> Self {
+        Refusal { reason, detail: detail.into(), faults: vec![], retry_after: None }
+    }
+
+    /// Faulty fields; the first one's reason speaks for all.
+    pub fn fields(faults: Vec<Fault>) -> Self {
+        let (reason, detail) = faults
+            .first()
+            .map_or((Reason::Missing, "".into()), |f| (f.reason, format!("{}: {}", f.field, f.detail).into()));
+        Refusal { reason, detail, faults, retry_after: None }
+    }
+
+    pub(super) fn busy(busy: Busy) -> Self {
+        let detail = format!("cannot take more just now ({})", busy.reason).into();
+        Refusal { reason: Reason::Overloaded, detail, faults: vec![], retry_after: Some(busy.retry_after) }
+    }
+
+    pub(super) fn rate(wait: Duration) -> Self {
+        let detail = "the app's rate is used up".into();
+        Refusal { reason: Reason::RateLimited, detail, faults: vec![], retry_after: Some(wait) }
+    }
+}

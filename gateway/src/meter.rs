@@ -1,0 +1,29 @@
+//! What the door and the courier count; the metrics registry implements it.
+
+use std::time::Duration;
+
+use crate::config::plan::TierId;
+
+/// Counters of the stages that face applications.
+pub trait Meter: Send + Sync {
+    /// A request for a message was refused, for the problem code `reason`.
+    fn rejected(&self, reason: &'static str);
+    /// A message is durable and answered with 202.
+    fn accepted(&self, tier: TierId, kind: &'static str);
+    /// A request was answered.
+    fn http(&self, route: &'static str, method: &'static str, code: u16, took: Duration);
+    /// An event's delivery ended or was put off: `delivered`, `retried`, `given_up`, `no_endpoint`, `overflow`. The
+    /// delay counts from the event's own time.
+    fn callback(&self, result: &'static str, delay: Duration);
+}
+
+/// Counts nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoMeter;
+
+impl Meter for NoMeter {
+    fn rejected(&self, _: &'static str) {}
+    fn accepted(&self, _: TierId, _: &'static str) {}
+    fn http(&self, _: &'static str, _: &'static str, _: u16, _: Duration) {}
+    fn callback(&self, _: &'static str, _: Duration) {}
+}
