@@ -29,15 +29,19 @@ struct Fate {
     refused: u32,
     rejected: bool,
     excluded: HashSet<ChannelId>,
+    /// Refused at least one part; excluded if nothing worse happened to the others.
+    refusing: HashSet<ChannelId>,
     /// Nothing may start before this.
     not_before: Time,
     first_start: Option<Time>,
+    /// When its last attempt ended.
+    landed: Time,
 }
 
 #[derive(Debug)]
-pub struct Run {
-    pub message: MessageId,
-    pub link: LinkId,
+pub(crate) struct Run {
+    pub(crate) message: MessageId,
+    pub(crate) link: LinkId,
     taken: Time,
     /// Reserved or handed over in this run.
     run: u64,
@@ -50,18 +54,18 @@ pub struct Run {
 
 /// What at least one world in a campaign must have seen.
 #[derive(Debug, Default)]
-pub struct Reached {
-    pub expired: u64,
-    pub rejected: u64,
-    pub attempts: u64,
-    pub no_channel: u64,
-    pub body_lost: u64,
-    pub in_doubt: u64,
-    pub resubmitted: u64,
-    pub throttled: u64,
-    pub continued: u64,
-    pub concluded_in_flight: u64,
-    pub concluded_waiting: u64,
+pub(crate) struct Reached {
+    pub(crate) expired: u64,
+    pub(crate) rejected: u64,
+    pub(crate) attempts: u64,
+    pub(crate) no_channel: u64,
+    pub(crate) body_lost: u64,
+    pub(crate) in_doubt: u64,
+    pub(crate) resubmitted: u64,
+    pub(crate) throttled: u64,
+    pub(crate) continued: u64,
+    pub(crate) concluded_in_flight: u64,
+    pub(crate) concluded_waiting: u64,
 }
 
 impl Reached {
@@ -81,7 +85,7 @@ impl Reached {
         ]
     }
 
-    pub fn add(&mut self, other: &Reached) {
+    pub(crate) fn add(&mut self, other: &Reached) {
         self.expired += other.expired;
         self.rejected += other.rejected;
         self.attempts += other.attempts;
@@ -96,7 +100,7 @@ impl Reached {
     }
 
     /// A campaign that never reached a state proves nothing about it.
-    pub fn all(&self) {
+    pub(crate) fn all(&self) {
         for (name, count) in self.fields() {
             assert!(count > 0, "no world reached {name}: {self:?}");
         }
@@ -111,24 +115,24 @@ struct Pace {
 }
 
 #[derive(Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     fates: BTreeMap<MessageId, Fate>,
     open: usize,
-    pub runs: HashMap<AttemptRef, Run>,
+    pub(crate) runs: HashMap<AttemptRef, Run>,
     tickets: HashSet<Ticket>,
     last_attempt: u64,
-    pub windows: HashMap<LinkId, usize>,
+    pub(crate) windows: HashMap<LinkId, usize>,
     used: HashMap<LinkId, usize>,
     paces: HashMap<ChannelId, Pace>,
     settings: Settings,
-    pub held: HashSet<ChannelId>,
+    pub(crate) held: HashSet<ChannelId>,
     paused: HashMap<ChannelId, Time>,
     lower_starts: Vec<(ChannelId, u8, u8)>,
-    pub reached: Reached,
+    pub(crate) reached: Reached,
 }
 
 impl Ledger {
-    pub fn plan(&mut self, now: Time, settings: &Settings) {
+    pub(crate) fn plan(&mut self, now: Time, settings: &Settings) {
         for channel in &self.settings.channels {
             let pace = self.paces.entry(channel.id).or_default();
             pace.limits.push_back((now.after(Duration::from_secs(1)), limit(channel.rate, channel.burst)));
@@ -136,7 +140,7 @@ impl Ledger {
         self.settings = settings.clone();
     }
 
-    pub fn accept(&mut self, message: Message) {
+    pub(crate) fn accept(&mut self, message: Message) {
         let fate = Fate {
             message,
             state: State::Waiting,
@@ -147,33 +151,35 @@ impl Ledger {
             refused: 0,
             rejected: false,
             excluded: HashSet::new(),
+            refusing: HashSet::new(),
             not_before: Time(0),
             first_start: None,
+            landed: Time(0),
         };
         assert!(self.fates.insert(message.id, fate).is_none());
         self.open += 1;
     }
 
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.fates.len()
     }
 
-    pub fn submitted(&self) -> usize {
+    pub(crate) fn submitted(&self) -> usize {
         self.fates.values().filter(|fate| fate.submitted).count()
     }
 
     /// Conservation: accepted = owned by the switch + submitted + exhausted + concluded.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open
     }
 
-    pub fn longest_otp_wait(&self) -> Duration {
+    pub(crate) fn longest_otp_wait(&self) -> Duration {
         let otp = self.fates.values().filter(|fate| fate.message.tier.0 == 0);
         let waits = otp.map(|fate| fate.first_start.unwrap_or(Time::NEVER).since(fate.message.accepted));
         waits.max().unwrap_or_default()
     }
 
-    pub fn used(&self, channel: ChannelId) -> usize {
+    pub(crate) fn used(&self, channel: ChannelId) -> usize {
         let of = |link: &LinkId| link.channel == channel.0 && self.windows.contains_key(link);
         self.used.iter().filter(|(link, _)| of(link)).map(|(_, used)| used).sum()
     }
@@ -185,7 +191,7 @@ impl Ledger {
         self.open -= 1;
     }
 
-    pub fn conclude(&mut self, id: MessageId) {
+    pub(crate) fn conclude(&mut self, id: MessageId) {
         let fate = self.fates.get_mut(&id).unwrap();
         match fate.state {
             State::Waiting => {
@@ -200,7 +206,7 @@ impl Ledger {
         }
     }
 
-    pub fn command(&mut self, now: Time, command: &Command) {
+    pub(crate) fn command(&mut self, now: Time, command: &Command) {
         match command {
             Command::Start { attempt, message, link, parts, only, expires } => {
                 self.start(now, *attempt, *message, *link, *parts, *only);
@@ -230,7 +236,7 @@ impl Ledger {
         match end {
             End::Expired => {
                 self.reached.expired += 1;
-                assert!(now < fate.message.expires.after(Duration::from_millis(1)), "{id} expires late");
+                assert!(now <= fate.message.expires.max(fate.landed), "{id} expires late");
                 let margin = fate.message.expires.since(now);
                 assert!(margin <= Duration::from_secs(5), "{id} expires with {margin:?} left");
             }
@@ -245,9 +251,10 @@ impl Ledger {
             End::NoChannel => {
                 self.reached.no_channel += 1;
                 let group = &self.settings.groups[usize::from(fate.message.group.0)];
-                let open = group.channels.iter().filter(|c| !fate.excluded.contains(c)).filter(|c| {
+                let open = group.channels.iter().filter(|c| {
+                    let refused = fate.excluded.contains(c) || fate.refusing.contains(c);
                     let admits = &self.settings.channels[usize::from(c.0)].tiers;
-                    admits.contains(&fate.message.tier) && fate.message.parts <= 4
+                    !refused && admits.contains(&fate.message.tier) && fate.message.parts <= 4
                 });
                 assert_eq!(open.count(), 0, "{id} could go elsewhere");
             }
@@ -325,7 +332,7 @@ impl Ledger {
     }
 
     /// Handed over as the lowest `parts` parts; the tickets that are on the wire now.
-    pub fn started(&mut self, attempt: AttemptRef, parts: u8) -> Vec<Ticket> {
+    pub(crate) fn started(&mut self, attempt: AttemptRef, parts: u8) -> Vec<Ticket> {
         let run = self.runs.get_mut(&attempt).unwrap();
         run.started = true;
         let mut keep = 0;
@@ -344,33 +351,34 @@ impl Ledger {
         tickets
     }
 
-    pub fn not_started(&mut self, attempt: AttemptRef) {
+    pub(crate) fn not_started(&mut self, now: Time, attempt: AttemptRef) {
         let run = &self.runs[&attempt];
         let (all, message) = (run.run, run.message);
         self.give_back(attempt, all);
         self.give_back_pace(attempt, all.count_ones());
         self.runs.get_mut(&attempt).unwrap().open = 0;
-        self.landed(message);
+        self.landed(now, message);
     }
 
-    pub fn unsendable(&mut self, attempt: AttemptRef) {
+    pub(crate) fn unsendable(&mut self, attempt: AttemptRef) {
         let run = &self.runs[&attempt];
         self.fates.get_mut(&run.message).unwrap().excluded.insert(ChannelId(run.link.channel));
     }
 
-    fn landed(&mut self, message: MessageId) {
+    fn landed(&mut self, now: Time, message: MessageId) {
         let fate = self.fates.get_mut(&message).unwrap();
         fate.state = State::Waiting;
+        fate.landed = now;
         if fate.concluded {
             self.done(message);
         }
     }
 
-    pub fn parts_needed(&mut self, message: MessageId, parts: u8) {
+    pub(crate) fn parts_needed(&mut self, message: MessageId, parts: u8) {
         self.fates.get_mut(&message).unwrap().message.parts = parts;
     }
 
-    pub fn answer(&mut self, now: Time, ticket: Ticket, answer: &Answer) {
+    pub(crate) fn answer(&mut self, now: Time, ticket: Ticket, answer: &Answer) {
         let bit = 1u64 << ticket.part();
         let run = self.runs.get_mut(&ticket.attempt()).unwrap();
         assert!(run.open & bit != 0);
@@ -409,10 +417,14 @@ impl Ledger {
                 }
             }
             Answer::Refused(Verdict::Rejected) => fate.rejected = true,
-            Answer::Refused(Verdict::Reroute | Verdict::LinkFault) if single => {
-                fate.excluded.insert(ChannelId(run.link.channel));
+            Answer::Refused(Verdict::Reroute | Verdict::LinkFault) => {
+                let channel = ChannelId(run.link.channel);
+                fate.refusing.insert(channel);
+                if single {
+                    fate.excluded.insert(channel);
+                }
             }
-            Answer::Refused(_) => {}
+            Answer::Refused(Verdict::Throttled) => {}
         }
         if single && fate.message.parts == 1 {
             assert!(fate.reached <= 1 + fate.resubmitted, "{} went twice uncounted", run.message);
@@ -420,13 +432,13 @@ impl Ledger {
     }
 
     /// After the answer's slot came back: is the attempt over, and its message submitted?
-    pub fn freed(&mut self, ticket: Ticket) {
+    pub(crate) fn freed(&mut self, ticket: Ticket) {
         self.tickets.remove(&ticket);
         self.give_back(ticket.attempt(), 1 << ticket.part());
     }
 
     /// Looks whether an attempt has ended; called when the switch has taken its last event.
-    pub fn review(&mut self, attempt: AttemptRef) {
+    pub(crate) fn review(&mut self, now: Time, attempt: AttemptRef) {
         let Some(run) = self.runs.get(&attempt) else { return };
         let message = run.message;
         if !run.started || run.open != 0 || self.fates[&message].state != State::Flying(attempt) {
@@ -437,16 +449,16 @@ impl Ledger {
             self.fates.get_mut(&message).unwrap().submitted = true;
             self.done(message);
         } else {
-            self.landed(message);
+            self.landed(now, message);
         }
     }
 
-    pub fn link_up(&mut self, link: LinkId, window: usize) {
+    pub(crate) fn link_up(&mut self, link: LinkId, window: usize) {
         self.windows.insert(link, window);
         self.used.insert(link, 0);
     }
 
-    pub fn link_down(&mut self, link: LinkId) {
+    pub(crate) fn link_down(&mut self, link: LinkId) {
         self.windows.remove(&link);
         for run in self.runs.values_mut().filter(|run| run.link == link) {
             run.slots = 0;
@@ -454,7 +466,7 @@ impl Ledger {
     }
 
     /// Tickets on the wire of a link.
-    pub fn on_wire(&self, link: LinkId) -> Vec<Ticket> {
+    pub(crate) fn on_wire(&self, link: LinkId) -> Vec<Ticket> {
         let mut all: Vec<Ticket> =
             self.tickets.iter().copied().filter(|t| self.runs[&t.attempt()].link == link).collect();
         all.sort();
@@ -462,7 +474,7 @@ impl Ledger {
     }
 
     /// No lower tier started on a channel while a fresh otp waited that would have taken that channel.
-    pub fn tier_order(&mut self, now: Time) {
+    pub(crate) fn tier_order(&mut self, now: Time) {
         let lower: Vec<_> =
             std::mem::take(&mut self.lower_starts).into_iter().filter(|(_, tier, _)| *tier > 0).collect();
         if lower.is_empty() {

@@ -22,23 +22,23 @@ const WALL: u64 = 1_800_000_000_000;
 
 /// What kind of world.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Messages offered.
-    pub messages: u32,
+    pub(crate) messages: u32,
     /// Parts offered, as a share of what all channels may carry.
-    pub load: f64,
-    pub otp_share: f64,
+    pub(crate) load: f64,
+    pub(crate) otp_share: f64,
     /// Refusals, throttles, lost links, holds, reloads.
-    pub faults: bool,
+    pub(crate) faults: bool,
     /// All links down for a while.
-    pub blackout: bool,
-    pub spill: bool,
+    pub(crate) blackout: bool,
+    pub(crate) spill: bool,
     /// Milliseconds of validity where there are no faults.
-    pub validity: u64,
+    pub(crate) validity: u64,
 }
 
 impl Shape {
-    pub fn random(seed: u64) -> Shape {
+    pub(crate) fn random(seed: u64) -> Shape {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
         Shape {
             messages: rng.u32(50..400),
@@ -65,11 +65,11 @@ enum What {
     Conclude(u64),
 }
 
-pub struct World {
+pub(crate) struct World {
     rng: Rng,
     shape: Shape,
     switch: Switch,
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     settings: Settings,
     windows: Vec<(LinkId, usize)>,
     agenda: BinaryHeap<Reverse<(Time, u64, What)>>,
@@ -85,7 +85,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, shape: Shape) -> World {
+    pub(crate) fn new(seed: u64, shape: Shape) -> World {
         let mut rng = Rng::with_seed(seed);
         let settings = settings(&mut rng, shape);
         let mut windows = Vec::new();
@@ -180,7 +180,7 @@ impl World {
     }
 
     /// Runs until everything has ended.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         for _ in 0..2_000_000 {
             let event = self.agenda.peek().map(|Reverse((at, ..))| *at);
             let deadline = self.switch.deadline();
@@ -357,7 +357,7 @@ impl World {
     }
 
     fn refuse(&mut self, attempt: AttemptRef, why: NotStarted) {
-        self.ledger.not_started(attempt);
+        self.ledger.not_started(self.now, attempt);
         self.tell(Event::NotStarted(attempt, why));
     }
 
@@ -384,7 +384,7 @@ impl World {
         self.tell(Event::Answer(ticket, answer));
         self.ledger.freed(ticket);
         self.tell(Event::Freed(ticket));
-        self.ledger.review(ticket.attempt());
+        self.ledger.review(self.now, ticket.attempt());
     }
 }
 
