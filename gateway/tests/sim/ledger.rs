@@ -326,8 +326,11 @@ impl Ledger {
     fn give_back_pace(&mut self, attempt: AttemptRef, parts: u32) {
         let run = &self.runs[&attempt];
         let pace = self.paces.get_mut(&ChannelId(run.link.channel)).unwrap();
-        if let Some((_, n)) = pace.log.iter_mut().find(|(at, n)| *at == run.taken && *n >= parts) {
-            *n -= parts;
+        let mut left = parts;
+        for (_, n) in pace.log.iter_mut().filter(|(at, _)| *at == run.taken) {
+            let back = left.min(*n);
+            *n -= back;
+            left -= back;
         }
     }
 
