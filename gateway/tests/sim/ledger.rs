@@ -415,7 +415,7 @@ impl Ledger {
                     run.refused = true;
                 }
                 let nth = (fate.refused as usize - 1).min(tier.backoff.len().saturating_sub(1));
-                if single {
+                if single && fate.message.parts == 1 {
                     fate.not_before = now.after(tier.backoff.get(nth).copied().unwrap_or_default() / 2);
                 }
             }
