@@ -310,3 +310,181 @@ impl Queue {
         Some(event)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn queue() -> Queue {
+        Queue::new(Settings::default())
+    }
+
+    fn event(n: u32) -> Event {
+        let which = EventRef { id: MessageId(u64::from(n)), seq: 1, at: Wall(0) };
+        Event { which, json: format!("{{\"n\":{n}}}").into() }
+    }
+
+    fn push(queue: &mut Queue, now: Time, events: std::ops::Range<u32>) {
+        for n in events {
+            assert!(queue.push(now, event(n)).is_empty());
+        }
+    }
+
+    /// A call at the time it is due; panics where nothing ever is.
+    fn call(queue: &mut Queue, now: &mut Time) -> Batch {
+        if let Some(batch) = queue.next(*now) {
+            return batch;
+        }
+        let due = queue.deadline().expect("something is due");
+        assert!(due > *now, "a deadline that has passed has nothing to offer: the courier would spin");
+        *now = due;
+        queue.next(*now).expect("what the deadline promised")
+    }
+
+    #[test]
+    fn an_event_alone_goes_at_once_and_the_next_ones_together() {
+        let (mut queue, mut now) = (queue(), Time(0));
+        push(&mut queue, now, 0..1);
+        let first = queue.next(now).expect("at once");
+        assert_eq!(&first.body[..], b"{\"events\":[{\"n\":0}]}");
+        assert_eq!(first.id, "000000000000-1");
+        push(&mut queue, now, 1..4);
+        assert_eq!(queue.next(now), None, "company may come while a call is under way");
+        let second = call(&mut queue, &mut now);
+        assert_eq!((second.events.len(), now), (3, Time(20_000)));
+        assert_eq!(&second.body[..], b"{\"events\":[{\"n\":1},{\"n\":2},{\"n\":3}]}");
+        push(&mut queue, now, 4..6);
+        queue.answered(now, first, Called::Taken, 0.5);
+        queue.answered(now, second, Called::Taken, 0.5);
+        assert_eq!(queue.next(now).map(|b| b.events.len()), Some(2), "nothing under way: no waiting");
+    }
+
+    #[test]
+    fn batches_keep_their_limits_and_full_ones_do_not_wait() {
+        let (mut queue, now) = (queue(), Time(0));
+        push(&mut queue, now, 0..250);
+        let sizes: Vec<usize> = std::iter::from_fn(|| queue.next(now)).map(|b| b.events.len()).collect();
+        assert_eq!(sizes, [100, 100], "the rest waits for its linger");
+        let limit = Settings { batch_octets: 40, ..Settings::default() };
+        let mut queue = Queue::new(limit);
+        push(&mut queue, now, 0..9);
+        let mut at = now;
+        while queue.backlog() > 0 {
+            let batch = call(&mut queue, &mut at);
+            assert!(batch.body.len() <= 40, "{}", batch.body.len());
+        }
+    }
+
+    #[test]
+    fn calls_at_once_are_bounded() {
+        let (mut queue, now) = (queue(), Time(0));
+        push(&mut queue, now, 0..5_000);
+        assert_eq!(std::iter::from_fn(|| queue.next(now)).count(), 16);
+        assert_eq!(queue.deadline(), None, "only an answer helps");
+    }
+
+    #[test]
+    fn a_batch_is_repeated_unchanged_by_the_schedule_for_a_day() {
+        let (mut queue, mut now) = (queue(), Time(0));
+        push(&mut queue, now, 0..3);
+        let first = queue.next(now).expect("at once");
+        let (id, body) = (first.id.clone(), first.body.clone());
+        let (mut batch, mut waits, mut ends) = (first, Vec::new(), Ends::default());
+        while ends.given_up.is_empty() {
+            let failed = now;
+            ends = queue.answered(now, batch, Called::Failed(None), 0.5);
+            if ends.again == 0 {
+                break;
+            }
+            batch = call(&mut queue, &mut now);
+            assert_eq!((&batch.id, &batch.body), (&id, &body));
+            waits.push(now.since(failed).as_secs());
+            // An endpoint that fails alone must not open its circuit here: another batch gets through in between.
+            queue.failures = 0;
+        }
+        assert_eq!(waits[..6], [5, 30, 120, 600, 1_800, 3_600]);
+        assert!(waits[6..].iter().all(|wait| *wait == 3_600));
+        assert_eq!(waits.len(), 28, "hourly until a day is over");
+        assert_eq!(ends.given_up.len(), 3);
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn jitter_and_the_endpoints_own_wish_move_the_next_call() {
+        for (jitter, asked, want) in [
+            (0.0, None, 4_000_000),
+            (1.0, None, 6_000_000),
+            (0.0, Some(60 * SECOND), 60_000_000),
+            (0.5, Some(SECOND), 5_000_000),
+        ] {
+            let (mut queue, now) = (queue(), Time(0));
+            push(&mut queue, now, 0..1);
+            let batch = queue.next(now).expect("at once");
+            queue.answered(now, batch, Called::Failed(asked), jitter);
+            assert_eq!(queue.deadline(), Some(Time(want)));
+        }
+    }
+
+    #[test]
+    fn ten_failures_rest_the_endpoint_and_a_trial_wakes_it() {
+        let (mut queue, mut now) = (queue(), Time(0));
+        push(&mut queue, now, 0..1_600);
+        let calls: Vec<Batch> = std::iter::from_fn(|| queue.next(now)).collect();
+        assert_eq!(calls.len(), 16);
+        let tripped: Vec<bool> =
+            calls.into_iter().map(|batch| queue.answered(now, batch, Called::Failed(None), 0.5).tripped).collect();
+        assert_eq!(tripped.iter().position(|t| *t), Some(9));
+        assert_eq!(tripped.iter().filter(|t| **t).count(), 1);
+        push(&mut queue, now, 1_600..1_601);
+        for _ in 0..3 {
+            let before = now;
+            let trial = call(&mut queue, &mut now);
+            assert_eq!(now.since(before), 30 * SECOND);
+            assert_eq!((queue.next(now), queue.deadline()), (None, None), "one trial at a time");
+            queue.answered(now, trial, Called::Failed(None), 0.5);
+        }
+        let trial = call(&mut queue, &mut now);
+        queue.answered(now, trial, Called::Taken, 0.5);
+        assert_eq!(std::iter::from_fn(|| queue.next(now)).count(), 16, "back to full speed");
+    }
+
+    #[test]
+    fn a_dead_endpoint_holds_no_more_than_its_share() {
+        let settings = Settings { most_events: 10, ..Settings::default() };
+        let (mut queue, now) = (Queue::new(settings), Time(0));
+        push(&mut queue, now, 0..4);
+        let batch = queue.next(now).expect("at once");
+        queue.answered(now, batch, Called::Failed(None), 0.5);
+        push(&mut queue, now, 4..10);
+        let dropped = queue.push(now, event(10));
+        assert_eq!(dropped.iter().map(|e| e.id.0).collect::<Vec<_>>(), [0, 1, 2, 3], "what was tried goes first");
+        push(&mut queue, now, 11..14);
+        assert_eq!(queue.push(now, event(14)).iter().map(|e| e.id.0).collect::<Vec<_>>(), [4]);
+        assert_eq!(queue.backlog(), 10);
+    }
+
+    #[test]
+    fn events_that_waited_a_day_are_given_up_with_a_failed_trial() {
+        let (mut queue, mut now) = (Queue::new(Settings { batch_events: 1, ..Settings::default() }), Time(0));
+        push(&mut queue, now, 0..2);
+        let batch = queue.next(now).expect("at once");
+        now = now.after(25 * 3_600 * SECOND);
+        let ends = queue.answered(now, batch, Called::Failed(None), 0.5);
+        assert_eq!(ends.given_up.len(), 2);
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn a_batchs_id_says_what_is_in_it() {
+        let form = |events: std::ops::Range<u32>| {
+            let mut queue = queue();
+            push(&mut queue, Time(0), events);
+            queue.next(Time(0)).expect("at once").id
+        };
+        assert_eq!(form(1..3), form(1..3), "the same events again are the same call");
+        assert_ne!(form(1..3), form(1..4));
+        assert_ne!(form(1..2), form(1..3));
+    }
+}
