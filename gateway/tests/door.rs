@@ -399,7 +399,7 @@ async fn a_large_body_is_refused_and_its_sender_hears_it() {
     assert!(wire.ended().await);
     // Sent all the same, and in chunks that announce nothing: the client must be able to read the answer.
     for chunked in [false, true] {
-        let mut wire = qiao.wire().await;
+        let wire = qiao.wire().await;
         let mut octets = match chunked {
             false => request.clone().into_bytes(),
             true => {
