@@ -13,6 +13,8 @@ mod pace;
 mod queue;
 mod retry;
 mod strategy;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
