@@ -6,8 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+/// What `Debug` shows of a number: how it ends.
+struct Number<'a>(&'a str);
+
+impl fmt::Debug for Number<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.0.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
+        write!(f, "*{}", self.0[last..].escape_default())
+    }
+}
+
 /// A message to a handset, as a channel is asked to split it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mt<'a> {
     /// E.164 with the plus sign.
     pub to: &'a str,
@@ -21,6 +31,12 @@ pub struct Mt<'a> {
     pub receipt: bool,
     /// Makes the reference of long messages differ between concurrent ones: low bits are used.
     pub reference: u16,
+}
+
+impl fmt::Debug for Mt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mt({:?}, {} octets)", Number(self.to), self.text.len())
+    }
 }
 
 /// How a part's octets are to be read.
@@ -55,7 +71,7 @@ impl Coding {
 }
 
 /// One segment, ready for a session to put into its protocol's submit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Part {
     /// E.164 with the plus sign.
     pub to: String,
@@ -77,6 +93,13 @@ pub struct Part {
     pub valid_for: Duration,
     /// Whether a receipt is wanted.
     pub receipt: bool,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Part { to, coding, data, index, total, .. } = self;
+        write!(f, "Part({} of {total}, {:?}, {} octets of {coding:?})", u16::from(*index) + 1, Number(to), data.len())
+    }
 }
 
 /// All parts of a message, in order; never empty.
@@ -167,7 +190,7 @@ impl ReceiptState {
 }
 
 /// The carrier's word on a part's fate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Candidates for the part's id, best first, normalised; at least one unless `attempt` is set.
     pub ids: Vec<CarrierId>,
@@ -181,8 +204,15 @@ pub struct Receipt {
     pub code: String,
 }
 
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Receipt { ids, attempt, to, state, code } = self;
+        write!(f, "Receipt({state:?}, {ids:?}, {attempt:?}, {:?}, {code:?})", Number(to))
+    }
+}
+
 /// A message from a handset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Mo {
     /// The handset's number as the carrier wrote it.
     pub from: String,
@@ -196,4 +226,46 @@ pub struct Mo {
     pub udh: bool,
     /// The decoded text, without header; replacement characters where it could not be read.
     pub text: String,
+}
+
+impl fmt::Debug for Mo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mo { from, to, coding, data, .. } = self;
+        write!(f, "Mo({:?} to {to:?}, {} octets of {coding:?})", Number(from), data.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_neither_numbers_nor_text() {
+        let to = "+447700900123";
+        let mt = Mt { to, sender: None, text: "4711", valid_for: Duration::ZERO, receipt: true, reference: 0 };
+        let part = Part {
+            to: to.into(),
+            sender: None,
+            coding: Coding::Gsm7,
+            data: Bytes::from_static(b"4711"),
+            udh: false,
+            index: 0,
+            total: 1,
+            reference: 0,
+            valid_for: Duration::ZERO,
+            receipt: true,
+        };
+        let receipt =
+            Receipt { ids: vec![], attempt: None, to: to.into(), state: ReceiptState::Failed, code: "UNDELIV".into() };
+        let mo = Mo {
+            from: to.into(),
+            to: "40404".into(),
+            coding: Coding::Gsm7,
+            data: Bytes::from_static(b"4711"),
+            udh: false,
+            text: "4711".into(),
+        };
+        let shown = format!("{mt:?} {part:?} {receipt:?} {mo:?} {:?} {:?}", Number(""), Number("é"));
+        assert!(!shown.contains("4711") && !shown.contains("7700"), "{shown}");
+    }
 }

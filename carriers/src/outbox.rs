@@ -4,6 +4,7 @@
 //! wake-up, and counts the octets of path 0, so that a part without an answer can be placed in the stream.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::BytesMut;
 
@@ -11,17 +12,38 @@ use crate::session::{Event, Output, PathId, Payload};
 
 /// Leniencies reported per drain; a flood of bad PDUs must not become a flood of events.
 const LENIENCIES: usize = 64;
+/// Octets of room to begin with: once what was handed out has been written and dropped, it is used again.
+const ROOM: usize = 4096;
 /// Events whose room is kept between two drains.
 const KEPT: usize = 64;
 
 /// Outputs of one stream session, in order.
-#[derive(Debug, Default)]
 pub struct Outbox {
     octets: BytesMut,
     handed_out: u64,
     events: VecDeque<Event>,
     leniencies: usize,
     close: bool,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Outbox {
+            octets: BytesMut::with_capacity(ROOM),
+            handed_out: 0,
+            events: VecDeque::new(),
+            leniencies: 0,
+            close: false,
+        }
+    }
+}
+
+/// Shows amounts only: the octets hold passwords and message text.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outbox { octets, handed_out, events, close, .. } = self;
+        write!(f, "Outbox({} octets after {handed_out}, {} events, close: {close})", octets.len(), events.len())
+    }
 }
 
 impl Outbox {

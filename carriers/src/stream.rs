@@ -3,6 +3,8 @@
 //! [`Cutter`] serves every protocol whose PDUs begin with their length. It copies each octet at most once and holds
 //! less than one PDU between two inputs.
 
+use std::fmt;
+
 use bytes::BytesMut;
 use codecs::framing::{Broken, Limits, cut};
 
@@ -10,9 +12,16 @@ use codecs::framing::{Broken, Limits, cut};
 const KEPT: usize = 4096;
 
 /// The beginning of a PDU whose end has not arrived.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Cutter {
     rest: BytesMut,
+}
+
+/// Shows the amount only: the octets hold message text.
+impl fmt::Debug for Cutter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cutter({} octets)", self.rest.len())
+    }
 }
 
 impl Cutter {
@@ -89,6 +98,18 @@ mod tests {
         }
         let single: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(pdus(&single).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_buffer_grown_for_a_long_pdu_is_given_back() {
+        const LONG: Limits = Limits { min: 4, max: 70_000 };
+        let mut pdu = 60_000_u32.to_be_bytes().to_vec();
+        pdu.resize(60_000, 0);
+        let mut cutter = Cutter::default();
+        for chunk in pdu.chunks(1000) {
+            cutter.feed(&LONG, chunk, |_| Ok::<(), Broken>(())).unwrap();
+        }
+        assert!(cutter.rest.capacity() <= KEPT);
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! The order of a PDU body's fields, written once.
 //!
-//! `layout!` takes a struct whose fields name their *kind* ([`CString<21>`], `u8`, [`Prefixed<u8>`], ...) and makes of it
-//! the struct with borrowed values and its [`Layout`]: reading, writing, length, and in tests the sampling that round
-//! trips need. A kind says how one field lies on the wire ([`Field`]). Protocols with editions that differ in a width or
-//! a field (`struct Submit<'a> in Version`) hand the edition to every kind; the others use `()`.
+//! `layout!` takes a struct whose fields say what they hold and, after `as`, their *kind* on the wire ([`CString`],
+//! [`Fixed`], [`Prefixed`], ...; integers are their own kind). It makes of it the struct and its [`Layout`]: reading,
+//! writing, length, and in tests the sampling that round trips need. A kind says how one field lies on the wire
+//! ([`Field`]). Protocols with editions that differ in a width or a field (`struct Submit<'a> in Version`) hand the
+//! edition to every kind; the others use `()`.
 //!
 //! Values that do not fit their field are cut when written, so that no value can break the framing;
 //! [`Layout::unfit`] tells beforehand.
 
+mod kinds;
+
 use std::fmt;
-use std::marker::PhantomData;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
-use crate::octets::{Cause, Reader, at_most, until_nul};
+use crate::octets::{Cause, Reader};
+
+pub use kinds::{CString, Fixed, Hidden, Items, Prefixed, Repeated};
 
 /// How one field lies on the wire. `E` is the protocol's edition, `()` where there is only one.
 pub trait Field<'a, E: Copy = ()> {
@@ -60,58 +64,73 @@ pub struct Misread {
 }
 
 macro_rules! layout {
-    ($(#[$meta:meta])* pub struct $name:ident<$life:lifetime> { $($fields:tt)+ }) => {
-        layout! { $(#[$meta])* pub struct $name<$life> in () { $($fields)+ } }
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> { $($fields:tt)+ }) => {
+        layout! { $(#[$meta])* $vis struct $name<$life> in () { $($fields)+ } }
     };
-    ($(#[$meta:meta])* pub struct $name:ident<$life:lifetime> in $edition:ty {
-        $($(#[$field_meta:meta])* $field:ident: $kind:ty,)+
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> in $edition:ty {
+        $($(#[$field_meta:meta])* $field:ident: $value:ty $(as $kind:ty)?,)+
     }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Default, PartialEq, Eq)]
-        pub struct $name<$life> {
-            $($(#[$field_meta])* pub $field: <$kind as $crate::layout::Field<$life, $edition>>::Value,)+
+        $vis struct $name<$life> {
+            $($(#[$field_meta])* $vis $field: $value,)+
         }
 
-        impl<$life> $crate::layout::Layout<$life, $edition> for $name<$life> {
-            fn read(
-                from: &mut $crate::octets::Reader<$life>,
-                edition: $edition,
-            ) -> Result<Self, $crate::layout::Misread> {
-                Ok($name {
-                    $($field: <$kind as $crate::layout::Field<$life, $edition>>::read(from, edition)
-                        .map_err(|cause| $crate::layout::Misread { field: stringify!($field), cause })?,)+
-                })
-            }
-            fn write(&self, edition: $edition, out: &mut bytes::BytesMut) {
-                $(<$kind as $crate::layout::Field<$life, $edition>>::write(self.$field, edition, out);)+
-            }
-            fn octets(&self, edition: $edition) -> usize {
-                0 $(+ <$kind as $crate::layout::Field<$life, $edition>>::octets(self.$field, edition))+
-            }
-            fn unfit(&self, edition: $edition) -> Option<&'static str> {
-                $(if !<$kind as $crate::layout::Field<$life, $edition>>::fits(self.$field, edition) {
-                    return Some(stringify!($field));
-                })+
-                None
-            }
-            #[cfg(test)]
-            fn sample(entropy: &mut $crate::layout::Entropy<'_>, edition: $edition, out: &mut bytes::BytesMut) {
-                $(<$kind as $crate::layout::Field<$life, $edition>>::sample(entropy, edition, out);)+
-            }
-        }
+        const _: () = {
+            use bytes::BytesMut;
+            use std::fmt;
+            use $crate::layout::{Field, Layout, Misread, Show, kind as on_wire};
+            use $crate::octets::Reader;
 
-        impl<$life> std::fmt::Debug for $name<$life> {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name))
-                    $(.field(stringify!($field), &$crate::layout::Show(|f: &mut std::fmt::Formatter<'_>| {
-                        <$kind as $crate::layout::Field<$life, $edition>>::show(self.$field, f)
-                    })))+
-                    .finish()
+            impl<$life> Layout<$life, $edition> for $name<$life> {
+                fn read(from: &mut Reader<$life>, edition: $edition) -> Result<Self, Misread> {
+                    Ok($name {
+                        $($field: <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::read(from, edition)
+                            .map_err(|cause| Misread { field: stringify!($field), cause })?,)+
+                    })
+                }
+                fn write(&self, edition: $edition, out: &mut BytesMut) {
+                    $(<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::write(self.$field, edition, out);)+
+                }
+                fn octets(&self, edition: $edition) -> usize {
+                    0 $(+ <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::octets(self.$field, edition))+
+                }
+                fn unfit(&self, edition: $edition) -> Option<&'static str> {
+                    $(if !<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::fits(self.$field, edition) {
+                        return Some(stringify!($field));
+                    })+
+                    None
+                }
+                #[cfg(test)]
+                fn sample(entropy: &mut $crate::layout::Entropy<'_>, edition: $edition, out: &mut BytesMut) {
+                    $(<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::sample(entropy, edition, out);)+
+                }
             }
-        }
+
+            impl<$life> fmt::Debug for $name<$life> {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_struct(stringify!($name))
+                        $(.field(stringify!($field), &Show(|f: &mut fmt::Formatter<'_>| {
+                            <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::show(self.$field, f)
+                        })))+
+                        .finish()
+                }
+            }
+        };
     };
 }
 pub(crate) use layout;
+
+/// A field's kind: its value's type where none is named.
+macro_rules! kind {
+    ($value:ty) => {
+        $value
+    };
+    ($value:ty, $kind:ty) => {
+        $kind
+    };
+}
+pub(crate) use kind;
 
 /// Lends a closure to `debug_struct`.
 pub(crate) struct Show<F>(pub(crate) F);
@@ -119,157 +138,6 @@ pub(crate) struct Show<F>(pub(crate) F);
 impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Debug for Show<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (self.0)(f)
-    }
-}
-
-macro_rules! integer {
-    ($($kind:ident $put:ident)+) => {$(
-        impl<'a, E: Copy> Field<'a, E> for $kind {
-            type Value = $kind;
-            fn read(from: &mut Reader<'a>, _: E) -> Result<$kind, Cause> {
-                from.$kind()
-            }
-            fn write(value: $kind, _: E, out: &mut BytesMut) {
-                out.$put(value);
-            }
-            fn octets(_: $kind, _: E) -> usize {
-                size_of::<$kind>()
-            }
-            fn fits(_: $kind, _: E) -> bool {
-                true
-            }
-            fn show(value: $kind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{value:#x}")
-            }
-            #[cfg(test)]
-            fn sample(entropy: &mut Entropy<'_>, _: E, out: &mut BytesMut) {
-                (0..size_of::<$kind>()).for_each(|_| out.put_u8(entropy.next()));
-            }
-        }
-    )+};
-}
-integer! { u8 put_u8 u16 put_u16 u32 put_u32 u64 put_u64 }
-
-/// Text ended by NUL, at most `MAX` octets with it.
-pub struct CString<const MAX: usize>;
-
-impl<'a, E: Copy, const MAX: usize> Field<'a, E> for CString<MAX> {
-    type Value = &'a [u8];
-    fn read(from: &mut Reader<'a>, _: E) -> Result<&'a [u8], Cause> {
-        from.cstring(MAX)
-    }
-    fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
-        out.put_slice(at_most(until_nul(value), MAX - 1));
-        out.put_u8(0);
-    }
-    fn octets(value: &'a [u8], _: E) -> usize {
-        at_most(until_nul(value), MAX - 1).len() + 1
-    }
-    fn fits(value: &'a [u8], _: E) -> bool {
-        value.len() < MAX && !value.contains(&0)
-    }
-    fn show(value: &'a [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", value.escape_ascii())
-    }
-    #[cfg(test)]
-    fn sample(entropy: &mut Entropy<'_>, _: E, out: &mut BytesMut) {
-        entropy.text(MAX - 1, out);
-        out.put_u8(0);
-    }
-}
-
-/// Text in a field of exactly `WIDTH` octets, padded with NUL on the right; no NUL where the text fills it.
-pub struct Fixed<const WIDTH: usize>;
-
-impl<'a, E: Copy, const WIDTH: usize> Field<'a, E> for Fixed<WIDTH> {
-    type Value = &'a [u8];
-    fn read(from: &mut Reader<'a>, _: E) -> Result<&'a [u8], Cause> {
-        from.fixed(WIDTH)
-    }
-    fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
-        let value = at_most(until_nul(value), WIDTH);
-        out.put_slice(value);
-        out.put_bytes(0, WIDTH - value.len());
-    }
-    fn octets(_: &'a [u8], _: E) -> usize {
-        WIDTH
-    }
-    fn fits(value: &'a [u8], _: E) -> bool {
-        value.len() <= WIDTH && !value.contains(&0)
-    }
-    fn show(value: &'a [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", value.escape_ascii())
-    }
-    #[cfg(test)]
-    fn sample(entropy: &mut Entropy<'_>, _: E, out: &mut BytesMut) {
-        let end = out.len() + WIDTH;
-        entropy.text(WIDTH, out);
-        out.resize(end, 0);
-    }
-}
-
-/// Any octets, as many as the number before them (`u8`, `u16`, `u32`) says.
-pub struct Prefixed<P>(PhantomData<P>);
-
-macro_rules! prefixed {
-    ($($prefix:ident $put:ident)+) => {$(
-        impl<'a, E: Copy> Field<'a, E> for Prefixed<$prefix> {
-            type Value = &'a [u8];
-            fn read(from: &mut Reader<'a>, _: E) -> Result<&'a [u8], Cause> {
-                let mut ahead = *from;
-                let length = usize::try_from(ahead.$prefix()?).map_err(|_| Cause::Short)?;
-                let value = ahead.bytes(length)?;
-                *from = ahead;
-                Ok(value)
-            }
-            fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
-                let length = $prefix::try_from(value.len()).unwrap_or($prefix::MAX);
-                out.$put(length);
-                out.put_slice(at_most(value, length as usize));
-            }
-            fn octets(value: &'a [u8], _: E) -> usize {
-                size_of::<$prefix>() + value.len().min($prefix::MAX as usize)
-            }
-            fn fits(value: &'a [u8], _: E) -> bool {
-                $prefix::try_from(value.len()).is_ok()
-            }
-            fn show(value: &'a [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "\"{}\"", value.escape_ascii())
-            }
-            #[cfg(test)]
-            fn sample(entropy: &mut Entropy<'_>, _: E, out: &mut BytesMut) {
-                let length = entropy.next();
-                out.$put(length.into());
-                (0..length).for_each(|_| out.put_u8(entropy.next()));
-            }
-        }
-    )+};
-}
-prefixed! { u8 put_u8 u16 put_u16 u32 put_u32 }
-
-/// A field as `K` has it whose content logs must not show: passwords, numbers, message text.
-pub struct Hidden<K>(PhantomData<K>);
-
-impl<'a, E: Copy, K: Field<'a, E, Value = &'a [u8]>> Field<'a, E> for Hidden<K> {
-    type Value = &'a [u8];
-    fn read(from: &mut Reader<'a>, edition: E) -> Result<&'a [u8], Cause> {
-        K::read(from, edition)
-    }
-    fn write(value: &'a [u8], edition: E, out: &mut BytesMut) {
-        K::write(value, edition, out);
-    }
-    fn octets(value: &'a [u8], edition: E) -> usize {
-        K::octets(value, edition)
-    }
-    fn fits(value: &'a [u8], edition: E) -> bool {
-        K::fits(value, edition)
-    }
-    fn show(value: &'a [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} octets", value.len())
-    }
-    #[cfg(test)]
-    fn sample(entropy: &mut Entropy<'_>, edition: E, out: &mut BytesMut) {
-        K::sample(entropy, edition, out);
     }
 }
 
@@ -288,11 +156,12 @@ impl Entropy<'_> {
     /// Appends up to `max` octets, none of them NUL.
     pub(crate) fn text(&mut self, max: usize, out: &mut BytesMut) {
         let length = self.next() as usize % (max + 1);
-        (0..length).for_each(|_| out.put_u8(self.next().max(1)));
+        (0..length).for_each(|_| out.extend_from_slice(&[self.next().max(1)]));
     }
 }
 
-/// Samples a body of layout `L` into `room`; proves that reading takes exactly it, writing gives it back, `octets` is true.
+/// Samples a body of layout `L` into `room`; proves that reading takes exactly it, that writing gives it back and that
+/// `octets` is true.
 #[cfg(test)]
 pub(crate) fn round_trip<'a, L: Layout<'a, E>, E: Copy>(entropy: &[u8], edition: E, room: &'a mut BytesMut) {
     L::sample(&mut Entropy(entropy), edition, room);
@@ -305,4 +174,129 @@ pub(crate) fn round_trip<'a, L: Layout<'a, E>, E: Copy>(entropy: &[u8], edition:
     let mut written = BytesMut::new();
     body.write(edition, &mut written);
     assert_eq!(written, sample);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Editions as CMPP has them: widths and fields differ.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Edition {
+        Two,
+        Three,
+    }
+
+    /// 21 octets, or 32 in edition three.
+    struct Number;
+
+    impl<'a> Field<'a, Edition> for Number {
+        type Value = &'a [u8];
+        fn read(from: &mut Reader<'a>, edition: Edition) -> Result<&'a [u8], Cause> {
+            match edition {
+                Edition::Two => <Fixed<21> as Field<'a>>::read(from, ()),
+                Edition::Three => <Fixed<32> as Field<'a>>::read(from, ()),
+            }
+        }
+        fn write(value: &'a [u8], edition: Edition, out: &mut BytesMut) {
+            match edition {
+                Edition::Two => <Fixed<21> as Field<'a>>::write(value, (), out),
+                Edition::Three => <Fixed<32> as Field<'a>>::write(value, (), out),
+            }
+        }
+        fn octets(_: &'a [u8], edition: Edition) -> usize {
+            if edition == Edition::Two { 21 } else { 32 }
+        }
+        fn fits(value: &'a [u8], edition: Edition) -> bool {
+            value.len() <= Self::octets(value, edition)
+        }
+        fn show(value: &'a [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            <Hidden<Fixed<21>> as Field<'a>>::show(value, f)
+        }
+        fn sample(entropy: &mut Entropy<'_>, edition: Edition, out: &mut BytesMut) {
+            match edition {
+                Edition::Two => <Fixed<21> as Field<'a>>::sample(entropy, (), out),
+                Edition::Three => <Fixed<32> as Field<'a>>::sample(entropy, (), out),
+            }
+        }
+    }
+
+    layout! {
+        struct Submit<'a> in Edition {
+            msg_id: u64,
+            timestamp: u32,
+            port: u16,
+            service_id: &'a [u8] as Fixed<10>,
+            numbers: Items<'a> as Repeated<Number>,
+            number_type: u8,
+            content: &'a [u8] as Prefixed<u8>,
+            long_content: &'a [u8] as Hidden<Prefixed<u32>>,
+            middling: &'a [u8] as Prefixed<u16>,
+            password: &'a [u8] as Hidden<CString<9>>,
+        }
+    }
+
+    #[test]
+    fn an_edition_decides_widths_inside_repeated_blocks() {
+        let mut numbers = BytesMut::new();
+        Number::write(b"8613800138000", Edition::Three, &mut numbers);
+        Number::write(b"8613900139000", Edition::Three, &mut numbers);
+        let submit = Submit { numbers: Items::new(2, &numbers), content: b"hi", ..Submit::default() };
+        assert_eq!(submit.octets(Edition::Three), 8 + 4 + 2 + 10 + 1 + 2 * 32 + 1 + 3 + 4 + 2 + 1);
+        let mut octets = BytesMut::new();
+        submit.write(Edition::Three, &mut octets);
+        let read = Submit::read(&mut Reader::new(&octets), Edition::Three).unwrap();
+        let found: Vec<_> = Repeated::<Number>::iter(read.numbers, Edition::Three).collect();
+        assert_eq!(found, [b"8613800138000", b"8613900139000"]);
+    }
+
+    #[test]
+    fn the_first_field_that_cannot_be_read_is_named() {
+        for (length, field) in
+            [(0, "msg_id"), (23, "service_id"), (24, "numbers"), (25, "number_type"), (30, "long_content")]
+        {
+            let misread = Submit::read(&mut Reader::new(&[0; 64][..length]), Edition::Two).map(drop);
+            assert_eq!(misread, Err(Misread { field, cause: Cause::Short }), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_named_and_cut() {
+        let submit = Submit { service_id: b"ten octets+", password: b"nine char", ..Submit::default() };
+        assert_eq!(submit.unfit(Edition::Two), Some("service_id"));
+        let submit = Submit { service_id: b"a\0b", password: b"a\0b", content: &[7; 300], ..submit };
+        assert_eq!(submit.unfit(Edition::Two), Some("service_id"));
+        let mut octets = BytesMut::new();
+        submit.write(Edition::Two, &mut octets);
+        assert_eq!(octets.len(), submit.octets(Edition::Two));
+        let read = Submit::read(&mut Reader::new(&octets), Edition::Two).unwrap();
+        assert_eq!((read.service_id, read.password, read.content.len()), (&b"a"[..], &b"a"[..], 255));
+        assert_eq!(read.unfit(Edition::Two), None);
+    }
+
+    #[test]
+    fn a_claimed_count_or_length_is_not_believed() {
+        let mut octets = vec![0; 24];
+        octets.extend([255, b'x']);
+        assert_eq!(Submit::read(&mut Reader::new(&octets), Edition::Two).unwrap_err().field, "numbers");
+        let mut octets = vec![0; 27];
+        octets.extend([0xff; 4]);
+        assert_eq!(Submit::read(&mut Reader::new(&octets), Edition::Two).unwrap_err().field, "long_content");
+    }
+
+    #[test]
+    fn logs_do_not_show_what_is_hidden() {
+        let submit = Submit { service_id: b"HELP", password: b"secret", long_content: b"secret", ..Submit::default() };
+        let shown = format!("{submit:?}");
+        assert!(shown.contains("HELP") && !shown.contains("secret"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_kind_round_trips(entropy in proptest::collection::vec(any::<u8>(), 0..1500)) {
+            round_trip::<Submit<'_>, _>(&entropy, Edition::Two, &mut BytesMut::new());
+            round_trip::<Submit<'_>, _>(&entropy, Edition::Three, &mut BytesMut::new());
+        }
+    }
 }

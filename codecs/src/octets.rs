@@ -1,7 +1,7 @@
 //! Reading octets without ever looking past their end.
 //!
 //! [`Reader`] takes fields from the front of a slice and borrows from it; each method checks the length first and
-//! leaves the reader where it was when it fails. Writing needs no twin: fields are appended to a `BytesMut` with `BufMut`.
+//! leaves the reader where it was when it fails. Writing needs no twin: `BufMut` appends fields to a `BytesMut`.
 
 /// Why a field could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

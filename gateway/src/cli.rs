@@ -96,7 +96,7 @@ pub struct CtlArgs {
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Print the answer as JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
     /// What to ask.
     #[command(subcommand)]
@@ -120,6 +120,29 @@ pub enum Ctl {
     Message {
         /// Its id
         id: String,
+    },
+    /// What waits, by group and tier
+    #[command(after_help = "Example: qiao ctl queues --json")]
+    Queues,
+    /// Take a channel out of service for new messages; what is open is finished
+    #[command(
+        after_help = "Example: qiao ctl --token-file data/admin.token hold pccw-1 --reason 'carrier maintenance'"
+    )]
+    Hold {
+        /// The channel
+        name: String,
+        /// Why, for the log
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Put a held channel back into service
+    #[command(after_help = "Example: qiao ctl --token-file data/admin.token release pccw-1")]
+    Release {
+        /// The channel
+        name: String,
+        /// Why, for the log
+        #[arg(long, default_value = "")]
+        reason: String,
     },
 }
 

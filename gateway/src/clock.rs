@@ -115,4 +115,13 @@ mod tests {
             assert_eq!(Wall(ms).to_string(), text);
         }
     }
+
+    #[test]
+    fn a_deadline_survives_a_jump_of_the_wall_clock() {
+        let before = Moment { time: Time(5_000_000), wall: Wall(1_000_000) };
+        let deadline = before.deadline(Wall(1_010_000));
+        assert_eq!(deadline, Time(15_000_000));
+        assert_eq!(before.wall_of(deadline), Wall(1_010_000));
+        assert_eq!(before.deadline(Wall(0)), before.time, "what is past is due now");
+    }
 }

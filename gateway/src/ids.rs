@@ -1,6 +1,7 @@
 //! Message ids: 56 bits, ordered by time, never repeated by one node. Written as 12 letters of Crockford's base 32.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -77,6 +78,24 @@ impl Ids {
                 Err(seen) => last = seen,
             }
         }
+    }
+}
+
+/// Message ids are well spread in their low bits already; one multiplication is enough.
+#[derive(Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_right(20);
     }
 }
 

@@ -2,13 +2,18 @@
 
 pub mod accept;
 pub mod admit;
+pub mod app;
 pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
+pub mod ctl;
+pub mod fleet;
 pub mod ids;
 pub mod journal;
 pub mod meter;
+pub mod observe;
 pub mod report;
 pub mod route;
 pub mod switch;

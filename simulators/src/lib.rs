@@ -1,1 +1,26 @@
-//! The far side.
+//! The far side: what stands around a gateway under test, and judges it.
+//!
+//! Simulated carriers with faults ([`scenario`], [`carrier`], [`control`]), a load client ([`load`]), a callback
+//! sink ([`callbacks`]) and the checker that compares what all three wrote down ([`ledger`]).
+//! Knows wire formats through `codecs` and nothing of the gateway's own code: it could not share its mistakes.
+
+pub mod args;
+pub mod callbacks;
+pub mod carrier;
+pub mod centre;
+pub mod clock;
+pub mod control;
+pub mod delivery;
+pub mod desk;
+pub mod fault;
+pub mod latency;
+pub mod ledger;
+pub mod lines;
+pub mod load;
+pub mod records;
+pub mod scenario;
+pub mod serve;
+pub mod simulator;
+pub mod smpp;
+
+pub use simulator::Simulator;

@@ -66,6 +66,9 @@ fn set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
         .with_interval(settings.keepalive)
         .with_retries(settings.keepalive_probes);
     socket.set_tcp_keepalive(&keepalive)?;
+    if let Some(octets) = settings.send_buffer {
+        socket.set_send_buffer_size(octets)?;
+    }
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(settings.user_timeout))?;
     Ok(())

@@ -1,7 +1,9 @@
 //! How far a part without an answer got: from offsets in the stream to [`Doubt`]. Pure.
 //!
 //! The kernel's acknowledgement says where the octets are, never that anyone is healthy: a proxy in between
-//! acknowledges for a dead carrier. So it is used for doubt only, and what is not known counts as acknowledged.
+//! acknowledges for a dead carrier. So it is used for doubt only, and what is not known counts as acknowledged. Nor
+//! does its absence prove much: a kernel may hold octets for 40 ms before it acknowledges them, and a reset in that
+//! time leaves them unacknowledged although the carrier may have read them.
 
 use carriers::Doubt;
 

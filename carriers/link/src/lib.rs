@@ -83,6 +83,8 @@ pub struct Settings {
     pub keepalive: Duration,
     /// TCP keepalive: probes lost in a row until the kernel gives up.
     pub keepalive_probes: u32,
+    /// Octets of ours the kernel may hold (`SO_SNDBUF`); `None` leaves it to the kernel.
+    pub send_buffer: Option<usize>,
     /// Longest waits before the first, second, ... redial, the last one repeated; each is drawn from 0 to that.
     /// Empty means at once.
     pub retry: Vec<Duration>,
@@ -100,6 +102,7 @@ impl Default for Settings {
             user_timeout: Duration::from_secs(10),
             keepalive: Duration::from_secs(1),
             keepalive_probes: 3,
+            send_buffer: None,
             retry: [200, 500, 1_000, 2_000, 5_000, 10_000, 30_000].map(Duration::from_millis).to_vec(),
             refused_pause: Duration::from_secs(60),
             lived: Duration::from_secs(10),
@@ -123,7 +126,7 @@ pub enum ToLink {
 }
 
 /// What a link tells the gateway.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromLink {
     /// The carrier accepted the login: up to `window` parts may be open.
     Up {
@@ -166,6 +169,9 @@ pub enum Down {
     /// The session gave up.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// The session's own code failed (a panic). Its open tickets count as acknowledged.
+    #[error("internal error in the session")]
+    Panicked,
 }
 
 impl Down {
@@ -176,6 +182,7 @@ impl Down {
             Down::Unreachable(_) => "unreachable",
             Down::Broken(_) => "broken",
             Down::Ended => "ended",
+            Down::Panicked => "panicked",
             Down::Fault(Fault::Broken(_)) => "nonsense",
             Down::Fault(Fault::Silent) => "silent",
             Down::Fault(Fault::BindRefused { .. }) => "bind_refused",

@@ -15,15 +15,19 @@
 //! sent; then one batch of everything it had to say. Doubt is judged after the write, so that what is called unsent
 //! has indeed not been written.
 
+use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
-use carriers::{Event, Fault, Input, Now, Output, PathId, Payload, Session, Ticket};
+use carriers::{
+    AttemptRef, Event, Fault, Input, Now, Output, Part, PathId, Payload, Refusal, Session, Ticket, Verdict,
+};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -146,14 +150,14 @@ impl Link {
                 return (why, outcome);
             }
             self.outbox.hand_over();
-            talk.arm();
-            let woken =
-                poll_fn(|cx| talk.poll_wake(cx, &mut self.buffer, &mut self.inbox, &mut commands, &mut self.outbox));
-            let read = woken.await;
             if self.outbox.gone() || self.inbox.is_closed() {
                 self.ending = true;
                 return (Down::Fault(Fault::Closed), Outcome::Failed);
             }
+            talk.arm();
+            let woken =
+                poll_fn(|cx| talk.poll_wake(cx, &mut self.buffer, &mut self.inbox, &mut commands, &mut self.outbox));
+            let read = woken.await;
             let now = now();
             talk.take_read(now, read, &self.buffer);
             talk.take_time(now);
@@ -198,6 +202,8 @@ struct Conversation {
     written: u64,
     /// What the session said since the last batch.
     said: Vec<Event>,
+    /// Tickets the session has not ended yet; only a session that broke its promises leaves any at its end.
+    open: HashSet<Ticket>,
     bound_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     armed: bool,
@@ -219,6 +225,7 @@ impl Conversation {
             out: BytesMut::new(),
             written: 0,
             said: Vec::new(),
+            open: HashSet::new(),
             bound_at: None,
             timer: Box::pin(sleep(Duration::from_secs(60))),
             armed: false,
@@ -233,12 +240,15 @@ impl Conversation {
         if self.over.is_some() {
             return;
         }
-        let outcome = self.session.input(now, input);
-        self.drain();
-        if let Err(fault) = outcome {
-            self.over = Some(Down::Fault(fault));
-        } else if self.closing {
-            self.end(now, Down::Fault(Fault::Closed));
+        let outcome = self.call(now, input);
+        self.follow(now, outcome);
+    }
+
+    fn follow(&mut self, now: Now, outcome: Result<(), Down>) {
+        match outcome {
+            Err(why) => self.finish(why),
+            Ok(()) if self.closing => self.end(now, Down::Fault(Fault::Closed)),
+            Ok(()) => {}
         }
     }
 
@@ -254,9 +264,34 @@ impl Conversation {
             return;
         }
         // Its answer is `Closed` by contract; what happened is known better here.
-        let _ = self.session.input(now, Input::Lost);
-        self.drain();
+        let why = match self.call(now, Input::Lost) {
+            Err(Down::Panicked) => Down::Panicked,
+            _ => why,
+        };
+        self.finish(why);
+    }
+
+    /// Nothing goes into the session any more. It has reported every ticket, or does so here: a session that panicked
+    /// may have lost some, and what is not known counts as acknowledged.
+    fn finish(&mut self, why: Down) {
         self.over = Some(why);
+        for ticket in self.open.drain() {
+            self.said.push(Event::Unanswered(ticket, 0));
+            self.said.push(Event::Freed(ticket));
+        }
+    }
+
+    /// One input and all its outputs. A panic in a session costs this connection, not the task.
+    fn call(&mut self, now: Now, input: Input<'_>) -> Result<(), Down> {
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = self.session.input(now, input);
+            self.drain();
+            outcome
+        }));
+        match called {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(Down::Panicked),
+        }
     }
 
     fn drain(&mut self) {
@@ -264,7 +299,14 @@ impl Conversation {
             match output {
                 Output::Transmit(STREAM, payload) => self.out.extend_from_slice(&payload.body),
                 Output::Close(STREAM) => self.closing = true,
-                Output::Event(event) => self.said.push(event),
+                Output::Event(event) => {
+                    if let Event::Submitted(ticket, _) | Event::Refused(ticket, _) | Event::Unanswered(ticket, _) =
+                        event
+                    {
+                        self.open.remove(&ticket);
+                    }
+                    self.said.push(event);
+                }
                 // A stream has no further paths.
                 Output::Transmit(..) | Output::Open(..) | Output::Close(_) => {}
             }
@@ -289,7 +331,7 @@ impl Conversation {
     fn take_command(&mut self, now: Now, command: ToLink, generation: u64) {
         match command {
             ToLink::Submit(ticket, attempt, part) if self.over.is_none() && self.session.room() > 0 => {
-                self.input(now, Input::Submit(ticket, attempt, &part));
+                self.submit(now, ticket, attempt, &part);
             }
             ToLink::Submit(ticket, ..) => self.turn_away(ticket),
             ToLink::Settle(of, inbound, word) if of == generation => self.input(now, Input::Settle(inbound, word)),
@@ -297,6 +339,19 @@ impl Conversation {
             ToLink::Probe => self.input(now, Input::Probe),
             ToLink::Unbind => self.input(now, Input::Unbind),
         }
+    }
+
+    /// Only while the session lives and has room. A part on which it panics before sending anything is at fault.
+    fn submit(&mut self, now: Now, ticket: Ticket, attempt: AttemptRef, part: &Part) {
+        let waiting = self.out.len();
+        self.open.insert(ticket);
+        let outcome = self.call(now, Input::Submit(ticket, attempt, part));
+        if outcome == Err(Down::Panicked) && self.out.len() == waiting && self.open.remove(&ticket) {
+            let refusal = Refusal { verdict: Verdict::Reroute, code: "internal error on this part".to_owned() };
+            self.said.push(Event::Refused(ticket, refusal));
+            self.said.push(Event::Freed(ticket));
+        }
+        self.follow(now, outcome);
     }
 
     fn turn_away(&mut self, ticket: Ticket) {

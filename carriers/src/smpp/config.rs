@@ -359,3 +359,78 @@ impl SourceTable {
         Source { plain, addr: checks.text("source.addr", &self.addr, 20) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smpp::testing::{read, settings};
+
+    const GOOD: &str = "address = \"[::1]:2775\"\nsystem_id = \"qiao\"\npassword = \"secret\"\n";
+
+    /// What is wrong, and the text it points at.
+    fn problems(text: &str) -> Vec<(String, String)> {
+        let problems = read(text).expect_err("something is wrong");
+        problems.into_iter().map(|p| (p.message, text[p.span.unwrap()].to_owned())).collect()
+    }
+
+    #[test]
+    fn defaults_are_those_of_a_plain_account() {
+        let s = settings("");
+        assert_eq!((s.binding, s.version, s.long), (Binding::Transceiver, Version::V34, Long::Udh));
+        assert_eq!((s.enquire_link, s.answer_timeout, s.bind_timeout), (30 * SECOND, 30 * SECOND, 5 * SECOND));
+        assert!(s.registered_delivery && s.user_message_reference);
+        assert_eq!(s.legs().len(), 1);
+    }
+
+    #[test]
+    fn everything_wrong_is_told_with_its_place() {
+        let text = "address = \"nowhere\"\nsystem_id = \"more-than-fifteen\"\npassword = \"env:gone\"\n\
+                    enquire_link = \"1ms\"\nanswer_timeout = \"soon\"\nsource = { ton = 9, addr = \"x\" }\n\
+                    tls = { cert = \"c.pem\" }\n";
+        let found = problems(text);
+        let places: Vec<&str> = found.iter().map(|(_, place)| place.as_str()).collect();
+        assert_eq!(
+            places,
+            [
+                "{ cert = \"c.pem\" }",
+                "\"nowhere\"",
+                "\"more-than-fifteen\"",
+                "\"env:gone\"",
+                "9",
+                "\"1ms\"",
+                "\"soon\"",
+            ]
+        );
+        assert!(found[0].0.contains("not supported"));
+    }
+
+    #[test]
+    fn unknown_keys_and_words_are_problems() {
+        assert_eq!(problems(&format!("{GOOD}adress = 1\n"))[0].1, "adress");
+        assert_eq!(problems(&format!("{GOOD}long = \"short\"\n"))[0].1, "\"short\"");
+        assert_eq!(problems(&format!("{GOOD}bind = 1\n"))[0].1, "1");
+    }
+
+    #[test]
+    fn the_password_is_shown_to_nobody() {
+        let settings = settings("");
+        let shown = format!("{settings:?} {}", settings.fingerprint());
+        assert!(!shown.contains("secret"), "{shown}");
+        let too_long = read(&GOOD.replace("secret", "much-too-secret")).expect_err("too long");
+        assert!(!format!("{too_long:?}").contains("much-too-secret"));
+    }
+
+    #[test]
+    fn the_fingerprint_follows_every_setting_and_the_password() {
+        let plain = read(GOOD).unwrap().fingerprint();
+        assert_eq!(plain, read(GOOD).unwrap().fingerprint());
+        assert_ne!(plain, read(&GOOD.replace("secret", "other")).unwrap().fingerprint());
+        assert_ne!(plain, read(&format!("{GOOD}long = \"sar\"\n")).unwrap().fingerprint());
+    }
+
+    #[test]
+    fn a_pair_has_a_leg_each_way() {
+        let legs = settings("bind = \"transmitter+receiver\"").legs();
+        assert_eq!(legs.iter().map(|leg| leg.role).collect::<Vec<_>>(), [Role::Send, Role::Receive]);
+    }
+}

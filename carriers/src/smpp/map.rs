@@ -5,15 +5,21 @@
 //! configuration has split.
 
 use bytes::{Bytes, BytesMut};
-use codecs::smpp::{Sm, put_tlv, tag, time};
+use codecs::smpp::{Sm, Tlvs, put_tlv, tag, time};
+use codecs::text::split::{Reference, Segment};
+use codecs::text::{Alphabet, split, udh};
 
-use super::config::{DefaultAlphabet, NumberType, Settings};
+use super::config::{DefaultAlphabet, Long, NumberType, Settings};
 use crate::message::{Coding, Mo, Mt, Part, Parts, Quote, Unsendable};
 
 /// esm_class: the text begins with a user data header (SMPP 3.4 §5.2.12).
 const UDH: u8 = 0x40;
 /// Most octets of short_message.
 const SHORT_MESSAGE: usize = 254;
+/// Most characters of an address, without its NUL.
+const ADDRESS: usize = 20;
+/// Most characters of an alphanumeric sender: what the air interface carries.
+const ALPHANUMERIC_SENDER: usize = 11;
 
 /// What a submit_sm borrows that is in neither the part nor the settings.
 #[derive(Debug, Default)]
@@ -57,7 +63,7 @@ pub(super) fn submit<'a>(
         registered_delivery: u8::from(part.receipt && settings.registered_delivery),
         data_coding: data_coding(settings.default_alphabet, part.coding),
         short_message: if in_payload { &[] } else { &part.data },
-        tlvs: codecs::smpp::Tlvs::new(tlvs),
+        tlvs: Tlvs::new(tlvs),
         ..Sm::default()
     }
 }
@@ -101,42 +107,289 @@ fn data_coding(default: DefaultAlphabet, coding: Coding) -> u8 {
     }
 }
 
-/// What [`split`] would make of it.
+/// What [`split`] would make of it; nothing is encoded.
 pub(super) fn quote(settings: &Settings, mt: &Mt<'_>) -> Result<Quote, Unsendable> {
-    let parts = split(settings, mt)?;
-    Ok(Quote { parts: parts.len() as u8, coding: parts[0].coding })
+    check(mt)?;
+    let (alphabet, coding) = alphabet(settings, mt.text);
+    let needed = split::count(mt.text, alphabet, reference(settings, mt));
+    let allowed = settings.max_parts;
+    let parts = u8::try_from(needed).ok().filter(|&parts| parts <= allowed);
+    let parts = parts.ok_or(Unsendable::TooLong(needed, allowed.into()))?;
+    Ok(Quote { parts: if settings.long == Long::Payload { 1 } else { parts }, coding })
 }
 
-/// The parts of a message.
-pub(super) fn split(_settings: &Settings, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
-    let (coding, data) = if mt.text.is_ascii() {
-        (Coding::Ascii, Bytes::copy_from_slice(mt.text.as_bytes()))
+/// The parts of a message, in the carrier's default alphabet where that loses nothing, else in UCS-2.
+pub(super) fn split(settings: &Settings, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
+    let quote = quote(settings, mt)?;
+    let (alphabet, coding) = alphabet(settings, mt.text);
+    let segments = if settings.long == Long::Payload {
+        let mut data = BytesMut::new();
+        alphabet.encode(mt.text, &mut data);
+        vec![Segment { udh: false, data: data.freeze() }]
     } else {
-        (Coding::Ucs2, mt.text.encode_utf16().flat_map(u16::to_be_bytes).collect())
+        split::split(mt.text, alphabet, reference(settings, mt), settings.max_parts)
+            .map_err(|split::TooMany { needed, allowed }| Unsendable::TooLong(needed, allowed.into()))?
     };
-    Ok(vec![Part {
+    let part = |(index, Segment { udh, data })| Part {
         to: mt.to.to_owned(),
         sender: mt.sender.map(str::to_owned),
         coding,
         data,
-        udh: false,
-        index: 0,
-        total: 1,
+        udh,
+        index,
+        total: quote.parts,
         reference: mt.reference,
         valid_for: mt.valid_for,
         receipt: mt.receipt,
-    }])
+    };
+    Ok((0..).zip(segments).map(part).collect())
 }
 
-/// The message from a handset in a deliver_sm.
-pub(super) fn mo(_settings: &Settings, sm: &Sm<'_>) -> Mo {
-    let data = sm.user_data();
-    Mo {
-        from: String::from_utf8_lossy(sm.source_addr).into_owned(),
-        to: String::from_utf8_lossy(sm.destination_addr).into_owned(),
-        coding: Coding::Binary,
-        data: Bytes::copy_from_slice(data),
-        udh: sm.esm_class & UDH != 0,
-        text: String::from_utf8_lossy(data).into_owned(),
+fn alphabet(settings: &Settings, text: &str) -> (Alphabet, Coding) {
+    let (default, coding) = match settings.default_alphabet {
+        DefaultAlphabet::Gsm7 => (Alphabet::Gsm7, Coding::Gsm7),
+        DefaultAlphabet::Latin1 => (Alphabet::Latin1, Coding::Latin1),
+        DefaultAlphabet::Ascii => (Alphabet::Ascii, Coding::Ascii),
+    };
+    if default.measure(text).is_some() { (default, coding) } else { (Alphabet::Ucs2, Coding::Ucs2) }
+}
+
+fn reference(settings: &Settings, mt: &Mt<'_>) -> Reference {
+    match settings.long {
+        Long::Udh => Reference::Udh8(mt.reference as u8),
+        Long::Sar | Long::Payload => Reference::Apart,
+    }
+}
+
+/// Whether number and sender fit their fields.
+fn check(mt: &Mt<'_>) -> Result<(), Unsendable> {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    match mt.to.strip_prefix('+') {
+        Some(number) if !number.is_empty() && number.len() <= ADDRESS && digits(number) => {}
+        Some(number) if number.len() > ADDRESS => return Err(Unsendable::Number("more than 20 digits")),
+        _ => return Err(Unsendable::Number("a plus sign and digits are wanted")),
+    }
+    let Some(sender) = mt.sender else { return Ok(()) };
+    let number = sender.strip_prefix('+').unwrap_or(sender);
+    if number.is_empty() {
+        Err(Unsendable::Sender("it is empty"))
+    } else if digits(number) {
+        if number.len() > ADDRESS { Err(Unsendable::Sender("more than 20 digits")) } else { Ok(()) }
+    } else if sender.len() > ALPHANUMERIC_SENDER {
+        Err(Unsendable::Sender("more than 11 characters"))
+    } else if !sender.bytes().all(|b| (0x20..0x7F).contains(&b)) {
+        Err(Unsendable::Sender("characters other than printable ASCII"))
+    } else {
+        Ok(())
+    }
+}
+
+/// The message from a handset in a deliver_sm. Its place in a long message, where sar_* TLVs tell it, becomes the user
+/// data header that says the same.
+pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> Mo {
+    let coding = coding(settings.default_alphabet, sm.data_coding);
+    let user_data = sm.user_data();
+    let mut udh = sm.esm_class & UDH != 0;
+    let header = if udh { udh::read(user_data).map_or(0, |header| header.octets) } else { 0 };
+    let mut text = reading(coding).decode(&user_data[header..]);
+    text.shrink_to_fit();
+    let data = match sar_header(sm) {
+        Some(header) if !udh => {
+            udh = true;
+            [&header[..], user_data].concat().into()
+        }
+        _ => Bytes::copy_from_slice(user_data),
+    };
+    Mo { from: address(sm.source_addr), to: address(sm.destination_addr), coding, data, udh, text }
+}
+
+/// An address as the carrier wrote it.
+pub(super) fn address(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// Concatenation with a 16-bit reference (3GPP TS 23.040 §9.2.3.24.8).
+fn sar_header(sm: &Sm<'_>) -> Option<[u8; 7]> {
+    let [high, low] = sm.tlvs.get_u16(tag::SAR_MSG_REF_NUM)?.to_be_bytes();
+    let total = sm.tlvs.get_u8(tag::SAR_TOTAL_SEGMENTS)?;
+    let sequence = sm.tlvs.get_u8(tag::SAR_SEGMENT_SEQNUM)?;
+    (total > 1 && (1..=total).contains(&sequence)).then_some([6, 8, 4, high, low, total, sequence])
+}
+
+/// data_coding of what a handset sent: SMPP's own numbers, and those that GSM networks pass on (3GPP TS 23.038 §4).
+fn coding(default: DefaultAlphabet, data_coding: u8) -> Coding {
+    let default = match default {
+        DefaultAlphabet::Gsm7 => Coding::Gsm7,
+        DefaultAlphabet::Latin1 => Coding::Latin1,
+        DefaultAlphabet::Ascii => Coding::Ascii,
+    };
+    match (data_coding, data_coding >> 2 & 3) {
+        (0, _) => default,
+        (1, _) => Coding::Ascii,
+        (3, _) => Coding::Latin1,
+        (8, _) | (0x10..=0x1F, 2) | (0xE0..=0xEF, _) => Coding::Ucs2,
+        (0x10..=0x1F, 0) | (0xC0..=0xDF, _) | (0xF0..=0xFF, 0 | 2) => Coding::Gsm7,
+        _ => Coding::Binary,
+    }
+}
+
+/// How a coding is shown as text; of octets without a character set, what is ASCII.
+fn reading(coding: Coding) -> Alphabet {
+    match coding {
+        Coding::Gsm7 => Alphabet::Gsm7,
+        Coding::Latin1 => Alphabet::Latin1,
+        Coding::Ucs2 => Alphabet::Ucs2,
+        Coding::Ascii | Coding::Gbk | Coding::Binary => Alphabet::Ascii,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::smpp::testing::settings;
+
+    fn mt(text: &str) -> Mt<'_> {
+        Mt {
+            to: "+447700900123",
+            sender: None,
+            text,
+            valid_for: Duration::from_secs(300),
+            receipt: true,
+            reference: 0x1234,
+        }
+    }
+
+    #[test]
+    fn a_short_text_is_one_plain_submit() {
+        let settings = settings("source = { addr = \"Qiao\" }");
+        let parts = split(&settings, &mt("Code: 4711 @")).unwrap();
+        let mut scratch = Scratch::default();
+        let sm = submit(&settings, &parts[0], Some(0xBEEF), &mut scratch);
+        assert_eq!((sm.source_addr_ton, sm.source_addr_npi, sm.source_addr), (5, 0, &b"Qiao"[..]));
+        assert_eq!((sm.dest_addr_ton, sm.dest_addr_npi, sm.destination_addr), (1, 1, &b"447700900123"[..]));
+        assert_eq!((sm.esm_class, sm.data_coding, sm.registered_delivery), (0, 0, 1));
+        assert_eq!(sm.short_message, b"Code: 4711 \0");
+        assert_eq!(sm.validity_period, b"000000000500000R");
+        assert_eq!(sm.tlvs.get_u16(tag::USER_MESSAGE_REFERENCE), Some(0xBEEF));
+    }
+
+    #[test]
+    fn long_texts_follow_the_setting_and_quotes_agree() {
+        for (long, parts_of, udh) in [("udh", 3, true), ("sar", 3, false), ("payload", 1, false)] {
+            let settings = settings(&format!("long = \"{long}\""));
+            let text = "汉".repeat(150);
+            let parts = split(&settings, &mt(&text)).unwrap();
+            assert_eq!((parts.len(), parts[0].udh), (parts_of, udh), "{long}");
+            let quoted = quote(&settings, &mt(&text)).unwrap();
+            assert_eq!(quoted, Quote { parts: parts_of as u8, coding: Coding::Ucs2 });
+            let mut scratch = Scratch::default();
+            let last = parts.last().unwrap();
+            let sm = submit(&settings, last, None, &mut scratch);
+            assert_eq!(sm.esm_class, if udh { UDH } else { 0 });
+            assert_eq!(sm.data_coding, 8);
+            match long {
+                "udh" => assert_eq!(&sm.short_message[..6], [5, 0, 3, 0x34, 3, 3]),
+                "sar" => {
+                    assert_eq!(sm.tlvs.get_u16(tag::SAR_MSG_REF_NUM), Some(0x1234));
+                    assert_eq!(sm.tlvs.get_u8(tag::SAR_TOTAL_SEGMENTS), Some(3));
+                    assert_eq!(sm.tlvs.get_u8(tag::SAR_SEGMENT_SEQNUM), Some(3));
+                }
+                _ => {
+                    assert!(sm.short_message.is_empty());
+                    assert_eq!(sm.tlvs.get(tag::MESSAGE_PAYLOAD).map(<[u8]>::len), Some(300));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_parts_are_refused_whatever_carries_them() {
+        for long in ["udh", "sar", "payload"] {
+            let settings = settings(&format!("long = \"{long}\""));
+            let text = "x".repeat(153 * 10 + 1);
+            assert_eq!(split(&settings, &mt(&text)), Err(Unsendable::TooLong(11, 10)));
+            assert_eq!(quote(&settings, &mt(&text)), Err(Unsendable::TooLong(11, 10)));
+        }
+    }
+
+    #[test]
+    fn senders_are_typed_by_their_look() {
+        let plain = settings("");
+        let typed = settings("source = { ton = 2, npi = 8, addr = \"10690001\" }");
+        let cases = [
+            (&plain, Some("+447700900000"), (1, 1, "447700900000")),
+            (&plain, Some("40404"), (3, 0, "40404")),
+            (&plain, Some("1069000123"), (0, 1, "1069000123")),
+            (&plain, Some("Shop 24"), (5, 0, "Shop 24")),
+            (&plain, None, (0, 0, "")),
+            (&typed, None, (2, 8, "10690001")),
+            (&typed, Some("40404"), (2, 8, "40404")),
+            (&typed, Some("Shop"), (5, 0, "Shop")),
+        ];
+        for (settings, sender, (ton, npi, addr)) in cases {
+            assert_eq!(source(settings, sender), (NumberType { ton, npi }, addr), "{sender:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_before_it_is_sent() {
+        let settings = settings("");
+        let long = "+".to_owned() + &"1".repeat(21);
+        for to in ["447700900123", "+", "+44 77", "", long.as_str()] {
+            assert!(matches!(split(&settings, &Mt { to, ..mt("x") }), Err(Unsendable::Number(_))), "{to}");
+        }
+        for sender in ["", "+", "TwelveLetter", "Gr\u{fc}n", "a\0b"] {
+            let mt = Mt { sender: Some(sender), ..mt("x") };
+            assert!(matches!(split(&settings, &mt), Err(Unsendable::Sender(_))), "{sender:?}");
+        }
+    }
+
+    #[test]
+    fn mo_text_is_read_past_its_header() {
+        let settings = settings("");
+        let short_message = [&[5, 0, 3, 9, 2, 1][..], b"hi \0"].concat();
+        let sm = Sm { esm_class: UDH, short_message: &short_message, source_addr: b"447700900123", ..Sm::default() };
+        let got = mo(&settings, &sm);
+        assert_eq!((got.text.as_str(), got.udh, got.coding), ("hi @", true, Coding::Gsm7));
+        assert_eq!(got.data, short_message);
+        // A header that claims more than there is: nothing is lost.
+        let sm = Sm { esm_class: UDH, short_message: &[200, 0, 3], ..Sm::default() };
+        assert_eq!(mo(&settings, &sm).data.len(), 3);
+    }
+
+    #[test]
+    fn mo_parts_told_by_tlvs_get_the_header_that_says_the_same() {
+        let settings = settings("");
+        let mut octets = BytesMut::new();
+        put_tlv(&mut octets, tag::SAR_MSG_REF_NUM, &[1, 2]);
+        put_tlv(&mut octets, tag::SAR_TOTAL_SEGMENTS, &[2]);
+        put_tlv(&mut octets, tag::SAR_SEGMENT_SEQNUM, &[1]);
+        let sm = Sm { short_message: b"hi", tlvs: Tlvs::new(&octets), ..Sm::default() };
+        let got = mo(&settings, &sm);
+        assert_eq!((got.udh, got.text.as_str()), (true, "hi"));
+        assert_eq!(&got.data[..], [6, 8, 4, 1, 2, 2, 1, b'h', b'i']);
+    }
+
+    #[test]
+    fn data_codings_of_networks_are_known() {
+        let gsm = DefaultAlphabet::Gsm7;
+        let cases = [
+            (0x00, Coding::Gsm7),
+            (0x01, Coding::Ascii),
+            (0x03, Coding::Latin1),
+            (0x04, Coding::Binary),
+            (0x08, Coding::Ucs2),
+            (0x10, Coding::Gsm7),
+            (0x18, Coding::Ucs2),
+            (0xF0, Coding::Gsm7),
+            (0xF4, Coding::Binary),
+            (0x0E, Coding::Binary),
+        ];
+        for (octet, wanted) in cases {
+            assert_eq!(coding(gsm, octet), wanted, "{octet:#04x}");
+        }
+        assert_eq!(coding(DefaultAlphabet::Latin1, 0), Coding::Latin1);
     }
 }

@@ -10,6 +10,8 @@ mod incoming;
 mod map;
 mod receipt;
 mod session;
+#[cfg(test)]
+mod testing;
 mod verdict;
 
 use std::net::SocketAddr;
@@ -96,5 +98,27 @@ impl Profile for Channel {
 
     fn fingerprint(&self) -> String {
         self.settings.fingerprint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_has_the_table_and_nothing_else() {
+        let schema = Smpp.schema();
+        let keys = schema.get("properties").and_then(|keys| keys.as_object()).expect("a table");
+        for key in ["address", "system_id", "password", "bind", "source", "message_id", "long", "enquire_link"] {
+            assert!(keys.contains_key(key), "{key}");
+        }
+        assert!(!keys.contains_key("tls"));
+        assert_eq!(schema.get("additionalProperties"), Some(&false.into()));
+    }
+
+    #[test]
+    fn no_link_is_taken_from_a_listener() {
+        let peer = ([127, 0, 0, 1], 2775).into();
+        assert_eq!(Smpp.greet(b"\0\0\0", None, peer), Greeting::Refuse(Vec::new()));
     }
 }

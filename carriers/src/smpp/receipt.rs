@@ -1,9 +1,24 @@
-//! deliver_sm to receipts: by esm_class, or by what it carries where the carrier forgot the bit (SMPP 3.4 §5.2.12).
+//! deliver_sm to receipts: by esm_class, or by what it carries where the carrier forgot the bits (SMPP 3.4 §5.2.12).
+//!
+//! TLVs are believed before text. Every id found is a candidate: the TLV usually repeats the answer's spelling, the text
+//! has its own, and carriers disagree about which.
 
-use codecs::smpp::Sm;
+use codecs::smpp::receipt::ReceiptText;
+use codecs::smpp::tag::{self, message_state};
+use codecs::smpp::{Sm, Tlvs};
 
 use super::config::Settings;
-use crate::message::Receipt;
+use super::{ids, map};
+use crate::message::{CarrierId, Receipt, ReceiptState};
+
+/// The bits of esm_class that say what kind of message it is.
+const KIND: u8 = 0x3C;
+/// A receipt.
+const RECEIPT: u8 = 0x04;
+/// Word from along the way, never the end.
+const NOTIFICATION: u8 = 0x20;
+/// Most characters kept of each of the carrier's words.
+const WORD: usize = 16;
 
 /// A receipt, and what had to be forgiven to read it.
 pub(super) struct Reading {
@@ -11,7 +26,194 @@ pub(super) struct Reading {
     pub(super) leniency: Option<&'static str>,
 }
 
-/// The receipt in a deliver_sm, or `None` where it is a message from a handset.
-pub(super) fn read(_settings: &Settings, _sm: &Sm<'_>) -> Option<Reading> {
-    None
+/// The receipt in a deliver_sm, or `None` where it is a message from a handset. Its ids are empty where it has none.
+pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
+    let text = ReceiptText::read(sm.user_data());
+    let kind = sm.esm_class & KIND;
+    let marked = kind == RECEIPT || kind == NOTIFICATION;
+    if !marked && sm.tlvs.get(tag::RECEIPTED_MESSAGE_ID).is_none() && !text.is_receipt() {
+        return None;
+    }
+    let told = state(&sm.tlvs, &text);
+    let receipt = Receipt {
+        ids: candidates(settings, &sm.tlvs, &text),
+        attempt: None,
+        to: map::address(handset(settings, sm)),
+        state: if kind == NOTIFICATION { ReceiptState::Intermediate } else { told.unwrap_or(ReceiptState::Unknown) },
+        code: code(&sm.tlvs, &text),
+    };
+    let leniency = match (marked, told) {
+        (false, _) => Some("a receipt without its esm_class"),
+        (true, None) => Some("a receipt without a known state"),
+        (true, Some(_)) => None,
+    };
+    Some(Reading { receipt, leniency })
+}
+
+fn candidates(settings: &Settings, tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> Vec<CarrierId> {
+    let bases = settings.ids;
+    let in_tlv = tlvs.get(tag::RECEIPTED_MESSAGE_ID);
+    let found = [
+        in_tlv.and_then(|id| ids::normalise(id, bases.answer)),
+        text.id.and_then(|id| ids::normalise(id, bases.receipt)),
+        in_tlv.and_then(|id| ids::normalise(id, bases.receipt)),
+    ];
+    let mut ids: Vec<CarrierId> = Vec::new();
+    for id in found.into_iter().flatten() {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+/// The sender of a receipt is the handset; some carriers leave the addresses as the submit had them.
+fn handset<'a>(settings: &Settings, sm: &Sm<'a>) -> &'a [u8] {
+    let own = settings.source.addr.trim_start_matches('+').as_bytes();
+    let swapped = !own.is_empty() && sm.source_addr == own && sm.destination_addr != own;
+    if swapped { sm.destination_addr } else { sm.source_addr }
+}
+
+fn state(tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> Option<ReceiptState> {
+    tlvs.get_u8(tag::MESSAGE_STATE).and_then(by_number).or_else(|| text.stat.and_then(by_word))
+}
+
+fn by_number(state: u8) -> Option<ReceiptState> {
+    Some(match state {
+        message_state::DELIVERED => ReceiptState::Delivered,
+        message_state::SCHEDULED | message_state::ENROUTE | message_state::ACCEPTED => ReceiptState::Intermediate,
+        message_state::UNDELIVERABLE | message_state::SKIPPED => ReceiptState::Failed,
+        message_state::EXPIRED => ReceiptState::Expired,
+        message_state::DELETED => ReceiptState::Deleted,
+        message_state::REJECTED => ReceiptState::Rejected,
+        message_state::UNKNOWN => ReceiptState::Unknown,
+        _ => return None,
+    })
+}
+
+/// The words of SMPP 3.4 appendix B, and those carriers have added.
+fn by_word(stat: &[u8]) -> Option<ReceiptState> {
+    const WORDS: &[(&[u8], ReceiptState)] = &[
+        (b"DELIVRD", ReceiptState::Delivered),
+        (b"DELIVERED", ReceiptState::Delivered),
+        (b"ENROUTE", ReceiptState::Intermediate),
+        (b"ACCEPTD", ReceiptState::Intermediate),
+        (b"ACCEPTED", ReceiptState::Intermediate),
+        (b"BUFFERED", ReceiptState::Intermediate),
+        (b"SCHEDULED", ReceiptState::Intermediate),
+        (b"UNDELIV", ReceiptState::Failed),
+        (b"FAILED", ReceiptState::Failed),
+        (b"NACK", ReceiptState::Failed),
+        (b"SKIPPED", ReceiptState::Failed),
+        (b"EXPIRED", ReceiptState::Expired),
+        (b"DELETED", ReceiptState::Deleted),
+        (b"REJECTD", ReceiptState::Rejected),
+        (b"REJECTED", ReceiptState::Rejected),
+        (b"UNKNOWN", ReceiptState::Unknown),
+    ];
+    WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(stat)).map(|(_, state)| *state)
+}
+
+/// The carrier's own words, each cut short: a carrier may write anything after a label.
+fn code(tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> String {
+    let mut words = Vec::new();
+    match (text.stat, tlvs.get_u8(tag::MESSAGE_STATE)) {
+        (Some(stat), _) => words.push(word(stat)),
+        (None, Some(state)) => words.push(format!("message_state:{state}")),
+        (None, None) => {}
+    }
+    if let Some(err) = text.err {
+        words.push(format!("err:{}", word(err)));
+    }
+    if let Some(&[network, high, low]) = tlvs.get(tag::NETWORK_ERROR_CODE) {
+        words.push(format!("network_error_code:{network}/{}", u16::from_be_bytes([high, low])));
+    }
+    words.join(" ")
+}
+
+fn word(octets: &[u8]) -> String {
+    octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use codecs::smpp::put_tlv;
+
+    use super::*;
+    use crate::smpp::testing::settings;
+
+    const TEXT: &[u8] =
+        b"id:0000019007 sub:001 dlvrd:001 submit date:2611220700 done date:2611220701 stat:DELIVRD err:000 \
+                          text:Your code";
+
+    fn names(ids: &[CarrierId]) -> Vec<String> {
+        ids.iter().map(CarrierId::to_string).collect()
+    }
+
+    #[test]
+    fn the_text_alone_is_enough() {
+        let settings = settings("message_id = { answer = \"hex\", receipt = \"dec\" }");
+        let sm = Sm { esm_class: RECEIPT, source_addr: b"447700900123", short_message: TEXT, ..Sm::default() };
+        let got = read(&settings, &sm).unwrap();
+        assert_eq!(names(&got.receipt.ids), ["19007"]);
+        assert_eq!(ids::normalise(b"4A3F", settings.ids.answer), got.receipt.ids.first().cloned());
+        assert_eq!(got.receipt.state, ReceiptState::Delivered);
+        assert_eq!(got.receipt.code, "DELIVRD err:000");
+        assert_eq!((got.receipt.to.as_str(), got.leniency), ("447700900123", None));
+    }
+
+    #[test]
+    fn tlvs_are_believed_first_and_alone() {
+        let settings = settings("message_id = { answer = \"hex\", receipt = \"dec\" }");
+        let mut octets = BytesMut::new();
+        put_tlv(&mut octets, tag::RECEIPTED_MESSAGE_ID, b"4a3f\0");
+        put_tlv(&mut octets, tag::MESSAGE_STATE, &[3]);
+        put_tlv(&mut octets, tag::NETWORK_ERROR_CODE, &[3, 0, 27]);
+        let bare = Sm { esm_class: RECEIPT, tlvs: Tlvs::new(&octets), ..Sm::default() };
+        let got = read(&settings, &bare).unwrap().receipt;
+        assert_eq!(names(&got.ids), ["19007", "4a3f"]);
+        assert_eq!((got.state, got.code.as_str()), (ReceiptState::Expired, "message_state:3 network_error_code:3/27"));
+        let both = read(&settings, &Sm { short_message: TEXT, ..bare }).unwrap().receipt;
+        assert_eq!((both.state, names(&both.ids)), (ReceiptState::Expired, vec!["19007".into(), "4a3f".into()]));
+    }
+
+    #[test]
+    fn a_receipt_is_known_without_its_bits() {
+        let settings = settings("");
+        let got = read(&settings, &Sm { short_message: TEXT, ..Sm::default() }).unwrap();
+        assert_eq!(got.leniency, Some("a receipt without its esm_class"));
+        let mut octets = BytesMut::new();
+        put_tlv(&mut octets, tag::RECEIPTED_MESSAGE_ID, b"77");
+        assert!(read(&settings, &Sm { tlvs: Tlvs::new(&octets), ..Sm::default() }).is_some());
+        assert!(read(&settings, &Sm { short_message: b"my id: 7", ..Sm::default() }).is_none());
+    }
+
+    #[test]
+    fn a_notification_is_never_the_end() {
+        let text = b"id:7 stat:UNDELIV err:001";
+        let got = read(&settings(""), &Sm { esm_class: NOTIFICATION, short_message: text, ..Sm::default() }).unwrap();
+        assert_eq!(got.receipt.state, ReceiptState::Intermediate);
+    }
+
+    #[test]
+    fn unswapped_addresses_are_seen_by_our_own() {
+        let settings = settings("source = { addr = \"+10690001\" }");
+        let sm = Sm {
+            esm_class: RECEIPT,
+            source_addr: b"10690001",
+            destination_addr: b"447700900123",
+            short_message: TEXT,
+            ..Sm::default()
+        };
+        assert_eq!(read(&settings, &sm).unwrap().receipt.to, "447700900123");
+    }
+
+    #[test]
+    fn message_text_never_gets_into_the_code() {
+        let text = b"id:7 stat:VERYLONGWORDTHATGOESONANDON err:\x01x\xFF text:Your code is 4711";
+        let got = read(&settings(""), &Sm { esm_class: RECEIPT, short_message: text, ..Sm::default() }).unwrap();
+        assert_eq!(got.receipt.code, "VERYLONGWORDTHAT err:x");
+        assert_eq!((got.receipt.state, got.leniency), (ReceiptState::Unknown, Some("a receipt without a known state")));
+    }
 }

@@ -114,22 +114,19 @@ impl SmppSession {
             return;
         }
         let sequence = self.next_sequence();
-        let settings = Arc::clone(&self.settings);
+        let Self { settings, outbox, window, .. } = self;
         let reference = (settings.user_message_reference && self.knows_tlvs).then_some(attempt.0 as u16);
         let mut scratch = map::Scratch::default();
-        let pdu = Pdu {
-            status: status::ROK,
-            sequence,
-            body: Body::SubmitSm(map::submit(&settings, part, reference, &mut scratch)),
-        };
+        let body = Body::SubmitSm(map::submit(settings, part, reference, &mut scratch));
+        let pdu = Pdu { status: status::ROK, sequence, body };
         if let Some(field) = pdu.unfit() {
             let code = format!("not sent: {field} does not fit");
-            self.outbox.event(Event::Refused(ticket, Refusal { verdict: Verdict::Reroute, code }));
-            self.outbox.event(Event::Freed(ticket));
+            outbox.event(Event::Refused(ticket, Refusal { verdict: Verdict::Reroute, code }));
+            outbox.event(Event::Freed(ticket));
             return;
         }
-        let offset = self.outbox.write(|out| pdu.write(out));
-        self.window.open(now.mono, sequence, Open { ticket, offset });
+        let offset = outbox.write(|out| pdu.write(out));
+        window.open(now.mono, sequence, Open { ticket, offset });
     }
 
     fn settle(&mut self, inbound: Inbound, word: &Settle) {
@@ -304,5 +301,263 @@ impl Session for SmppSession {
 
     fn room(&self) -> usize {
         if self.state == State::Bound { self.window.room() } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use bytes::BytesMut;
+    use codecs::smpp::{BindResp, Sm, Tlvs, command, put_tlv, tag};
+
+    use super::*;
+    use crate::message::Coding;
+    use crate::session::Payload;
+    use crate::smpp::testing::settings;
+    use crate::{CarrierId, PathId};
+
+    struct Smsc {
+        session: SmppSession,
+        now: Now,
+        events: Vec<Event>,
+        /// command_id, command_status, sequence_number and body of what the session said.
+        said: Vec<(u32, u32, u32, Vec<u8>)>,
+        writes: usize,
+    }
+
+    impl Smsc {
+        fn new(lines: &str, role: Role) -> Smsc {
+            #[allow(clippy::disallowed_methods, reason = "an origin for the arithmetic")]
+            let now = Now { mono: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+            let session = SmppSession::new(settings(lines), role);
+            Smsc { session, now, events: Vec::new(), said: Vec::new(), writes: 0 }
+        }
+
+        /// Bound to a far side that says it speaks `version`.
+        fn bound(lines: &str, role: Role, version: Option<u8>) -> Smsc {
+            let mut smsc = Smsc::new(lines, role);
+            smsc.input(Input::Opened).unwrap();
+            let mut tlvs = BytesMut::new();
+            version.into_iter().for_each(|version| put_tlv(&mut tlvs, tag::SC_INTERFACE_VERSION, &[version]));
+            let answer = BindResp { system_id: b"smsc", tlvs: Tlvs::new(&tlvs) };
+            smsc.say(status::ROK, 1, Body::BindTransceiverResp(answer)).unwrap();
+            assert!(matches!(smsc.events[..], [Event::Bound(_)]));
+            smsc.events.clear();
+            smsc.said.clear();
+            smsc
+        }
+
+        fn input(&mut self, input: Input<'_>) -> Result<(), Fault> {
+            let result = self.session.input(self.now, input);
+            self.drain();
+            result
+        }
+
+        fn drain(&mut self) {
+            while let Some(output) = self.session.output() {
+                match output {
+                    Output::Transmit(_, payload) => {
+                        self.writes += 1;
+                        let mut octets = &payload.body[..];
+                        while let Some(whole) = codecs::framing::cut(octets, &LIMITS).unwrap() {
+                            let pdu = Pdu::read(&octets[..whole]).unwrap();
+                            let body = octets[16..whole].to_vec();
+                            self.said.push((pdu.body.command(), pdu.status, pdu.sequence, body));
+                            octets = &octets[whole..];
+                        }
+                    }
+                    Output::Event(event) => self.events.push(event),
+                    _ => {}
+                }
+            }
+        }
+
+        fn say(&mut self, status: u32, sequence: u32, body: Body<'_>) -> Result<(), Fault> {
+            let mut out = BytesMut::new();
+            Pdu { status, sequence, body }.write(&mut out);
+            self.input(Input::Octets(PathId(0), Payload::octets(&out)))
+        }
+
+        fn submit(&mut self, number: u64) -> Ticket {
+            let ticket = Ticket::new(AttemptRef(number), 0);
+            self.input(Input::Submit(ticket, AttemptRef(number), &part())).unwrap();
+            ticket
+        }
+
+        /// The last PDU said, without its body.
+        fn last(&self) -> (u32, u32, u32) {
+            let (command, status, sequence, _) = self.said.last().expect("something was said");
+            (*command, *status, *sequence)
+        }
+    }
+
+    fn part() -> Part {
+        Part {
+            to: "+447700900123".into(),
+            sender: None,
+            coding: Coding::Gsm7,
+            data: "x"[..].into(),
+            udh: false,
+            index: 0,
+            total: 1,
+            reference: 1,
+            valid_for: Duration::from_secs(60),
+            receipt: true,
+        }
+    }
+
+    #[test]
+    fn the_reference_goes_only_to_those_who_know_tlvs() {
+        for (version, lines, sent) in [
+            (Some(0x34), "", true),
+            (Some(0x50), "", true),
+            (Some(0x33), "", false),
+            (None, "", false),
+            (Some(0x34), "user_message_reference = false", false),
+        ] {
+            let mut smsc = Smsc::bound(lines, Role::Both, version);
+            smsc.submit(0xA_BEEF);
+            let found = smsc.said[0].3.windows(6).any(|octets| octets == [0x02, 0x04, 0, 2, 0xBE, 0xEF]);
+            assert_eq!(found, sent, "{version:?} {lines}");
+        }
+    }
+
+    #[test]
+    fn ids_come_back_in_their_one_form() {
+        let mut smsc = Smsc::bound("message_id = { answer = \"hex\" }", Role::Both, None);
+        let ticket = smsc.submit(1);
+        smsc.say(0, 2, Body::SubmitSmResp(SmResp { message_id: b"0001F", ..SmResp::default() })).unwrap();
+        assert_eq!(smsc.events[0], Event::Submitted(ticket, Some(CarrierId::new(b"31"))));
+        let ticket = smsc.submit(2);
+        smsc.say(0, 3, Body::SubmitSmResp(SmResp::default())).unwrap();
+        assert!(smsc.events.contains(&Event::Submitted(ticket, None)));
+        assert!(smsc.events.iter().any(|event| matches!(event, Event::Leniency(_))));
+    }
+
+    #[test]
+    fn deliver_sm_is_out_of_place_on_a_transmitter_and_before_the_bind() {
+        let deliver = Body::DeliverSm(Sm { short_message: b"hi", ..Sm::default() });
+        for mut smsc in [Smsc::bound("", Role::Send, None), Smsc::new("", Role::Both)] {
+            smsc.say(0, 9, deliver).unwrap();
+            assert_eq!(smsc.last(), (command::DELIVER_SM_RESP, status::RINVBNDSTS, 9));
+            assert!(matches!(smsc.events[..], [Event::Leniency(_)]));
+        }
+    }
+
+    #[test]
+    fn requests_that_are_ours_to_send_are_answered_in_kind() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        for (body, answer) in [
+            (Body::SubmitSm(Sm::default()), command::SUBMIT_SM_RESP),
+            (Body::BindReceiver(Bind::default()), command::BIND_RECEIVER_RESP),
+            (Body::BindTransmitter(Bind::default()), command::BIND_TRANSMITTER_RESP),
+            (Body::BindTransceiver(Bind::default()), command::BIND_TRANSCEIVER_RESP),
+        ] {
+            smsc.say(0, 5, body).unwrap();
+            assert_eq!(smsc.last(), (answer, status::RINVBNDSTS, 5));
+        }
+    }
+
+    #[test]
+    fn answers_and_notices_are_never_answered() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        for body in [
+            Body::Unknown { command: 0x8000_0666, body: b"" },
+            Body::Unknown { command: command::ALERT_NOTIFICATION, body: b"" },
+            Body::DeliverSmResp(SmResp::default()),
+            Body::UnbindResp,
+            Body::GenericNack,
+        ] {
+            smsc.say(0, 77, body).unwrap();
+        }
+        assert!(smsc.said.is_empty());
+        assert_eq!(smsc.events.len(), 5);
+    }
+
+    #[test]
+    fn a_nack_refuses_what_it_names() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        let ticket = smsc.submit(1);
+        smsc.say(status::RTHROTTLED, 2, Body::GenericNack).unwrap();
+        assert!(matches!(&smsc.events[0], Event::Refused(t, r) if *t == ticket && r.verdict == Verdict::Throttled));
+        let mut smsc = Smsc::new("", Role::Both);
+        smsc.input(Input::Opened).unwrap();
+        let fault = smsc.say(status::RINVCMDID, 1, Body::GenericNack).unwrap_err();
+        assert!(matches!(fault, Fault::BindRefused { permanent: false, .. }));
+    }
+
+    #[test]
+    fn only_the_answer_to_the_last_probe_answers_it() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        smsc.input(Input::Probe).unwrap();
+        smsc.input(Input::Probe).unwrap();
+        smsc.say(0, 2, Body::EnquireLinkResp).unwrap();
+        assert!(smsc.events.is_empty());
+        smsc.say(0, 3, Body::EnquireLinkResp).unwrap();
+        smsc.say(0, 3, Body::EnquireLinkResp).unwrap();
+        assert_eq!(smsc.events, [Event::ProbeAnswered]);
+    }
+
+    #[test]
+    fn a_receipt_nobody_can_match_is_answered_at_once() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        let receipt = Sm { esm_class: 0x04, short_message: b"stat:DELIVRD", ..Sm::default() };
+        smsc.say(0, 9, Body::DeliverSm(receipt)).unwrap();
+        assert_eq!(smsc.last(), (command::DELIVER_SM_RESP, status::ROK, 9));
+        assert!(matches!(smsc.events[..], [Event::Leniency(_)]));
+    }
+
+    #[test]
+    fn sequence_numbers_begin_again_and_pass_over_open_ones() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        smsc.session.sequence = LAST_SEQUENCE - 1;
+        for number in 1..=2 {
+            smsc.submit(number);
+        }
+        smsc.session.sequence = LAST_SEQUENCE - 1;
+        smsc.submit(3);
+        let sequences: Vec<u32> = smsc.said.iter().map(|said| said.2).collect();
+        assert_eq!(sequences, [LAST_SEQUENCE, 1, 2]);
+    }
+
+    #[test]
+    fn a_part_that_does_not_fit_is_refused_unsent() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        let ticket = Ticket::new(AttemptRef(1), 0);
+        let part = Part { to: "+".to_owned() + &"1".repeat(30), ..part() };
+        smsc.input(Input::Submit(ticket, AttemptRef(1), &part)).unwrap();
+        assert!(matches!(&smsc.events[0], Event::Refused(t, r) if *t == ticket && r.verdict == Verdict::Reroute));
+        assert!(smsc.said.is_empty());
+    }
+
+    #[test]
+    fn what_piles_up_leaves_in_one_write() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        let writes = smsc.writes;
+        for number in 1..=3 {
+            let (ticket, attempt) = (Ticket::new(AttemptRef(number), 0), AttemptRef(number));
+            smsc.session.input(smsc.now, Input::Submit(ticket, attempt, &part())).unwrap();
+        }
+        smsc.drain();
+        assert_eq!((smsc.said.len(), smsc.writes - writes), (3, 1));
+    }
+
+    #[test]
+    fn what_never_left_is_certainly_unsent() {
+        let mut smsc = Smsc::bound("", Role::Both, None);
+        let (sent, unsent) = (smsc.submit(1), Ticket::new(AttemptRef(2), 0));
+        smsc.session.input(smsc.now, Input::Submit(unsent, AttemptRef(2), &part())).unwrap();
+        assert_eq!(smsc.input(Input::Lost), Err(Fault::Closed));
+        assert!(matches!(smsc.events[0], Event::Unanswered(t, offset) if t == sent && offset < u64::MAX));
+        assert_eq!(smsc.events[2], Event::Unanswered(unsent, u64::MAX));
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let mut smsc = Smsc::new("", Role::Both);
+        smsc.session.input(smsc.now, Input::Opened).unwrap();
+        let shown = format!("{:?}", smsc.session);
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }

@@ -1,7 +1,7 @@
 //! SMPP 3.4, with what 5.0 adds to its statuses and TLVs: an MC or an ESME on either side.
 //!
-//! [`Pdu::read`] takes one PDU as [`crate::framing::cut`] found it with [`LIMITS`], [`Pdu::write`] appends one. Lenient in
-//! reading where the field is known to stray (answers without a body, stray octets, unknown TLVs), strict in writing.
+//! [`Pdu::read`] takes one PDU as [`crate::framing::cut`] found it with [`LIMITS`], [`Pdu::write`] appends one. Lenient
+//! in reading where the field is known to stray (answers without a body, stray octets, unknown TLVs), strict in writing.
 
 mod bind;
 pub mod command;

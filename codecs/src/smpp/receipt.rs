@@ -181,8 +181,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BASE: &[u8] =
-        b"id:0123456789 sub:001 dlvrd:001 submit date:2611220730 done date:2611220731 stat:DELIVRD err:000 text:Your code";
+    const BASE: &[u8] = b"id:0123456789 sub:001 dlvrd:001 submit date:2611220730 done date:2611220731 \
+        stat:DELIVRD err:000 text:Your code";
 
     fn base() -> ReceiptText<'static> {
         ReceiptText {
@@ -286,7 +286,8 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(words in proptest::collection::vec("[!-9;-~]{1,20}", 7), text in ".*") {
-            let [id, sub, dlvrd, submit_date, done_date, stat, err] = [0, 1, 2, 3, 4, 5, 6].map(|n| Some(words[n].as_bytes()));
+            let word = |n: usize| Some(words[n].as_bytes());
+            let [id, sub, dlvrd, submit_date, done_date, stat, err] = [0, 1, 2, 3, 4, 5, 6].map(word);
             let text = Some(text.as_bytes());
             let receipt = ReceiptText { id, sub, dlvrd, submit_date, done_date, stat, err, text };
             let mut out = BytesMut::new();

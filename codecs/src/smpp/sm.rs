@@ -9,19 +9,19 @@ layout! {
     /// A short message, or a receipt.
     pub struct Sm<'a> {
         /// Often empty: the MC's default.
-        service_type: CString<6>,
+        service_type: &'a [u8] as CString<6>,
         /// 0 unknown, 1 international, 2 national, 3 network, 4 subscriber, 5 alphanumeric, 6 abbreviated.
         source_addr_ton: u8,
         /// 0 unknown, 1 E.164, 8 national, 9 private.
         source_addr_npi: u8,
         /// The sender; 11 characters at most where alphanumeric.
-        source_addr: Hidden<CString<21>>,
+        source_addr: &'a [u8] as Hidden<CString<21>>,
         /// As `source_addr_ton`.
         dest_addr_ton: u8,
         /// As `source_addr_npi`.
         dest_addr_npi: u8,
         /// The recipient.
-        destination_addr: Hidden<CString<21>>,
+        destination_addr: &'a [u8] as Hidden<CString<21>>,
         /// Mode, type (0x04 a receipt, 0x20 an intermediate notification), 0x40 user data header, 0x80 reply path.
         esm_class: u8,
         /// GSM 03.40 protocol identifier.
@@ -29,9 +29,9 @@ layout! {
         /// 0 lowest.
         priority_flag: u8,
         /// Empty for now; see [`super::time`]. Empty in `deliver_sm`.
-        schedule_delivery_time: CString<17>,
+        schedule_delivery_time: &'a [u8] as CString<17>,
         /// Empty for the MC's default; see [`super::time`]. Empty in `deliver_sm`.
-        validity_period: CString<17>,
+        validity_period: &'a [u8] as CString<17>,
         /// 1 a receipt for success and failure, 2 for failure only; 0x10 intermediate notifications too.
         registered_delivery: u8,
         /// 0 except to replace an earlier message.
@@ -41,7 +41,7 @@ layout! {
         /// 0 except to send one of the MC's canned messages.
         sm_default_msg_id: u8,
         /// At most 254 octets (255 in 5.0); empty where the text is in `message_payload`.
-        short_message: Hidden<Prefixed<u8>>,
+        short_message: &'a [u8] as Hidden<Prefixed<u8>>,
         /// The rest.
         tlvs: Tlvs<'a>,
     }
@@ -61,7 +61,7 @@ layout! {
     /// The answer to either.
     pub struct SmResp<'a> {
         /// The MC's id for the message, opaque; empty in `deliver_sm_resp`.
-        message_id: CString<65>,
+        message_id: &'a [u8] as CString<65>,
         /// The rest.
         tlvs: Tlvs<'a>,
     }
@@ -73,5 +73,32 @@ impl<'a> Answer<'a> for SmResp<'a> {
     }
     fn is_empty(&self) -> bool {
         self.message_id.is_empty() && self.tlvs.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::round_trip;
+    use crate::smpp::tlv::put;
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    #[test]
+    fn user_data_is_found_in_either_place() {
+        let mut payload = BytesMut::new();
+        put(&mut payload, tag::MESSAGE_PAYLOAD, b"long");
+        let tlvs = Tlvs::new(&payload);
+        assert_eq!(Sm { short_message: b"short", tlvs, ..Sm::default() }.user_data(), b"short");
+        assert_eq!(Sm { tlvs, ..Sm::default() }.user_data(), b"long");
+        assert_eq!(Sm::default().user_data(), b"");
+    }
+
+    proptest! {
+        #[test]
+        fn layouts_round_trip(entropy in proptest::collection::vec(any::<u8>(), 0..600)) {
+            round_trip::<Sm<'_>, _>(&entropy, (), &mut BytesMut::new());
+            round_trip::<SmResp<'_>, _>(&entropy, (), &mut BytesMut::new());
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 
 use crate::layout::Field;
-use crate::octets::{Cause, Reader, at_most};
+use crate::octets::{Cause, Reader, at_most, until_nul};
 
 /// Tag and length before a value.
 const TLV_HEADER: usize = 4;
@@ -42,6 +42,11 @@ impl<'a> Tlvs<'a> {
     /// The first value under `tag`.
     pub fn get(&self, tag: u16) -> Option<&'a [u8]> {
         self.iter().find(|(found, _)| *found == tag).map(|(_, value)| value)
+    }
+
+    /// The first value under `tag` up to its NUL, which is often missing.
+    pub fn get_cstring(&self, tag: u16) -> Option<&'a [u8]> {
+        self.get(tag).map(until_nul)
     }
 
     /// The first value under `tag`, where it is one octet.
@@ -147,6 +152,8 @@ mod tests {
         let tlvs = Tlvs::new(&octets);
         assert_eq!(tlvs.iter().count(), 3);
         assert_eq!(tlvs.get(tag::RECEIPTED_MESSAGE_ID), Some(&b"1f\0"[..]));
+        assert_eq!(tlvs.get_cstring(tag::RECEIPTED_MESSAGE_ID), Some(&b"1f"[..]));
+        assert_eq!(tlvs.get_cstring(0x1454), Some(&b"?"[..]));
         assert_eq!(tlvs.get_u8(tag::MESSAGE_STATE), Some(2));
         assert_eq!(tlvs.get_u16(tag::MESSAGE_STATE), None);
         assert_eq!(tlvs.get(tag::MESSAGE_PAYLOAD), None);

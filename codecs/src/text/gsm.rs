@@ -92,8 +92,8 @@ pub(super) fn encode(text: &str, out: &mut BytesMut) {
     }
 }
 
-/// An unknown escaped septet is read from the default alphabet, as handsets do; an escape with nothing after it, or with
-/// another escape, is a space.
+/// An unknown escaped septet is read from the default alphabet, as handsets do; an escape with nothing after it, or
+/// with another escape, is a space.
 pub(super) fn decode(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     let mut septets = octets.iter().copied();

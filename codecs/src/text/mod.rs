@@ -1,7 +1,7 @@
 //! Text as short messages carry it: alphabets, the cheapest one for a text, splitting with user data headers.
 //!
-//! An [`Alphabet`] costs each character a number of *units* ([`Alphabet::units`]) and that is all that splitting needs to
-//! know; a further alphabet is a file with `units`, `encode` and `decode`, and an arm in each `match` here.
+//! An [`Alphabet`] costs each character a number of *units* ([`Alphabet::units`]) and that is all that splitting needs
+//! to know; a further alphabet is a file with `units`, `encode` and `decode`, and an arm in each `match` here.
 
 mod gsm;
 pub mod split;

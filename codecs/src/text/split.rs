@@ -182,19 +182,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn joined_segments_give_the_text_back(text in "([a-z ]|\\PC|[€{}\\[\\]~^]|😀|中){0,500}", lossless in any::<bool>()) {
+        fn joined_segments_give_the_text_back(
+            text in "([a-z ]|\\PC|[€{}\\[\\]~^]|😀|中){0,500}",
+            lossless in any::<bool>(),
+        ) {
             for (alphabet, reference) in ALL.into_iter().flat_map(|a| REFERENCES.map(|r| (a, r))) {
                 let text: String = text.chars().filter(|&c| !lossless || alphabet.units(c).is_some()).collect();
                 let parts = split(&text, alphabet, reference, 255).unwrap();
                 prop_assert_eq!(parts.len(), count(&text, alphabet, reference));
                 let mut joined = String::new();
                 for (index, part) in parts.iter().enumerate() {
-                    let header = if part.udh { udh::read(&part.data).unwrap() } else { udh::Udh { octets: 0, concat: None } };
+                    let header = part.udh.then(|| udh::read(&part.data).unwrap());
                     prop_assert_eq!(part.udh, parts.len() > 1 && reference != Reference::Apart);
-                    if let Some(concat) = header.concat {
+                    if let Some(header) = header {
+                        let concat = header.concat.unwrap();
                         prop_assert_eq!((concat.total as usize, concat.sequence as usize), (parts.len(), index + 1));
                     }
-                    let body = &part.data[header.octets..];
+                    let body = &part.data[header.map_or(0, |header| header.octets)..];
                     let room = if parts.len() == 1 { USER_DATA } else { USER_DATA - reference.room() };
                     let per_unit = if alphabet == Alphabet::Ucs2 { 2 } else { 1 };
                     prop_assert!(body.len() <= alphabet.capacity(room) * per_unit);

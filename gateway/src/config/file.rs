@@ -11,7 +11,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::problem::{Place, Problem, Report, Severity, Source};
 use super::shape::{self, Found};
-use super::{MAIN_FILE, written};
+use super::{MAIN_FILE, Protocols, written};
 
 /// Largest configuration file.
 const MOST_OCTETS: u64 = 16 << 20;
@@ -163,7 +163,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 }
 
 /// Parses every file into its tables.
-pub(super) fn parse<'s>(sources: &'s [Source], report: &mut Report<'_>) -> Whole<'s> {
+pub(super) fn parse<'s>(sources: &'s [Source], protocols: Protocols, report: &mut Report<'_>) -> Whole<'s> {
     let mut whole = Whole { complete: !report.failed(), ..Whole::default() };
     for (file, source) in sources.iter().enumerate() {
         let (table, errors) = DeTable::parse_recoverable(&source.text);
@@ -172,7 +172,13 @@ pub(super) fn parse<'s>(sources: &'s [Source], report: &mut Report<'_>) -> Whole
             report.error(Place { file, span: error.span().unwrap_or(0..0) }, error.message().to_owned(), "");
         }
         for (key, value) in table.into_inner() {
-            section(file, &key, value, &mut whole, report);
+            if key.get_ref() == "channel" {
+                for item in list(file, &key, value, report) {
+                    whole.channels.extend(channel(file, item, protocols, report));
+                }
+            } else {
+                section(file, &key, value, &mut whole, report);
+            }
         }
     }
     whole
@@ -199,11 +205,6 @@ fn section<'s>(
         "limits" => whole.limits = table(file, key, value, report),
         "store" => whole.store = table(file, key, value, report),
         "numbers" => whole.numbers.extend(table(file, key, value, report)),
-        "channel" => {
-            for item in list(file, key, value, report) {
-                whole.channels.extend(channel(file, item, report));
-            }
-        }
         "tier" => read_all(file, key, value, &mut whole.tiers, report),
         "group" => read_all(file, key, value, &mut whole.groups, report),
         "route" => read_all(file, key, value, &mut whole.routes, report),
@@ -274,11 +275,12 @@ fn read_all<'s, T: DeserializeOwned>(
 fn channel<'s>(
     file: usize,
     mut item: Spanned<DeValue<'s>>,
+    protocols: Protocols,
     report: &mut Report<'_>,
 ) -> Option<(Found<written::Channel>, Tables<'s>)> {
     let mut tables = Tables::new();
     if let DeValue::Table(entries) = item.get_mut() {
-        for protocol in carriers::PROTOCOLS {
+        for protocol in protocols {
             tables.extend(entries.remove(protocol.name()).map(|table| (protocol.name(), table)));
         }
     }

@@ -1,7 +1,7 @@
 //! Configuration: read the files, check everything, make one [`plan::Plan`].
 //!
 //! [`load`] reads `qiao.toml` and what it includes, finds every problem with its place, and only then builds the plan:
-//! there is no half-checked configuration. [`written`] is what the files look like, [`plan`] what they mean.
+//! there is no half-checked configuration. `written` is what the files look like, [`plan`] what they mean.
 
 mod check;
 mod file;
@@ -15,6 +15,7 @@ mod written;
 
 use std::path::Path;
 
+use carriers::Protocol;
 pub use problem::{Problem, Severity};
 pub use schema::schema;
 
@@ -22,6 +23,9 @@ use plan::{Names, Plan};
 
 /// The file every configuration directory starts from.
 pub const MAIN_FILE: &str = "qiao.toml";
+
+/// The protocols a channel may name.
+type Protocols = &'static [&'static dyn Protocol];
 
 /// Looks up an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -40,17 +44,24 @@ pub fn load(dir: &Path, names: Names) -> Result<(Plan, Vec<Problem>), Vec<Proble
 /// # Errors
 /// As [`load`].
 pub fn load_with(dir: &Path, names: Names, env: Env<'_>) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
+    load_among(dir, names, env, carriers::PROTOCOLS)
+}
+
+/// As [`load_with`], with these protocols.
+fn load_among(
+    dir: &Path,
+    names: Names,
+    env: Env<'_>,
+    protocols: Protocols,
+) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
     let (sources, unread) = file::read(dir);
     if sources.is_empty() {
         return Err(unread);
     }
     let mut report = problem::Report::new(&sources);
-    for problem in unread {
-        report.push(problem);
-    }
-    let whole = file::parse(&sources, &mut report);
-    let secrets = value::Secrets { dir, env };
-    let plan = check::plan(whole, &mut report, names, &secrets);
+    unread.into_iter().for_each(|problem| report.push(problem));
+    let whole = file::parse(&sources, protocols, &mut report);
+    let plan = check::plan(whole, &mut report, names, &value::Secrets { dir, env }, protocols);
     let (failed, problems) = report.finish();
     match plan {
         Some(plan) if !failed => Ok((plan, problems)),

@@ -166,8 +166,8 @@ impl Builder {
         }
         let key = form.columns[0];
         let number = digits(fields[0]).ok_or_else(|| format!("{key} is not 1 to 15 digits with country code"))?;
-        if fields[1].is_empty() {
-            return Err("the carrier is missing".to_owned());
+        if fields[1..].iter().all(|field| field.is_empty()) {
+            return Err(format!("says nothing about the {key}"));
         }
         if (form.take)(self, number, &fields) { Ok(()) } else { Err(format!("{key} occurs a second time")) }
     }

@@ -1,1 +1,464 @@
-//! x
+//! Whole configurations through [`load_among`], with a toy protocol that can dial or listen.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carriers::{
+    AttemptRef, CarrierId, Common, Greeting, Head, Leg, Life, Mt, Parts, Probe, Profile, Quote, Reach, Role, Session,
+    Transport, Unsendable,
+};
+use serde::Deserialize;
+use tempfile::TempDir;
+use toml::Spanned;
+use toml::de::{DeValue, ValueDeserializer};
+
+use super::plan::{InDoubt, TierId};
+use super::*;
+
+#[derive(Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Toy {
+    address: Option<String>,
+    listen: Option<String>,
+    #[schemars(with = "Option<String>")]
+    secret: Option<Spanned<String>>,
+}
+
+struct ToyProtocol;
+
+impl Protocol for ToyProtocol {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+
+    fn configure(
+        &self,
+        _: &Common,
+        table: Spanned<DeValue<'_>>,
+        secrets: carriers::protocol::Secrets<'_>,
+    ) -> Result<Arc<dyn Profile>, Vec<carriers::Problem>> {
+        let problem = |span, message| vec![carriers::Problem { span, message, hint: Some("toy hint".into()) }];
+        let toy = Toy::deserialize(ValueDeserializer::from(table)).map_err(|e| problem(e.span(), "toy".into()))?;
+        if let Some(secret) = &toy.secret {
+            secrets(secret.get_ref()).map_err(|why| problem(Some(secret.span()), why))?;
+        }
+        let reach = match (&toy.address, &toy.listen) {
+            (_, Some(listen)) => Reach::Listen(listen.clone()),
+            (address, None) => Reach::Dial(address.clone().unwrap_or_default()),
+        };
+        let (role, transport) = (Role::Both, Transport::Stream);
+        Ok(Arc::new(ToyProfile([Leg { role, reach, transport, life: Life::Held, probe: Probe::None }])))
+    }
+
+    fn schema(&self) -> schemars::Schema {
+        schemars::schema_for!(Toy)
+    }
+
+    fn greet(&self, _: &[u8], _: Option<&Head>, _: SocketAddr) -> Greeting {
+        Greeting::More
+    }
+}
+
+struct ToyProfile([Leg; 1]);
+
+impl Profile for ToyProfile {
+    fn legs(&self) -> &[Leg] {
+        &self.0
+    }
+    fn open(&self, _: usize, _: u64) -> Box<dyn Session> {
+        unreachable!("checking opens nothing")
+    }
+    fn quote(&self, _: &Mt<'_>) -> Result<Quote, Unsendable> {
+        Err(Unsendable::Sender("toy"))
+    }
+    fn split(&self, _: &Mt<'_>) -> Result<Parts, Unsendable> {
+        Err(Unsendable::Sender("toy"))
+    }
+    fn early_id(&self, _: AttemptRef, _: u8) -> Option<CarrierId> {
+        None
+    }
+    fn account(&self) -> &str {
+        "toy"
+    }
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+}
+
+static TOYS: &[&dyn Protocol] = &[&ToyProtocol];
+
+const CHANNEL: &str = r#"
+[[channel]]
+name = "a"
+carrier = "pccw"
+protocol = "toy"
+rate = 200
+[channel.toy]
+address = "127.0.0.1:1"
+"#;
+const GROUP: &str = "[[group]]\nname = \"g\"\nchannels = [{ name = \"a\" }]\n";
+const ROUTE: &str = "[[route]]\nname = \"r\"\ngroup = \"g\"\n";
+const TIER: &str = "[[tier]]\nname = \"vip\"\nvalidity = \"2m\"\nbackoff = [\"250ms\"]\nacked = \"never\"\n";
+const APP: &str = "[[app]]\nid = \"shop\"\nkeys = [\"env:KEY\"]\nrate = 500\n";
+
+fn write(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "KEY" => Some("8f14e45fceea167a5a36dedd4bea2543".into()),
+        "HOOK" => Some("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".into()),
+        _ => None,
+    }
+}
+
+fn plan(files: &[(&str, &str)]) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
+    load_among(write(files).path(), Names::default(), &env, TOYS)
+}
+
+/// The problems of `qiao.toml`, one line each, hints after a bar.
+fn problems(text: &str) -> Vec<String> {
+    problems_of(&[(MAIN_FILE, text)])
+}
+
+fn problems_of(files: &[(&str, &str)]) -> Vec<String> {
+    let list = match plan(files) {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems,
+    };
+    list.iter().map(|p| p.to_string().replace("\n  hint: ", " | ")).collect()
+}
+
+fn whole() -> String {
+    [CHANNEL, GROUP, ROUTE, APP].concat()
+}
+
+#[test]
+fn a_whole_configuration_becomes_a_plan_with_the_documented_defaults() {
+    let (plan, warnings) = plan(&[(MAIN_FILE, &whole())]).unwrap();
+    assert_eq!(warnings, []);
+    let channel = &plan.channels[0];
+    assert_eq!((&*channel.name, channel.carrier.as_str(), channel.protocol.name()), ("a", "pccw", "toy"));
+    assert_eq!((channel.rate, channel.burst, channel.window, channel.links), (200.0, 4, 10, 1));
+    assert_eq!((channel.receipts, channel.max_parts, channel.cost), (true, 10, 0.0));
+    assert_eq!(channel.tiers, [TierId(0), TierId(1), TierId(2)]);
+    assert_eq!(plan.groups[0].channels, [channel.id]);
+    assert_eq!(plan.groups[0].spill_after, Some(Duration::from_secs(1)));
+    assert_eq!(plan.routes[0].group, plan.groups[0].id);
+    let tiers: Vec<_> = plan.tiers.iter().map(|t| (&*t.name, t.validity.as_secs(), t.attempts, t.shed_at)).collect();
+    assert_eq!(tiers, [("otp", 300, 3, 95), ("notice", 3600, 5, 80), ("marketing", 86_400, 5, 70)]);
+    assert_eq!(plan.tiers[0].acked, InDoubt::Resend(Duration::ZERO));
+    assert_eq!(plan.tiers[1].acked, InDoubt::Resend(Duration::from_secs(30)));
+    assert_eq!(plan.tiers[2].acked, InDoubt::Wait);
+    assert_eq!(plan.node.http_listen.to_string(), "127.0.0.1:8080");
+    assert_eq!((plan.node.segment_bytes, plan.node.journal_max_bytes), (64 << 20, 8 << 30));
+    assert_eq!(plan.apps[0].tiers.len(), 3);
+}
+
+#[test]
+fn keys_are_kept_only_as_hashes() {
+    use sha2::{Digest, Sha256};
+    let (plan, _) = plan(&[(MAIN_FILE, &whole())]).unwrap();
+    let hash: [u8; 32] = Sha256::digest(env("KEY").unwrap().as_bytes()).into();
+    assert_eq!(plan.apps[0].keys, [hash]);
+}
+
+#[test]
+fn included_files_are_merged_and_problems_name_them() {
+    let main = "include = [\"channels/*.toml\", \"rest.toml\"]\n[node]\nname = \"gw-1\"\n";
+    let rest = [GROUP, ROUTE, APP].concat();
+    let files = [(MAIN_FILE, main), ("channels/a.toml", CHANNEL), ("channels/a.toml~", "broken"), ("rest.toml", &rest)];
+    let (plan, warnings) = plan(&files).unwrap();
+    assert_eq!((plan.node.name.as_str(), plan.channels.len(), warnings.len()), ("gw-1", 1, 0));
+
+    let channel = CHANNEL.replace("rate = 200", "rate = 0");
+    let rest = rest.replace("\"g\"\nchannels", "\"g\"\nstrategy = \"quality\"\nchannels");
+    let found = problems_of(&[(MAIN_FILE, main), ("channels/a.toml", &channel), ("rest.toml", &rest)]);
+    assert_eq!(
+        found,
+        [
+            "channels/a.toml:6:8: error: `rate` is 0, not above 0 and at most 1000000 parts per second",
+            "rest.toml:3:12: error: strategy \"quality\" is not available | use \"preference\"",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_reported_where_it_is_named_and_hides_no_names() {
+    let found = problems(&["include = [\"channels.toml\"]\n", GROUP, ROUTE, APP].concat());
+    assert_eq!(found.len(), 1, "the channel may well be in that file: {found:?}");
+    assert!(found[0].starts_with("qiao.toml:1:12: error: include channels.toml: cannot be read"), "{found:?}");
+}
+
+#[test]
+fn node_settings_belong_into_the_main_file() {
+    let main = "include = [\"a.toml\"]\n";
+    let found = problems_of(&[(MAIN_FILE, main), ("a.toml", "include = []\n[http]\n")]);
+    assert_eq!(
+        found,
+        [
+            "a.toml:1:1: error: `include` belongs into qiao.toml | move it to qiao.toml",
+            "a.toml:2:2: error: `http` belongs into qiao.toml | move it to qiao.toml",
+        ]
+    );
+}
+
+#[test]
+fn unknown_names_are_reported_with_the_nearest() {
+    let text = whole()
+        .replace("{ name = \"a\" }", "{ name = \"b\" }")
+        .replace("group = \"g\"", "group = \"gg\"\nmatch = { tier = [\"opt\"], app = \"ship\", type = \"sns\" }")
+        .replace("rate = 500", "rate = 500\ntiers = [\"notices\"]");
+    assert_eq!(
+        problems(&text),
+        [
+            "qiao.toml:11:13: error: unknown channel \"b\" | did you mean \"a\"?",
+            "qiao.toml:14:9: error: unknown group \"gg\" | did you mean \"g\"?",
+            "qiao.toml:15:19: error: unknown tier \"opt\" | did you mean \"otp\"?",
+            "qiao.toml:15:33: error: unknown app \"ship\" | did you mean \"shop\"?",
+            "qiao.toml:15:48: error: unknown type \"sns\" | did you mean \"sms\"?",
+            "qiao.toml:20:10: error: unknown tier \"notices\" | did you mean \"notice\"?",
+        ]
+    );
+}
+
+#[test]
+fn names_are_defined_once() {
+    let found = problems(&[whole().as_str(), GROUP, APP].concat());
+    assert_eq!(found[0], "qiao.toml:20:8: error: group \"g\" is already defined at qiao.toml:10");
+    assert!(found[1].starts_with("qiao.toml:23:6: error: app \"shop\" is already defined"), "{found:?}");
+    assert!(found[2].contains("has a key of app"), "{found:?}");
+}
+
+#[test]
+fn missing_keys_are_all_named_at_once() {
+    let found = problems("[[channel]]\n[[group]]\n[[route]]\n[[app]]\n");
+    let keys: Vec<_> = found.iter().map(|p| (&p[..13], p.split('`').nth(1).unwrap_or_default())).collect();
+    for expected in [
+        ("qiao.toml:1:1", "name"),
+        ("qiao.toml:1:1", "carrier"),
+        ("qiao.toml:1:1", "rate"),
+        ("qiao.toml:1:1", "protocol"),
+        ("qiao.toml:2:1", "name"),
+        ("qiao.toml:2:1", "channels"),
+        ("qiao.toml:3:1", "name"),
+        ("qiao.toml:3:1", "group"),
+        ("qiao.toml:4:1", "id"),
+        ("qiao.toml:4:1", "keys"),
+        ("qiao.toml:4:1", "rate"),
+    ] {
+        assert!(keys.contains(&expected), "{expected:?} in {found:#?}");
+    }
+    assert_eq!(found.len(), 11);
+}
+
+#[test]
+fn plain_http_off_loopback_needs_a_word() {
+    let found = problems("[http]\nlisten = \"0.0.0.0:8080\"\n[admin]\nlisten = \"[::]:9090\"\n");
+    assert!(found[0].starts_with("qiao.toml:2:10: error: [http] plain HTTP on 0.0.0.0:8080"), "{found:?}");
+    assert!(found[1].starts_with("qiao.toml:4:10: error: [admin] plain HTTP on [::]:9090"), "{found:?}");
+    let (_, warnings) = plan(&[(MAIN_FILE, "[http]\nlisten = \"0.0.0.0:8080\"\ninsecure = true\n")]).unwrap();
+    assert_eq!(warnings.len(), 1, "only that it is empty");
+    let found = problems("[http]\ntls = { cert = \"c\", key = \"k\" }\n");
+    assert!(found[0].starts_with("qiao.toml:2:7: error: [http] `tls` is not available"), "{found:?}");
+}
+
+#[test]
+fn weak_keys_are_refused_and_not_repeated() {
+    let found = problems(&whole().replace("env:KEY", "hunter2hunter2"));
+    assert_eq!(found, ["qiao.toml:17:9: error: `keys` has less than 128 bits | make one with: openssl rand -hex 32"]);
+    let found = problems(&whole().replace("env:KEY", "env:NONE"));
+    assert_eq!(found, ["qiao.toml:17:9: error: `keys`: environment variable NONE is not set"]);
+}
+
+#[test]
+fn callbacks_are_checked() {
+    let callback = |text: &str| problems(&format!("{}\n[app.callback]\n{text}", whole()));
+    assert_eq!(callback("url = \"https://shop.example/\"\nsecret = \"env:HOOK\"\n"), [""; 0]);
+    let found = callback("url = \"http://shop.example/\"\nsecret = [\"env:HOOK\", \"whsec_short\"]\nallow = 1\n");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("qiao.toml:21:7: error: `url` is plain http"), "{found:?}");
+    assert!(found[1].starts_with("qiao.toml:22:23: error: `secret` is not `whsec_`"), "{found:?}");
+    assert!(found[2].starts_with("qiao.toml:23:1: error: unknown key `allow`"), "{found:?}");
+}
+
+#[test]
+fn a_protocols_own_problems_have_their_place() {
+    let text = CHANNEL.replace("address = \"127.0.0.1:1\"", "secret = \"env:NONE\"");
+    let files = [(MAIN_FILE, "include = [\"c.toml\"]\n"), ("c.toml", text.as_str())];
+    assert_eq!(problems_of(&files), ["c.toml:8:10: error: environment variable NONE is not set | toy hint"]);
+    let found = problems(&whole().replace("[channel.toy]\naddress = \"127.0.0.1:1\"\n", ""));
+    assert_eq!(
+        found,
+        ["qiao.toml:2:1: error: the table [channel.toy] is missing | write [channel.toy] below this [[channel]]"]
+    );
+    let found = problems(&whole().replace("protocol = \"toy\"", "protocol = \"tyo\""));
+    assert!(
+        found.contains(&"qiao.toml:5:12: error: protocol \"tyo\" is not available | did you mean \"toy\"?".to_owned())
+    );
+}
+
+#[test]
+fn open_listeners_name_their_peers_and_tell_channels_apart() {
+    let listening = whole().replace("address = \"127.0.0.1:1\"", "listen = \"0.0.0.0:1\"");
+    let found = problems(&listening);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("qiao.toml:2:1: error: channel \"a\" listens on 0.0.0.0:1 for anyone"), "{found:?}");
+    let guarded = listening.replace("rate = 200", "rate = 200\nallow_from = [\"10.1.2.3/16\"]");
+    let (plan, _) = plan(&[(MAIN_FILE, &guarded)]).unwrap();
+    assert_eq!(plan.channels[0].allow_from, ["10.1.0.0/16".parse().unwrap()]);
+    let twin = CHANNEL.replace("address", "listen").replace("\"a\"", "\"b\"");
+    let found = problems(&[whole().replace("address", "listen").as_str(), &twin].concat());
+    assert!(found[0].contains("cannot be told from channel \"a\" on 127.0.0.1:1"), "{found:?}");
+}
+
+#[test]
+fn tiers_start_from_the_built_in_one_of_their_name() {
+    let otp = "[[tier]]\nname = \"otp\"\nacked = \"never\"\n";
+    let (plan, _) = plan(&[(MAIN_FILE, &[otp, TIER, &whole()].concat())]).unwrap();
+    assert_eq!(plan.tiers.len(), 2);
+    assert_eq!((plan.tiers[0].attempts, plan.tiers[0].acked), (3, InDoubt::Wait));
+    assert_eq!((plan.tiers[1].attempts, plan.tiers[1].validity.as_secs()), (5, 120));
+    assert_eq!((plan.tiers[1].shed_at, plan.tiers[1].unacked), (80, InDoubt::Resend(Duration::ZERO)), "as notice");
+    assert_eq!(plan.tiers[1].backoff, [Duration::from_millis(250)]);
+    assert_eq!(plan.names.tiers.len(), 2);
+}
+
+#[test]
+fn number_tables_are_read_and_their_lines_named() {
+    let main = |csv: &str| format!("[numbers]\nplan = \"{csv}\"\n{}", whole());
+    let matching = main("n.csv").replace("group = \"g\"", "group = \"g\"\nmatch = { carrier = \"china-mobil\" }");
+    let found = problems_of(&[(MAIN_FILE, &matching), ("n.csv", "86138,china-mobile,,CN\n")]);
+    assert_eq!(
+        found,
+        ["qiao.toml:17:21: warning: no number has the carrier \"china-mobil\" by [numbers] \
+          | did you mean \"china-mobile\"?"]
+    );
+    let found = problems_of(&[(MAIN_FILE, &main("n.csv")), ("n.csv", "86138,china-mobile\n")]);
+    assert_eq!(found, ["n.csv:1:1: error: not of the form prefix,carrier,region,country (without quotes)"]);
+    let found = problems(&main("none.csv"));
+    assert!(found[0].starts_with("qiao.toml:2:8: error: none.csv cannot be read"), "{found:?}");
+    let found = problems(&whole().replace("group = \"g\"", "group = \"g\"\nmatch = { region = \"x\" }"));
+    assert!(found[0].contains("`match.region` needs the number tables"), "{found:?}");
+}
+
+#[test]
+fn what_is_hardly_meant_is_warned_of() {
+    let spare = CHANNEL.replace("\"a\"", "\"b\"");
+    let group = GROUP.replace("\"g\"", "\"h\"");
+    let route = ROUTE.replace("\"r\"", "\"s\"").replace("group", "match = { prefix = \"+86\" }\ngroup");
+    let found = problems(&[whole().as_str(), &spare, &group, &route].concat());
+    assert_eq!(
+        found,
+        [
+            "qiao.toml:21:8: warning: channel \"b\" is not used | name it in a [[group]]",
+            "qiao.toml:28:8: warning: group \"h\" is not used | name it in a [[route]]",
+            "qiao.toml:30:1: warning: route \"s\" never matches: \"r\" before it takes all | move it up or remove it",
+        ]
+    );
+    let text = whole()
+        .replace("rate = 200", "rate = 200\ntiers = [\"otp\"]")
+        .replace("group = \"g\"", "group = \"g\"\nmatch = { tier = \"notice\" }");
+    assert_eq!(
+        problems(&text),
+        [
+            "qiao.toml:11:8: warning: no channel of group \"g\" takes tier \"notice\" | add the tier to a channel's `tiers`"
+        ]
+    );
+}
+
+#[test]
+fn groups_are_ordered_by_preference() {
+    let two = [CHANNEL, &CHANNEL.replace("\"a\"", "\"b\"").replace(":1\"", ":2\"")].concat();
+    let group = "[[group]]\nname = \"g\"\nspill_after = \"never\"\n\
+                 channels = [{ name = \"a\", preference = 5 }, { name = \"b\" }]\n";
+    let (plan, _) = plan(&[(MAIN_FILE, &[two.as_str(), group, ROUTE, APP].concat())]).unwrap();
+    let order: Vec<_> = plan.groups[0].channels.iter().map(|id| &*plan.names.channels[id.0 as usize]).collect();
+    assert_eq!(order, ["b", "a"]);
+    assert_eq!(plan.groups[0].spill_after, None);
+}
+
+#[test]
+fn indexes_of_the_plan_in_force_are_kept() {
+    let dir = write(&[(MAIN_FILE, &whole())]);
+    let mut names = Names::default();
+    names.channel("gone");
+    names.tier("marketing");
+    let (plan, _) = load_among(dir.path(), names, &env, TOYS).unwrap();
+    assert_eq!(plan.channels[0].id.0, 1);
+    assert_eq!(plan.tiers.iter().map(|t| t.id.0).collect::<Vec<_>>(), [1, 2, 0]);
+}
+
+#[test]
+fn broken_toml_is_reported_with_all_its_errors_and_no_followers() {
+    let found = problems(&format!("a = \nb = ]\n{}", [GROUP, ROUTE].concat()));
+    assert!(found.len() >= 2 && found[0].starts_with("qiao.toml:1:"), "{found:?}");
+    assert!(!found.iter().any(|p| p.contains("unknown channel")), "{found:?}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damaged_files_give_problems_and_never_a_panic(
+        damage in proptest::collection::vec((0.0..1.0f64, "[\\[\\]{}=\"\\n#.,a-c0-9-]{0,3}", 0usize..9), 1..6)
+    ) {
+        let mut text: Vec<char> = [TIER, &whole()].concat().chars().collect();
+        for (at, insert, cut) in damage {
+            let at = (at * text.len() as f64) as usize;
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        let text: String = text.into_iter().collect();
+        for problem in problems(&text) {
+            proptest::prop_assert!(problem.starts_with("qiao.toml:"), "{problem}");
+        }
+    }
+}
+
+/// The configurations this repository carries.
+mod carried {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn check(name: &str) -> Plan {
+        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ops/config").join(name);
+        let env = |name: &str| {
+            Some(match name {
+                _ if name.ends_with("_KEY") => format!("{name:x>40}").replace('_', "-") + "0123456789",
+                _ if name.ends_with("_HOOK_SECRET") => "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".into(),
+                _ => "secret".into(),
+            })
+        };
+        let (plan, warnings) = load_with(&dir, Names::default(), &env).unwrap_or_else(|problems| {
+            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        });
+        assert_eq!(warnings, []);
+        plan
+    }
+
+    #[test]
+    fn the_example_passes_the_check() {
+        let plan = check("example");
+        assert!(plan.channels.len() >= 2 && plan.apps.len() >= 2 && !plan.numbers.is_empty());
+    }
+
+    #[test]
+    fn the_demo_passes_the_check() {
+        let plan = check("demo");
+        let names: Vec<&str> = plan.channels.iter().map(|c| &*c.name).collect();
+        assert_eq!(names, ["demo-a", "demo-b"]);
+        assert_eq!(plan.node.http_listen.port(), 18080);
+        assert_eq!(plan.node.admin_listen.port(), 19090);
+    }
+}

@@ -1,3 +1,552 @@
 //! The journal: what was accepted, tried and answered, on disk before anyone is told.
+//!
+//! [`Journal`] is a log of records in pre-written segments. Each record belongs to an id and is kept until that id has
+//! [`ended`](Journal::end). One thread commits: a sync starts as soon as none is in flight, and what arrives meanwhile
+//! is the next batch. Another folds closed segments into a checkpoint of what is still live, so that neither restart
+//! nor disk grows with what has passed. The engine knows nothing of what the records say ([`record`]).
 
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use disk::Disk;
+use shelf::Shelf;
+use tail::{Stop, Tail};
+
+pub mod bodies;
+mod commit;
+pub mod disk;
+mod fold;
+mod frame;
 pub mod record;
+mod replay;
+mod scan;
+mod shelf;
+pub mod store;
+mod tail;
+
+/// The name of a record: where its body was first put. It stays valid when a checkpoint moves the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct At {
+    /// Segment number.
+    pub segment: u32,
+    /// Offset of the record in it.
+    pub offset: u32,
+    /// Octets of the body.
+    pub len: u32,
+}
+
+/// Where a journal is and how large it may be.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its directory, made if absent; only one process at a time can have it.
+    pub dir: PathBuf,
+    /// Octets per segment: 64 KiB to 1 GiB, rounded up to 4 KiB. A record must fit into one segment.
+    pub segment_bytes: u64,
+    /// Disk budget in octets.
+    pub max_bytes: u64,
+    /// Kind of the records that [`Journal::end`] writes and that replay shows for an ended id.
+    pub end_kind: u8,
+}
+
+/// Which share of the disk budget a synced record may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// New messages: not the last twentieth of the budget.
+    Admission,
+    /// Receipts and uplinks: all of it.
+    Reserved,
+}
+
+/// Why a synced record is not in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// It is certainly not in the journal, now and after a restart: answer 503.
+    #[error("not written to the journal")]
+    Voided,
+    /// It cannot be told whether it is: close the connection unanswered.
+    #[error("the journal cannot tell whether this was written")]
+    Unknown,
+    /// There is no room for it; it was not written.
+    #[error("the journal is full")]
+    Full,
+}
+
+/// A record as replay shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Replayed<'a> {
+    /// The caller's kind.
+    pub kind: u8,
+    /// Whose it is.
+    pub id: u64,
+    /// Body; empty for `end_kind`.
+    pub body: &'a [u8],
+    /// Its name.
+    pub at: At,
+}
+
+/// Acks with what became of their records.
+pub type Settled<A> = Vec<(A, Result<At, CommitError>)>;
+
+/// A synced record of a group.
+#[derive(Debug)]
+pub struct Entry<'a, A> {
+    /// The caller's kind.
+    pub kind: u8,
+    /// Whose it is.
+    pub id: u64,
+    /// Body.
+    pub body: &'a [u8],
+    /// Handed back by the commit thread.
+    pub ack: A,
+}
+
+/// What opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Records replayed.
+    pub records: u64,
+    /// Segments read.
+    pub segments: u32,
+    /// Octets of the checkpoint read; 0 if there was none.
+    pub checkpoint_bytes: u64,
+    /// Records that a failed commit had withdrawn.
+    pub voided: u64,
+    /// The highest id ever recorded.
+    pub highest_id: u64,
+    /// What could not be read, each stretch set aside.
+    pub damaged: Vec<Damaged>,
+}
+
+/// A stretch of a file that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// The file it was in.
+    pub file: PathBuf,
+    /// Offset of its first octet.
+    pub offset: u64,
+    /// How many.
+    pub octets: u64,
+    /// Nothing readable follows: a write cut short by a crash (never acknowledged, unless the disk lies) rather than
+    /// damage to what was once whole.
+    pub torn: bool,
+    /// Where its octets are kept; `None` if that failed.
+    pub kept: Option<PathBuf>,
+}
+
+/// A journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{}: another process has this journal open", dir.display())]
+    Locked {
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// Written by a program of another format version.
+    #[error("{}: journal format version {found}, this program reads {}", file.display(), 1)]
+    Version {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        found: u16,
+    },
+    /// A setting is out of range.
+    #[error("journal: {0}")]
+    Settings(&'static str),
+    /// The file system refuses.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it says.
+        error: io::Error,
+    },
+}
+
+/// A record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such record (its id has ended, or it was voided).
+    #[error("no such record")]
+    Gone,
+    /// It is there, but damaged.
+    #[error("record is damaged")]
+    Damaged,
+    /// The file system refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// How full the journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Octets of segments and checkpoint.
+    pub used: u64,
+    /// Octets allowed.
+    pub budget: u64,
+}
+
+impl Usage {
+    /// Share of the budget in use, in percent, rounded up; may exceed 100.
+    pub fn percent(&self) -> u8 {
+        let percent = (u128::from(self.used) * 100).div_ceil(u128::from(self.budget.max(1)));
+        u8::try_from(percent).unwrap_or(u8::MAX)
+    }
+}
+
+/// Upper bounds of [`Stats::commit_seconds`]'s buckets; a last bucket holds what took longer.
+pub const COMMIT_BOUNDS: [Duration; 12] = [
+    Duration::from_micros(100),
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2_500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
+
+/// Counts since the journal was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records appended.
+    pub records: u64,
+    /// Octets appended, with headers.
+    pub bytes: u64,
+    /// Successful commits by duration (write and sync); not cumulative.
+    pub commit_buckets: [u64; COMMIT_BOUNDS.len() + 1],
+    /// Time spent in them.
+    pub commit_time: Duration,
+    /// Writes and syncs that failed.
+    pub failures: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
+    /// Whether the last write or sync failed and no later one has succeeded: refuse what needs the journal.
+    pub failing: bool,
+}
+
+/// The journal; clones are handles to the same one. Dropping the last without [`Journal::close`] leaves it as a crash
+/// would: what was not written out is lost.
+pub struct Journal<A> {
+    threads: Arc<Threads<A>>,
+}
+
+impl<A> Clone for Journal<A> {
+    fn clone(&self) -> Self {
+        Journal { threads: self.threads.clone() }
+    }
+}
+
+impl<A> fmt::Debug for Journal<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("dir", &self.shared().shelf.dir).finish_non_exhaustive()
+    }
+}
+
+impl<A: Send + 'static> Journal<A> {
+    /// Opens or makes the journal in `settings.dir`, shows `replay` every record of ids not ended (those of the
+    /// checkpoint by id, then the rest in order; ended ids may be among them, followed by a record of `end_kind`), and
+    /// starts its threads. `deliver` is called by the commit thread with all that one sync settled, in order of
+    /// appending; it must not block.
+    pub fn open(
+        settings: Settings,
+        replay: &mut dyn FnMut(Replayed<'_>),
+        deliver: impl FnMut(Settled<A>) + Send + 'static,
+    ) -> Result<(Journal<A>, Recovery), OpenError> {
+        Self::open_on(Arc::new(disk::Files), settings, replay, deliver)
+    }
+
+    /// [`Journal::open`] on a file system of the caller's.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        mut settings: Settings,
+        replay: &mut dyn FnMut(Replayed<'_>),
+        mut deliver: impl FnMut(Settled<A>) + Send + 'static,
+    ) -> Result<(Journal<A>, Recovery), OpenError> {
+        settings.check()?;
+        let dir = &settings.dir;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked { dir: dir.clone() },
+            _ => OpenError::Io { path: dir.clone(), error },
+        };
+        disk.make_dir(dir).map_err(failed)?;
+        let lock = disk.lock(&dir.join("lock")).map_err(failed)?;
+        let replay::Opened { shelf, next, recovery } = replay::open(disk, &settings, replay)?;
+        shelf.prepare(next).map_err(failed)?;
+        let shared = Arc::new(Shared {
+            tail: Mutex::new(Tail::new(shelf.salt, shelf.segment_bytes, next)),
+            shelf,
+            end_kind: settings.end_kind,
+            max_bytes: settings.max_bytes,
+            work: Condvar::new(),
+            ready: Condvar::new(),
+            upkeep: Condvar::new(),
+            folding: Mutex::new(()),
+            stopping: AtomicBool::new(false),
+            counts: Counts::default(),
+            _lock: lock,
+        });
+        let threads = Arc::new(Threads { shared, handles: Mutex::new(Vec::new()) });
+        threads.spawn("journal-commit", move |shared| commit::run(shared, &mut deliver)).map_err(failed)?;
+        threads.spawn("journal-prepare", commit::prepare).map_err(failed)?;
+        threads.spawn("journal-fold", fold::run).map_err(failed)?;
+        Ok((Journal { threads }, recovery))
+    }
+
+    /// Adds a record that no one waits for: written with the next commit or [`Journal::write_out`], synced within
+    /// 20 ms. Never refused, except where its body does not fit into a segment.
+    pub fn append(&self, kind: u8, id: u64, body: &[u8]) -> At {
+        let shared = self.shared();
+        let mut tail = shared.tail();
+        if !tail.holds(body.len()) {
+            tracing::error!(kind, octets = body.len(), "a record larger than a journal segment was dropped");
+            return At::default();
+        }
+        let before = tail.segment;
+        let at = tail.lazy(kind, id, body);
+        let fresh = tail.lazy_since.is_none();
+        tail.lazy_since.get_or_insert_with(Instant::now);
+        shared.appended(tail, before, fresh);
+        at
+    }
+
+    /// Adds a record whose `ack` is delivered once it is on disk, or certainly is not, or neither can be told.
+    pub fn append_synced(&self, priority: Priority, kind: u8, id: u64, body: &[u8], ack: A) {
+        self.append_group(priority, [Entry { kind, id, body, ack }]);
+    }
+
+    /// Adds records that share one sync; each has its own ack.
+    pub fn append_group<'a>(&self, priority: Priority, entries: impl IntoIterator<Item = Entry<'a, A>>) {
+        let shared = self.shared();
+        let entries: Vec<Entry<'a, A>> = entries.into_iter().collect();
+        let octets = entries.iter().map(|entry| frame::total(entry.body.len())).sum();
+        let mut tail = shared.tail();
+        let before = tail.segment;
+        let room = shared.has_room(&tail, priority, octets);
+        tail.keep_together(if room { octets } else { 0 });
+        let mut joined = false;
+        for entry in entries {
+            if room && tail.holds(entry.body.len()) {
+                tail.synced(entry.kind, entry.id, entry.body, entry.ack, joined);
+                joined = true;
+            } else {
+                tail.settled.push((entry.ack, Err(CommitError::Full)));
+            }
+        }
+        shared.appended(tail, before, true);
+    }
+
+    /// Hands everything appended so far to the kernel, so that it survives the process. Does not wait for a sync in
+    /// flight. An error means that nothing may rely on the records appended since the last success.
+    pub fn write_out(&self) -> io::Result<()> {
+        commit::write_out(self.shared())
+    }
+
+    /// This id needs no record any more; must be its last word. Written lazily: after a crash the id may be replayed.
+    pub fn end(&self, id: u64) {
+        self.append(self.shared().end_kind, id, &[]);
+        self.shared().tail().ends += 1;
+    }
+
+    /// The body of a record.
+    pub fn read(&self, id: u64, at: At) -> Result<Bytes, ReadError> {
+        let shared = self.shared();
+        let table = shared.shelf.table();
+        let first = table.body(id, at);
+        if first.is_ok() {
+            return first;
+        }
+        let name = (at.segment, at.offset);
+        let moved = table.moved.get(&name).map(|place| (*place, true));
+        let tail = shared.tail();
+        let held = [Some((name, false)), moved].into_iter().flatten();
+        let body = held.filter_map(|(place, moved)| tail.body(id, place, at.len as usize, moved)).next();
+        drop(tail);
+        // A checkpoint may have taken the segment's place meanwhile, or a commit the memory's.
+        body.map_or_else(|| shared.shelf.table().body(id, at), Ok)
+    }
+
+    /// Folds all closed segments into a checkpoint now, on this thread; false if there is nothing to fold. The journal
+    /// does so by itself when it pays.
+    pub fn fold(&self) -> io::Result<bool> {
+        fold::fold(self.shared())
+    }
+
+    /// How full it is.
+    pub fn usage(&self) -> Usage {
+        let shared = self.shared();
+        let tail = shared.tail();
+        Usage { used: shared.shelf.used(tail.segment, tail.offset), budget: shared.max_bytes }
+    }
+
+    /// Counts since opening.
+    pub fn stats(&self) -> Stats {
+        let shared = self.shared();
+        let counts = &shared.counts;
+        let tail = shared.tail();
+        Stats {
+            records: tail.records,
+            bytes: tail.bytes,
+            commit_buckets: std::array::from_fn(|bucket| counts.commits[bucket].load(Relaxed)),
+            commit_time: Duration::from_nanos(counts.commit_nanos.load(Relaxed)),
+            failures: counts.failures.load(Relaxed),
+            checkpoints: counts.checkpoints.load(Relaxed),
+            failing: tail.failures > 0 || tail.no_room || tail.fault,
+        }
+    }
+
+    /// Commits everything appended, delivers its acks and ends the threads. Later appends are lost and their acks are
+    /// not delivered. Must not be called from `deliver`.
+    pub fn close(self) {
+        self.threads.end(Stop::Close);
+    }
+}
+
+impl<A> Journal<A> {
+    fn shared(&self) -> &Shared<A> {
+        &self.threads.shared
+    }
+}
+
+/// The threads, ended when the last handle goes.
+struct Threads<A> {
+    shared: Arc<Shared<A>>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl<A> Threads<A> {
+    fn spawn(&self, name: &str, run: impl FnOnce(&Shared<A>) + Send + 'static) -> io::Result<()>
+    where
+        A: Send + 'static,
+    {
+        let shared = self.shared.clone();
+        let handle = Builder::new().name(name.into()).spawn(move || run(&shared))?;
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        Ok(())
+    }
+
+    fn end(&self, how: Stop) {
+        self.shared.stop(how);
+        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        // The last handle may be dropped by a thread of the journal's own, inside `deliver`.
+        for handle in handles.into_iter().filter(|handle| handle.thread().id() != std::thread::current().id()) {
+            if handle.join().is_err() {
+                tracing::error!("a journal thread panicked");
+            }
+        }
+    }
+}
+
+impl<A> Drop for Threads<A> {
+    fn drop(&mut self) {
+        self.end(Stop::Abandon);
+    }
+}
+
+type TailGuard<'a, A> = MutexGuard<'a, Tail<A>>;
+
+#[derive(Default)]
+struct Counts {
+    commits: [AtomicU64; COMMIT_BOUNDS.len() + 1],
+    commit_nanos: AtomicU64,
+    failures: AtomicU64,
+    checkpoints: AtomicU64,
+}
+
+/// What the handles and the threads share.
+struct Shared<A> {
+    shelf: Shelf,
+    end_kind: u8,
+    max_bytes: u64,
+    tail: Mutex<Tail<A>>,
+    /// Wakes the commit thread.
+    work: Condvar,
+    /// A segment was made, or could not be.
+    ready: Condvar,
+    /// Wakes the threads that make segments and checkpoints.
+    upkeep: Condvar,
+    folding: Mutex<()>,
+    stopping: AtomicBool,
+    counts: Counts,
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+impl<A> Shared<A> {
+    fn tail(&self) -> TailGuard<'_, A> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the tail up until `condvar` or the pause's end.
+    fn sleep<'a>(&self, condvar: &Condvar, tail: TailGuard<'a, A>, pause: Option<Duration>) -> TailGuard<'a, A> {
+        match pause {
+            Some(pause) => condvar.wait_timeout(tail, pause).unwrap_or_else(PoisonError::into_inner).0,
+            None => condvar.wait(tail).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Whether synced records of that priority may come in.
+    fn has_room(&self, tail: &Tail<A>, priority: Priority, octets: u64) -> bool {
+        let reserve = if priority == Priority::Admission { self.max_bytes / 20 } else { 0 };
+        let used = self.shelf.used(tail.segment, tail.offset) + octets;
+        let beyond = tail.no_room && tail.is_beyond(octets);
+        used + reserve <= self.max_bytes && tail.pending < tail::PENDING_OCTETS && !beyond
+    }
+
+    /// Wakes whom an append concerns.
+    fn appended(&self, mut tail: TailGuard<'_, A>, segment_before: u32, hurry: bool) {
+        let rolled = tail.segment != segment_before;
+        let wake = hurry && std::mem::take(&mut tail.idle);
+        drop(tail);
+        if wake {
+            self.work.notify_one();
+        }
+        if rolled {
+            self.upkeep.notify_all();
+        }
+    }
+
+    /// Lays the tail out anew after a failure.
+    fn repair(&self, tail: &mut Tail<A>, now: Instant) {
+        self.counts.failures.fetch_add(1, Relaxed);
+        let repaired = tail.repair(now);
+        self.shelf.note_moved(repaired.moved);
+        self.shelf.discard(&repaired.discards);
+        self.upkeep.notify_all();
+    }
+
+    fn stop(&self, how: Stop) {
+        self.tail().stop.get_or_insert(how);
+        self.stopping.store(true, Relaxed);
+        self.work.notify_all();
+        self.ready.notify_all();
+        self.upkeep.notify_all();
+    }
+}
+
+impl Settings {
+    /// Segments of `segment_bytes` that a budget must at least hold.
+    const LEAST_SEGMENTS: u64 = 4;
+
+    fn check(&mut self) -> Result<(), OpenError> {
+        self.segment_bytes = self.segment_bytes.next_multiple_of(frame::HEADER);
+        if !(64 << 10..=1 << 30).contains(&self.segment_bytes) {
+            return Err(OpenError::Settings("segment_bytes is outside 64 KiB to 1 GiB"));
+        }
+        if self.max_bytes < Self::LEAST_SEGMENTS * self.segment_bytes {
+            return Err(OpenError::Settings("max_bytes is less than four segments"));
+        }
+        Ok(())
+    }
+}

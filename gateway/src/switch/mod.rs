@@ -1,4 +1,18 @@
-//! The switch: which message next, which channel, when, again or not. One pure machine: `step(now, event) → commands`.
+//! The switch: which message next, which channel, when, again or not. One pure machine:
+//! `step(now, event) → commands`, then `settle(now) → commands` once per batch. How a message moves through it is told
+//! in LIFECYCLE.md beside this file.
+
+mod attempt;
+mod channel;
+mod doubt;
+mod lane;
+mod later;
+mod machine;
+mod matching;
+mod pace;
+mod queue;
+mod retry;
+mod strategy;
 
 use std::time::Duration;
 
@@ -8,6 +22,9 @@ use link::LinkId;
 use crate::clock::Time;
 use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
 use crate::ids::MessageId;
+
+pub use channel::ChannelView;
+pub use machine::{Switch, Waiting};
 
 /// What the switch must know of a message; bodies stay on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +133,8 @@ pub struct Recovered {
     pub refused: u8,
     /// Channels that must not be tried again for it.
     pub excluded: Vec<ChannelId>,
-    /// The last attempt is without an answer: in doubt ([`Doubt::Acked`]).
-    pub in_doubt: bool,
+    /// The channel of the last attempt, where that attempt is without an answer: in doubt ([`Doubt::Acked`]).
+    pub in_doubt: Option<ChannelId>,
 }
 
 /// How a part ended on the wire.

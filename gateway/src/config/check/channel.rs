@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use carriers::{Common, PROTOCOLS, Profile, Protocol, Reach};
+use carriers::{Common, Profile, Protocol, Reach};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -137,13 +137,13 @@ impl Check<'_, '_> {
         tables: Tables<'_>,
     ) -> Option<(&'static dyn Protocol, Arc<dyn Profile>)> {
         let Some(name) = &found.value.protocol else {
-            let names: Vec<&str> = PROTOCOLS.iter().map(|p| p.name()).collect();
+            let names: Vec<&str> = self.protocols.iter().map(|p| p.name()).collect();
             found.missing(self.report, "protocol", &format!("one of {}", names.join(", ")));
             return None;
         };
-        let Some(protocol) = PROTOCOLS.iter().copied().find(|p| p.name() == name.get_ref()) else {
+        let Some(protocol) = self.protocols.iter().copied().find(|p| p.name() == name.get_ref()) else {
             let message = format!("protocol \"{}\" is not available", name.get_ref());
-            let hint = suggestion(name.get_ref(), PROTOCOLS.iter().map(|p| p.name()));
+            let hint = suggestion(name.get_ref(), self.protocols.iter().map(|p| p.name()));
             self.report.error(found.at(name.span()), message, hint);
             return None;
         };

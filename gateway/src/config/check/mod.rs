@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::Protocols;
 use super::file::{Whole, warning_of_main};
 use super::numbers;
 use super::plan::{Names, Plan};
@@ -25,6 +26,7 @@ use super::value::{Many, Secrets};
 struct Check<'c, 's> {
     report: &'c mut Report<'s>,
     secrets: &'c Secrets<'c>,
+    protocols: Protocols,
     names: Names,
     tiers: Known,
     channels: Known,
@@ -41,7 +43,13 @@ struct Known {
 }
 
 /// Checks the whole configuration; `None` where it cannot be used.
-pub(super) fn plan(whole: Whole<'_>, report: &mut Report<'_>, names: Names, secrets: &Secrets<'_>) -> Option<Plan> {
+pub(super) fn plan(
+    whole: Whole<'_>,
+    report: &mut Report<'_>,
+    names: Names,
+    secrets: &Secrets<'_>,
+    protocols: Protocols,
+) -> Option<Plan> {
     let mut check = Check {
         tiers: Known::new("tier", names_of(&whole.tiers, |t| t.name.as_ref()), report),
         channels: Known::new("channel", whole.channels.iter().map(|(c, _)| defined(c, c.value.name.as_ref())), report),
@@ -50,14 +58,11 @@ pub(super) fn plan(whole: Whole<'_>, report: &mut Report<'_>, names: Names, secr
         complete: whole.complete,
         report,
         secrets,
+        protocols,
         names,
     };
     Known::new("route", names_of(&whole.routes, |r| r.name.as_ref()), check.report);
-    if whole.is_empty() && whole.complete {
-        check
-            .report
-            .push(warning_of_main("no channel, group, route or app is defined", "add them or include their files"));
-    }
+    let empty = whole.is_empty();
     let node = check.node(&whole);
     let tiers = check.tiers(&whole.tiers);
     let numbers = numbers::read(&whole.numbers, secrets.dir, check.report);
@@ -68,6 +73,11 @@ pub(super) fn plan(whole: Whole<'_>, report: &mut Report<'_>, names: Names, secr
     check.indexes_fit();
     if check.report.failed() {
         return None;
+    }
+    if empty {
+        check
+            .report
+            .push(warning_of_main("no channel, group, route or app is defined", "add them or include their files"));
     }
     let names = check.names.clone();
     let plan = Plan { names, node, tiers, channels, groups, routes, apps, numbers: Arc::new(numbers) };

@@ -1,0 +1,516 @@
+//! The whole line on one screen. One task owns switch, report and links; everything reaches it as an [`Arrival`], in
+//! batches, and each batch runs through [`Line::turn`] once:
+//!
+//! ```text
+//! OUT   accept → admit → route → journal ──durable──▶ switch → (attempt written) → link → carrier
+//! BACK  carrier → link → switch (slot freed) → report → journal ──durable──▶ carrier answered, app called
+//! ```
+//!
+//! `accept` stands first because only it speaks HTTP; the journal stands before the switch because a 202 is a promise;
+//! the attempt is written before its octets leave, so that a crash leaves doubt and never silence; a carrier is
+//! answered and an app is called only when the journal hands the acknowledgement back.
+
+mod desk;
+mod metrics;
+mod start;
+mod stop;
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carriers::{AttemptRef, Event as Heard, Mt, Part, Settle, Ticket};
+use link::{Batch, FromLink, LinkId, ToLink};
+use tokio::sync::mpsc;
+
+use crate::accept::{Committed, Fresh};
+use crate::callback::{Courier, Notice, Told};
+use crate::clock::{Clock, Moment, Time};
+use crate::config::plan::{AppId, ChannelId, Plan};
+use crate::fleet::Fleet;
+use crate::ids::{IdHasher, Ids, MessageId};
+use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
+use crate::journal::store::{Finished, Store};
+use crate::journal::{At, CommitError, Journal, Priority};
+use crate::observe::Metrics;
+use crate::report::{self, Effect, Ledger, Report, tell};
+use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
+
+pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
+pub use metrics::Scrape;
+pub use start::{StartError, serve};
+
+/// How often gauges are brought up to date.
+const GAUGES: Duration = Duration::from_millis(200);
+/// Batches of one source taken per turn.
+const BATCHES: usize = 256;
+
+/// Everything that reaches the line, except what links say.
+pub enum Arrival {
+    /// The journal's word on records that someone waits for.
+    Committed(Vec<(Waiting, Result<At, CommitError>)>),
+    /// Bodies that were not in memory.
+    Bodies(Brought<Purpose>),
+    /// The store has these messages on disk.
+    Persisted(Vec<u64>),
+    /// Endpoints took these events, or never will.
+    Told(Vec<Told>),
+    /// The desk wants to know or to change something.
+    Asked(Question),
+    /// Stop: take nothing new, finish what is open, end.
+    Drain,
+}
+
+/// Who waits for the journal.
+pub enum Waiting {
+    /// An app, for its 202.
+    App(Fresh),
+    /// A carrier or the courier, by way of the report.
+    Report(report::Ack),
+}
+
+/// What a body is read for.
+pub enum Purpose {
+    /// To be sent.
+    Send(Start),
+    /// To conclude a message that was never tried.
+    Conclude(End),
+}
+
+/// An attempt the switch ordered.
+#[derive(Clone, Copy)]
+pub struct Start {
+    attempt: AttemptRef,
+    message: MessageId,
+    link: LinkId,
+    parts: u8,
+    only: u64,
+    expires: Time,
+}
+
+/// The owner of everything between the journal and the links.
+pub struct Line {
+    clock: Clock,
+    plan: Arc<Plan>,
+    ids: Arc<Ids>,
+    switch: Switch,
+    report: Report,
+    journal: Journal<Waiting>,
+    store: Store,
+    courier: Courier,
+    fleet: Fleet,
+    bodies: Bodies,
+    reader: Reader<Purpose>,
+    metrics: Arc<Metrics>,
+    meters: metrics::Meters,
+    pressure: Arc<start::Pressure>,
+    /// Parts on the wire: when they were sent, over which channel.
+    flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
+    commands: Vec<Command>,
+    /// Attempts to be written down and sent in this turn.
+    outgoing: Vec<(Start, Vec<Part>)>,
+    /// Records were appended that the kernel has not got yet.
+    unwritten: bool,
+    /// Set once the end has begun.
+    stopping: Option<stop::Stopping>,
+}
+
+/// The report's way into the journal.
+struct Pen<'a> {
+    journal: &'a Journal<Waiting>,
+    unwritten: &'a mut bool,
+    octets: Vec<u8>,
+}
+
+impl Ledger for Pen<'_> {
+    fn note(&mut self, id: MessageId, record: &Record<'_>) {
+        self.octets.clear();
+        record.write(&mut self.octets);
+        self.journal.append(record.kind(), id.0, &self.octets);
+        *self.unwritten = true;
+    }
+    fn commit(&mut self, id: MessageId, record: &Record<'_>, ack: report::Ack) {
+        self.octets.clear();
+        record.write(&mut self.octets);
+        self.journal.append_synced(Priority::Reserved, record.kind(), id.0, &self.octets, Waiting::Report(ack));
+    }
+    fn end(&mut self, id: MessageId) {
+        self.journal.end(id.0);
+    }
+}
+
+/// The report and its pen, borrowed side by side.
+macro_rules! report {
+    ($line:ident, $pen:ident) => {{
+        let $pen = Pen { journal: &$line.journal, unwritten: &mut $line.unwritten, octets: Vec::new() };
+        (&mut $line.report, $pen)
+    }};
+}
+
+impl Line {
+    /// Runs until it is told to stop and has finished what was open.
+    async fn run(
+        mut self,
+        mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+        mut links: mpsc::Receiver<Batch>,
+        door: tokio::task::JoinHandle<()>,
+    ) {
+        let (mut arrived, mut heard) = (Vec::new(), Vec::new());
+        let (mut gauges, mut pace) = (tokio::time::interval(GAUGES), tokio::time::interval(Duration::from_secs(1)));
+        gauges.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                _ = arrivals.recv_many(&mut arrived, BATCHES) => {}
+                _ = links.recv_many(&mut heard, BATCHES) => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                _ = gauges.tick() => self.gauges(),
+                _ = pace.tick() => self.pace(),
+            }
+            while heard.len() < BATCHES
+                && let Ok(batch) = links.try_recv()
+            {
+                heard.push(batch);
+            }
+            while arrived.len() < BATCHES
+                && let Ok(arrival) = arrivals.try_recv()
+            {
+                arrived.push(arrival);
+            }
+            self.turn(&mut arrived, &mut heard);
+            if door.is_finished() && self.stopped() {
+                return self.close(arrivals).await;
+            }
+        }
+    }
+
+    fn deadline(&self) -> tokio::time::Instant {
+        let stop = self.stopping.map(stop::Stopping::deadline);
+        let next = [self.switch.deadline(), self.report.deadline(), stop].into_iter().flatten().min();
+        let instant = next.and_then(|time| self.clock.instant(time));
+        instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
+    }
+
+    /// One turn: take what came, let the switch match, write attempts, send them, do what the report concluded.
+    fn turn(&mut self, arrived: &mut Vec<Arrival>, heard: &mut Vec<Batch>) {
+        let now = self.clock.now();
+        for batch in heard.drain(..) {
+            self.heard(now, batch);
+        }
+        for arrival in arrived.drain(..) {
+            self.arrived(now, arrival);
+        }
+        let (report, mut pen) = report!(self, pen);
+        report.tick(now, &mut pen);
+        // Attempts that cannot be handed over give room back, which the switch may use at once.
+        loop {
+            self.effects(now);
+            self.switch.settle(now, &mut self.commands);
+            if self.commands.is_empty() {
+                break;
+            }
+            self.obey(now);
+            self.send(now);
+        }
+        if std::mem::take(&mut self.unwritten) && self.journal.write_out().is_err() {
+            self.metrics.journal_failures.inc();
+        }
+        self.fleet.flush();
+    }
+
+    fn tell_switch(&mut self, now: Moment, event: Event) {
+        self.switch.step(now.time, event, &mut self.commands);
+    }
+
+    /// OUT, first half: what became durable may be sent, and its app may know.
+    fn arrived(&mut self, now: Moment, arrival: Arrival) {
+        match arrival {
+            Arrival::Committed(records) => {
+                for (waiting, result) in records {
+                    match waiting {
+                        Waiting::App(fresh) => self.admitted(now, fresh, result),
+                        Waiting::Report(ack) => self.acknowledged(&ack, result.is_ok()),
+                    }
+                }
+            }
+            Arrival::Bodies(brought) => {
+                for (Wanted { id, purpose, .. }, body) in brought {
+                    match purpose {
+                        Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
+                        Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
+                    }
+                }
+                self.send(now);
+            }
+            Arrival::Persisted(ids) => {
+                let (report, mut pen) = report!(self, pen);
+                for id in ids {
+                    report.persisted(MessageId(id), &mut pen);
+                }
+            }
+            Arrival::Told(told) => {
+                let (report, mut pen) = report!(self, pen);
+                for told in told {
+                    report.told(now, told.id, told.delivered, &mut pen);
+                }
+            }
+            Arrival::Asked(question) => self.answer(now, question),
+            Arrival::Drain => self.drain(now),
+        }
+    }
+
+    fn admitted(&mut self, now: Moment, fresh: Fresh, result: Result<At, CommitError>) {
+        let committed = match result {
+            Ok(at) => {
+                self.report.accepted(&fresh.message, at, fresh.callback);
+                self.remember(&fresh);
+                self.bodies.insert(fresh.message.id, fresh.body);
+                self.tell_switch(now, Event::Accepted(fresh.message));
+                Committed::Durable
+            }
+            Err(CommitError::Voided | CommitError::Full) => Committed::Refused,
+            Err(CommitError::Unknown) => Committed::Unknown,
+        };
+        // The app may have gone; its message stays.
+        let _ = fresh.answer.send(committed);
+    }
+
+    fn acknowledged(&mut self, ack: &report::Ack, durable: bool) {
+        match ack {
+            report::Ack::Inbound(link, generation, inbound) => {
+                let settle = if durable { Settle::Durable } else { Settle::Later };
+                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle));
+            }
+            report::Ack::Outcome(id, seq) => {
+                let (report, mut pen) = report!(self, pen);
+                report.committed(*id, *seq, durable, &mut pen);
+            }
+        }
+    }
+
+    /// OUT, second half: the switch's commands.
+    fn obey(&mut self, now: Moment) {
+        let mut commands = std::mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::Start { attempt, message, link, parts, only, expires } => {
+                    let start = Start { attempt, message, link, parts, only, expires };
+                    match (self.bodies.find(message), self.report.live(message)) {
+                        (Some(body), _) => self.prepare(now, start, Some(&body)),
+                        (None, Some(live)) => {
+                            self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Send(start) });
+                        }
+                        (None, None) => self.prepare(now, start, None),
+                    }
+                }
+                Command::Exhausted(message, end) => self.give_up(now, message, end),
+                counted => self.meters.command(&self.metrics, &self.fleet, &self.report, &counted),
+            }
+        }
+        if self.commands.is_empty() {
+            self.commands = commands;
+        }
+    }
+
+    fn give_up(&mut self, now: Moment, message: MessageId, end: End) {
+        let missing = self.report.needs_body(message);
+        match (self.bodies.find(message), self.report.live(message)) {
+            (None, Some(live)) if missing => {
+                self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });
+            }
+            (body, _) => self.exhausted(now, message, end, body.as_deref()),
+        }
+    }
+
+    fn exhausted(&mut self, now: Moment, message: MessageId, end: End, body: Option<&[u8]>) {
+        let (report, mut pen) = report!(self, pen);
+        report.exhausted(now, message, end, body.and_then(accepted).as_ref(), &mut pen);
+    }
+
+    /// Splits an attempt's body for its channel.
+    fn prepare(&mut self, now: Moment, start: Start, body: Option<&[u8]>) {
+        let refused = match (body.and_then(accepted), self.fleet.of(start.link)) {
+            (Some(accepted), Some(member)) => {
+                let mt = Mt {
+                    to: accepted.to,
+                    sender: accepted.sender,
+                    text: accepted.text,
+                    valid_for: start.expires.since(now.time),
+                    receipt: true,
+                    reference: start.attempt.0 as u16,
+                };
+                match member.profile.split(&mt) {
+                    Ok(parts) if parts.len() <= usize::from(start.parts) => {
+                        return self.outgoing(now, start, &accepted, parts);
+                    }
+                    Ok(parts) => NotStarted::Parts(u8::try_from(parts.len()).unwrap_or(u8::MAX)),
+                    Err(_) => NotStarted::Unsendable,
+                }
+            }
+            (None, _) => NotStarted::BodyLost,
+            (_, None) => NotStarted::Retry,
+        };
+        self.tell_switch(now, Event::NotStarted(start.attempt, refused));
+    }
+
+    fn outgoing(&mut self, now: Moment, start: Start, accepted: &Accepted<'_>, parts: Vec<Part>) {
+        let channel = ChannelId(start.link.channel);
+        let plan = self.plan.clone();
+        let attempt = Attempt {
+            at: now.wall,
+            attempt: start.attempt,
+            channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
+            parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
+            only: start.only,
+        };
+        if let Some(live) = self.report.live(start.message) {
+            self.meters.waited(live, now, start.message);
+        }
+        let (report, mut pen) = report!(self, pen);
+        report.started(now, start.message, &attempt, channel, accepted, &mut pen);
+        self.outgoing.push((start, parts));
+    }
+
+    /// Writes this turn's attempts down in one go, then hands their parts to the links.
+    fn send(&mut self, now: Moment) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let written = self.journal.write_out().is_ok();
+        self.unwritten = false;
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        for (start, parts) in outgoing.drain(..) {
+            if !written {
+                self.unsent(now, start, parts.len());
+                continue;
+            }
+            let sent = u8::try_from(parts.len()).unwrap_or(u8::MAX);
+            for part in parts.into_iter().filter(|p| start.only >> p.index & 1 == 1) {
+                let ticket = Ticket::new(start.attempt, part.index);
+                self.flights.insert(ticket.0, now.time);
+                self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
+            }
+            self.meters.started(ChannelId(start.link.channel), sent);
+            self.tell_switch(now, Event::Started(start.attempt, sent));
+        }
+        self.outgoing = outgoing;
+        self.fleet.flush();
+    }
+
+    /// The attempt could not be written down, so nothing of it may leave.
+    fn unsent(&mut self, now: Moment, start: Start, parts: usize) {
+        self.metrics.journal_failures.inc();
+        let (report, mut pen) = report!(self, pen);
+        for part in 0..u8::try_from(parts).unwrap_or(u8::MAX) {
+            let answer = AnswerKind::Unanswered(carriers::Doubt::Unsent);
+            report.answered(now, Ticket::new(start.attempt, part), answer, &mut pen);
+        }
+        self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
+    }
+
+    /// BACK: what a link said.
+    fn heard(&mut self, now: Moment, batch: Batch) {
+        let Batch { id: link, generation, events } = batch;
+        for event in events {
+            match event {
+                FromLink::Up { window, address } => {
+                    self.fleet.turned(link, "up", address.to_string(), now.wall);
+                    if self.fleet.sends(link) {
+                        self.tell_switch(now, Event::LinkUp(link, window));
+                    }
+                }
+                FromLink::Down { why, .. } => {
+                    self.fleet.turned(link, "down", why.to_string(), now.wall);
+                    self.tell_switch(now, Event::LinkDown(link));
+                }
+                FromLink::Closed => {
+                    self.fleet.turned(link, "closed", String::new(), now.wall);
+                    self.tell_switch(now, Event::LinkDown(link));
+                }
+                FromLink::Unanswered(ticket, doubt) => {
+                    self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));
+                }
+                FromLink::Event(event) => self.carrier(now, link, generation, event),
+            }
+        }
+    }
+
+    fn carrier(&mut self, now: Moment, link: LinkId, generation: u64, event: Heard) {
+        let channel = ChannelId(link.channel);
+        match event {
+            Heard::Submitted(ticket, id) => {
+                self.answered(now, link, ticket, AnswerKind::Submitted(id), Answer::Submitted);
+            }
+            Heard::Refused(ticket, refusal) => {
+                let verdict = refusal.verdict;
+                self.answered(now, link, ticket, AnswerKind::Refused(verdict, &refusal.code), Answer::Refused(verdict));
+            }
+            Heard::Freed(ticket) => {
+                self.flights.remove(&ticket.0);
+                self.tell_switch(now, Event::Freed(ticket));
+            }
+            Heard::Receipt(inbound, receipt) => {
+                self.meters.receipt(&self.metrics, &self.fleet, channel, receipt.state);
+                let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
+                let (report, mut pen) = report!(self, pen);
+                report.receipt(now, channel, &receipt, id, ack, &mut pen);
+            }
+            Heard::Mo(inbound, mo) => {
+                self.meters.mo(&self.metrics, &self.fleet, channel);
+                let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
+                let (report, mut pen) = report!(self, pen);
+                report.uplink(now, channel, &mo, id, ack, &mut pen);
+            }
+            Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),
+            Heard::Heard(_) | Heard::ProbeAnswered | Heard::Bound(_) | Heard::Unanswered(..) => {}
+        }
+    }
+
+    fn answered(&mut self, now: Moment, link: LinkId, ticket: Ticket, kind: AnswerKind<'_>, answer: Answer) {
+        let took = self.flights.get(&ticket.0).map(|sent| now.time.since(*sent));
+        self.meters.answer(&self.metrics, &self.fleet, ChannelId(link.channel), &answer, took);
+        let (report, mut pen) = report!(self, pen);
+        report.answered(now, ticket, kind, &mut pen);
+        self.tell_switch(now, Event::Answer(ticket, answer));
+    }
+
+    /// BACK, last step: what the report wants done.
+    fn effects(&mut self, now: Moment) {
+        let effects: Vec<Effect> = self.report.effects().collect();
+        for effect in effects {
+            match effect {
+                Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
+                Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
+                Effect::Store(id) => self.keep(id),
+                Effect::StoreUplink(id, history) => {
+                    self.store.put(Finished { id: id.0, history, ..Finished::default() });
+                }
+                Effect::Concluded { tier, channel, outcome, reason } => {
+                    self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
+                }
+                Effect::Delay(channel, delay) => self.meters.delay(&self.fleet, channel, delay),
+                Effect::Unmatched(channel, _) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
+            }
+        }
+    }
+
+    /// The courier takes it from here and says so by [`Arrival::Told`].
+    fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
+        let Some((kind, at, data)) = self.report.live(id).and_then(|live| tell::event(id, live, seq, &self.plan))
+        else {
+            return;
+        };
+        let Ok(data) = serde_json::to_string(&data) else { return };
+        self.courier.tell(Notice { app, id, seq, kind, at, data });
+    }
+}
+
+/// The accepted record behind a body.
+fn accepted(body: &[u8]) -> Option<Accepted<'_>> {
+    match Record::read(kind::ACCEPTED, body) {
+        Ok(Record::Accepted(accepted)) => Some(accepted),
+        _ => None,
+    }
+}

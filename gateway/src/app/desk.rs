@@ -1,0 +1,253 @@
+//! The desk: questions from the doors to the line, and its answers. What is finished is asked of the store instead.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tracing::info;
+
+use super::{Arrival, Line, accepted};
+use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
+use crate::clock::{Moment, Wall};
+use crate::config::plan::Plan;
+use crate::fleet::LinkStatus;
+use crate::ids::MessageId;
+use crate::journal::store::{Finished, Store};
+use crate::report::story::Story;
+use crate::report::tell;
+use crate::switch::Event;
+
+/// Something the line is asked.
+pub enum Question {
+    /// What is known of a message that is not finished, as history records.
+    Message(MessageId, oneshot::Sender<Option<Vec<u8>>>),
+    /// How the channels stand.
+    Channels(oneshot::Sender<Vec<ChannelStatus>>),
+    /// What waits.
+    Queues(oneshot::Sender<Vec<QueueStatus>>),
+    /// Take a channel out of service for new messages, or back; answers whether there is such a channel.
+    Hold(String, bool, oneshot::Sender<bool>),
+}
+
+/// How a channel stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChannelStatus {
+    /// Its name.
+    pub name: String,
+    /// The company.
+    pub carrier: String,
+    /// Its protocol.
+    pub protocol: &'static str,
+    /// `up` with a link bound, `held` by an operator, `paused` by throttle answers, `down` without a link.
+    pub state: &'static str,
+    /// Parts without an answer.
+    pub in_flight: usize,
+    /// Parts allowed without an answer, over all links that are bound.
+    pub window: usize,
+    /// Parts per second by contract.
+    pub rate: f64,
+    /// Its links.
+    pub links: Vec<LinkStatus>,
+}
+
+/// What waits in one group and tier.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueStatus {
+    /// The group.
+    pub group: String,
+    /// The tier.
+    pub tier: String,
+    /// Messages.
+    pub messages: usize,
+    /// Age of the oldest, in milliseconds.
+    pub oldest_ms: u64,
+}
+
+/// The doors' side of the desk.
+pub struct Desk {
+    line: mpsc::UnboundedSender<Arrival>,
+    store: Store,
+    plan: Arc<Plan>,
+}
+
+impl Desk {
+    pub(super) fn new(line: mpsc::UnboundedSender<Arrival>, store: Store, plan: Arc<Plan>) -> Self {
+        Desk { line, store, plan }
+    }
+
+    /// Asks the line; `None` once it has ended.
+    pub async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.line.send(Arrival::Asked(question(sender))).ok()?;
+        receiver.await.ok()
+    }
+
+    fn company(&self, channel: &str) -> Option<String> {
+        self.plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
+    }
+}
+
+impl Inquiry for Desk {
+    fn message(&self, id: MessageId) -> BoxFuture<'_, Option<Story>> {
+        Box::pin(async move {
+            let records = match self.ask(|answer| Question::Message(id, answer)).await? {
+                Some(records) => records,
+                None => self.store.history(id.0)?,
+            };
+            tell::story(id, &records, |channel| self.company(channel))
+        })
+    }
+}
+
+impl Remembered for Desk {
+    fn find<'a>(&'a self, app: &'a str, key: &'a str) -> BoxFuture<'a, Option<Found>> {
+        Box::pin(async move { read_key_record(&self.store.idempotency(&key_name(app, key))?) })
+    }
+}
+
+/// What the store keeps for an idempotency key: name and value.
+pub(super) fn key_record(app: &str, key: &str, found: &Found) -> (Vec<u8>, Vec<u8>) {
+    let mut value = Vec::with_capacity(40);
+    value.extend_from_slice(&found.id.0.to_le_bytes());
+    value.extend_from_slice(&found.accepted_at.0.to_le_bytes());
+    value.extend_from_slice(&found.body_hash);
+    value.push(found.parts);
+    value.extend_from_slice(found.encoding.as_bytes());
+    (key_name(app, key), value)
+}
+
+fn read_key_record(value: &[u8]) -> Option<Found> {
+    let (id, rest) = value.split_first_chunk()?;
+    let (at, rest) = rest.split_first_chunk()?;
+    let (hash, rest) = rest.split_first_chunk()?;
+    let (parts, encoding) = rest.split_first()?;
+    Some(Found {
+        id: MessageId(u64::from_le_bytes(*id)),
+        body_hash: *hash,
+        parts: *parts,
+        encoding: String::from_utf8(encoding.to_vec()).ok()?.into(),
+        accepted_at: Wall(u64::from_le_bytes(*at)),
+    })
+}
+
+/// App ids hold no NUL, so the pair cannot be read another way.
+fn key_name(app: &str, key: &str) -> Vec<u8> {
+    [app.as_bytes(), b"\0", key.as_bytes()].concat()
+}
+
+impl Line {
+    /// Keeps an idempotency key beyond memory.
+    pub(super) fn remember(&self, fresh: &Fresh) {
+        let Some(accepted) = accepted(&fresh.body) else { return };
+        let Some(key) = accepted.idempotency_key else { return };
+        let found = Found {
+            id: fresh.message.id,
+            body_hash: accepted.body_hash,
+            parts: accepted.parts,
+            encoding: accepted.encoding.to_owned().into(),
+            accepted_at: accepted.at,
+        };
+        let idempotency = Some(key_record(accepted.app, key, &found));
+        self.store.put(Finished { id: found.id.0, idempotency, ..Finished::default() });
+    }
+
+    /// Hands a message that is over to the store.
+    pub(super) fn keep(&mut self, id: MessageId) {
+        let Some(body) = self.body(id) else { return };
+        let Some(accepted) = accepted(&body) else { return };
+        let Some((history, ids)) = self.report.past(id, &accepted) else { return };
+        let correlations =
+            ids.iter().map(|(channel, carrier_id)| [&channel.0.to_be_bytes()[..], &carrier_id.0].concat());
+        self.store.put(Finished {
+            id: id.0,
+            history,
+            correlations: correlations.collect(),
+            client_ref: accepted.client_ref.map(|r| key_name(accepted.app, r)),
+            idempotency: None,
+        });
+        self.bodies.remove(id);
+    }
+
+    /// A body from memory, or else from disk, here and now: for rare questions and endings.
+    fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
+        let at = self.report.live(id)?.at;
+        self.bodies.find(id).or_else(|| self.journal.read(id.0, at).ok())
+    }
+
+    pub(super) fn answer(&mut self, now: Moment, question: Question) {
+        // Whoever asked may have gone meanwhile.
+        match question {
+            Question::Message(id, answer) => drop(answer.send(self.past(id))),
+            Question::Channels(answer) => drop(answer.send(self.channels(now))),
+            Question::Queues(answer) => drop(answer.send(self.queues(now))),
+            Question::Hold(name, held, answer) => drop(answer.send(self.hold(now, &name, held))),
+        }
+    }
+
+    fn past(&self, id: MessageId) -> Option<Vec<u8>> {
+        let body = self.body(id)?;
+        Some(self.report.past(id, &accepted(&body)?)?.0)
+    }
+
+    fn hold(&mut self, now: Moment, name: &str, held: bool) -> bool {
+        let Some(channel) = self.plan.channels.iter().find(|c| &*c.name == name).map(|c| c.id) else { return false };
+        info!(channel = name, held, "operator");
+        self.tell_switch(now, Event::Hold(channel, held));
+        true
+    }
+
+    fn channels(&self, now: Moment) -> Vec<ChannelStatus> {
+        let status = |c: &crate::config::plan::Channel| {
+            let view = self.switch.channel(now.time, c.id);
+            let state = match &view {
+                Some(v) if v.held => "held",
+                Some(v) if v.links_up == 0 => "down",
+                Some(v) if v.paused_until.is_some_and(|until| until > now.time) => "paused",
+                Some(_) => "up",
+                None => "down",
+            };
+            ChannelStatus {
+                name: c.name.to_string(),
+                carrier: c.carrier.clone(),
+                protocol: c.protocol.name(),
+                state,
+                in_flight: view.as_ref().map_or(0, |v| v.in_flight),
+                window: view.as_ref().map_or(0, |v| v.window),
+                rate: c.rate,
+                links: self.fleet.links(c.id),
+            }
+        };
+        self.plan.channels.iter().map(status).collect()
+    }
+
+    fn queues(&self, now: Moment) -> Vec<QueueStatus> {
+        let names = &self.plan.names;
+        let status = |w: crate::switch::Waiting| QueueStatus {
+            group: names.groups.get(usize::from(w.group.0)).map_or_else(String::new, |n| n.to_string()),
+            tier: names.tiers.get(usize::from(w.tier.0)).map_or_else(String::new, |n| n.to_string()),
+            messages: w.messages,
+            oldest_ms: u64::try_from(now.time.since(w.oldest).as_millis()).unwrap_or(u64::MAX),
+        };
+        self.switch.waiting().into_iter().map(status).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_record_reads_back() {
+        let found = Found {
+            id: MessageId(77),
+            body_hash: [9; 16],
+            parts: 3,
+            encoding: "ucs2".into(),
+            accepted_at: Wall(1_700_000_000_000),
+        };
+        let (name, value) = key_record("shop", "k-1", &found);
+        assert_eq!(name, b"shop\0k-1");
+        assert_eq!(read_key_record(&value), Some(found));
+        assert_eq!(read_key_record(&value[..20]), None);
+    }
+}

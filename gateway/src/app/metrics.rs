@@ -1,0 +1,290 @@
+//! Where the line meets the metrics: handles fetched once per channel and tier.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use carriers::{Doubt, ReceiptState, Verdict};
+use prometheus::{Histogram, IntCounter};
+
+use super::Line;
+use crate::clock::Moment;
+use crate::config::plan::{ChannelId, Plan, TierId};
+use crate::fleet::Fleet;
+use crate::ids::MessageId;
+use crate::journal::record::OutcomeKind;
+use crate::meter::Meter;
+use crate::observe::Metrics;
+use crate::report::Report;
+use crate::report::state::Live;
+use crate::switch::{Answer, Command};
+
+/// Handles of one tier.
+struct TierMeter {
+    name: Arc<str>,
+    accepted: IntCounter,
+    queue_wait: Histogram,
+    accept_to_submit: Histogram,
+}
+
+/// Handles by index.
+pub(super) struct Meters {
+    shared: Arc<Shared>,
+    /// Parts started per channel since the last look.
+    started: Vec<u32>,
+}
+
+/// What the doors count through.
+struct Shared {
+    metrics: Arc<Metrics>,
+    tiers: Vec<TierMeter>,
+}
+
+impl Meters {
+    pub(super) fn new(metrics: &Arc<Metrics>, plan: &Plan) -> Self {
+        let tier = |name: &Arc<str>| TierMeter {
+            name: name.clone(),
+            accepted: metrics.accepted.with_label_values(&[&**name, "sms"]),
+            queue_wait: metrics.queue_wait.with_label_values(&[&**name]),
+            accept_to_submit: metrics.accept_to_submit.with_label_values(&[&**name]),
+        };
+        for channel in &plan.channels {
+            metrics.pace_limit.with_label_values(&[&*channel.name]).set(channel.rate);
+        }
+        let tiers = plan.names.tiers.iter().map(tier).collect();
+        let shared = Arc::new(Shared { metrics: metrics.clone(), tiers });
+        Meters { shared, started: vec![0; plan.names.channels.len()] }
+    }
+
+    /// For the doors.
+    pub(super) fn shared(&self) -> Arc<dyn Meter> {
+        self.shared.clone()
+    }
+
+    /// A message's first or next attempt leaves.
+    pub(super) fn waited(&self, live: &Live, now: Moment, id: MessageId) {
+        let first = live.detail.as_deref().is_none_or(|d| d.attempts.is_empty());
+        if let Some(tier) = self.shared.tiers.get(usize::from(live.tier.0)).filter(|_| first) {
+            tier.queue_wait.observe(now.time.since(live.accepted).as_secs_f64());
+            tier.accept_to_submit.observe(now.wall.0.saturating_sub(id.wall().0) as f64 / 1_000.0);
+        }
+    }
+
+    pub(super) fn started(&mut self, channel: ChannelId, parts: u8) {
+        if let Some(count) = self.started.get_mut(usize::from(channel.0)) {
+            *count += u32::from(parts);
+        }
+    }
+
+    pub(super) fn answer(
+        &self,
+        metrics: &Metrics,
+        fleet: &Fleet,
+        channel: ChannelId,
+        answer: &Answer,
+        took: Option<Duration>,
+    ) {
+        let Some(member) = fleet.member(channel) else { return };
+        if let (Some(took), Answer::Submitted | Answer::Refused(_)) = (took, answer) {
+            member.meter.submit_seconds.observe(took.as_secs_f64());
+        }
+        let verdict = match answer {
+            Answer::Submitted => return member.meter.submitted.inc(),
+            Answer::Refused(Verdict::Retry) => "retry",
+            Answer::Refused(Verdict::Reroute) => "reroute",
+            Answer::Refused(Verdict::Throttled) => "throttled",
+            Answer::Refused(Verdict::Rejected) => "rejected",
+            Answer::Refused(Verdict::LinkFault) => "link_fault",
+            Answer::Unanswered(doubt) => doubt_name(*doubt),
+        };
+        metrics.submits.with_label_values(&[member.meter.name(), verdict]).inc();
+    }
+
+    pub(super) fn receipt(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId, state: ReceiptState) {
+        match fleet.member(channel) {
+            Some(member) if state == ReceiptState::Delivered => member.meter.delivered.inc(),
+            Some(member) => metrics.receipts.with_label_values(&[member.meter.name(), state.name()]).inc(),
+            None => {}
+        }
+    }
+
+    pub(super) fn delay(&self, fleet: &Fleet, channel: ChannelId, delay: Duration) {
+        if let Some(member) = fleet.member(channel) {
+            member.meter.receipt_delay.observe(delay.as_secs_f64());
+        }
+    }
+
+    pub(super) fn unmatched(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.unmatched.with_label_values(&[member.meter.name()]).inc();
+        }
+    }
+
+    pub(super) fn mo(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.mo.with_label_values(&[member.meter.name()]).inc();
+        }
+    }
+
+    pub(super) fn leniency(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId, what: &str) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.leniencies.with_label_values(&[member.meter.name(), what]).inc();
+        }
+    }
+
+    pub(super) fn outcome(
+        &self,
+        metrics: &Metrics,
+        fleet: &Fleet,
+        tier: TierId,
+        channel: Option<ChannelId>,
+        outcome: OutcomeKind,
+        reason: &str,
+    ) {
+        let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
+        metrics.outcomes.with_label_values(&[self.tier(tier), channel, outcome.name(), reason]).inc();
+    }
+
+    /// Commands that only count.
+    pub(super) fn command(&self, metrics: &Metrics, fleet: &Fleet, report: &Report, command: &Command) {
+        let tier = |message| report.live(message).map_or("", |live| self.tier(live.tier));
+        match command {
+            Command::InDoubt(message, channel, doubt) => {
+                let Some(member) = fleet.member(*channel) else { return };
+                let labels = [member.meter.name(), tier(*message), doubt_name(*doubt)];
+                metrics.in_doubt.with_label_values(&labels).inc();
+            }
+            Command::Resubmitted(message, channel) => {
+                let Some(member) = fleet.member(*channel) else { return };
+                metrics.resubmitted.with_label_values(&[member.meter.name(), tier(*message)]).inc();
+            }
+            Command::Throttled(channel, _) => {
+                let Some(member) = fleet.member(*channel) else { return };
+                metrics.throttled.with_label_values(&[member.meter.name()]).inc();
+            }
+            Command::Start { .. } | Command::Exhausted(..) => {}
+        }
+    }
+
+    fn tier(&self, tier: TierId) -> &str {
+        self.shared.tiers.get(usize::from(tier.0)).map_or("", |t| &t.name)
+    }
+}
+
+fn doubt_name(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::Unsent => "unsent",
+        Doubt::Unacked => "unacked",
+        Doubt::Acked => "acked",
+    }
+}
+
+impl Meter for Shared {
+    fn rejected(&self, reason: &'static str) {
+        self.metrics.rejected.with_label_values(&[reason]).inc();
+    }
+    fn accepted(&self, tier: TierId, _kind: &'static str) {
+        if let Some(tier) = self.tiers.get(usize::from(tier.0)) {
+            tier.accepted.inc();
+        }
+    }
+    fn http(&self, route: &'static str, method: &'static str, code: u16, took: Duration) {
+        let mut digits = [0u8; 3];
+        for (slot, place) in digits.iter_mut().zip([100, 10, 1]) {
+            *slot = b'0' + (code / place % 10) as u8;
+        }
+        let code = std::str::from_utf8(&digits).unwrap_or("000");
+        self.metrics.http_requests.with_label_values(&[route, method, code]).inc();
+        self.metrics.http_seconds.observe(took.as_secs_f64());
+    }
+    fn callback(&self, result: &'static str, delay: Duration) {
+        self.metrics.callbacks.with_label_values(&[result]).inc();
+        if result == "delivered" {
+            self.metrics.callback_delay.observe(delay.as_secs_f64());
+        }
+    }
+}
+
+/// Makes the metrics page.
+pub struct Scrape {
+    metrics: Arc<Metrics>,
+}
+
+impl Scrape {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Scrape { metrics }
+    }
+
+    /// The Prometheus text page.
+    pub fn text(&self) -> Vec<u8> {
+        self.metrics.text()
+    }
+}
+
+impl Line {
+    /// Brings gauges and the pressure gate up to date.
+    pub(super) fn gauges(&mut self) {
+        let now = self.clock.now();
+        self.journal_gauges();
+        let metrics = &self.metrics;
+        self.pressure.messages.store(self.report.len(), Ordering::Relaxed);
+        metrics.messages.set(self.report.len() as i64);
+        metrics.orphans.set(self.report.orphans() as i64);
+        for channel in &self.plan.channels {
+            let name = [&*channel.name];
+            let view = self.switch.channel(now.time, channel.id);
+            metrics.in_flight.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.in_flight) as i64);
+            metrics.window.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.window) as i64);
+            for role in ["send", "receive", "both"] {
+                for state in ["up", "down", "connecting"] {
+                    let links = self.fleet.links(channel.id);
+                    let count = links.iter().filter(|l| l.role == role && l.state == state).count();
+                    if links.iter().any(|l| l.role == role) {
+                        metrics.links.with_label_values(&[&*channel.name, role, state]).set(count as i64);
+                    }
+                }
+            }
+        }
+        self.queue_gauges(now);
+    }
+
+    fn journal_gauges(&mut self) {
+        let (usage, stats) = (self.journal.usage(), self.journal.stats());
+        self.pressure.journal.store(usage.percent(), Ordering::Relaxed);
+        self.pressure.failing.store(stats.failing, Ordering::Relaxed);
+        self.metrics.journal_bytes.set(i64::try_from(usage.used).unwrap_or(i64::MAX));
+        self.metrics.commits.set(stats);
+        let records = &self.metrics.journal_records;
+        records.inc_by(stats.records.saturating_sub(records.get()));
+        let failures = &self.metrics.journal_failures;
+        failures.inc_by(stats.failures.saturating_sub(failures.get()));
+    }
+
+    fn queue_gauges(&self, now: Moment) {
+        let (names, metrics) = (&self.plan.names, &self.metrics);
+        metrics.queue_messages.reset();
+        metrics.queue_oldest.reset();
+        for waiting in self.switch.waiting() {
+            let tier = names.tiers.get(usize::from(waiting.tier.0)).map_or("", |n| n);
+            let group = names.groups.get(usize::from(waiting.group.0)).map_or("", |n| n);
+            let messages = i64::try_from(waiting.messages).unwrap_or(i64::MAX);
+            metrics.queue_messages.with_label_values(&[tier, group]).set(messages);
+            let age = now.time.since(waiting.oldest).as_secs_f64();
+            metrics.queue_oldest.with_label_values(&[tier, group]).set(age);
+        }
+    }
+
+    /// Once a second: the pace really gone at.
+    pub(super) fn pace(&mut self) {
+        for channel in &self.plan.channels {
+            let started = self.meters.take_started(channel.id);
+            self.metrics.pace_parts.with_label_values(&[&*channel.name]).set(f64::from(started));
+        }
+    }
+}
+
+impl Meters {
+    fn take_started(&mut self, channel: ChannelId) -> u32 {
+        self.started.get_mut(usize::from(channel.0)).map_or(0, std::mem::take)
+    }
+}

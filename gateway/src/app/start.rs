@@ -1,0 +1,400 @@
+//! Opening and wiring: configuration, journal and store are opened, what they hold is brought back, then links, doors
+//! and the line start. Nothing is accepted before all of it stands.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+use super::desk::Desk;
+use super::metrics::{Meters, Scrape};
+use super::{Arrival, Line, Waiting};
+use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
+use crate::admit::{Busy, Gate, Tables};
+use crate::callback::Courier;
+use crate::clock::{Clock, Wall};
+use crate::config::plan::{Names, Plan, Tier, TierId};
+use crate::config::{self, Problem};
+use crate::control;
+use crate::fleet::Fleet;
+use crate::ids::{Ids, MessageId};
+use crate::journal::bodies::{Bodies, Reader};
+use crate::journal::record::{Record, kind};
+use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
+use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings};
+use crate::observe::Metrics;
+use crate::report::Report;
+use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
+use crate::switch::{self, Event, Switch};
+
+/// The journal's mark for ids that have ended.
+const END_KIND: u8 = 15;
+/// Idempotency keys kept in memory; older ones are looked up in the store.
+const KEYS_IN_MEMORY: usize = 200_000;
+/// Batches of link events that may wait for the line; beyond, links keep theirs.
+const LINK_BATCHES: usize = 1024;
+/// How long a client that was told 503 for pressure should wait.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has these problems.
+    #[error("the configuration has problems:\n{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config(Vec<Problem>),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A listener cannot be opened.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// A channel's links cannot be served.
+    #[error("channel {0}: {1}")]
+    Channel(String, link::Unservable),
+    /// The system refuses something.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs the gateway on the configuration in `dir` until it is told to stop.
+pub async fn serve(dir: &Path) -> Result<(), StartError> {
+    let clock = Clock::start();
+    let (mut plan, warnings) = config::load(dir, Names::default()).map_err(StartError::Config)?;
+    for warning in warnings {
+        warn!(problem = %warning, "configuration");
+    }
+    let (arrivals, inbox) = mpsc::unbounded_channel();
+    let idempotency = Idempotency::new(KEYS_IN_MEMORY);
+    let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
+    let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
+    plan.names = names;
+    let plan = Arc::new(plan);
+    let tables = Arc::new(ArcSwap::from_pointee(Tables::new(plan.clone())));
+    let metrics = Metrics::new();
+    let meters = Meters::new(&metrics, &plan);
+    let pressure = Arc::new(Pressure::new(&plan));
+    let ids = Arc::new(Ids::above(recovery.highest_id.max(found.highest_attempt)));
+
+    let told = arrivals.clone();
+    let courier = Courier::spawn(
+        tables.clone(),
+        Default::default(),
+        clock,
+        meters.shared(),
+        // The line outlives the courier; once it is gone, nobody needs to know.
+        move |events| drop(told.send(Arrival::Told(events))),
+    );
+    let brought = arrivals.clone();
+    let reader = Reader::spawn(journal.clone(), move |bodies| drop(brought.send(Arrival::Bodies(bodies))))?;
+    let (link_events, heard) = mpsc::channel(LINK_BATCHES);
+    let mut fleet = Fleet::new(link_events, link::Settings::default());
+
+    report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)));
+    let mut switch = Switch::new(found.highest_attempt);
+    let mut commands = Vec::new();
+    let waiting = found.waiting.into_iter().map(|r| Event::Recovered(on_known_tier(r, &plan.tiers)));
+    for event in std::iter::once(Event::Plan(rules(&plan))).chain(waiting) {
+        switch.step(clock.now().time, event, &mut commands);
+    }
+
+    let http = listen(plan.node.http_listen).await?;
+    let admin = listen(plan.node.admin_listen).await?;
+    let token = control::token(&plan.node)?;
+    for channel in &plan.channels {
+        let started = fleet.add(channel, &metrics, clock.now().wall);
+        started.map_err(|e| StartError::Channel(channel.name.to_string(), e))?;
+    }
+    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), plan.clone()));
+    let door = Arc::new(Door {
+        tables: tables.clone(),
+        clock,
+        ids: ids.clone(),
+        commit: Arc::new(Entrance(journal.clone())),
+        gate: pressure.clone(),
+        idempotency,
+        remembered: desk.clone(),
+        inquiry: desk.clone(),
+        meter: meters.shared(),
+    });
+    let scrape = Scrape::new(metrics.clone());
+    let (stop, stopped) = watch::channel(false);
+    let (http_address, admin_address) = (http.local_addr()?, admin.local_addr()?);
+    let door = tokio::spawn(accept::serve(http, door, stopped));
+    let page = control::Admin { desk, token, metrics_token: plan.node.metrics_token.clone(), scrape };
+    let admin = tokio::spawn(control::serve(admin, page));
+    tokio::spawn(signals(arrivals, stop, pressure.clone()));
+
+    info!(
+        http = %http_address,
+        admin = %admin_address,
+        messages = report.len(),
+        records = recovery.records,
+        segments = recovery.segments,
+        "ready"
+    );
+    let line = Line {
+        clock,
+        plan,
+        ids,
+        switch,
+        report,
+        journal,
+        store,
+        courier,
+        fleet,
+        bodies: Bodies::default(),
+        reader,
+        metrics,
+        meters,
+        pressure,
+        flights: Default::default(),
+        commands,
+        outgoing: Vec::new(),
+        unwritten: false,
+        stopping: None,
+    };
+    line.run(inbox, heard, door).await;
+    admin.abort();
+    Ok(())
+}
+
+/// Opens journal and store and brings back what they hold.
+fn recover(
+    plan: &Plan,
+    names: &mut Names,
+    clock: Clock,
+    idempotency: &Idempotency,
+    report: &mut Report,
+    arrivals: &mpsc::UnboundedSender<Arrival>,
+) -> Result<(Journal<Waiting>, Store, Recovery, Recovered), StartError> {
+    let settings = JournalSettings {
+        dir: plan.node.data_dir.join("journal"),
+        segment_bytes: plan.node.segment_bytes,
+        max_bytes: plan.node.journal_max_bytes,
+        end_kind: END_KIND,
+    };
+    let now = clock.now();
+    let mut replay = Replay::new(report, names, now);
+    let mut unreadable = 0u64;
+    let mut keys = Vec::new();
+    let mut show = |replayed: crate::journal::Replayed<'_>| {
+        let id = MessageId(replayed.id);
+        if replayed.kind == END_KIND {
+            return replay.ended(id);
+        }
+        match Record::read(replayed.kind, replayed.body) {
+            Ok(record) => {
+                if let Record::Accepted(accepted) = &record {
+                    keys.extend(remembered(id, accepted, now.wall));
+                }
+                replay.record(id, &record, replayed.at);
+            }
+            Err(_) => unreadable += 1,
+        }
+    };
+    let committed = arrivals.clone();
+    let deliver = move |records| drop(committed.send(Arrival::Committed(records)));
+    let (journal, recovery) = Journal::open(settings, &mut show, deliver)?;
+    let (found, notes) = replay.finish(|id, at| journal.read(id.0, at).ok().map(Vec::from));
+    write_notes(&journal, notes);
+    tell_damage(&recovery, unreadable, found.strays);
+
+    let persisted = arrivals.clone();
+    let store = StoreSettings { dir: plan.node.data_dir.join("store"), history: plan.node.history };
+    let store = Store::open(
+        &store,
+        move || clock.now().wall,
+        move |ids: &[u64]| drop(persisted.send(Arrival::Persisted(ids.to_vec()))),
+    )?;
+    for (app, key, found) in keys {
+        store.put(Finished {
+            id: found.id.0,
+            idempotency: Some(super::desk::key_record(&app, &key, &found)),
+            ..Finished::default()
+        });
+        idempotency.recall(&app, &key, found);
+    }
+    Ok((journal, store, recovery, found))
+}
+
+/// The idempotency key of a message found in the journal, while it counts.
+fn remembered(
+    id: MessageId,
+    accepted: &crate::journal::record::Accepted<'_>,
+    now: Wall,
+) -> Option<(String, String, Found)> {
+    let key = accepted.idempotency_key?;
+    if accept::idempotency::outdated(now, accepted.at) {
+        return None;
+    }
+    let found = Found {
+        id,
+        body_hash: accepted.body_hash,
+        parts: accepted.parts,
+        encoding: accepted.encoding.to_owned().into(),
+        accepted_at: accepted.at,
+    };
+    Some((accepted.app.to_owned(), key.to_owned(), found))
+}
+
+fn write_notes(journal: &Journal<Waiting>, notes: Notes) {
+    for (id, note) in notes {
+        match note {
+            Note::Note(kind, octets) => drop(journal.append(kind, id.0, &octets)),
+            Note::Commit(kind, octets, ack) => {
+                journal.append_synced(Priority::Reserved, kind, id.0, &octets, Waiting::Report(ack));
+            }
+            Note::End => journal.end(id.0),
+        }
+    }
+}
+
+fn tell_damage(recovery: &Recovery, unreadable: u64, strays: u64) {
+    for damage in &recovery.damaged {
+        let (file, kept) = (damage.file.display(), damage.kept.as_ref().map(|p| p.display().to_string()));
+        let what = if damage.torn { "a write cut short was set aside" } else { "damaged records were set aside" };
+        warn!(%file, offset = damage.offset, octets = damage.octets, kept, "journal: {what}");
+    }
+    if unreadable > 0 || strays > 0 {
+        error!(unreadable, strays, "journal: records that do not read, or whose message is gone, were passed over");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))
+}
+
+/// SIGTERM and SIGINT drain; a second one stops at once, as a kill would: the journal holds everything.
+async fn signals(arrivals: mpsc::UnboundedSender<Arrival>, stop: watch::Sender<bool>, pressure: Arc<Pressure>) {
+    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = handlers else {
+        return error!("signals cannot be handled; stop the process by killing it");
+    };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {
+                warn!("SIGHUP: the configuration is read at start only; restart to change it");
+                continue;
+            }
+        }
+        if asked {
+            warn!("stopped at once on a second signal");
+            std::process::exit(1);
+        }
+        asked = true;
+        info!("draining");
+        pressure.draining.store(true, Ordering::Relaxed);
+        // Both live as long as the gateway.
+        let _ = stop.send(true);
+        let _ = arrivals.send(Arrival::Drain);
+    }
+}
+
+/// The switch's share of the plan.
+fn rules(plan: &Plan) -> switch::Settings {
+    switch::Settings {
+        tiers: plan
+            .tiers
+            .iter()
+            .map(|t| switch::TierRule {
+                id: t.id,
+                attempts: t.attempts,
+                backoff: t.backoff.clone(),
+                unacked: t.unacked,
+                acked: t.acked,
+            })
+            .collect(),
+        channels: plan
+            .channels
+            .iter()
+            .map(|c| switch::ChannelRule { id: c.id, rate: c.rate, burst: c.burst, tiers: c.tiers.clone() })
+            .collect(),
+        groups: plan
+            .groups
+            .iter()
+            .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
+            .collect(),
+    }
+}
+
+/// A message of a tier that is configured no more goes on with the lowest one.
+fn on_known_tier(mut recovered: switch::Recovered, tiers: &[Tier]) -> switch::Recovered {
+    let known = tiers.iter().any(|t| t.id == recovered.message.tier);
+    if let Some(lowest) = tiers.last().filter(|_| !known) {
+        recovered.message.tier = lowest.id;
+    }
+    recovered
+}
+
+/// The way into the journal for messages.
+struct Entrance(Journal<Waiting>);
+
+impl Commit for Entrance {
+    fn commit(&self, fresh: Fresh) {
+        let (id, body) = (fresh.message.id, fresh.body.clone());
+        self.0.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(fresh));
+    }
+}
+
+/// Whether there is room for more: journal, messages, and whether the gateway is leaving.
+pub(super) struct Pressure {
+    /// Journal use in percent.
+    pub(super) journal: AtomicU8,
+    /// The disk refuses.
+    pub(super) failing: AtomicBool,
+    /// Messages not yet forgotten.
+    pub(super) messages: AtomicUsize,
+    draining: AtomicBool,
+    most: usize,
+    /// By tier: journal use at which it is refused.
+    shed: Vec<u8>,
+}
+
+impl Pressure {
+    fn new(plan: &Plan) -> Self {
+        let mut shed = vec![0; plan.names.tiers.len()];
+        for tier in &plan.tiers {
+            shed[usize::from(tier.id.0)] = tier.shed_at;
+        }
+        Pressure {
+            journal: AtomicU8::new(0),
+            failing: AtomicBool::new(false),
+            messages: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            most: plan.node.max_messages,
+            shed,
+        }
+    }
+}
+
+impl Gate for Pressure {
+    fn admit(&self, tier: TierId) -> Result<(), Busy> {
+        let busy = |reason| Err(Busy { reason, retry_after: RETRY_AFTER });
+        let shed = self.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
+        if self.draining.load(Ordering::Relaxed) {
+            busy("draining")
+        } else if self.failing.load(Ordering::Relaxed) {
+            busy("disk")
+        } else if self.journal.load(Ordering::Relaxed) >= shed {
+            busy("journal")
+        } else if self.messages.load(Ordering::Relaxed) >= self.most {
+            busy("messages")
+        } else {
+            Ok(())
+        }
+    }
+}

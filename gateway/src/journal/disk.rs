@@ -1,0 +1,129 @@
+//! What the journal asks of a file system, as narrow as it can be: the real one here, and in tests one that fails
+//! syncs, tears writes and forgets what was never synced.
+
+use std::any::Any;
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory of files, named by their paths.
+pub trait Disk: Send + Sync + 'static {
+    /// Makes the directory, readable by its owner only, if it is not there.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the file as an exclusive lock, held until the value is dropped; `WouldBlock` if another holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
+    /// The files' names in a directory.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// A new, empty file, readable by its owner only; an existing one of that name is emptied.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// An existing file.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Renames, replacing what has the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in a directory last.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Reads up to `into.len()` octets at an offset; fewer only at the file's end.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all octets at an offset (handed to the kernel, not yet on disk).
+    fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()>;
+    /// Puts on disk what was written.
+    fn sync(&self) -> io::Result<()>;
+    /// Length in octets.
+    fn length(&self) -> io::Result<u64>;
+}
+
+impl fmt::Debug for dyn Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+/// The file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Files;
+
+impl Disk for Files {
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent),
+            _ => Ok(()),
+        }
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(file)),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let options = OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).clone();
+        Ok(Arc::new(options.open(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let dir: PathBuf = if dir.as_os_str().is_empty() { ".".into() } else { dir.into() };
+        File::open(dir)?.sync_all()
+    }
+}
+
+impl DiskFile for File {
+    fn read_at(&self, mut into: &mut [u8], mut offset: u64) -> io::Result<usize> {
+        let mut total = 0;
+        while !into.is_empty() {
+            match FileExt::read_at(self, into, offset) {
+                Ok(0) => break,
+                Ok(n) => {
+                    total += n;
+                    offset += n as u64;
+                    into = &mut into[n..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(octets, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}

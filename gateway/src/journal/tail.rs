@@ -1,0 +1,371 @@
+//! The journal's end: records encoded but not yet known to be on disk, and who waits for them.
+//!
+//! Pure memory: positions are given out here, and what a failed commit leaves behind is laid out anew here; writing and
+//! syncing is [`super::commit`]'s.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::frame::{self, HEADER, MOVED, OWN, Place, SYNCED, Sort, Stamp, own};
+use super::{At, CommitError, Settled};
+
+/// Most synced records in one commit, unless a group needs more or they are written already.
+const COMMIT_RECORDS: usize = 256;
+/// Most octets in one commit, with the same exceptions.
+const COMMIT_OCTETS: usize = 1_024 * 1_024;
+/// Most octets not yet on disk before synced records are refused.
+pub(super) const PENDING_OCTETS: usize = 64 * 1_024 * 1_024;
+/// Longest a record that no one waits for stays unsynced.
+pub(super) const LAZY: Duration = Duration::from_millis(20);
+/// First and longest pause between tries after a failure.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Most abandoned segments kept while nothing can be put on disk.
+const DISCARDS: usize = 3;
+
+/// Neighbouring records of one segment that are committed together.
+pub(super) struct Chunk<A> {
+    pub(super) segment: u32,
+    /// Where its first record stands.
+    pub(super) offset: u64,
+    pub(super) octets: Vec<u8>,
+    /// Octets handed to the kernel.
+    pub(super) written: usize,
+    acks: Vec<(A, At)>,
+    /// Whose records the voids in here withdraw.
+    withdrawn: Vec<A>,
+    /// Takes no more records.
+    sealed: bool,
+    /// Part of what was laid out anew after a failure.
+    again: bool,
+}
+
+impl<A> Chunk<A> {
+    pub(super) fn is_written(&self) -> bool {
+        self.written == self.octets.len()
+    }
+
+    /// Octets not yet handed to the kernel, and where they belong.
+    pub(super) fn unwritten(&self) -> (&[u8], u64) {
+        (&self.octets[self.written..], self.offset + self.written as u64)
+    }
+}
+
+/// What laying out anew did.
+pub(super) struct Repaired {
+    /// From the names of the records laid out again to where they are.
+    pub(super) moved: Vec<(Place, Place)>,
+    /// Abandoned segments that can go now.
+    pub(super) discards: Vec<u32>,
+}
+
+/// How the threads are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Commit everything first.
+    Close,
+    /// As if the process had died.
+    Abandon,
+}
+
+/// See the module.
+pub(super) struct Tail<A> {
+    salt: u32,
+    segment_bytes: u64,
+    stamp: Stamp,
+    /// Segment that records are appended to, and the next record's offset in it.
+    pub(super) segment: u32,
+    pub(super) offset: u64,
+    /// Not yet known to be on disk, oldest first.
+    pub(super) chunks: VecDeque<Chunk<A>>,
+    pub(super) pending: usize,
+    /// Acks and withdrawn acks in `chunks`.
+    pub(super) waiting: usize,
+    pub(super) lazy_since: Option<Instant>,
+    /// Ready to be delivered.
+    pub(super) settled: Settled<A>,
+    /// The last segment that exists as a file.
+    pub(super) prepared: u32,
+    /// The next segment could not be made when last tried.
+    pub(super) no_room: bool,
+    /// A write failed; the commit thread must lay the tail out anew.
+    pub(super) fault: bool,
+    /// Failures since the last success, and when to try again.
+    pub(super) failures: u32,
+    pub(super) retry_at: Option<Instant>,
+    /// The last segment of which some part is known to be on disk.
+    durable_segment: u32,
+    /// Abandoned segments of which none is, kept until their records are on disk elsewhere.
+    pub(super) discards: Vec<u32>,
+    pub(super) idle: bool,
+    /// Ids ended since the last fold, and the segment closed early so that a fold frees what they held.
+    pub(super) ends: u64,
+    pub(super) fold_through: Option<u32>,
+    pub(super) stop: Option<Stop>,
+    spare: Vec<u8>,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+impl<A> Tail<A> {
+    /// Begins in a segment that is prepared.
+    pub(super) fn new(salt: u32, segment_bytes: u64, segment: u32) -> Self {
+        Tail {
+            salt,
+            segment_bytes,
+            stamp: Stamp::new(salt, Sort::Segment, segment),
+            segment,
+            offset: HEADER,
+            chunks: VecDeque::new(),
+            pending: 0,
+            waiting: 0,
+            lazy_since: None,
+            settled: Vec::new(),
+            prepared: segment,
+            no_room: false,
+            fault: false,
+            failures: 0,
+            retry_at: None,
+            durable_segment: segment.saturating_sub(1),
+            discards: Vec::new(),
+            idle: false,
+            ends: 0,
+            fold_through: None,
+            stop: None,
+            spare: Vec::new(),
+            records: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether a record with that body can be put into a segment at all.
+    pub(super) fn holds(&self, body: usize) -> bool {
+        frame::total(body + frame::PLACE) <= self.segment_bytes - HEADER
+    }
+
+    /// Whether the next record of that body, or group of records of that many octets, needs a segment that does not
+    /// exist yet.
+    pub(super) fn is_beyond(&self, octets: u64) -> bool {
+        let segment = if self.offset + octets > self.segment_bytes { self.segment + 1 } else { self.segment };
+        segment > self.prepared
+    }
+
+    /// The last segment that is closed and on disk, and whose records no failure is about to withdraw.
+    pub(super) fn closed_through(&self) -> Option<u32> {
+        if self.failures > 0 || self.chunks.iter().any(|chunk| chunk.again) {
+            return None;
+        }
+        self.chunks.front().map_or(self.segment, |chunk| chunk.segment).checked_sub(1)
+    }
+
+    /// Whether there is a file for what comes next (true if nothing does).
+    pub(super) fn is_next_prepared(&self) -> bool {
+        self.chunks.front().is_none_or(|chunk| chunk.segment <= self.prepared)
+    }
+
+    /// Starts the next segment; its file is made meanwhile.
+    pub(super) fn roll(&mut self) {
+        self.segment += 1;
+        self.stamp = Stamp::new(self.salt, Sort::Segment, self.segment);
+        self.offset = HEADER;
+    }
+
+    /// Starts the next segment if a group of that many octets would fit there but not here.
+    pub(super) fn keep_together(&mut self, octets: u64) {
+        if self.offset + octets > self.segment_bytes && HEADER + octets <= self.segment_bytes {
+            self.roll();
+        }
+    }
+
+    /// A record that no one waits for.
+    pub(super) fn lazy(&mut self, kind: u8, id: u64, body: &[u8]) -> At {
+        let place = self.put(0, kind, id, [body, &[]], false);
+        self.name(place, body)
+    }
+
+    /// A record that `ack` waits for; `joined` to the one before in one commit.
+    pub(super) fn synced(&mut self, kind: u8, id: u64, body: &[u8], ack: A, joined: bool) {
+        let place = self.put(SYNCED, kind, id, [body, &[]], joined);
+        let at = self.name(place, body);
+        self.waiting += 1;
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.acks.push((ack, at));
+        }
+    }
+
+    fn name(&self, place: Place, body: &[u8]) -> At {
+        At { segment: place.0, offset: place.1, len: body.len() as u32 }
+    }
+
+    fn put(&mut self, flags: u8, kind: u8, id: u64, body: [&[u8]; 2], joined: bool) -> Place {
+        let total = frame::total(body[0].len() + body[1].len());
+        if self.offset + total > self.segment_bytes {
+            self.roll();
+        }
+        let (segment, offset, stamp) = (self.segment, self.offset, self.stamp);
+        let chunk = self.open_chunk(joined);
+        frame::encode(&mut chunk.octets, stamp, offset, flags, kind, id, body);
+        self.offset += total;
+        self.pending += total as usize;
+        self.records += 1;
+        self.bytes += total;
+        (segment, offset as u32)
+    }
+
+    /// The chunk that the next record goes to.
+    fn open_chunk(&mut self, joined: bool) -> &mut Chunk<A> {
+        let full = |chunk: &Chunk<A>| chunk.acks.len() >= COMMIT_RECORDS || chunk.octets.len() >= COMMIT_OCTETS;
+        let fits = |chunk: &Chunk<A>| chunk.segment == self.segment && !chunk.sealed && (joined || !full(chunk));
+        if !self.chunks.back().is_some_and(fits) {
+            let mut octets = std::mem::take(&mut self.spare);
+            octets.clear();
+            self.chunks.push_back(Chunk {
+                segment: self.segment,
+                offset: self.offset,
+                octets,
+                written: 0,
+                acks: Vec::new(),
+                withdrawn: Vec::new(),
+                sealed: false,
+                again: false,
+            });
+        }
+        let last = self.chunks.len() - 1;
+        &mut self.chunks[last]
+    }
+
+    /// How many chunks, from the front, the next commit takes; they take no more records.
+    pub(super) fn take_batch(&mut self) -> usize {
+        let (mut count, mut records, mut octets) = (0, 0, 0);
+        for chunk in &mut self.chunks {
+            (records, octets) = (records + chunk.acks.len(), octets + chunk.octets.len());
+            let fits = records <= COMMIT_RECORDS && octets <= COMMIT_OCTETS;
+            if chunk.segment > self.prepared || (count > 0 && !fits && !chunk.is_written()) {
+                break;
+            }
+            chunk.sealed = true;
+            count += 1;
+        }
+        count
+    }
+
+    /// The first `count` chunks are on disk. Gives the abandoned segments that can go now.
+    pub(super) fn finish(&mut self, count: usize) -> Vec<u32> {
+        for chunk in self.chunks.drain(..count) {
+            self.pending -= chunk.octets.len();
+            self.waiting -= chunk.acks.len() + chunk.withdrawn.len();
+            self.durable_segment = chunk.segment;
+            self.settled.extend(chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Voided))));
+            self.settled.extend(chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))));
+            if chunk.octets.capacity() <= 2 * COMMIT_OCTETS {
+                self.spare = chunk.octets;
+            }
+        }
+        (self.failures, self.retry_at) = (0, None);
+        if self.chunks.iter().any(|chunk| chunk.again) { Vec::new() } else { std::mem::take(&mut self.discards) }
+    }
+
+    /// A write or sync failed, and nothing tells which octets not yet known to be on disk are. Leaves the segment and
+    /// lays them out in a new one: first voids for the records that someone waits for, which will be answered as not
+    /// written once the voids are on disk; then the others, under their old names. Acks whose voids had failed too are
+    /// settled as unknown.
+    pub(super) fn repair(&mut self, now: Instant) -> Repaired {
+        let abandoned: Vec<Chunk<A>> = self.chunks.drain(..).collect();
+        (self.pending, self.waiting, self.fault) = (0, 0, false);
+        let first = self.durable_segment + 1;
+        let lost = abandoned.iter().map(|chunk| chunk.segment).filter(|segment| *segment >= first);
+        self.discards.extend(lost);
+        self.discards.dedup();
+        self.pause(now);
+        self.roll();
+        let mut lazies = Vec::new();
+        for chunk in abandoned {
+            let unknown = chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Unknown)));
+            self.settled.extend(unknown);
+            for (ack, at) in chunk.acks {
+                let place = frame::place_octets((at.segment, at.offset));
+                self.put(OWN, own::VOID, 0, [&place, &[]], false);
+                self.waiting += 1;
+                if let Some(last) = self.chunks.back_mut() {
+                    last.withdrawn.push(ack);
+                }
+            }
+            lazies.push((chunk.segment, chunk.offset, chunk.octets));
+        }
+        let mut moved = Vec::new();
+        for (segment, offset, octets) in lazies {
+            self.lay_out_again(segment, offset, &octets, &mut moved);
+        }
+        self.chunks.iter_mut().for_each(|chunk| chunk.again = true);
+        if !self.chunks.is_empty() {
+            self.lazy_since.get_or_insert(now);
+        }
+        let excess = self.discards.len().saturating_sub(DISCARDS);
+        Repaired { moved, discards: self.discards.drain(..excess).collect() }
+    }
+
+    fn lay_out_again(&mut self, segment: u32, offset: u64, octets: &[u8], moved: &mut Vec<(Place, Place)>) {
+        let stamp = Stamp::new(self.salt, Sort::Segment, segment);
+        let mut at = 0;
+        while let Some((head, body)) = frame::decode(stamp, offset + at as u64, &octets[at..]) {
+            let here = (segment, (offset + at as u64) as u32);
+            at += head.total() as usize;
+            if head.flags & (SYNCED | OWN) != 0 {
+                continue;
+            }
+            let (name, body) = match head.flags & MOVED {
+                0 => (here, body),
+                _ => frame::take_place(body).unwrap_or((here, body)),
+            };
+            let place = self.put(MOVED, head.kind, head.id, [&frame::place_octets(name), body], false);
+            moved.push((name, place));
+        }
+    }
+
+    /// Sets the time of the next try.
+    fn pause(&mut self, now: Instant) {
+        let pause = PAUSES.0.saturating_mul(1 << self.failures.min(10)).min(PAUSES.1);
+        self.retry_at = (self.failures > 0).then(|| now + pause);
+        self.failures += 1;
+    }
+
+    /// There is no file for what comes next, and none can be made: withdraws the synced records that no file has seen.
+    pub(super) fn refuse_unwritten(&mut self) {
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.segment > self.prepared && chunk.written == 0) {
+            let stamp = Stamp::new(self.salt, Sort::Segment, chunk.segment);
+            for (ack, at) in chunk.acks.drain(..) {
+                let from = (u64::from(at.offset) - chunk.offset) as usize;
+                let mut pad = Vec::new();
+                let zeros = vec![0; at.len as usize];
+                frame::encode(&mut pad, stamp, u64::from(at.offset), OWN, own::PAD, 0, [&zeros, &[]]);
+                chunk.octets[from..from + pad.len()].copy_from_slice(&pad);
+                self.waiting -= 1;
+                self.settled.push((ack, Err(CommitError::Full)));
+            }
+        }
+    }
+
+    /// Gives up: settles everything that waits as unknown.
+    pub(super) fn give_up(&mut self) {
+        for chunk in &mut self.chunks {
+            let acks = chunk.acks.drain(..).map(|(ack, _)| ack).chain(chunk.withdrawn.drain(..));
+            self.settled.extend(acks.map(|ack| (ack, Err(CommitError::Unknown))));
+        }
+        self.waiting = 0;
+    }
+
+    /// The body of a record that is still in memory.
+    pub(super) fn body(&self, id: u64, place: Place, len: usize, moved: bool) -> Option<Bytes> {
+        let offset = u64::from(place.1);
+        let inside = |chunk: &&Chunk<A>| {
+            chunk.segment == place.0 && (chunk.offset..chunk.offset + chunk.octets.len() as u64).contains(&offset)
+        };
+        let chunk = self.chunks.iter().find(inside)?;
+        let octets = &chunk.octets[(offset - chunk.offset) as usize..];
+        let (head, body) = frame::decode(Stamp::new(self.salt, Sort::Segment, place.0), offset, octets)?;
+        let body = &body[if moved { frame::PLACE } else { 0 }..];
+        (head.id == id && body.len() == len && (head.flags & MOVED != 0) == moved).then(|| Bytes::copy_from_slice(body))
+    }
+}

@@ -1,0 +1,188 @@
+//! A message's past in words: the story its owner may read, and the event its app is told.
+
+use std::collections::BTreeMap;
+
+use carriers::{AttemptRef, ReceiptState};
+use serde::Serialize;
+
+use super::history;
+use super::state::{Detail, Live};
+use super::story::{Happening, PartStory, Status, Story};
+use crate::clock::Wall;
+use crate::config::plan::Plan;
+use crate::ids::MessageId;
+use crate::journal::record::{Accepted, AnswerKind, OutcomeKind, Record};
+
+/// What an event carries of its message.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventData {
+    /// The message's id.
+    pub id: String,
+    /// The app's own reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ref: Option<String>,
+    /// E.164 with plus.
+    pub to: String,
+    /// Its tier.
+    pub tier: String,
+    /// `delivered`, `failed`, `expired`, `cancelled`.
+    pub status: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// `receipt`, `answer`, `none`.
+    pub evidence: &'static str,
+    /// The carrier's own words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    /// The company that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
+    /// Parts of the last attempt.
+    pub parts: usize,
+}
+
+/// Kind, time and content of a message's event number `seq`; `None` before it has an outcome.
+pub fn event(id: MessageId, live: &Live, seq: u32, plan: &Plan) -> Option<(&'static str, Wall, EventData)> {
+    let detail: &Detail = live.detail.as_deref()?;
+    let concluded = detail.outcome.as_ref()?;
+    let kind = match concluded.kind {
+        _ if seq > 1 => "message.corrected",
+        OutcomeKind::Delivered => "message.delivered",
+        OutcomeKind::Failed => "message.failed",
+        OutcomeKind::Expired => "message.expired",
+        OutcomeKind::Cancelled => "message.cancelled",
+    };
+    let carrier = concluded.channel.and_then(|c| plan.channels.iter().find(|channel| channel.id == c));
+    let data = EventData {
+        id: id.to_string(),
+        client_ref: detail.client_ref.as_deref().map(str::to_owned),
+        to: detail.to.to_string(),
+        tier: plan.names.tiers.get(usize::from(live.tier.0)).map_or_else(String::new, |t| t.to_string()),
+        status: concluded.kind.name(),
+        reason: concluded.reason,
+        evidence: concluded.evidence.name(),
+        code: concluded.code.to_string(),
+        carrier: carrier.map(|c| c.carrier.clone()),
+        parts: detail.attempts.last().map_or(0, |a| a.parts.len()),
+    };
+    Some((kind, concluded.at, data))
+}
+
+/// Tells a story from a message's records, as [`history::write`] left them. `company` gives a channel's carrier.
+/// `None` where they do not begin with the message.
+pub fn story(id: MessageId, records: &[u8], company: impl Fn(&str) -> Option<String>) -> Option<Story> {
+    let mut records = history::read(records).flatten();
+    let Record::Accepted(accepted) = records.next()? else { return None };
+    let mut teller = Teller { story: begin(id, &accepted), attempts: BTreeMap::new(), company };
+    for record in records {
+        teller.tell(&record);
+    }
+    Some(teller.story)
+}
+
+fn begin(id: MessageId, accepted: &Accepted<'_>) -> Story {
+    let waiting = |part| PartStory { part, status: Status::Queued, code: None };
+    Story {
+        id: id.to_string(),
+        app: accepted.app.to_owned(),
+        client_ref: accepted.client_ref.map(str::to_owned),
+        to: accepted.to.to_owned(),
+        kind: accepted.kind.to_owned(),
+        tier: accepted.tier.to_owned(),
+        status: Status::Queued,
+        reason: None,
+        evidence: None,
+        parts: (1..=accepted.parts).map(waiting).collect(),
+        encoding: accepted.encoding.to_owned(),
+        carrier: None,
+        accepted_at: accepted.at.to_string(),
+        expires_at: accepted.expires.to_string(),
+        timeline: vec![Happening {
+            at: accepted.at.to_string(),
+            event: "accepted".to_owned(),
+            carrier: None,
+            attempt: None,
+            detail: None,
+        }],
+    }
+}
+
+struct Teller<F> {
+    story: Story,
+    /// Number and carrier of each attempt.
+    attempts: BTreeMap<AttemptRef, (u32, Option<String>)>,
+    company: F,
+}
+
+impl<F: Fn(&str) -> Option<String>> Teller<F> {
+    fn tell(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Attempt(a) => {
+                let number = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
+                self.story.carrier = (self.company)(a.channel);
+                self.attempts.entry(a.attempt).or_insert((number, self.story.carrier.clone()));
+                let waiting = |part| PartStory { part, status: Status::Queued, code: None };
+                self.story.parts = (1..=a.parts).map(waiting).collect();
+                self.happen(a.at, "attempt", Some(a.attempt), None);
+            }
+            Record::Answered(a) => {
+                let (event, status, detail) = match &a.answer {
+                    AnswerKind::Submitted(_) => ("submitted", Status::Submitted, None),
+                    AnswerKind::Refused(_, code) => ("refused", Status::Failed, Some((*code).to_owned())),
+                    AnswerKind::Unanswered(doubt) => ("unanswered", Status::Queued, Some(format!("{doubt:?}"))),
+                };
+                self.part(a.part, status, detail.clone());
+                if status == Status::Submitted {
+                    self.story.status = self.story.status.max(Status::Submitted);
+                }
+                self.happen(a.at, event, Some(a.attempt), self.detail(a.part, detail));
+            }
+            Record::Receipted(r) => {
+                let status = match r.state {
+                    ReceiptState::Delivered => Status::Delivered,
+                    ReceiptState::Intermediate => Status::Submitted,
+                    ReceiptState::Expired => Status::Expired,
+                    _ => Status::Failed,
+                };
+                self.part(r.part, status, Some(r.code.to_owned()));
+                self.happen(r.at, "receipt", Some(r.attempt), self.detail(r.part, Some(r.code.to_owned())));
+            }
+            Record::Outcome(o) => {
+                self.story.status = match o.outcome {
+                    OutcomeKind::Delivered => Status::Delivered,
+                    OutcomeKind::Failed => Status::Failed,
+                    OutcomeKind::Expired => Status::Expired,
+                    OutcomeKind::Cancelled => Status::Cancelled,
+                };
+                self.story.reason = Some(o.reason.to_owned());
+                self.story.evidence = Some(o.evidence.name().to_owned());
+                self.happen(o.at, o.outcome.name(), None, Some(o.reason.to_owned()));
+            }
+            Record::Accepted(_) | Record::Called(_) | Record::Orphan(_) | Record::Uplink(_) => {}
+        }
+    }
+
+    /// Names the part where there are several.
+    fn detail(&self, part: u8, detail: Option<String>) -> Option<String> {
+        if self.story.parts.len() < 2 {
+            return detail.filter(|d| !d.is_empty());
+        }
+        let detail = detail.unwrap_or_default();
+        Some(format!("part {}{}{detail}", u16::from(part) + 1, if detail.is_empty() { "" } else { ": " }))
+    }
+
+    fn part(&mut self, part: u8, status: Status, code: Option<String>) {
+        if let Some(slot) = self.story.parts.get_mut(usize::from(part)) {
+            slot.status = status;
+            slot.code = code.filter(|c| !c.is_empty()).or(slot.code.take());
+        }
+    }
+
+    fn happen(&mut self, at: Wall, event: &str, attempt: Option<AttemptRef>, detail: Option<String>) {
+        let (attempt, carrier) = match attempt.and_then(|a| self.attempts.get(&a)) {
+            Some((number, carrier)) => (Some(*number), carrier.clone()),
+            None => (None, None),
+        };
+        self.story.timeline.push(Happening { at: at.to_string(), event: event.to_owned(), carrier, attempt, detail });
+    }
+}

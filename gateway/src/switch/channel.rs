@@ -1,0 +1,318 @@
+//! A channel as the switch sees it: links with their windows, pace, pause and hold.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::ChannelRule;
+use super::pace::Pace;
+use crate::clock::Time;
+use crate::config::plan::TierId;
+
+/// First pause after a throttle answer; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// One link.
+#[derive(Debug)]
+struct Link {
+    up: bool,
+    /// Slots; the last ones known while it is down.
+    window: usize,
+    used: usize,
+    /// Which connection the slots belong to.
+    generation: u32,
+}
+
+/// What an attempt holds of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    /// The link's index.
+    pub(super) link: u16,
+    generation: u32,
+}
+
+/// Whether a channel may be used at all, before asking whether it has room this instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usable {
+    Yes,
+    /// Not before then.
+    Paused(Time),
+    /// Held, or no link bound.
+    No,
+}
+
+/// What a usable channel can do for a message now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// Take it over this link.
+    Link(u16),
+    /// Its pace allows it then.
+    At(Time),
+    /// No link has room, or an earlier message waits for it.
+    Full,
+}
+
+/// One channel's state; it outlives changes of its rule.
+#[derive(Debug)]
+pub(super) struct Channel {
+    /// Tiers admitted; none while the plan does not name the channel.
+    tiers: Vec<TierId>,
+    /// Whether lower tiers leave a reserve.
+    reserves: bool,
+    pub(super) pace: Pace,
+    links: BTreeMap<u16, Link>,
+    last: u16,
+    paused_until: Time,
+    next_pause: Duration,
+    pub(super) held: bool,
+    /// A message that comes first waits for this channel: nothing else may start on it in this round.
+    pub(super) claimed: bool,
+}
+
+impl Channel {
+    /// A channel no plan has named yet.
+    pub(super) fn new(now: Time) -> Channel {
+        Channel {
+            tiers: Vec::new(),
+            reserves: false,
+            pace: Pace::new(now, 0.0, 1),
+            links: BTreeMap::new(),
+            last: 0,
+            paused_until: Time(0),
+            next_pause: FIRST_PAUSE,
+            held: false,
+            claimed: false,
+        }
+    }
+
+    /// Takes over a rule, or none where the plan does not name the channel any more.
+    pub(super) fn set(&mut self, now: Time, rule: Option<&ChannelRule>, first_tier: Option<TierId>) {
+        match rule {
+            Some(rule) => {
+                self.tiers.clone_from(&rule.tiers);
+                self.reserves = first_tier.is_some_and(|first| rule.tiers.contains(&first));
+                self.pace.set(now, rule.rate, rule.burst);
+            }
+            None => self.tiers.clear(),
+        }
+    }
+
+    /// Whether the tier may use it.
+    pub(super) fn admits(&self, tier: TierId) -> bool {
+        self.tiers.contains(&tier)
+    }
+
+    /// A link is bound, with so many slots.
+    pub(super) fn up(&mut self, link: u16, window: usize) {
+        let link = self.links.entry(link).or_insert(Link { up: false, window: 0, used: 0, generation: 0 });
+        link.window = window;
+        link.up = true;
+    }
+
+    /// A link is gone, and its slots with it.
+    pub(super) fn down(&mut self, link: u16) {
+        if let Some(link) = self.links.get_mut(&link).filter(|link| link.up) {
+            link.up = false;
+            link.used = 0;
+            link.generation = link.generation.wrapping_add(1);
+        }
+    }
+
+    /// No link seen so far could ever hold that many parts at once.
+    pub(super) fn too_small(&self, parts: u8) -> bool {
+        let largest = self.links.values().map(|link| link.window).max().unwrap_or(0);
+        largest > 0 && largest < usize::from(parts)
+    }
+
+    /// Whether the channel may be used at all now.
+    pub(super) fn usable(&self, now: Time, parts: u8) -> Usable {
+        let fits = self.links.values().any(|link| link.up && link.window >= usize::from(parts));
+        if self.held || !fits {
+            Usable::No
+        } else if now < self.paused_until {
+            Usable::Paused(self.paused_until)
+        } else {
+            Usable::Yes
+        }
+    }
+
+    /// What the channel can do now for a message of that many parts; `first`: of the first tier.
+    pub(super) fn offer(&self, now: Time, parts: u8, first: bool) -> Offer {
+        if self.claimed {
+            return Offer::Full;
+        }
+        let reserves = self.reserves && !first;
+        let Some(link) = self.roomiest(usize::from(parts), reserves) else { return Offer::Full };
+        let ready = self.pace.ready_at(now, parts, if reserves { self.pace.reserve() } else { 0 });
+        if ready <= now { Offer::Link(link) } else { Offer::At(ready) }
+    }
+
+    /// The link with most room; among equals the next one in turn.
+    fn roomiest(&self, parts: usize, reserves: bool) -> Option<u16> {
+        let turn = self.links.range(self.last.saturating_add(1)..).chain(self.links.range(..=self.last));
+        let mut best: Option<(usize, u16)> = None;
+        for (index, link) in turn.filter(|(_, link)| link.up && link.window >= parts) {
+            let reserve = if reserves && link.window > 1 { (link.window / 8).max(1) } else { 0 };
+            let free = link.window.saturating_sub(link.used);
+            if free >= (parts + reserve).min(link.window) && best.is_none_or(|(most, _)| free > most) {
+                best = Some((free, *index));
+            }
+        }
+        best.map(|(_, index)| index)
+    }
+
+    /// Takes slots and pace for so many parts on a link that was offered.
+    pub(super) fn take(&mut self, now: Time, link: u16, parts: u8) -> Hold {
+        self.pace.take(now, parts);
+        self.last = link;
+        let generation = self.links.get_mut(&link).map_or(0, |link| {
+            link.used += usize::from(parts);
+            link.generation
+        });
+        Hold { link, generation }
+    }
+
+    /// Gives slots back.
+    pub(super) fn free(&mut self, hold: Hold, parts: u32) {
+        if let Some(link) = self.links.get_mut(&hold.link).filter(|link| link.generation == hold.generation) {
+            link.used = link.used.saturating_sub(parts as usize);
+        }
+    }
+
+    /// A throttle answer: pauses the channel unless it is paused already. Returns until when.
+    pub(super) fn throttle(&mut self, now: Time) -> Option<Time> {
+        if now < self.paused_until {
+            return None;
+        }
+        self.paused_until = now.after(self.next_pause);
+        self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
+        Some(self.paused_until)
+    }
+
+    /// A part was taken: the next pause shrinks by an eighth.
+    pub(super) fn succeeded(&mut self, now: Time) {
+        if now >= self.paused_until {
+            self.next_pause = (self.next_pause * 7 / 8).max(FIRST_PAUSE);
+        }
+    }
+
+    /// As metrics and operators see it.
+    pub(super) fn view(&self, now: Time) -> ChannelView {
+        let up = || self.links.values().filter(|link| link.up);
+        ChannelView {
+            in_flight: up().map(|link| link.used).sum(),
+            window: up().map(|link| link.window).sum(),
+            links_up: up().count(),
+            pace: self.pace.level_at(now),
+            paused_until: Some(self.paused_until).filter(|until| now < *until),
+            held: self.held,
+        }
+    }
+}
+
+/// A channel's state for metrics and operators.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChannelView {
+    /// Slots in use over all links that are bound.
+    pub in_flight: usize,
+    /// Slots of all links that are bound.
+    pub window: usize,
+    /// Links that are bound.
+    pub links_up: usize,
+    /// Parts that may go now; negative while a long message is being paid for.
+    pub pace: f64,
+    /// End of the pause after a throttle answer.
+    pub paused_until: Option<Time>,
+    /// Held by the operator.
+    pub held: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::ChannelId;
+
+    const NOW: Time = Time(10_000_000);
+
+    fn channel(windows: &[usize]) -> Channel {
+        let mut channel = Channel::new(Time(0));
+        let rule = ChannelRule { id: ChannelId(0), rate: 1e6, burst: 1_000, tiers: vec![TierId(0), TierId(1)] };
+        channel.set(Time(0), Some(&rule), Some(TierId(0)));
+        for (i, window) in windows.iter().enumerate() {
+            channel.up(i as u16, *window);
+        }
+        channel
+    }
+
+    #[test]
+    fn links_take_turns_and_the_emptier_one_wins() {
+        let mut channel = channel(&[4, 4]);
+        let mut taken = Vec::new();
+        while let Offer::Link(link) = channel.offer(NOW, 1, true) {
+            taken.push(channel.take(NOW, link, 1));
+        }
+        assert_eq!(taken.iter().map(|h| h.link).collect::<Vec<_>>(), [1, 0, 1, 0, 1, 0, 1, 0]);
+        channel.free(taken[1], 1);
+        assert_eq!(channel.offer(NOW, 1, true), Offer::Link(0));
+        assert_eq!(channel.offer(NOW, 2, true), Offer::Full, "parts are never spread over links");
+    }
+
+    #[test]
+    fn lower_tiers_leave_an_eighth_and_at_least_one_slot() {
+        for (window, lower) in [(1, 1), (2, 1), (16, 14), (32, 28)] {
+            let mut channel = channel(&[window]);
+            let mut taken = 0;
+            while channel.offer(NOW, 1, false) == Offer::Link(0) {
+                channel.take(NOW, 0, 1);
+                taken += 1;
+            }
+            assert_eq!(taken, lower, "of {window}");
+            assert_eq!(channel.offer(NOW, 1, true) == Offer::Link(0), lower < window);
+        }
+        assert_eq!(channel(&[4]).offer(NOW, 4, false), Offer::Link(0), "what fits only an idle link waits for one");
+    }
+
+    #[test]
+    fn slots_of_a_lost_link_never_come_back_to_its_successor() {
+        let mut channel = channel(&[4]);
+        let old = channel.take(NOW, 0, 3);
+        channel.down(0);
+        assert_eq!(channel.usable(NOW, 1), Usable::No);
+        channel.up(0, 4);
+        let new = channel.take(NOW, 0, 2);
+        channel.free(old, 3);
+        assert_eq!(channel.view(NOW).in_flight, 2);
+        channel.free(new, 2);
+        assert_eq!(channel.view(NOW).in_flight, 0);
+    }
+
+    #[test]
+    fn pauses_grow_while_throttled_and_shrink_with_success() {
+        let mut channel = channel(&[4]);
+        let mut now = NOW;
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            let until = channel.throttle(now).unwrap();
+            assert_eq!(channel.throttle(now), None, "one pause at a time");
+            assert_eq!(channel.usable(now, 1), Usable::Paused(until));
+            pauses.push(until.since(now).as_millis());
+            now = until;
+        }
+        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        for _ in 0..40 {
+            channel.succeeded(now);
+        }
+        assert_eq!(channel.throttle(now).map(|until| until.since(now)), Some(FIRST_PAUSE));
+    }
+
+    #[test]
+    fn a_window_that_can_never_hold_the_parts_is_known_after_the_first_bind() {
+        let mut channel = channel(&[]);
+        assert!(!channel.too_small(9), "no link seen yet");
+        channel.up(0, 8);
+        assert!(channel.too_small(9) && !channel.too_small(8));
+        channel.down(0);
+        assert!(channel.too_small(9), "remembered");
+    }
+}

@@ -1,0 +1,392 @@
+//! The machine: what each event changes. What may start because of it is found afterwards, in `matching`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use carriers::{AttemptRef, Doubt, Ticket, Verdict};
+use link::LinkId;
+
+use super::attempt::{Attempt, MOST_PARTS, Outcome};
+use super::channel::{Channel, ChannelView};
+use super::doubt::{self, Resolve};
+use super::lane::{LaneKey, Lanes, Pending};
+use super::later::Later;
+use super::retry;
+use super::{Answer, Command, End, Event, GroupRule, NotStarted, Recovered, Settings, TierRule};
+use crate::clock::{Moment, Time};
+use crate::config::plan::{ChannelId, GroupId, InDoubt, TierId};
+use crate::ids::{Ids, MessageId};
+
+/// The rule of a tier the plan does not name (any more).
+static NO_TIER: TierRule =
+    TierRule { id: TierId(u8::MAX), attempts: 1, backoff: Vec::new(), unacked: InDoubt::Wait, acked: InDoubt::Wait };
+
+/// Decides which message goes next, over which channel, when, and whether again. Owns every accepted message until
+/// the carrier has it or no further attempt will be made; knows no clock, no socket, no disk and no chance.
+#[derive(Debug)]
+pub struct Switch {
+    pub(super) ids: Ids,
+    pub(super) tiers: Vec<TierRule>,
+    pub(super) groups: BTreeMap<GroupId, GroupRule>,
+    pub(super) channels: BTreeMap<ChannelId, Channel>,
+    /// Messages that may go now.
+    pub(super) lanes: Lanes,
+    /// Messages that wait for a time.
+    pub(super) later: Later,
+    /// Attempts by reference, until their last slot is free.
+    pub(super) attempts: BTreeMap<AttemptRef, Attempt>,
+    /// The undecided attempt of each message that has one.
+    pub(super) flying: BTreeMap<MessageId, AttemptRef>,
+    /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
+    pub(super) partial: BTreeMap<MessageId, Attempt>,
+    /// Scratch of the matching: (rank, head, lane).
+    pub(super) heads: BinaryHeap<Reverse<(usize, MessageId, LaneKey)>>,
+    pub(super) wake: Time,
+}
+
+/// What waits in one group and tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The group.
+    pub group: GroupId,
+    /// The tier.
+    pub tier: TierId,
+    /// Messages that wait for a channel, a retry or a doubt's end.
+    pub messages: usize,
+    /// When the oldest of them was accepted.
+    pub oldest: Time,
+}
+
+impl Switch {
+    /// A switch without a plan. Attempts it makes are numbered above `first_attempt`, the highest ever used.
+    #[must_use]
+    pub fn new(first_attempt: u64) -> Switch {
+        Switch {
+            ids: Ids::above(first_attempt),
+            tiers: Vec::new(),
+            groups: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            lanes: Lanes::default(),
+            later: Later::default(),
+            attempts: BTreeMap::new(),
+            flying: BTreeMap::new(),
+            partial: BTreeMap::new(),
+            heads: BinaryHeap::new(),
+            wake: Time::NEVER,
+        }
+    }
+
+    /// Takes one event. Nothing starts before [`Switch::settle`], which follows each batch of events; commands are
+    /// appended to `out` in the order in which they are to be done.
+    pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Command>) {
+        match event {
+            Event::Plan(settings) => self.plan(now, settings),
+            Event::Accepted(message) => {
+                self.lanes.insert(message.into());
+            }
+            Event::Recovered(recovered) => self.recover(now, recovered, out),
+            Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
+            Event::LinkDown(link) => self.link_down(now, link, out),
+            Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
+            Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
+            Event::NotStarted(attempt, why) => self.not_started(now, attempt, why, out),
+            Event::Answer(ticket, answer) => self.answered(now, ticket, &answer, out),
+            Event::Freed(ticket) => self.freed(now, ticket, out),
+            Event::Concluded(message) => self.conclude(message),
+            Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
+            Event::Tick => {}
+        }
+    }
+
+    /// After a batch of events, or when the deadline has come: releases what has waited long enough, starts what may
+    /// start, ends what has expired. At most some thousands of commands; where more is due, the deadline is `now`.
+    pub fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
+        self.wake = Time::NEVER;
+        self.release(now.time, out);
+        self.match_heads(now, out);
+        self.expire(now.time, out);
+        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).max(now.time);
+    }
+
+    /// When to settle at the latest, as of the last [`Switch::settle`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        Some(self.wake).filter(|wake| *wake != Time::NEVER)
+    }
+
+    /// What waits, by group and tier. Costs a look at every lane and every delayed message.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let mut sums: BTreeMap<(GroupId, TierId), Waiting> = BTreeMap::new();
+        let mut add = |group, tier, messages, oldest: Time| {
+            let sum = sums.entry((group, tier)).or_insert(Waiting { group, tier, messages: 0, oldest });
+            sum.messages += messages;
+            sum.oldest = sum.oldest.min(oldest);
+        };
+        for (lane, queue) in self.lanes.iter() {
+            if let Some(first) = queue.first() {
+                add(lane.group, lane.tier, queue.len(), first.accepted);
+            }
+        }
+        for pending in self.later.iter() {
+            add(pending.lane.group, pending.lane.tier, 1, pending.entry.accepted);
+        }
+        sums.into_values().collect()
+    }
+
+    /// A channel as of `now`, if any event ever named it.
+    #[must_use]
+    pub fn channel(&self, now: Time, id: ChannelId) -> Option<ChannelView> {
+        self.channels.get(&id).map(|channel| channel.view(now))
+    }
+
+    /// Messages the switch owns: waiting, or in an attempt that has not ended.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.lanes.len() + self.later.len() + self.flying.len()
+    }
+
+    /// A tier's rank, 0 the strictest, and its rule.
+    pub(super) fn tier(&self, id: TierId) -> (usize, &TierRule) {
+        let found = self.tiers.iter().enumerate().find(|(_, rule)| rule.id == id);
+        found.unwrap_or((self.tiers.len(), &NO_TIER))
+    }
+
+    fn channel_mut(&mut self, now: Time, id: ChannelId) -> &mut Channel {
+        self.channels.entry(id).or_insert_with(|| Channel::new(now))
+    }
+
+    /// Channels keep pace, pause, hold and slots; lanes keep their messages. Those of a group that is gone wait for
+    /// its return or their expiry: a slip in a configuration must not fail a million messages.
+    fn plan(&mut self, now: Time, settings: Settings) {
+        let first_tier = settings.tiers.first().map(|tier| tier.id);
+        for rule in &settings.channels {
+            self.channel_mut(now, rule.id);
+        }
+        for (id, channel) in &mut self.channels {
+            channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
+        }
+        self.tiers = settings.tiers;
+        self.groups = settings.groups.into_iter().map(|group| (group.id, group)).collect();
+    }
+
+    fn recover(&mut self, now: Time, recovered: Recovered, out: &mut Vec<Command>) {
+        let mut pending = Pending::from(recovered.message);
+        pending.entry.used = recovered.refused;
+        for channel in recovered.excluded {
+            pending.lane.class.exclude(channel);
+        }
+        if let Some(channel) = recovered.in_doubt {
+            out.push(Command::InDoubt(pending.entry.id, channel, Doubt::Acked));
+            self.in_doubt(now, pending, channel, Doubt::Acked, out);
+        } else if recovered.refused > 0 && recovered.refused >= self.tier(pending.lane.tier).1.attempts {
+            out.push(Command::Exhausted(pending.entry.id, End::Attempts));
+        } else {
+            self.lanes.insert(pending);
+        }
+    }
+
+    fn link_down(&mut self, now: Time, link: LinkId, out: &mut Vec<Command>) {
+        let id = ChannelId(link.channel);
+        self.channel_mut(now, id).down(link.link);
+        let mut touched = Vec::new();
+        for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.hold.link == link.link) {
+            attempt.link_lost();
+            touched.push(attempt.id);
+        }
+        for attempt in touched {
+            self.review(now, attempt, out);
+        }
+    }
+
+    fn started(&mut self, now: Time, id: AttemptRef, parts: u8, out: &mut Vec<Command>) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let unneeded = attempt.started(parts);
+        if unneeded > 0
+            && let Some(channel) = self.channels.get_mut(&attempt.channel)
+        {
+            channel.free(attempt.hold, u32::from(unneeded));
+            channel.pace.give_back(attempt.taken, unneeded);
+        }
+        self.review(now, id, out);
+    }
+
+    fn not_started(&mut self, now: Time, id: AttemptRef, why: NotStarted, out: &mut Vec<Command>) {
+        if self.attempts.get(&id).is_none_or(Attempt::is_started) {
+            return;
+        }
+        let Some(mut attempt) = self.attempts.remove(&id) else { return };
+        let message = attempt.pending.entry.id;
+        self.flying.remove(&message);
+        let reserved = attempt.reserved();
+        if let Some(channel) = self.channels.get_mut(&attempt.channel) {
+            channel.free(attempt.hold, attempt.slots());
+            channel.pace.give_back(attempt.taken, reserved);
+        }
+        if attempt.concluded {
+            return;
+        }
+        match why {
+            NotStarted::Retry => self.hand_over_again(now, attempt),
+            NotStarted::Parts(parts) if parts <= reserved => self.hand_over_again(now, attempt),
+            NotStarted::Parts(parts) if parts <= MOST_PARTS => {
+                attempt.pending.entry.parts = parts;
+                self.lanes.insert(attempt.pending);
+            }
+            NotStarted::Parts(_) | NotStarted::Unsendable => {
+                attempt.pending.lane.class.exclude(attempt.channel);
+                self.lanes.insert(attempt.pending);
+            }
+            NotStarted::BodyLost => out.push(Command::Exhausted(message, End::BodyLost)),
+        }
+    }
+
+    fn hand_over_again(&mut self, now: Time, mut attempt: Attempt) {
+        attempt.not_started();
+        let pending = if attempt.is_partial() { self.keep_partial(attempt) } else { attempt.pending };
+        self.wait(now, retry::HANDOVER_PAUSE, pending);
+    }
+
+    fn answered(&mut self, now: Time, ticket: Ticket, answer: &Answer, out: &mut Vec<Command>) {
+        let Some(attempt) = self.attempts.get_mut(&ticket.attempt()) else { return };
+        if !attempt.answer(ticket, answer) {
+            return;
+        }
+        let id = attempt.channel;
+        if let Some(channel) = self.channels.get_mut(&id) {
+            match answer {
+                Answer::Submitted => channel.succeeded(now),
+                Answer::Refused(Verdict::Throttled) => {
+                    out.extend(channel.throttle(now).map(|until| Command::Throttled(id, until)));
+                }
+                Answer::Refused(_) | Answer::Unanswered(_) => {}
+            }
+        }
+        self.review(now, ticket.attempt(), out);
+    }
+
+    fn freed(&mut self, now: Time, ticket: Ticket, out: &mut Vec<Command>) {
+        let Some(attempt) = self.attempts.get_mut(&ticket.attempt()) else { return };
+        if attempt.freed(ticket)
+            && let Some(channel) = self.channels.get_mut(&attempt.channel)
+        {
+            channel.free(attempt.hold, 1);
+        }
+        self.review(now, ticket.attempt(), out);
+    }
+
+    fn conclude(&mut self, message: MessageId) {
+        if let Some(id) = self.flying.get(&message) {
+            if let Some(attempt) = self.attempts.get_mut(id) {
+                attempt.concluded = true;
+            }
+        } else if self.later.remove(message).is_some() || self.lanes.remove(message).is_some() {
+            self.partial.remove(&message);
+        }
+    }
+
+    /// Decides about the attempt's message once the attempt has ended; forgets the attempt with its last slot.
+    fn review(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) {
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        let message = attempt.pending.entry.id;
+        let undecided = self.flying.get(&message) == Some(&id);
+        let Some(outcome) = attempt.outcome() else { return };
+        if !undecided {
+            if attempt.slots() == 0 {
+                self.attempts.remove(&id);
+            }
+            return;
+        }
+        self.flying.remove(&message);
+        if let Outcome::Missing(_) = outcome {
+            if let Some(attempt) = self.attempts.remove(&id).filter(|attempt| !attempt.concluded) {
+                let pending = self.keep_partial(attempt);
+                self.lanes.insert(pending);
+            }
+            return;
+        }
+        let (channel, doubt, concluded) = (attempt.channel, attempt.doubt, attempt.concluded);
+        let pending = if attempt.slots() == 0 {
+            let Some(attempt) = self.attempts.remove(&id) else { return };
+            attempt.pending
+        } else {
+            attempt.pending.clone()
+        };
+        if !concluded {
+            out.extend(doubt.map(|doubt| Command::InDoubt(message, channel, doubt)));
+            self.follow(now, pending, channel, doubt, outcome, out);
+        }
+    }
+
+    /// What follows an attempt of which nothing is kept.
+    fn follow(
+        &mut self,
+        now: Time,
+        mut pending: Pending,
+        channel: ChannelId,
+        doubt: Option<Doubt>,
+        outcome: Outcome,
+        out: &mut Vec<Command>,
+    ) {
+        let message = pending.entry.id;
+        match outcome {
+            Outcome::Submitted | Outcome::Missing(_) => {}
+            Outcome::Rejected => out.push(Command::Exhausted(message, End::Rejected)),
+            Outcome::Elsewhere => {
+                pending.lane.class.exclude(channel);
+                pending.entry.doubtful |= doubt.is_some();
+                self.lanes.insert(pending);
+            }
+            Outcome::Refused => {
+                pending.lane.class.avoid = Some(channel);
+                pending.entry.doubtful |= doubt.is_some();
+                pending.entry.used = pending.entry.used.saturating_add(1);
+                match retry::wait(self.tier(pending.lane.tier).1, pending.entry.used, message) {
+                    Some(wait) => self.wait(now, wait, pending),
+                    None => out.push(Command::Exhausted(message, End::Attempts)),
+                }
+            }
+            Outcome::Again if doubt.is_none() => {
+                self.lanes.insert(pending);
+            }
+            Outcome::Again => {
+                pending.entry.doubtful = true;
+                pending.entry.used = pending.entry.used.saturating_add(1);
+                if pending.entry.used < self.tier(pending.lane.tier).1.attempts {
+                    self.lanes.insert(pending);
+                } else {
+                    out.push(Command::Exhausted(message, End::InDoubt));
+                }
+            }
+            Outcome::Doubt(doubt) => self.in_doubt(now, pending, channel, doubt, out),
+        }
+    }
+
+    fn in_doubt(&mut self, now: Time, mut pending: Pending, channel: ChannelId, doubt: Doubt, out: &mut Vec<Command>) {
+        pending.lane.class.avoid = Some(channel);
+        pending.entry.doubtful = true;
+        pending.entry.used = pending.entry.used.saturating_add(1);
+        match doubt::resolve(self.tier(pending.lane.tier).1, doubt, pending.entry.used) {
+            Resolve::Again(wait) => self.wait(now, wait, pending),
+            Resolve::Stop => out.push(Command::Exhausted(pending.entry.id, End::InDoubt)),
+        }
+    }
+
+    fn wait(&mut self, now: Time, wait: Duration, pending: Pending) {
+        if wait.is_zero() {
+            self.lanes.insert(pending);
+        } else {
+            self.later.insert(now.after(wait), pending);
+        }
+    }
+
+    /// Sets an attempt aside until its missing parts can follow; its message's place for that.
+    fn keep_partial(&mut self, attempt: Attempt) -> Pending {
+        let mut pending = attempt.pending.clone();
+        pending.lane.class.only = Some(attempt.channel);
+        pending.entry.parts = attempt.missing_parts();
+        self.partial.insert(pending.entry.id, attempt);
+        pending
+    }
+}

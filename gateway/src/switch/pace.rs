@@ -1,0 +1,243 @@
+//! The pace of a channel: parts per second by contract, whatever the mix of short and long messages.
+//!
+//! Two rules hold at once. A bucket of `burst` parts, filled at `rate`, spreads parts over the second; a message longer
+//! than the bucket may run it into debt, since its parts go back to back. A count over the last second then makes
+//! sure that no one-second window carries more than the rate (or one burst, or one message, where that is more).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Time;
+
+/// The span the contract speaks of.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Parts closer together than this are counted as one entry, as old as its youngest part.
+const GRAIN: Duration = Duration::from_millis(1);
+/// Absorbs rounding of the level; the count over the window is exact.
+const EPSILON: f64 = 1e-6;
+
+/// Parts taken within one [`GRAIN`].
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    first: Time,
+    last: Time,
+    parts: u32,
+}
+
+/// A channel's pace; its state outlives changes of the contract.
+#[derive(Debug)]
+pub(super) struct Pace {
+    rate: f64,
+    burst: f64,
+    /// Parts that may go, as of `at`; negative while in debt.
+    level: f64,
+    at: Time,
+    /// What went in the last second, oldest first: at most one entry per grain.
+    recent: VecDeque<Taken>,
+    recent_parts: u32,
+}
+
+impl Pace {
+    /// An empty bucket.
+    pub(super) fn new(now: Time, rate: f64, burst: u32) -> Pace {
+        let mut pace = Pace { rate: 0.0, burst: 1.0, level: 0.0, at: now, recent: VecDeque::new(), recent_parts: 0 };
+        pace.set(now, rate, burst);
+        pace
+    }
+
+    /// A new contract from now on. What was saved or owed under the old one stays.
+    pub(super) fn set(&mut self, now: Time, rate: f64, burst: u32) {
+        self.level = self.level_at(now);
+        self.at = self.at.max(now);
+        self.rate = if rate.is_finite() { rate.max(0.0) } else { 0.0 };
+        self.burst = f64::from(burst.max(1));
+        self.level = self.level.min(self.burst);
+    }
+
+    /// An eighth of the bucket: what lower tiers leave to the first.
+    pub(super) fn reserve(&self) -> u32 {
+        self.burst as u32 / 8
+    }
+
+    /// Parts that may go now; negative while in debt.
+    pub(super) fn level_at(&self, now: Time) -> f64 {
+        (self.level + self.rate * now.since(self.at).as_secs_f64()).min(self.burst)
+    }
+
+    /// When `parts` may go leaving `reserve` in the bucket, if nothing else goes before; `now` or earlier: at once.
+    pub(super) fn ready_at(&self, now: Time, parts: u8, reserve: u32) -> Time {
+        self.level_ready(now, parts, reserve).max(self.window_ready(now, parts))
+    }
+
+    fn level_ready(&self, now: Time, parts: u8, reserve: u32) -> Time {
+        let need = (f64::from(parts) + f64::from(reserve)).min(self.burst);
+        let lack = need - self.level_at(now);
+        if lack <= EPSILON {
+            return now;
+        }
+        if self.rate <= 0.0 {
+            return Time::NEVER;
+        }
+        let micros = (lack / self.rate * 1e6).ceil();
+        if micros < 1e15 { now.after(Duration::from_micros(micros as u64)) } else { Time::NEVER }
+    }
+
+    fn window_ready(&self, now: Time, parts: u8) -> Time {
+        let limit = self.rate.max(self.burst) as u32;
+        let fits = |inside: u32| inside == 0 || inside + u32::from(parts) <= limit;
+        let mut inside = self.recent_parts;
+        let mut ready = now;
+        for taken in &self.recent {
+            let leaves = taken.last.after(WINDOW);
+            if leaves > now {
+                if fits(inside) {
+                    break;
+                }
+                ready = leaves;
+            }
+            inside -= taken.parts;
+        }
+        ready
+    }
+
+    /// Takes `parts`; the caller asked [`Pace::ready_at`] before.
+    pub(super) fn take(&mut self, now: Time, parts: u8) {
+        self.level = self.level_at(now) - f64::from(parts);
+        self.at = self.at.max(now);
+        while self.recent.front().is_some_and(|oldest| oldest.last.after(WINDOW) <= now) {
+            self.recent_parts -= self.recent.pop_front().map_or(0, |oldest| oldest.parts);
+        }
+        let parts = u32::from(parts);
+        self.recent_parts += parts;
+        match self.recent.back_mut().filter(|youngest| now.since(youngest.first) < GRAIN) {
+            Some(youngest) => {
+                youngest.last = now;
+                youngest.parts += parts;
+            }
+            None => self.recent.push_back(Taken { first: now, last: now, parts }),
+        }
+    }
+
+    /// Gives back `parts` that were taken at `taken_at` and never went.
+    pub(super) fn give_back(&mut self, taken_at: Time, parts: u8) {
+        self.level = (self.level + f64::from(parts)).min(self.burst);
+        let entry = self.recent.iter_mut().rev().find(|taken| taken.first <= taken_at);
+        if let Some(entry) = entry.filter(|taken| taken_at <= taken.last) {
+            let parts = u32::from(parts).min(entry.parts);
+            entry.parts -= parts;
+            self.recent_parts -= parts;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const START: Time = Time(1_000_000);
+
+    fn ms(n: u64) -> Time {
+        START.after(Duration::from_millis(n))
+    }
+
+    #[test]
+    fn a_bucket_starts_empty_and_is_ready_when_it_says() {
+        let mut pace = Pace::new(START, 10.0, 1);
+        assert_eq!(pace.ready_at(START, 1, 0), ms(100));
+        pace.take(ms(100), 1);
+        assert_eq!(pace.ready_at(ms(100), 1, 0), ms(200));
+    }
+
+    #[test]
+    fn a_long_message_goes_at_once_and_is_paid_afterwards() {
+        let mut pace = Pace::new(START, 10.0, 1);
+        assert_eq!(pace.ready_at(START, 8, 0), ms(100), "one token is enough to start eight parts");
+        pace.take(ms(100), 8);
+        assert_eq!(pace.ready_at(ms(100), 1, 0), ms(900), "seven owed and one to go");
+        assert_eq!(pace.ready_at(ms(100), 8, 0), ms(1100), "sixteen parts never share a second");
+    }
+
+    #[test]
+    fn a_message_longer_than_the_rate_goes_alone_in_its_second() {
+        let mut pace = Pace::new(START, 2.0, 1);
+        pace.take(ms(500), 1);
+        assert_eq!(pace.ready_at(ms(1000), 5, 0), ms(1500));
+    }
+
+    #[test]
+    fn what_never_went_is_given_back() {
+        let mut pace = Pace::new(START, 10.0, 4);
+        pace.take(ms(1000), 4);
+        pace.give_back(ms(1000), 3);
+        assert_eq!(pace.ready_at(ms(1000), 3, 0), ms(1000));
+        assert_eq!(pace.recent_parts, 1);
+    }
+
+    #[test]
+    fn a_new_rate_keeps_debt_and_savings() {
+        let mut pace = Pace::new(START, 10.0, 1);
+        pace.take(ms(100), 8);
+        pace.set(ms(100), 100.0, 2);
+        assert_eq!(pace.ready_at(ms(100), 1, 0), ms(180), "eight owed parts at the new rate");
+        pace.set(ms(1000), 100.0, 100);
+        assert!(pace.level_at(ms(1000)) <= 2.0, "a larger bucket is not a full one");
+    }
+
+    #[test]
+    fn the_reserve_stays_for_the_first_tier() {
+        let mut pace = Pace::new(START, 100.0, 16);
+        let full = ms(1000);
+        assert_eq!(pace.reserve(), 2);
+        for _ in 0..14 {
+            assert_eq!(pace.ready_at(full, 1, 2), full);
+            pace.take(full, 1);
+        }
+        assert!(pace.ready_at(full, 1, 2) > full);
+        assert_eq!(pace.ready_at(full, 2, 0), full);
+    }
+
+    proptest! {
+        #[test]
+        fn no_second_carries_more_than_the_contract(
+            rate in 1u32..300,
+            burst in 1u32..20,
+            arrivals in prop::collection::vec((0u64..60_000, 1u8..12, 0u8..8), 1..400),
+        ) {
+            let mut pace = Pace::new(START, f64::from(rate), burst);
+            let mut now = START;
+            let mut sent: Vec<(Time, u32)> = Vec::new();
+            let limit = rate.max(burst);
+            for (gap, parts, unused) in arrivals {
+                now = now.after(Duration::from_micros(gap));
+                let ready = pace.ready_at(now, parts, 0);
+                prop_assert!(ready != Time::NEVER);
+                now = now.max(ready);
+                prop_assert!(pace.ready_at(now, parts, 0) <= now, "ready when it said so");
+                pace.take(now, parts);
+                let unused = if unused == 0 { parts } else { 0 };
+                pace.give_back(now, unused);
+                sent.push((now, u32::from(parts - unused)));
+            }
+            for (i, (start, _)) in sent.iter().enumerate() {
+                let window: Vec<u32> =
+                    sent[i..].iter().take_while(|(at, _)| at.since(*start) < WINDOW).map(|(_, n)| *n).collect();
+                let parts: u32 = window.iter().sum();
+                prop_assert!(parts <= limit || window.len() == 1 || window.iter().filter(|n| **n > 0).count() == 1);
+            }
+        }
+
+        #[test]
+        fn single_parts_reach_the_contract(rate in 1u32..2_000) {
+            let mut pace = Pace::new(START, f64::from(rate), (rate / 50).max(1));
+            let end = START.after(Duration::from_secs(5));
+            let (mut now, mut sent) = (START, 0u32);
+            while now < end {
+                now = pace.ready_at(now, 1, 0);
+                pace.take(now, 1);
+                sent += 1;
+            }
+            prop_assert!(f64::from(sent) >= f64::from(rate) * 5.0 * 0.995 - 1.0, "{sent} of {}", rate * 5);
+        }
+    }
+}

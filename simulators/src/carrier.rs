@@ -1,0 +1,253 @@
+//! A carrier's sockets: the thin shell around a [`Centre`]. One task accepts, one keeps time, one per connection moves
+//! octets; all on one thread, so that the centre has one owner at a time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+use crate::centre::{Centre, Link, Order, Report};
+use crate::delivery::Mo;
+use crate::fault::Spec;
+
+/// Octets read at a time.
+const PIECE: usize = 64 * 1024;
+/// Longest time log lines stay in memory.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// Pause after a listener failed.
+const LISTEN_AGAIN: Duration = Duration::from_millis(20);
+
+/// What the shell tells a connection's task.
+#[derive(Debug, Default)]
+struct Mailbox {
+    wake: Notify,
+    end: Cell<Option<End>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Reset,
+    Close,
+}
+
+/// A running carrier.
+#[derive(Debug)]
+pub struct Carrier {
+    centre: RefCell<Centre>,
+    address: SocketAddr,
+    mailboxes: RefCell<HashMap<Link, Rc<Mailbox>>>,
+    listening: Cell<bool>,
+    listening_changed: Notify,
+    /// What the timekeeper sleeps until.
+    armed: Cell<Option<Instant>>,
+    rearm: Notify,
+}
+
+impl Carrier {
+    /// Listens and starts the carrier's tasks on the current `LocalSet`.
+    pub async fn start(centre: Centre, listen: SocketAddr) -> io::Result<Rc<Self>> {
+        let listener = TcpListener::bind(listen).await?;
+        let carrier = Rc::new(Self {
+            centre: RefCell::new(centre),
+            address: listener.local_addr()?,
+            mailboxes: RefCell::default(),
+            listening: Cell::new(true),
+            listening_changed: Notify::new(),
+            armed: Cell::new(None),
+            rearm: Notify::new(),
+        });
+        spawn_local(accept(Rc::clone(&carrier), listener));
+        spawn_local(keep_time(Rc::clone(&carrier)));
+        spawn_local(keep_log(Rc::clone(&carrier)));
+        Ok(carrier)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.centre.borrow().name().to_owned()
+    }
+
+    /// Where it stands.
+    pub fn report(&self) -> Report {
+        self.centre.borrow().report()
+    }
+
+    /// Starts a fault.
+    pub fn start_fault(&self, spec: Spec) {
+        self.with(|centre| centre.start_fault(Instant::now(), spec));
+    }
+
+    /// Ends all faults.
+    pub fn clear_faults(&self) {
+        self.with(|centre| centre.clear_faults(Instant::now()));
+    }
+
+    /// Sends an uplink message.
+    pub fn send_mo(&self, mo: Mo) {
+        self.with(|centre| centre.send_mo(Instant::now(), mo));
+    }
+
+    /// Ends the log. Connections end with the `LocalSet`.
+    pub fn close(&self) -> io::Result<()> {
+        self.centre.borrow_mut().close(Instant::now())
+    }
+
+    /// Lets `act` change the centre, then carries out what follows from it.
+    fn with<T>(&self, act: impl FnOnce(&mut Centre) -> T) -> T {
+        let mut centre = self.centre.borrow_mut();
+        let result = act(&mut centre);
+        let (orders, deadline) = (centre.take_orders(), centre.deadline());
+        drop(centre);
+        for order in orders {
+            self.carry_out(order);
+        }
+        if deadline.is_some_and(|at| self.armed.get().is_none_or(|armed| at < armed)) {
+            self.rearm.notify_one();
+        }
+        result
+    }
+
+    fn carry_out(&self, order: Order) {
+        let end = |link: &Link, end: Option<End>| {
+            if let Some(mailbox) = self.mailboxes.borrow().get(link) {
+                mailbox.end.set(end.or(mailbox.end.get()));
+                mailbox.wake.notify_one();
+            }
+        };
+        match order {
+            Order::Wake(link) => end(&link, None),
+            Order::Reset(link) => end(&link, Some(End::Reset)),
+            Order::Close(link) => end(&link, Some(End::Close)),
+            Order::Listen(listening) => {
+                self.listening.set(listening);
+                self.listening_changed.notify_one();
+            }
+        }
+    }
+}
+
+async fn accept(carrier: Rc<Carrier>, listener: TcpListener) {
+    let mut listener = Some(listener);
+    loop {
+        match (&listener, carrier.listening.get()) {
+            (Some(open), true) => tokio::select! {
+                accepted = open.accept() => match accepted {
+                    Ok((stream, _)) => welcome(&carrier, stream),
+                    Err(_) => tokio::time::sleep(LISTEN_AGAIN).await,
+                },
+                () = carrier.listening_changed.notified() => {}
+            },
+            (Some(_), false) => listener = None,
+            (None, true) => match TcpListener::bind(carrier.address).await {
+                Ok(open) => listener = Some(open),
+                Err(_) => tokio::time::sleep(LISTEN_AGAIN).await,
+            },
+            (None, false) => carrier.listening_changed.notified().await,
+        }
+    }
+}
+
+fn welcome(carrier: &Rc<Carrier>, stream: TcpStream) {
+    let Some(link) = carrier.with(Centre::opened) else {
+        // Closing with linger 0 sends RST.
+        let _ = stream.set_zero_linger();
+        return;
+    };
+    let _ = stream.set_nodelay(true);
+    let mailbox = Rc::new(Mailbox::default());
+    carrier.mailboxes.borrow_mut().insert(link, Rc::clone(&mailbox));
+    let carrier = Rc::clone(carrier);
+    spawn_local(async move {
+        // How a connection ended is in the log: unanswered submits, receipts sent again.
+        let _ = converse(&carrier, link, stream, &mailbox).await;
+        carrier.mailboxes.borrow_mut().remove(&link);
+        carrier.with(|centre| centre.closed(Instant::now(), link));
+    });
+}
+
+/// Moves octets until the connection ends.
+async fn converse(carrier: &Carrier, link: Link, stream: TcpStream, mailbox: &Mailbox) -> io::Result<()> {
+    let mut input = BytesMut::with_capacity(PIECE * 2);
+    let mut out = BytesMut::new();
+    loop {
+        match mailbox.end.get() {
+            Some(End::Reset) => return stream.set_zero_linger(),
+            Some(End::Close) => return Ok(()),
+            None => {}
+        }
+        let (reads, ended, splits, frozen) = {
+            let mut centre = carrier.centre.borrow_mut();
+            centre.take_out(link, &mut out);
+            (centre.reads(link), centre.ended(link), centre.splits(), centre.frozen())
+        };
+        if !frozen {
+            send(&stream, &mut out, splits)?;
+            if ended && out.is_empty() {
+                return Ok(());
+            }
+        }
+        tokio::select! {
+            ready = stream.readable(), if reads => {
+                ready?;
+                input.reserve(PIECE);
+                match stream.try_read_buf(&mut input) {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => carrier.with(|centre| centre.octets(Instant::now(), link, &mut input)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            ready = stream.writable(), if !out.is_empty() && !frozen => ready?,
+            () = mailbox.wake.notified() => {}
+        }
+    }
+}
+
+/// Writes what the socket takes now; one octet only when splitting.
+fn send(stream: &TcpStream, out: &mut BytesMut, splits: bool) -> io::Result<()> {
+    while !out.is_empty() {
+        let piece = if splits { &out[..1] } else { &out[..] };
+        match stream.try_write(piece) {
+            Ok(written) => out.advance(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+        if splits {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn keep_time(carrier: Rc<Carrier>) {
+    loop {
+        let deadline = carrier.centre.borrow().deadline();
+        carrier.armed.set(deadline);
+        match deadline {
+            Some(at) => tokio::select! {
+                () = tokio::time::sleep_until(at.into()) => carrier.with(|centre| centre.tick(Instant::now())),
+                () = carrier.rearm.notified() => {}
+            },
+            None => carrier.rearm.notified().await,
+        }
+    }
+}
+
+async fn keep_log(carrier: Rc<Carrier>) {
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        carrier.centre.borrow_mut().flush();
+    }
+}

@@ -1,0 +1,480 @@
+//! A carrier's desk: what all its connections share. Accounts, ids, rate, the fate of messages, and what is to be
+//! delivered when; it keeps the log. Pure: time is an argument, chance comes from the scenario's seed.
+
+use std::borrow::Cow;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::delivery::{Content, Delivery, Mo, Receipt, Stat, Taken};
+use crate::fault::{Faults, Kind};
+use crate::lines::Lines;
+use crate::records::{self, Concat, Record};
+use crate::scenario::{Carrier, Receipts};
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Counters {
+    /// Connections open now.
+    pub connections: usize,
+    /// Connections bound now.
+    pub bound: usize,
+    /// Binds accepted.
+    pub binds: u64,
+    /// Binds refused.
+    pub binds_refused: u64,
+    /// Submits accepted.
+    pub submits: u64,
+    /// Submits answered with an id.
+    pub answered: u64,
+    /// Submits accepted whose answer never left.
+    pub unanswered: u64,
+    /// Submits refused, throttled ones included.
+    pub refused: u64,
+    /// Submits answered as throttled.
+    pub throttled: u64,
+    /// Submits beyond the window.
+    pub over_window: u64,
+    /// enquire_links read.
+    pub enquire_links: u64,
+    /// Receipts sent, repeats included.
+    pub receipts_sent: u64,
+    /// Receipts the other side took.
+    pub receipts_acked: u64,
+    /// Receipts given up or dropped.
+    pub receipts_lost: u64,
+    /// Receipts not yet taken.
+    pub receipts_waiting: usize,
+    /// Uplink messages the other side took.
+    pub mo_acked: u64,
+    /// PDUs that could not be read, or streams that broke.
+    pub malformed: u64,
+}
+
+/// A submit as the far side read it, whatever the protocol.
+#[derive(Debug, Clone)]
+pub struct Submission<'a> {
+    /// Source address.
+    pub source: Cow<'a, str>,
+    /// Destination address.
+    pub destination: Cow<'a, str>,
+    /// Decoded text.
+    pub text: Cow<'a, str>,
+    /// Which part of what.
+    pub concat: Option<Concat>,
+    /// The sender's reference.
+    pub reference: Option<u16>,
+    /// Ends that are to be reported.
+    pub wanted: Wanted,
+    /// When it was read.
+    pub at: Instant,
+}
+
+impl Submission<'_> {
+    /// The same, owning its text.
+    pub fn into_owned(self) -> Submission<'static> {
+        Submission {
+            source: Cow::Owned(self.source.into_owned()),
+            destination: Cow::Owned(self.destination.into_owned()),
+            text: Cow::Owned(self.text.into_owned()),
+            concat: self.concat,
+            reference: self.reference,
+            wanted: self.wanted,
+            at: self.at,
+        }
+    }
+}
+
+/// Which ends a sender wants receipts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// None.
+    Nothing,
+    /// All.
+    Everything,
+    /// Failures only.
+    Failures,
+    /// Success only.
+    Success,
+}
+
+/// How a submit that was accepted goes on.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The id for the answer.
+    pub id: String,
+    /// When the answer is due.
+    pub due: Instant,
+    /// A receipt that is to leave ahead of the answer.
+    pub ahead: Option<Delivery>,
+}
+
+/// Why a bind is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// No such account.
+    Account,
+    /// Wrong password.
+    Password,
+    /// Too many binds.
+    Full,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Desk {
+    config: Carrier,
+    clock: Clock,
+    rng: fastrand::Rng,
+    next_id: u64,
+    pace: Option<Pace>,
+    later: BinaryHeap<Reverse<Later>>,
+    order: u64,
+    ready: VecDeque<Delivery>,
+    mo: Vec<(Instant, usize)>,
+    lines: Lines,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+impl Desk {
+    /// The desk of one carrier; its log goes to `lines`.
+    pub fn new(config: Carrier, seed: u64, clock: Clock, lines: Lines) -> Self {
+        let start = clock.started();
+        let mo = config.mo.iter().enumerate().map(|(index, mo)| (start + mo.at.0, index)).collect();
+        let pace = config.rate_limit.map(|rate| Pace::new(rate.0, config.rate_burst, start));
+        let mut rng = fastrand::Rng::with_seed(seed);
+        // Ids of different carriers should not look alike.
+        let next_id = rng.u64(1_000_000_000..2_000_000_000);
+        Self {
+            config,
+            clock,
+            rng,
+            next_id,
+            pace,
+            later: BinaryHeap::new(),
+            order: 0,
+            ready: VecDeque::new(),
+            mo,
+            lines,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The carrier's part of the scenario.
+    pub fn config(&self) -> &Carrier {
+        &self.config
+    }
+
+    /// The clock of this run.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether `system_id` with `password` may bind.
+    pub fn admit(&mut self, system_id: &[u8], password: &[u8]) -> Result<(), Stranger> {
+        let verdict = if system_id != self.config.system_id.as_bytes() {
+            Err(Stranger::Account)
+        } else if password != self.config.password.as_bytes() {
+            Err(Stranger::Password)
+        } else if self.counters.bound >= self.config.max_binds {
+            Err(Stranger::Full)
+        } else {
+            Ok(())
+        };
+        match verdict {
+            Ok(()) => {
+                self.counters.binds += 1;
+                self.counters.bound += 1;
+            }
+            Err(_) => self.counters.binds_refused += 1,
+        }
+        verdict
+    }
+
+    /// Takes a submit, or says with which status to refuse it.
+    pub fn submit(&mut self, submission: &Submission<'_>, faults: &Faults) -> Result<Accepted, u32> {
+        let now = submission.at;
+        if let Some(status) = self.refusal(submission, faults) {
+            self.counters.refused += 1;
+            self.counters.throttled += u64::from(status == codecs::smpp::status::RTHROTTLED);
+            return Err(status);
+        }
+        self.counters.submits += 1;
+        self.next_id += 1;
+        let number = self.next_id;
+        let wait = self.config.answer_latency.draw(&mut self.rng) + faults.delay(&mut self.rng);
+        let (stat, after) = (self.fate(), self.config.receipts.after.draw(&mut self.rng));
+        let mut ahead = None;
+        if let Some(stat) = stat.filter(|stat| wants(submission.wanted, *stat)) {
+            let delivery = Delivery::new(Content::Receipt(receipt(number, submission, stat, now + after)));
+            if self.config.receipts.before_answer {
+                ahead = Some(delivery);
+            } else {
+                self.put_off(now + after, delivery);
+            }
+        }
+        Ok(Accepted { id: self.config.receipts.id_in_answer.spell(number), due: now + wait, ahead })
+    }
+
+    fn refusal(&mut self, submission: &Submission<'_>, faults: &Faults) -> Option<u32> {
+        if let Some(status) = faults.status(&mut self.rng) {
+            return Some(status);
+        }
+        let fitting = self.config.rules.iter().filter(|(suffix, _)| submission.destination.ends_with(suffix.as_str()));
+        if let Some((_, status)) = fitting.max_by_key(|(suffix, _)| suffix.len()) {
+            return Some(status.0);
+        }
+        let passes = self.pace.as_mut().is_none_or(|pace| pace.pass(submission.at));
+        (!passes).then_some(codecs::smpp::status::RTHROTTLED)
+    }
+
+    /// Draws how a message ends; `None` where nobody will ever tell.
+    fn fate(&mut self) -> Option<Stat> {
+        let Receipts { delivered, failed, expired, rejected, none, .. } = &self.config.receipts;
+        let mut at = self.rng.f64();
+        let shares = [(failed.0, Some(Stat::Undelivered)), (expired.0, Some(Stat::Expired))];
+        let shares = shares.into_iter().chain([(rejected.0, Some(Stat::Rejected)), (none.0, None)]);
+        for (share, stat) in shares {
+            if at < share {
+                return stat;
+            }
+            at -= share;
+        }
+        let delivered = delivered.map_or(1.0, |share| share.0);
+        (at < delivered).then_some(Stat::Delivered)
+    }
+
+    /// Writes down a submit whose answer left or never will.
+    pub fn note(&mut self, submission: &Submission<'_>, id: &str, answered: bool) {
+        if answered {
+            self.counters.answered += 1;
+        } else {
+            self.counters.unanswered += 1;
+        }
+        self.lines.push(&Record::Submit(records::Submit {
+            t_ms: self.clock.t_ms(submission.at),
+            carrier: Cow::Borrowed(&self.config.name),
+            carrier_id: Cow::Borrowed(id),
+            source: Cow::Borrowed(&submission.source),
+            destination: Cow::Borrowed(&submission.destination),
+            text: Cow::Borrowed(&submission.text),
+            udh: submission.concat,
+            user_message_reference: submission.reference,
+            parts: submission.concat.map_or(1, |concat| concat.total),
+            answered,
+        }));
+    }
+
+    /// Queues an uplink message to go out at once.
+    pub fn send_mo(&mut self, mo: Mo) {
+        self.push_ready(Delivery::new(Content::Mo(mo)));
+    }
+
+    /// Puts back what could not be handed to a connection after all.
+    pub fn put_back(&mut self, delivery: Delivery) {
+        self.ready.push_front(delivery);
+    }
+
+    /// The next delivery that is due.
+    pub fn next_ready(&mut self) -> Option<Delivery> {
+        self.ready.pop_front()
+    }
+
+    /// A delivery left on a connection.
+    pub fn sent(&mut self, delivery: &mut Delivery) {
+        delivery.tries += 1;
+        self.counters.receipts_sent += u64::from(delivery.is_receipt());
+    }
+
+    /// A delivery was answered, or will not be.
+    pub fn settled(&mut self, now: Instant, delivery: Delivery, taken: Taken) {
+        let spent = delivery.tries >= self.config.receipts.max_tries;
+        match taken {
+            Taken::Yes => self.finish(now, &delivery, true),
+            Taken::Never => self.finish(now, &delivery, false),
+            _ if spent => self.finish(now, &delivery, false),
+            Taken::Later => self.put_off(now + self.config.receipts.retry_after.0, delivery),
+            Taken::Unknown => self.push_ready(delivery),
+        }
+    }
+
+    fn finish(&mut self, now: Instant, delivery: &Delivery, acked: bool) {
+        let (t_ms, tries) = (self.clock.t_ms(now), delivery.tries);
+        let carrier = Cow::Borrowed(self.config.name.as_str());
+        match &delivery.content {
+            Content::Receipt(receipt) => {
+                if acked {
+                    self.counters.receipts_acked += 1;
+                } else {
+                    self.counters.receipts_lost += 1;
+                }
+                let carrier_id = self.config.receipts.id_in_answer.spell(receipt.id).into();
+                let stat = receipt.stat.word().into();
+                self.lines.push(&Record::Receipt(records::Receipt { t_ms, carrier, carrier_id, stat, acked, tries }));
+            }
+            Content::Mo(mo) => {
+                self.counters.mo_acked += u64::from(acked);
+                let (from, to, text) = (&*mo.from, &*mo.to, &*mo.text);
+                let (from, to, text) = (from.into(), to.into(), text.into());
+                self.lines.push(&Record::Mo(records::Mo { t_ms, carrier, from, to, text, acked, tries }));
+            }
+        }
+    }
+
+    fn put_off(&mut self, due: Instant, delivery: Delivery) {
+        self.order += 1;
+        self.later.push(Reverse(Later { due, order: self.order, delivery }));
+    }
+
+    fn push_ready(&mut self, delivery: Delivery) {
+        if self.ready.len() >= self.config.receipts.keep {
+            self.ready.pop_front();
+            self.counters.receipts_lost += 1;
+        }
+        self.ready.push_back(delivery);
+    }
+
+    /// Makes ready what is due.
+    pub fn tick(&mut self, now: Instant, faults: &Faults) {
+        while self.later.peek().is_some_and(|Reverse(later)| later.due <= now) {
+            let Some(Reverse(Later { delivery, .. })) = self.later.pop() else { break };
+            if faults.on(Kind::DropReceipts) && delivery.is_receipt() {
+                self.counters.receipts_lost += 1;
+            } else {
+                self.push_ready(delivery);
+            }
+        }
+        for (at, index) in &mut self.mo {
+            let mo = &self.config.mo[*index];
+            if *at <= now {
+                let mo = Mo { from: mo.from.as_str().into(), to: mo.to.as_str().into(), text: mo.text.as_str().into() };
+                self.ready.push_back(Delivery::new(Content::Mo(mo)));
+                *at += self.config.mo[*index].every.map_or(Duration::MAX / 4, |every| every.0);
+            }
+        }
+    }
+
+    /// When [`Desk::tick`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let mo = self.mo.iter().map(|(at, _)| *at);
+        self.later.peek().map(|Reverse(later)| later.due).into_iter().chain(mo).min()
+    }
+
+    /// Deliveries that are due and wait for a connection.
+    pub fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Deliveries whose time has not come.
+    pub fn to_come(&self) -> usize {
+        self.later.len()
+    }
+
+    /// Hands the log to its file.
+    pub fn flush(&mut self) {
+        self.lines.flush();
+    }
+
+    /// Writes down every delivery that was sent and never taken, and ends the log.
+    pub fn close(&mut self, now: Instant) -> std::io::Result<()> {
+        let later = std::mem::take(&mut self.later).into_iter().map(|Reverse(later)| later.delivery);
+        let left: Vec<Delivery> = later.chain(std::mem::take(&mut self.ready)).collect();
+        left.iter().filter(|delivery| delivery.tries > 0).for_each(|delivery| self.finish(now, delivery, false));
+        self.lines.close()
+    }
+}
+
+fn wants(wanted: Wanted, stat: Stat) -> bool {
+    match wanted {
+        Wanted::Nothing => false,
+        Wanted::Everything => true,
+        Wanted::Failures => stat != Stat::Delivered,
+        Wanted::Success => stat == Stat::Delivered,
+    }
+}
+
+fn receipt(id: u64, submission: &Submission<'_>, stat: Stat, done: Instant) -> Receipt {
+    let plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
+    Receipt {
+        id,
+        source: (&*submission.source).into(),
+        destination: (&*submission.destination).into(),
+        stat,
+        submitted: submission.at,
+        done,
+        reference: submission.reference,
+        beginning: submission.text.chars().filter(plain).take(20).collect(),
+    }
+}
+
+#[derive(Debug)]
+struct Later {
+    due: Instant,
+    order: u64,
+    delivery: Delivery,
+}
+
+impl Ord for Later {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.due, self.order).cmp(&(other.due, other.order))
+    }
+}
+
+impl PartialOrd for Later {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Later {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Later {}
+
+/// A rate with a burst: each part moves the moment when the bucket is empty again; one that would move it further
+/// than the burst allows does not pass.
+#[derive(Debug)]
+struct Pace {
+    each: Duration,
+    ahead: Duration,
+    empty_at: Instant,
+}
+
+impl Pace {
+    fn new(rate: f64, burst: Option<u32>, start: Instant) -> Self {
+        let each = Duration::from_secs_f64(1.0 / rate);
+        let burst = burst.map_or((rate / 10.0).max(1.0), f64::from);
+        Self { each, ahead: each.mul_f64(burst.max(1.0)), empty_at: start }
+    }
+
+    fn pass(&mut self, now: Instant) -> bool {
+        let empty_at = self.empty_at.max(now) + self.each;
+        let passes = empty_at <= now + self.ahead;
+        if passes {
+            self.empty_at = empty_at;
+        }
+        passes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_second_passes_more_than_rate_and_burst() {
+        let start = Instant::now();
+        let mut pace = Pace::new(50.0, Some(5), start);
+        let passed: Vec<u64> = (0..3_000).filter(|ms| pace.pass(start + Duration::from_millis(*ms))).collect();
+        let most = (0..2_000).map(|from| passed.iter().filter(|at| (from..from + 1_000).contains(*at)).count()).max();
+        assert!(most <= Some(55), "{most:?}");
+        assert!(passed.len() >= 150, "{}", passed.len());
+    }
+}

@@ -1,0 +1,174 @@
+//! HTTP/1.1 as a load client needs it: requests from a prepared head, answers with a Content-Length.
+
+/// Longest answer head taken.
+const MAX_HEAD: usize = 16 * 1024;
+/// Longest answer body taken.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// The part of every POST that stays the same.
+#[derive(Debug, Clone)]
+pub struct Head(Vec<u8>);
+
+impl Head {
+    /// A POST of JSON to `path` of `host`, with `bearer` as its key.
+    pub fn post(host: &str, path: &str, bearer: &str) -> Self {
+        let text = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {bearer}\r\n\
+             Content-Type: application/json\r\nIdempotency-Key: "
+        );
+        Self(text.into_bytes())
+    }
+
+    /// Writes the whole request in place of what `into` held.
+    pub fn write(&self, into: &mut Vec<u8>, idempotency_key: &str, body: &[u8]) {
+        into.clear();
+        into.extend_from_slice(&self.0);
+        into.extend_from_slice(idempotency_key.as_bytes());
+        into.extend_from_slice(b"\r\nContent-Length: ");
+        into.extend_from_slice(body.len().to_string().as_bytes());
+        into.extend_from_slice(b"\r\n\r\n");
+        into.extend_from_slice(body);
+    }
+}
+
+/// An answer, lying in the buffer it was read from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// Status code, 200 to 599.
+    pub status: u16,
+    /// The body.
+    pub body: &'a [u8],
+    /// The server closes the connection after it.
+    pub last: bool,
+    /// Octets of the buffer it took.
+    pub length: usize,
+}
+
+/// The server does not speak HTTP/1 as we know it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed answer: {0}")]
+pub struct Malformed(&'static str);
+
+/// The first answer in `octets`, or `None` when it is not all there yet. Interim (1xx) answers are passed over.
+pub fn answer(octets: &[u8]) -> Result<Option<Answer<'_>>, Malformed> {
+    let mut start = 0;
+    loop {
+        let Some(end) = find(&octets[start..], b"\r\n\r\n").map(|at| start + at) else {
+            return if octets.len() - start > MAX_HEAD { Err(Malformed("the head never ends")) } else { Ok(None) };
+        };
+        let head = std::str::from_utf8(&octets[start..end]).map_err(|_| Malformed("the head is not text"))?;
+        let (status, http10) = status_line(head.split("\r\n").next().unwrap_or(""))?;
+        start = end + 4;
+        if status < 200 {
+            continue;
+        }
+        let fields = fields(head)?;
+        let length =
+            if matches!(status, 204 | 304) { 0 } else { fields.length.ok_or(Malformed("no Content-Length"))? };
+        if length > MAX_BODY {
+            return Err(Malformed("the body is too long"));
+        }
+        let end = start + length;
+        let last = fields.close || http10;
+        return Ok(octets.get(start..end).map(|body| Answer { status, body, last, length: end }));
+    }
+}
+
+fn status_line(line: &str) -> Result<(u16, bool), Malformed> {
+    let mut words = line.split(' ');
+    let http10 = match words.next() {
+        Some("HTTP/1.1") => false,
+        Some("HTTP/1.0") => true,
+        _ => return Err(Malformed("not HTTP/1")),
+    };
+    let digits = words.next().filter(|digits| digits.len() == 3).ok_or(Malformed("no status"))?;
+    let status = digits.parse().ok().filter(|status| (100..600).contains(status));
+    Ok((status.ok_or(Malformed("no status"))?, http10))
+}
+
+struct Fields {
+    length: Option<usize>,
+    close: bool,
+}
+
+fn fields(head: &str) -> Result<Fields, Malformed> {
+    let mut found = Fields { length: None, close: false };
+    for line in head.split("\r\n").skip(1) {
+        let (name, value) = line.split_once(':').ok_or(Malformed("a header without a colon"))?;
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("content-length") {
+            let length = value.parse().map_err(|_| Malformed("Content-Length is no number"))?;
+            if found.length.replace(length).is_some_and(|before| before != length) {
+                return Err(Malformed("two different Content-Lengths"));
+            }
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err(Malformed("Transfer-Encoding is not supported"));
+        } else if name.eq_ignore_ascii_case("connection") {
+            found.close |= value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"));
+        }
+    }
+    Ok(found)
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_taken_only_when_whole() {
+        let whole = b"HTTP/1.1 202 Accepted\r\ncontent-length: 4\r\nLocation: /x\r\n\r\nabcdHTTP/1.1";
+        let size = whole.len() - 8;
+        for cut in 0..size {
+            assert_eq!(answer(&whole[..cut]), Ok(None), "{cut}");
+        }
+        let got = answer(whole).unwrap().unwrap();
+        assert_eq!(got, Answer { status: 202, body: b"abcd", last: false, length: size });
+    }
+
+    #[test]
+    fn closing_and_bodiless_answers_are_known() {
+        let close = b"HTTP/1.1 503 Busy\r\nConnection: keep-alive, Close\r\nContent-Length: 0\r\n\r\n";
+        assert!(answer(close).unwrap().unwrap().last);
+        assert!(answer(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap().unwrap().last);
+        assert_eq!(answer(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().body, b"");
+    }
+
+    #[test]
+    fn interim_answers_are_passed_over() {
+        let two = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
+        let got = answer(two).unwrap().unwrap();
+        assert_eq!((got.status, got.body, got.length), (200, &b"x"[..], two.len()));
+    }
+
+    #[test]
+    fn nonsense_is_malformed_not_waited_for() {
+        for bad in [
+            &b"SSH-2.0-OpenSSH\r\n\r\n"[..],
+            b"HTTP/1.1 999 X\r\n\r\n",
+            b"HTTP/1.1 20 X\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            b"HTTP/1.1 200 \xff\r\n\r\n",
+        ] {
+            assert!(answer(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+        assert!(answer(&[b'x'; MAX_HEAD + 1]).is_err());
+    }
+
+    #[test]
+    fn requests_are_complete() {
+        let mut out = b"old".to_vec();
+        Head::post("127.0.0.1:1", "/v1/messages", "k").write(&mut out, "r-1", b"{}");
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:1\r\nAuthorization: Bearer k\r\n"));
+        assert!(text.ends_with("Idempotency-Key: r-1\r\nContent-Length: 2\r\n\r\n{}"), "{text}");
+    }
+}
