@@ -53,6 +53,9 @@ impl<A> Chunk<A> {
     }
 }
 
+/// Failures in a row after which closing no longer insists.
+const LAST_TRIES: u32 = 3;
+
 /// What laying out anew did.
 pub(super) struct Repaired {
     /// From the names of the records laid out again to where they are.
@@ -104,6 +107,8 @@ pub(super) struct Tail<A> {
     pub(super) ends: u64,
     pub(super) fold_through: Option<u32>,
     pub(super) stop: Option<Stop>,
+    /// Closing gives up when failures in a row reach this.
+    pub(super) last_failure: u32,
     spare: Vec<u8>,
     pub(super) records: u64,
     pub(super) bytes: u64,
@@ -134,6 +139,7 @@ impl<A> Tail<A> {
             ends: 0,
             fold_through: None,
             stop: None,
+            last_failure: u32::MAX,
             spare: Vec::new(),
             records: 0,
             bytes: 0,
@@ -345,6 +351,13 @@ impl<A> Tail<A> {
                 self.settled.push((ack, Err(CommitError::Full)));
             }
         }
+    }
+
+    /// Sets how the threads are to end. Closing tries at once, and a few times more.
+    pub(super) fn stop(&mut self, how: Stop) {
+        self.stop.get_or_insert(how);
+        self.last_failure = self.failures.saturating_add(LAST_TRIES);
+        (self.retry_at, self.no_room) = (None, false);
     }
 
     /// Gives up: settles everything that waits as unknown.

@@ -22,13 +22,19 @@ enum Promise {
     Absent,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Known {
     id: u64,
     kind: u8,
     body: Vec<u8>,
     at: Option<At>,
     promise: Promise,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "id {} kind {} at {:?} {:?}", self.id, self.kind, self.at, self.promise)
+    }
 }
 
 struct Run {
@@ -80,6 +86,7 @@ impl Run {
             deliver,
         )
         .unwrap();
+        eprintln!("reopen {kept:?} {recovery:?}");
         assert_eq!(recovery.records, replayed.len() as u64);
         let mut seen = HashSet::new();
         for (kind, id, body, at) in replayed {
@@ -226,7 +233,11 @@ impl Run {
     }
 
     fn step(&mut self) {
-        match self.rng.u8(..100) {
+        let n = self.rng.u8(..100);
+        if n >= 80 {
+            eprintln!("op {n} serial {} {:?}", self.serial, self.journal().stats());
+        }
+        match n {
             0..35 => self.append(),
             35..55 => self.append_synced(),
             55..68 => self.end(),
