@@ -103,8 +103,10 @@ pub(super) struct Tail<A> {
     /// Abandoned segments of which none is, kept until their records are on disk elsewhere.
     pub(super) discards: Vec<u32>,
     pub(super) idle: bool,
-    /// Ids ended since the last fold, and the segment closed early so that a fold frees what they held.
+    /// Ends in this segment, ends in closed ones since the last fold, and the segment closed early so that a fold frees
+    /// what they held.
     pub(super) ends: u64,
+    pub(super) ends_closed: u64,
     pub(super) fold_through: Option<u32>,
     pub(super) stop: Option<Stop>,
     /// Closing gives up when failures in a row reach this.
@@ -137,6 +139,7 @@ impl<A> Tail<A> {
             discards: Vec::new(),
             idle: false,
             ends: 0,
+            ends_closed: 0,
             fold_through: None,
             stop: None,
             last_failure: u32::MAX,
@@ -174,6 +177,7 @@ impl<A> Tail<A> {
     /// Starts the next segment; its file is made meanwhile.
     pub(super) fn roll(&mut self) {
         self.segment += 1;
+        self.ends_closed += std::mem::take(&mut self.ends);
         self.stamp = Stamp::new(self.salt, Sort::Segment, self.segment);
         self.offset = HEADER;
     }

@@ -86,7 +86,6 @@ impl Run {
             deliver,
         )
         .unwrap();
-        eprintln!("reopen {kept:?} {recovery:?}");
         assert_eq!(recovery.records, replayed.len() as u64);
         let mut seen = HashSet::new();
         for (kind, id, body, at) in replayed {
@@ -233,11 +232,7 @@ impl Run {
     }
 
     fn step(&mut self) {
-        let n = self.rng.u8(..100);
-        if n >= 80 {
-            eprintln!("op {n} serial {} {:?}", self.serial, self.journal().stats());
-        }
-        match n {
+        match self.rng.u8(..100) {
             0..35 => self.append(),
             35..55 => self.append_synced(),
             55..68 => self.end(),
@@ -278,7 +273,8 @@ impl Run {
 fn what_was_promised_holds_through_failing_disks_kills_and_power_cuts() {
     let one = std::env::var("JOURNAL_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let mut settled: HashMap<&'static str, u64> = HashMap::new();
-    for seed in one.map_or(0..120, |seed| seed..seed + 1) {
+    let seeds = std::env::var("JOURNAL_SEEDS").map_or(60, |seeds| seeds.parse().unwrap());
+    for seed in one.map_or(0..seeds, |seed| seed..seed + 1) {
         let mut run = Run::new(seed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..150 {
@@ -294,7 +290,6 @@ fn what_was_promised_holds_through_failing_disks_kills_and_power_cuts() {
             *settled.entry(what).or_default() += count;
         }
     }
-    eprintln!("{settled:?}");
     if one.is_none() {
         assert!(settled["ok"] > 1_000 && settled["voided"] > 20, "the faults were met: {settled:?}");
     }
