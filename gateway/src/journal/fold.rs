@@ -76,7 +76,7 @@ pub(super) fn run<A>(shared: &Shared<A>) {
 /// free what nothing else would.
 fn close_for_ends<A>(shared: &Shared<A>, tail: &mut Tail<A>) {
     let kept = shared.shelf.table().checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.records);
-    if tail.fold_through.is_none() && tail.ends > FEW_ENDS.max(kept / 8) {
+    if tail.fold_through.is_none() && tail.ends + tail.ends_closed > FEW_ENDS.max(kept / 8) {
         tail.fold_through = Some(tail.segment);
         tail.roll();
         shared.upkeep.notify_all();
@@ -101,7 +101,7 @@ pub(super) fn fold<A>(shared: &Shared<A>) -> io::Result<bool> {
     let through = {
         let mut tail = shared.tail();
         let Some(through) = tail.closed_through() else { return Ok(false) };
-        (tail.ends, tail.fold_through) = (0, tail.fold_through.filter(|wanted| *wanted > through));
+        (tail.ends_closed, tail.fold_through) = (0, tail.fold_through.filter(|wanted| *wanted > through));
         through
     };
     let table = shared.shelf.table();

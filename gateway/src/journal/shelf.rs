@@ -182,8 +182,11 @@ impl Shelf {
         self.table.load_full()
     }
 
-    pub(super) fn segment(&self, number: u32) -> Option<Segment> {
-        self.table.load().segments.get(&number).cloned()
+    /// The file of a segment that is prepared.
+    pub(super) fn file(&self, number: u32) -> io::Result<Arc<dyn DiskFile>> {
+        let table = self.table.load();
+        let segment = table.segments.get(&number).ok_or(io::ErrorKind::NotFound)?;
+        Ok(segment.file.clone())
     }
 
     pub(super) fn path(&self, number: u32, sort: &str) -> PathBuf {

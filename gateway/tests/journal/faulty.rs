@@ -23,7 +23,6 @@ struct State {
     failing_syncs: u32,
     failing_writes: u32,
     no_space: bool,
-    syncs: u64,
     rng: fastrand::Rng,
     /// Runs inside every sync of a file, before its effect.
     in_sync: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -60,7 +59,6 @@ impl Faulty {
             failing_syncs: 0,
             failing_writes: 0,
             no_space: false,
-            syncs: 0,
             rng: fastrand::Rng::with_seed(seed),
             in_sync: None,
         })))
@@ -87,8 +85,28 @@ impl Faulty {
         self.state().in_sync = run;
     }
 
-    pub fn syncs(&self) -> u64 {
-        self.state().syncs
+    /// Another disk with the same durable content.
+    pub fn copy(&self) -> Faulty {
+        let copy = Faulty::new(0);
+        for (path, inode) in &self.state().durable_names {
+            let durable = inode.0.lock().unwrap().durable.clone();
+            let content = Content { cached: durable.clone(), durable, dirty: BTreeSet::new() };
+            copy.state().names.insert(path.clone(), Arc::new(Inode(Mutex::new(content))));
+        }
+        copy.sync_dir(Path::new("")).unwrap();
+        copy
+    }
+
+    /// Changes a file behind the journal's back.
+    pub fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+        let inode = self.state().names[path].clone();
+        let mut content = inode.0.lock().unwrap();
+        edit(&mut content.cached);
+        content.durable = content.cached.clone();
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.list("/j".as_ref()).unwrap()
     }
 
     /// The kernel drops clean pages: what a failed sync did not write is gone.
@@ -252,7 +270,6 @@ impl DiskFile for Open {
         }
         let mut state = self.disk.state();
         let mut content = self.inode.0.lock().unwrap();
-        state.syncs += 1;
         let failing = state.failing_syncs > 0;
         state.failing_syncs = state.failing_syncs.saturating_sub(1);
         for sector in std::mem::take(&mut content.dirty) {
