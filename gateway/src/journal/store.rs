@@ -46,7 +46,7 @@ mod tag {
 pub struct Finished {
     /// Its id; the day it was made decides how long it is kept.
     pub id: u64,
-    /// Its history, as [`Store::history`] gives it back.
+    /// Its history, as [`Store::history`] gives it back; empty where only a key is to be remembered.
     pub history: Vec<u8>,
     /// Keys under which late receipts find it.
     pub correlations: Vec<Vec<u8>>,
@@ -92,7 +92,7 @@ impl Store {
     pub const CALM: usize = 10_000;
 
     /// Opens or makes the store; one that is damaged is moved aside (`<dir>.damaged`) and begun anew. `clock` tells
-    /// the wall time; `persisted` is called by the store's thread with the ids of each batch once it is on disk.
+    /// the wall time; `persisted` is called by the store's thread with the ids of each batch that brought a history, once it is on disk.
     pub fn open(
         settings: &StoreSettings,
         clock: impl Fn() -> Wall + Send + Sync + 'static,
@@ -254,8 +254,9 @@ struct Filling {
 impl Filling {
     fn run(&mut self, persisted: &mut (dyn FnMut(&[u64]) + Send)) {
         while let Some(batch) = self.gather() {
-            let ids: Vec<u64> = batch.iter().map(|finished| finished.id).collect();
-            if !ids.is_empty() && !self.write_or_give_up(batch) {
+            // A key alone is no finished message: its history is still to come.
+            let ids: Vec<u64> = batch.iter().filter(|f| !f.history.is_empty()).map(|f| f.id).collect();
+            if !batch.is_empty() && !self.write_or_give_up(batch) {
                 return;
             }
             self.shared.queue().writing = 0;
@@ -320,7 +321,9 @@ impl Filling {
         for finished in batch {
             let day = self.day(database, day_of(MessageId(finished.id).wall()).max(oldest))?;
             let id = finished.id.to_be_bytes();
-            out.insert(&day, key(tag::HISTORY, &id), finished.history.as_slice());
+            if !finished.history.is_empty() {
+                out.insert(&day, key(tag::HISTORY, &id), finished.history.as_slice());
+            }
             for correlation in &finished.correlations {
                 out.insert(&day, key(tag::CORRELATION, correlation), id);
             }
