@@ -268,7 +268,9 @@ impl Ledger {
         let channel = ChannelId(link.channel);
         let fate = self.fates.get_mut(&id).unwrap();
         assert_eq!(fate.state, State::Waiting, "{id} starts again");
-        assert!(now < fate.message.expires, "{id} starts after its end");
+        let validity = fate.message.expires.since(fate.message.accepted);
+        let margin = Duration::from_secs(5).min(validity / 4);
+        assert!(now.after(margin) < fate.message.expires, "{id} starts after its end, or too close to it");
         assert!(now >= fate.not_before, "{id} starts {:?} too early", fate.not_before.since(now));
         assert!(!fate.excluded.contains(&channel), "{id} starts on a channel that cannot carry it");
         let rule = &self.settings.channels[usize::from(channel.0)];
