@@ -165,7 +165,7 @@ fn doubt_follows_the_tier_and_a_receipt_stops_it() {
     let acked = Answer::Unanswered(Doubt::Acked);
     let mut bench = Bench::new();
     let (attempt, _) = bench.sent(message(1, 0, 0, 1));
-    let out = bench.end(at(1), attempt, &[acked.clone()]);
+    let out = bench.end(at(1), attempt, std::slice::from_ref(&acked));
     assert_eq!(out[0], Command::InDoubt(MessageId(1), ChannelId(0), Doubt::Acked));
     assert_eq!(out[1], Command::Resubmitted(MessageId(1), ChannelId(1)));
     let second = starts(&out)[0].0;
@@ -222,7 +222,7 @@ fn switch_cost() {
     bench.at(NOW, [Event::Plan(plan), Event::LinkUp(link(0), 256), Event::LinkUp(link(1), 256)]);
     let (start, count) = (std::time::Instant::now(), 200_000u64);
     for batch in 0..count / 100 {
-        let now = at(batch);
+        let now = at(batch + 1);
         let out = bench.at(now, (0..100).map(|i| Event::Accepted(message(batch * 100 + i, 0, 0, 1))));
         let started = starts(&out);
         assert_eq!(started.len(), 100);

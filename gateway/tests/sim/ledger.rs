@@ -1,6 +1,6 @@
 //! What the world saw the switch do, and the promises this must keep.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
@@ -117,6 +117,8 @@ struct Pace {
 #[derive(Default)]
 pub(crate) struct Ledger {
     fates: BTreeMap<MessageId, Fate>,
+    /// First tier, not ended.
+    otps: BTreeSet<MessageId>,
     open: usize,
     pub(crate) runs: HashMap<AttemptRef, Run>,
     tickets: HashSet<Ticket>,
@@ -157,6 +159,9 @@ impl Ledger {
             landed: Time(0),
         };
         assert!(self.fates.insert(message.id, fate).is_none());
+        if message.tier.0 == 0 {
+            self.otps.insert(message.id);
+        }
         self.open += 1;
     }
 
@@ -188,6 +193,7 @@ impl Ledger {
         let fate = self.fates.get_mut(&id).unwrap();
         assert_ne!(fate.state, State::Done, "{id} ends twice");
         fate.state = State::Done;
+        self.otps.remove(&id);
         self.open -= 1;
     }
 
@@ -268,7 +274,9 @@ impl Ledger {
         let channel = ChannelId(link.channel);
         let fate = self.fates.get_mut(&id).unwrap();
         assert_eq!(fate.state, State::Waiting, "{id} starts again");
-        assert!(now < fate.message.expires, "{id} starts after its end");
+        let validity = fate.message.expires.since(fate.message.accepted);
+        let margin = Duration::from_secs(5).min(validity / 4);
+        assert!(now.after(margin) < fate.message.expires, "{id} starts after its end, or too close to it");
         assert!(now >= fate.not_before, "{id} starts {:?} too early", fate.not_before.since(now));
         assert!(!fate.excluded.contains(&channel), "{id} starts on a channel that cannot carry it");
         let rule = &self.settings.channels[usize::from(channel.0)];
@@ -483,7 +491,7 @@ impl Ledger {
         if lower.is_empty() {
             return;
         }
-        for fate in self.fates.values().filter(|f| f.state == State::Waiting && f.message.tier.0 == 0) {
+        for fate in self.otps.iter().map(|id| &self.fates[id]).filter(|f| f.state == State::Waiting) {
             let fresh = fate.refused == 0 && fate.excluded.is_empty() && fate.first_start.is_none();
             let group = &self.settings.groups[usize::from(fate.message.group.0)];
             let left = fate.message.expires.since(now);
