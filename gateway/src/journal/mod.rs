@@ -357,6 +357,7 @@ impl<A: Send + 'static> Journal<A> {
     /// This id needs no record any more; must be its last word. Written lazily: after a crash the id may be replayed.
     pub fn end(&self, id: u64) {
         self.append(self.shared().end_kind, id, &[]);
+        self.shared().tail().ends += 1;
     }
 
     /// The body of a record.

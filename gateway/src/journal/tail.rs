@@ -100,6 +100,9 @@ pub(super) struct Tail<A> {
     /// Abandoned segments of which none is, kept until their records are on disk elsewhere.
     pub(super) discards: Vec<u32>,
     pub(super) idle: bool,
+    /// Ids ended since the last fold, and the segment closed early so that a fold frees what they held.
+    pub(super) ends: u64,
+    pub(super) fold_through: Option<u32>,
     pub(super) stop: Option<Stop>,
     spare: Vec<u8>,
     pub(super) records: u64,
@@ -128,6 +131,8 @@ impl<A> Tail<A> {
             durable_segment: segment.saturating_sub(1),
             discards: Vec::new(),
             idle: false,
+            ends: 0,
+            fold_through: None,
             stop: None,
             spare: Vec::new(),
             records: 0,
