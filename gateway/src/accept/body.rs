@@ -195,7 +195,7 @@ mod tests {
             ("{\"text\":{\"to\":1}}", "wrong_type", "/text"),
             ("{\"to\":\"1\",\"colour~/\":1}", "unknown_field", "/colour~0~1"),
             ("{\"to\":\"1\",\"to\":\"2\"}", "duplicate_field", "/to"),
-            ("{\"to\":\"1\",\"text\":\"a", "invalid_json", "/to"),
+            ("{\"to\":\"1\",\"text\":\"a", "invalid_json", "/text"),
             ("{\"to\":\"1\"} x", "invalid_json", "/to"),
             ("{\"to\":\"a\\\"b\",\"text\":tru}", "invalid_json", "/text"),
         ] {
