@@ -1,7 +1,7 @@
 //! Configuration: read the files, check everything, make one [`plan::Plan`].
 //!
 //! [`load`] reads `qiao.toml` and what it includes, finds every problem with its place, and only then builds the plan:
-//! there is no half-checked configuration. [`written`] is what the files look like, [`plan`] what they mean.
+//! there is no half-checked configuration. `written` is what the files look like, [`plan`] what they mean.
 
 mod check;
 mod file;

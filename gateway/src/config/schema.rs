@@ -65,7 +65,9 @@ mod tests {
         for protocol in carriers::PROTOCOLS {
             assert!(schema.pointer(&format!("/$defs/Channel/properties/{}", protocol.name())).is_some());
         }
-        assert_eq!(schema["$defs"]["Channel"]["additionalProperties"], false);
+        let channel = &schema["$defs"]["Channel"];
+        assert_eq!(channel["additionalProperties"], false);
+        assert_eq!(channel["required"], serde_json::json!(["name", "carrier", "protocol", "rate"]));
         check_references(&schema, &schema);
     }
 

@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::{Place, Report, nearest};
 
+/// Problems of shape reported per table: what has more is no table of ours.
+const MOST_PROBLEMS: usize = 100;
+
 /// A table that was read, and where.
 pub(super) struct Found<T> {
     /// Which file.
@@ -63,6 +66,9 @@ pub(super) fn read<T: DeserializeOwned>(
             report.error(Place { file, span: at }, message, hint);
         }
         bad.push(removed?);
+        if bad.len() == MOST_PROBLEMS {
+            return None;
+        }
     }
 }
 

@@ -100,6 +100,7 @@ address = "127.0.0.1:1"
 "#;
 const GROUP: &str = "[[group]]\nname = \"g\"\nchannels = [{ name = \"a\" }]\n";
 const ROUTE: &str = "[[route]]\nname = \"r\"\ngroup = \"g\"\n";
+const TIER: &str = "[[tier]]\nname = \"vip\"\nvalidity = \"2m\"\nbackoff = [\"250ms\"]\nacked = \"never\"\n";
 const APP: &str = "[[app]]\nid = \"shop\"\nkeys = [\"env:KEY\"]\nrate = 500\n";
 
 fn write(files: &[(&str, &str)]) -> TempDir {
@@ -322,11 +323,12 @@ fn open_listeners_name_their_peers_and_tell_channels_apart() {
 
 #[test]
 fn tiers_start_from_the_built_in_one_of_their_name() {
-    let tiers = "[[tier]]\nname = \"otp\"\nacked = \"never\"\n[[tier]]\nname = \"vip\"\nvalidity = \"2m\"\nbackoff = [\"250ms\"]\n";
-    let (plan, _) = plan(&[(MAIN_FILE, &[tiers, &whole()].concat())]).unwrap();
+    let otp = "[[tier]]\nname = \"otp\"\nacked = \"never\"\n";
+    let (plan, _) = plan(&[(MAIN_FILE, &[otp, TIER, &whole()].concat())]).unwrap();
     assert_eq!(plan.tiers.len(), 2);
     assert_eq!((plan.tiers[0].attempts, plan.tiers[0].acked), (3, InDoubt::Wait));
     assert_eq!((plan.tiers[1].attempts, plan.tiers[1].validity.as_secs()), (5, 120));
+    assert_eq!((plan.tiers[1].shed_at, plan.tiers[1].unacked), (80, InDoubt::Resend(Duration::ZERO)), "as notice");
     assert_eq!(plan.tiers[1].backoff, [Duration::from_millis(250)]);
     assert_eq!(plan.names.tiers.len(), 2);
 }
@@ -401,6 +403,26 @@ fn broken_toml_is_reported_with_all_its_errors_and_no_followers() {
     let found = problems(&format!("a = \nb = ]\n{}", [GROUP, ROUTE].concat()));
     assert!(found.len() >= 2 && found[0].starts_with("qiao.toml:1:"), "{found:?}");
     assert!(!found.iter().any(|p| p.contains("unknown channel")), "{found:?}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damaged_files_give_problems_and_never_a_panic(
+        damage in proptest::collection::vec((0.0..1.0f64, "[\\[\\]{}=\"\\n#.,a-c0-9-]{0,3}", 0usize..9), 1..6)
+    ) {
+        let mut text: Vec<char> = [TIER, &whole()].concat().chars().collect();
+        for (at, insert, cut) in damage {
+            let at = (at * text.len() as f64) as usize;
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        let text: String = text.into_iter().collect();
+        for problem in problems(&text) {
+            proptest::prop_assert!(problem.starts_with("qiao.toml:"), "{problem}");
+        }
+    }
 }
 
 /// The configurations this repository carries.

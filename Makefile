@@ -1,0 +1,32 @@
+# The commands of this repository. Everything runs on loopback and leaves no process behind.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint fmt demo bench clean
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 14
+
+build: ## The programs, optimised: target/release/{qiao,qiao-sim}
+	$(CARGO) build --release --locked --bins
+
+test: ## Everything CI runs; what cannot be had here is skipped and named at the end
+	ops/test.sh
+
+lint: ## Format, clippy and structural rules only
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) run --quiet --locked -p tidy
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+demo: build ## Gateway, two simulated carriers, load and callbacks for about 20 s; one carrier fails; the ledger closes
+	ops/demo.sh
+
+bench: build ## The benchmark suite: a table here, figures in target/bench/*.json
+	ops/bench/run.sh
+
+clean: ## Remove what was built
+	$(CARGO) clean
