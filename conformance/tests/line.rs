@@ -9,6 +9,8 @@ use conformance::{Carrier, Plan, Stage};
 use serde_json::{Value, json};
 
 const TO: &str = "+8613800138000";
+/// A tier whose messages are soon too old.
+const BRIEF: &str = "[[tier]]\nname = 'notice'\nvalidity = '1s'\n";
 
 fn one(carrier: Carrier) -> Stage {
     Plan::of([carrier]).start()
@@ -62,7 +64,7 @@ fn a_number_refused_by_the_carrier_fails_with_its_code() {
     let taken = stage.send("+8613800138001", "notice");
     let (kind, data) = end(&stage, &refused);
     assert_eq!((kind.as_str(), &data["evidence"]), ("message.failed", &"answer".into()), "{data}");
-    assert_eq!(data["code"], "ESME_RINVDSTADR", "{data}");
+    assert!(data["code"].as_str().unwrap().contains("ESME_RINVDSTADR"), "{data}");
     assert_eq!(end(&stage, &taken).0, "message.delivered", "one bad number does not take the channel");
 }
 
@@ -113,8 +115,8 @@ fn without_receipts_the_answer_is_the_end() {
 #[test]
 fn a_receipt_that_never_comes_ends_in_expiry() {
     let plan = Plan::of([Carrier::named("a").behaves("receipts = { none = 1.0 }")]);
-    let stage = plan.receipt_wait("1s").start();
-    let id = stage.post(&json!({ "to": TO, "text": "hello", "expires_in": 1 }));
+    let stage = plan.tiers(BRIEF).receipt_wait("1s").start();
+    let id = stage.send(TO, "notice");
     let (kind, data) = end(&stage, &id);
     assert_eq!((kind.as_str(), &data["reason"]), ("message.expired", &"no_receipt".into()), "{data}");
 }
@@ -182,12 +184,12 @@ fn no_second_exceeds_the_contract() {
 
 #[test]
 fn what_finds_no_channel_expires_in_its_queue() {
-    let stage = one(Carrier::named("a"));
+    let stage = Plan::of([Carrier::named("a")]).tiers(BRIEF).start();
     stage.simulator.fault("a", json!({ "kind": "refuse" }));
     until("the channel to be down", SOON, || {
         (stage.gateway.ask("/admin/v1/channels/a").json()["state"] == "down").then_some(())
     });
-    let id = stage.post(&json!({ "to": TO, "text": "hello", "expires_in": 1 }));
+    let id = stage.send(TO, "notice");
     let (kind, data) = end(&stage, &id);
     assert_eq!((kind.as_str(), &data["reason"]), ("message.expired", &"validity".into()), "{data}");
     assert_eq!(data["evidence"], "none");
@@ -246,7 +248,7 @@ fn the_metrics_page_has_what_is_promised() {
     let missing: Vec<&str> = always.split_whitespace().filter(|name| !metrics.has(name)).collect();
     assert!(missing.is_empty(), "{missing:?} not on\n{}", metrics.text());
     for name in ["qiao_journal_records", "qiao_journal_commit_seconds_count", "qiao_outcomes_total"] {
-        assert!(metrics.sum(name, &[]) >= 1.0, "{name} is not counted:\n{}", metrics.text());
+        until(name, SOON, || (stage.gateway.metrics().sum(name, &[]) >= 1.0).then_some(()));
     }
 }
 
