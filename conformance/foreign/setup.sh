@@ -6,11 +6,12 @@ dir=${1:?usage: setup.sh DIR}
 mkdir -p "$dir"
 
 if ! [ -e "$dir/npm.done" ]; then
-    npm install --prefix "$dir" --no-audit --no-fund --no-save --ignore-scripts smpp@0.5.1
+    npm install --prefix "$dir" --no-audit --no-fund --no-save --ignore-scripts \
+        --fetch-retries 1 --fetch-timeout 20000 smpp@0.5.1
     touch "$dir/npm.done"
 fi
 if ! [ -e "$dir/pip.done" ]; then
     python3 -m venv "$dir/venv"
-    "$dir/venv/bin/pip" install --quiet --disable-pip-version-check smpplib==2.2.4
+    "$dir/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 --timeout 20 smpplib==2.2.4
     touch "$dir/pip.done"
 fi
