@@ -129,6 +129,12 @@ impl Load {
         serde_json::from_str(last).unwrap_or_else(|_| panic!("load ended without a summary: {stdout}"))
     }
 
+    /// Ends it early; what is under way is still answered.
+    pub fn stop(&mut self, within: Duration) {
+        self.process.terminate();
+        self.process.end(within);
+    }
+
     /// Whether it still posts.
     pub fn runs(&mut self) -> bool {
         self.process.ended().is_none()

@@ -268,6 +268,14 @@ impl Stage {
         self.post(&json!({ "to": to, "text": "hello", "tier": tier }))
     }
 
+    /// Takes a channel out of service for new messages, or back.
+    pub fn hold(&self, channel: &str, held: bool) {
+        let token = self.config().join("data/admin.token");
+        let verb = if held { "hold" } else { "release" };
+        let (yes, said) = self.gateway.ctl(&["--token-file", &token.to_string_lossy(), verb, channel]);
+        assert!(yes, "{verb} {channel}: {said}");
+    }
+
     /// What the application is told of a message.
     pub fn story(&self, id: &str) -> Answer {
         let bearer = format!("Bearer {KEY}");
