@@ -2,7 +2,7 @@
 //!
 //! Every message answered 202 has exactly one end; nothing has an end that was not posted; what is called delivered was
 //! really accepted by a carrier, with the receipts to show for it; copies at the carriers are counted in messages.
-//! [`read`] takes the files in, this file judges, [`report`] prints.
+//! `ledger/read.rs` takes the files in, this file judges, `ledger/report.rs` prints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -112,6 +112,8 @@ struct Message {
     id: Box<str>,
     posted: Posted,
     told: Vec<Told>,
+    /// Whether a later event took the end back.
+    corrected: bool,
     parts: Vec<Accepted>,
 }
 
@@ -123,10 +125,10 @@ impl Message {
 
     /// The parts by the copy of the message they belong to: those of one carrier under one reference.
     fn copies(&self) -> Vec<Vec<&Accepted>> {
-        let mut sets: BTreeMap<(u16, Option<(u16, u8)>), Vec<&Accepted>> = BTreeMap::new();
+        let mut sets: BTreeMap<_, Vec<&Accepted>> = BTreeMap::new();
         for part in &self.parts {
-            let set = (part.carrier, part.concat.map(|concat| (concat.reference, concat.total)));
-            sets.entry(set).or_default().push(part);
+            let reference = part.concat.map(|concat| (concat.reference, concat.total));
+            sets.entry((part.carrier, reference)).or_default().push(part);
         }
         sets.into_values().collect()
     }
@@ -227,16 +229,18 @@ fn ends(message: &Message, options: &Options, report: &mut Report) {
 
 /// What is called delivered was accepted whole, and by its receipts where the gateway says so.
 fn evidence(message: &Message, books: &Books, report: &mut Report) {
+    let fate = |part: &Accepted| books.fates.get(&(part.carrier, part.carrier_id.clone())).copied().unwrap_or_default();
+    let shown =
+        |proof: fn(Fate) -> bool| message.copies().iter().any(|set| whole_copies(set, |part| proof(fate(part))) > 0);
     let Some(told) = message.told.iter().find(|told| told.end == End::Delivered) else {
+        if !message.told.is_empty() && !message.corrected && shown(|fate| fate.delivered && fate.acked) {
+            report.contradicted(message.name());
+        }
         return;
     };
     if message.whole_copies() == 0 {
         report.found(Finding::NeverReached, message.name());
-        return;
-    }
-    let proved =
-        |part: &Accepted| books.fates.get(&(part.carrier, part.carrier_id.clone())).is_some_and(|f| f.delivered);
-    if told.by_receipt && !message.copies().iter().any(|set| whole_copies(set, proved) > 0) {
+    } else if told.by_receipt && !shown(|fate| fate.delivered) {
         report.found(Finding::NoReceipt, message.name());
     }
 }

@@ -388,6 +388,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_shows_every_key() {
+        let text = include_str!("../example.toml");
+        let scenario = Scenario::read(text, "example.toml").unwrap();
+        assert_eq!(scenario.carriers().count(), 2);
+        let everything = scenario.carriers().last().unwrap();
+        assert_eq!(everything.receipts.missing.len(), 2);
+        assert!(everything.faults.iter().any(|fault| fault.kind == fault::Kind::CloseAfter));
+    }
+
+    #[test]
     fn problems_name_line_and_column() {
         let unknown = problem(&format!("{HEAD}windw = 3\n"));
         assert_eq!((unknown.line, unknown.column), (6, 1), "{unknown}");

@@ -81,6 +81,7 @@ impl Books {
             id: (&*post.id).into(),
             posted: post.result,
             told: Vec::new(),
+            corrected: false,
             parts: Vec::new(),
         });
     }
@@ -108,14 +109,18 @@ impl Books {
     }
 
     fn event(&mut self, event: &Event<'_>) {
-        let (true, Some(end)) = ((200..300).contains(&event.status), End::of(&event.kind_of_event)) else {
+        let end = End::of(&event.kind_of_event);
+        let corrected = event.kind_of_event == "message.corrected";
+        if !(200..300).contains(&event.status) || (end.is_none() && !corrected) {
             return;
-        };
+        }
         let by_id = self.index.by_id.get(&*event.message_id);
         let at = by_id.or_else(|| self.index.by_reference.get(&*event.client_ref));
         let Some(message) = at.and_then(|at| self.messages.get_mut(*at)) else {
             return self.find(Finding::NeverPosted, format!("{} (event)", event.message_id));
         };
+        message.corrected |= corrected;
+        let Some(end) = end else { return };
         if message.told.iter().all(|told| *told.event != *event.event_id) {
             let by_receipt = event.data.get("evidence").and_then(|value| value.as_str()) == Some("receipt");
             message.told.push(Told { event: (&*event.event_id).into(), end, by_receipt });

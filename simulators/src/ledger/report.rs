@@ -75,6 +75,8 @@ pub struct Report {
     pub cancelled: u64,
     /// Accepted and without an end.
     pub pending: u64,
+    /// Accepted and without an end, where that is a fault.
+    pub lost: u64,
     /// Posts refused.
     pub refused: u64,
     /// Posts without an answer.
@@ -87,6 +89,9 @@ pub struct Report {
     pub duplicated: Offenders,
     /// Receipts that were sent and never taken.
     pub receipts_unacked: Offenders,
+    /// Messages told to have failed or expired, though the gateway took receipts that say delivered for a whole copy,
+    /// and no correction followed. No fault by itself: such receipts may belong to an attempt that was given up.
+    pub contradicted: Offenders,
     /// What does not add up; empty when all is well.
     pub findings: BTreeMap<Finding, Offenders>,
 }
@@ -97,12 +102,8 @@ impl Report {
         self.findings.is_empty()
     }
 
-    /// Messages lost.
-    pub fn lost(&self) -> u64 {
-        self.findings.get(&Finding::Lost).map_or(0, |offenders| offenders.count)
-    }
-
     pub(super) fn found(&mut self, finding: Finding, offender: String) {
+        self.lost += u64::from(finding == Finding::Lost);
         self.findings.entry(finding).or_default().add(offender);
     }
 
@@ -119,6 +120,10 @@ impl Report {
         self.receipts_unacked.add(name);
     }
 
+    pub(super) fn contradicted(&mut self, name: String) {
+        self.contradicted.add(name);
+    }
+
     pub(super) fn judge_duplicates(&mut self, allowed: Option<u64>) {
         if let Some(allowed) = allowed.filter(|allowed| self.duplicates > *allowed) {
             self.found(Finding::TooManyCopies, format!("{} copies, {allowed} allowed", self.duplicates));
@@ -128,21 +133,20 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report {
-            accepted, delivered, failed, expired, cancelled, pending, duplicates, unanswered, unknown, ..
-        } = self;
+        let Report { accepted, delivered, failed, expired, cancelled, pending, lost, .. } = self;
+        let Report { duplicates, unanswered, unknown, .. } = self;
         write!(f, "accepted {accepted} = delivered {delivered} + failed {failed} + expired {expired}")?;
-        for (name, count) in [("cancelled", *cancelled), ("pending", pending - self.lost().min(*pending))] {
+        for (name, count) in [("cancelled", *cancelled), ("pending", pending.saturating_sub(*lost))] {
             if count > 0 {
                 write!(f, " + {name} {count}")?;
             }
         }
-        write!(f, ", lost {}, duplicated {duplicates} (unanswered {unanswered})", self.lost())?;
-        writeln!(f, ", unknown {unknown}")?;
+        writeln!(f, ", lost {lost}, duplicated {duplicates} (unanswered {unanswered}), unknown {unknown}")?;
         for (finding, offenders) in &self.findings {
             list(f, &words(*finding), offenders)?;
         }
         list(f, "note: duplicated", &self.duplicated)?;
+        list(f, "note: told otherwise than their receipts say", &self.contradicted)?;
         list(f, "note: receipts sent and never taken", &self.receipts_unacked)
     }
 }

@@ -157,6 +157,17 @@ fn receipts_nobody_took_are_listed_not_judged() {
 }
 
 #[test]
+fn an_end_that_contradicts_its_receipts_is_noted() {
+    let expired = EVENT.replace("message.delivered", "message.expired");
+    let report = plain(&[POST], &[SUBMIT, RECEIPT], &[&expired]);
+    assert!(report.holds() && report.contradicted.first == ["m1"], "{report}");
+    let corrected = EVENT.replace("message.delivered", "message.corrected").replace("e1", "e2");
+    assert_eq!(plain(&[POST], &[SUBMIT, RECEIPT], &[&expired, &corrected]).contradicted.count, 0);
+    let failed = RECEIPT.replace("DELIVRD", "UNDELIV");
+    assert_eq!(plain(&[POST], &[SUBMIT, &failed], &[&expired]).contradicted.count, 0);
+}
+
+#[test]
 fn a_broken_pace_is_found() {
     let posts: Vec<String> = (0..30)
         .map(|n| {
