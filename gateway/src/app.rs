@@ -15,7 +15,7 @@ mod metrics;
 mod start;
 mod stop;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +113,8 @@ pub struct Line {
     outgoing: Vec<(Start, Vec<Part>)>,
     /// Records were appended that the kernel has not got yet.
     unwritten: bool,
+    /// Events that wait for room at the courier, by app; each is a message not yet forgotten.
+    untold: BTreeMap<AppId, VecDeque<(MessageId, u32)>>,
     /// Set once the end has begun.
     stopping: Option<stop::Stopping>,
 }
@@ -166,7 +168,10 @@ impl Line {
                 _ = arrivals.recv_many(&mut arrived, BATCHES) => {}
                 _ = links.recv_many(&mut heard, BATCHES) => {}
                 () = tokio::time::sleep_until(deadline) => {}
-                _ = gauges.tick() => self.gauges(),
+                _ = gauges.tick() => {
+                    self.gauges();
+                    self.retell();
+                }
                 _ = pace.tick() => self.pace(),
             }
             while heard.len() < BATCHES
@@ -342,7 +347,8 @@ impl Line {
                     reference: start.attempt.0 as u16,
                 };
                 match member.profile.split(&mt) {
-                    Ok(parts) if parts.len() <= usize::from(start.parts) => {
+                    // Of a continued attempt only the named parts were reserved.
+                    Ok(parts) if named(&parts, start.only) <= usize::from(start.parts) => {
                         return self.outgoing(now, start, &accepted, parts);
                     }
                     Ok(parts) => NotStarted::Parts(u8::try_from(parts.len()).unwrap_or(u8::MAX)),
@@ -386,7 +392,7 @@ impl Line {
                 self.unsent(now, start, parts.len());
                 continue;
             }
-            let sent = u8::try_from(parts.len()).unwrap_or(u8::MAX);
+            let sent = u8::try_from(named(&parts, start.only)).unwrap_or(u8::MAX);
             for part in parts.into_iter().filter(|p| start.only >> p.index & 1 == 1) {
                 let ticket = Ticket::new(start.attempt, part.index);
                 self.flights.insert(ticket.0, now.time);
@@ -498,6 +504,29 @@ impl Line {
 
     /// The courier takes it from here and says so by [`Arrival::Told`].
     fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
+        if self.untold.contains_key(&app) || self.courier.room(app) == 0 {
+            self.untold.entry(app).or_default().push_back((id, seq));
+            return;
+        }
+        self.hand_over(id, app, seq);
+    }
+
+    /// Hands on what had to wait for room at the courier.
+    fn retell(&mut self) {
+        for app in self.untold.keys().copied().collect::<Vec<_>>() {
+            for _ in 0..self.courier.room(app) {
+                match self.untold.get_mut(&app).and_then(VecDeque::pop_front) {
+                    Some((id, seq)) => self.hand_over(id, app, seq),
+                    None => {
+                        self.untold.remove(&app);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
         let Some((kind, at, data)) = self.report.live(id).and_then(|live| tell::event(id, live, seq, &self.plan))
         else {
             return;
@@ -505,6 +534,11 @@ impl Line {
         let Ok(data) = serde_json::to_string(&data) else { return };
         self.courier.tell(Notice { app, id, seq, kind, at, data });
     }
+}
+
+/// How many of the parts go out.
+fn named(parts: &[Part], only: u64) -> usize {
+    parts.iter().filter(|p| only >> p.index & 1 == 1).count()
 }
 
 /// The accepted record behind a body.

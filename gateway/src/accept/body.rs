@@ -195,7 +195,7 @@ mod tests {
             ("{\"text\":{\"to\":1}}", "wrong_type", "/text"),
             ("{\"to\":\"1\",\"colour~/\":1}", "unknown_field", "/colour~0~1"),
             ("{\"to\":\"1\",\"to\":\"2\"}", "duplicate_field", "/to"),
-            ("{\"to\":\"1\",\"text\":\"a", "invalid_json", "/to"),
+            ("{\"to\":\"1\",\"text\":\"a", "invalid_json", "/text"),
             ("{\"to\":\"1\"} x", "invalid_json", "/to"),
             ("{\"to\":\"a\\\"b\",\"text\":tru}", "invalid_json", "/text"),
         ] {
@@ -223,5 +223,23 @@ mod tests {
         assert!(matches!(body.to, Some(Text(Cow::Borrowed("1")))));
         assert!(matches!(&body.text, Some(Text(Cow::Owned(t))) if t == "a\nb"));
         assert!(body.sender.is_none() && body.callback());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_octets_make_it_panic(octets: Vec<u8>) {
+            let _ = Body::read(&octets);
+        }
+
+        #[test]
+        fn no_damage_to_a_good_body_makes_it_panic(at in 0usize..80, octet: u8, cut in 0usize..80) {
+            let mut octets = "{\"to\":\"+8613800138000\",\n\"text\":\"码\\n\",\"expires_in\":60,\"params\":{\"a\":[1]}}".as_bytes().to_vec();
+            let at = at % octets.len();
+            octets[at] = octet;
+            octets.truncate(cut);
+            if let Err(problem) = Body::read(&octets) {
+                proptest::prop_assert!(problem.errors.len() == 1 && problem.detail.len() < 2_000);
+            }
+        }
     }
 }

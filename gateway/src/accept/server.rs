@@ -276,3 +276,29 @@ impl AsyncWrite for Watched {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_phase_has_its_own_limit() {
+        let second = Duration::from_secs(1);
+        for (phase, limit) in
+            [(Phase::Idle, Some(60)), (Phase::Head, Some(5)), (Phase::Answering, None), (Phase::Closing, Some(1))]
+        {
+            let start = Instant::now();
+            let mut watchdog = Watchdog { header_timeout: 5 * second, last: (phase, 0), since: start };
+            let bitten = (0..1_000u32).find(|s| watchdog.bites((phase, 0), start + *s * second));
+            assert_eq!(bitten, limit, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_busy_connection_is_left_alone() {
+        let start = Instant::now();
+        let mut watchdog = Watchdog { header_timeout: Duration::ZERO, last: (Phase::Head, 0), since: start };
+        // The same phase of another request each time.
+        assert!((1..1_000).all(|n| !watchdog.bites((Phase::Head, n), start + Duration::from_secs(u64::from(n)))));
+    }
+}

@@ -253,6 +253,7 @@ impl Line {
         self.pressure.journal.store(usage.percent(), Ordering::Relaxed);
         self.pressure.failing.store(stats.failing, Ordering::Relaxed);
         self.metrics.journal_bytes.set(i64::try_from(usage.used).unwrap_or(i64::MAX));
+        self.metrics.commits.set(stats);
         let records = &self.metrics.journal_records;
         records.inc_by(stats.records.saturating_sub(records.get()));
         let failures = &self.metrics.journal_failures;

@@ -41,6 +41,8 @@ const END_KIND: u8 = 15;
 const KEYS_IN_MEMORY: usize = 200_000;
 /// Batches of link events that may wait for the line; beyond, links keep theirs.
 const LINK_BATCHES: usize = 1024;
+/// How long another process may hold the journal's lock at start.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long a client that was told 503 for pressure should wait.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -162,6 +164,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         commands,
         outgoing: Vec::new(),
         unwritten: false,
+        untold: Default::default(),
         stopping: None,
     };
     line.run(inbox, heard, door).await;
@@ -203,9 +206,7 @@ fn recover(
             Err(_) => unreadable += 1,
         }
     };
-    let committed = arrivals.clone();
-    let deliver = move |records| drop(committed.send(Arrival::Committed(records)));
-    let (journal, recovery) = Journal::open(settings, &mut show, deliver)?;
+    let (journal, recovery) = open_journal(&settings, &mut show, arrivals)?;
     let (found, notes) = replay.finish(|id, at| journal.read(id.0, at).ok().map(Vec::from));
     write_notes(&journal, notes);
     tell_damage(&recovery, unreadable, found.strays);
@@ -226,6 +227,23 @@ fn recover(
         idempotency.recall(&app, &key, found);
     }
     Ok((journal, store, recovery, found))
+}
+
+/// Opens the journal. A predecessor that was just killed may hold its lock for a moment yet.
+fn open_journal(
+    settings: &JournalSettings,
+    show: &mut dyn FnMut(crate::journal::Replayed<'_>),
+    arrivals: &mpsc::UnboundedSender<Arrival>,
+) -> Result<(Journal<Waiting>, Recovery), OpenError> {
+    let began = std::time::Instant::now();
+    loop {
+        let committed = arrivals.clone();
+        let deliver = move |records| drop(committed.send(Arrival::Committed(records)));
+        match Journal::open(settings.clone(), show, deliver) {
+            Err(OpenError::Locked { .. }) if began.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_WAIT / 50),
+            opened => return opened,
+        }
+    }
 }
 
 /// The idempotency key of a message found in the journal, while it counts.

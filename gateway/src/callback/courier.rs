@@ -1,7 +1,7 @@
 //! The courier: one task that owns the calls under way. Each app has a queue and a client of its own, so an endpoint
 //! that hangs holds up nobody else's events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -84,6 +84,8 @@ struct Inside {
     queues: HashMap<AppId, Queue>,
     /// Ends not yet told.
     over: Vec<Told>,
+    /// Apps whose events found no room since their last delivery; each is logged once.
+    overflowing: HashSet<AppId>,
 }
 
 impl Courier {
@@ -113,6 +115,10 @@ impl Courier {
             let queue = inside.queues.entry(notice.app).or_insert_with(|| Queue::new(self.bag.settings.clone()));
             let dropped = queue.push(now.time, Event { which, json: render(&which, &notice) });
             self.bag.over(&mut inside, &dropped, now, "overflow");
+            if !dropped.is_empty() && inside.overflowing.insert(notice.app) {
+                let app = self.bag.name(notice.app);
+                tracing::warn!(app = &*app, "no room for more events; the oldest will not be told");
+            }
         }
         drop(inside);
         self.bag.changed.notify_one();
@@ -148,9 +154,10 @@ impl Bag {
             self.meter.callback(result, Duration::from_millis(now.wall.0.saturating_sub(event.at.0)));
             inside.over.push(Told { id: event.id, seq: event.seq, delivered: result == "delivered" });
         }
-        if !events.is_empty() && matches!(result, "overflow" | "given_up") {
-            tracing::warn!(events = events.len(), first = %events[0], result, "events will not be told");
-        }
+    }
+
+    fn name(&self, app: AppId) -> Arc<str> {
+        self.tables.load().plan.names.apps.get(usize::from(app.0)).cloned().unwrap_or_default()
     }
 }
 
@@ -253,10 +260,18 @@ impl Round {
         }
         self.bag.over(&mut inside, &delivered, now, "delivered");
         self.bag.over(&mut inside, &given_up, now, "given_up");
-        if tripped {
-            let tables = self.bag.tables.load();
-            let app = tables.plan.names.apps.get(usize::from(app.0)).map_or("", |name| &**name);
-            tracing::warn!(app, "callbacks keep failing; only a trial now and then from here on");
+        if !delivered.is_empty() {
+            inside.overflowing.remove(&app);
+        }
+        drop(inside);
+        if tripped || !given_up.is_empty() {
+            let app = self.bag.name(app);
+            if tripped {
+                tracing::warn!(app = &*app, "callbacks keep failing; only a trial now and then from here on");
+            }
+            if let Some(first) = given_up.first() {
+                tracing::warn!(app = &*app, events = given_up.len(), %first, "events given up after the last try");
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ mod tests {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         let body = br#"{"test": 2432232314}"#;
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
-        let header = sign(&[secret.clone()], id, 1_614_265_330, body);
+        let header = sign(std::slice::from_ref(&secret), id, 1_614_265_330, body);
         assert_eq!(header, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         let rotating = sign(&[b"new".to_vec(), secret], id, 1_614_265_330, body);
         assert_eq!(rotating.split(' ').nth(1), Some(&*header));

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use crate::accept::Inquiry;
+use crate::admit::number::mask;
 use crate::app::{Desk, Question, Scrape};
 use crate::ids::MessageId;
 use crate::report::story::Story;
@@ -172,14 +173,6 @@ fn masked(story: Story) -> Story {
     Story { to: mask(&story.to), ..story }
 }
 
-/// A number with its middle hidden: `+86138****8000`. The one place where numbers are masked.
-pub fn mask(number: &str) -> String {
-    let chars: Vec<char> = number.chars().collect();
-    let keep = if chars.len() >= 12 { (6, 4) } else { (2.min(chars.len()), chars.len().saturating_sub(4).min(2)) };
-    let (head, tail) = (&chars[..keep.0], &chars[chars.len() - keep.1..]);
-    head.iter().copied().chain("****".chars()).chain(tail.iter().copied()).collect()
-}
-
 /// Body of hold and release; may be absent.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -212,14 +205,6 @@ async fn set_hold(admin: &Admin, name: String, held: bool, body: &[u8]) -> Respo
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_masked_number_cannot_be_dialled() {
-        assert_eq!(mask("+8613800138000"), "+86138****8000");
-        assert_eq!(mask("+4917012345"), "+4****45");
-        assert_eq!(mask("10086"), "10****6");
-        assert_eq!(mask(""), "****");
-    }
 
     #[test]
     fn only_loopback_names_pass_the_host_check() {

@@ -1,17 +1,13 @@
 //! The commit thread: writes what was appended, syncs it outside every lock, and tells who waited.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::disk::DiskFile;
 use super::tail::{LAZY, Stop};
 use super::{COMMIT_BOUNDS, Settled, Shared, Tail, TailGuard};
 
-/// Failures in a row after which closing no longer insists.
-const LAST_TRIES: u32 = 3;
 /// Longest that a write waits for a segment being made.
 const PREPARING: Duration = Duration::from_secs(2);
 
@@ -75,7 +71,7 @@ fn turn<A>(tail: &mut Tail<A>, now: Instant) -> Option<Turn> {
     if tail.stop == Some(Stop::Abandon) {
         return Some(Turn::Abandon);
     }
-    let stuck = tail.failures >= LAST_TRIES || (tail.no_room && !tail.is_next_prepared());
+    let stuck = tail.failures >= tail.last_failure || (tail.no_room && !tail.is_next_prepared());
     if closing && (tail.chunks.is_empty() || stuck) {
         tail.give_up();
         return Some(Turn::End);
@@ -104,10 +100,9 @@ fn commit<A>(shared: &Shared<A>, mut tail: TailGuard<'_, A>) -> Settled<A> {
         return failed(shared, tail);
     }
     let numbers = tail.chunks.iter().take(count).map(|chunk| chunk.segment);
-    let files: BTreeMap<u32, Arc<dyn DiskFile>> =
-        numbers.filter_map(|number| Some((number, shared.shelf.segment(number)?.file))).collect();
+    let numbers: BTreeSet<u32> = numbers.collect();
     drop(tail);
-    let synced = files.values().try_for_each(|file| file.sync());
+    let synced = numbers.into_iter().try_for_each(|number| shared.shelf.file(number)?.sync());
     let took = began.elapsed();
     let mut tail = shared.tail();
     if let Err(error) = synced {
@@ -136,9 +131,8 @@ fn failed<A>(shared: &Shared<A>, mut tail: TailGuard<'_, A>) -> Settled<A> {
 /// Hands the first `count` chunks to the kernel; their segments exist.
 fn write<A>(shared: &Shared<A>, tail: &mut Tail<A>, count: usize) -> io::Result<()> {
     for chunk in tail.chunks.iter_mut().take(count).filter(|chunk| !chunk.is_written()) {
-        let segment = shared.shelf.segment(chunk.segment).ok_or(io::ErrorKind::NotFound)?;
         let (octets, offset) = chunk.unwritten();
-        segment.file.write_at(octets, offset)?;
+        shared.shelf.file(chunk.segment)?.write_at(octets, offset)?;
         chunk.written = chunk.octets.len();
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::frame::{self, FileHeader, HEADER, MOVED, OWN, PLACE, Place, Sort, Sta
 use super::replay::{self, Visit};
 use super::scan::{Item, Scan};
 use super::shelf::{Checkpoint, Table};
+use super::tail::Tail;
 
 /// Octets between entries of a checkpoint's index.
 pub(super) const STRETCH: u64 = 16 * 1_024;
@@ -22,6 +23,10 @@ pub(super) const STRETCH: u64 = 16 * 1_024;
 const BUFFER: usize = 1_024 * 1_024;
 /// Closed segments at least folded at once, while there is room.
 const BATCH: u64 = 4;
+/// Fewer ends than this are not worth closing a segment for.
+const FEW_ENDS: u64 = 64;
+/// How often to look whether folding frees room, where room is short.
+const PRESSED_PAUSE: Duration = Duration::from_millis(100);
 /// Pause after a fold that failed.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -42,13 +47,17 @@ impl Index {
     }
 }
 
-/// Folds whenever enough has been closed, until stopped.
+/// Folds whenever it pays, until stopped.
 pub(super) fn run<A>(shared: &Shared<A>) {
     let mut tail = shared.tail();
     while tail.stop.is_none() {
+        let pressed = shared.shelf.used(tail.segment, tail.offset) > shared.max_bytes / 2;
+        if pressed {
+            close_for_ends(shared, &mut tail);
+        }
         let through = tail.closed_through();
-        if !through.is_some_and(|through| is_due(shared, through, tail.segment, tail.offset)) {
-            tail = shared.sleep(&shared.upkeep, tail, None);
+        if !through.is_some_and(|through| is_due(shared, &tail, through, pressed)) {
+            tail = shared.sleep(&shared.upkeep, tail, pressed.then_some(PRESSED_PAUSE));
             continue;
         }
         drop(tail);
@@ -63,21 +72,38 @@ pub(super) fn run<A>(shared: &Shared<A>) {
     }
 }
 
+/// Where room is short and an eighth of what is kept may have ended, the current segment is closed early: its ends
+/// free what nothing else would.
+fn close_for_ends<A>(shared: &Shared<A>, tail: &mut Tail<A>) {
+    let kept = shared.shelf.table().checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.records);
+    if tail.fold_through.is_none() && tail.ends + tail.ends_closed > FEW_ENDS.max(kept / 8) {
+        tail.fold_through = Some(tail.segment);
+        tail.roll();
+        shared.upkeep.notify_all();
+    }
+}
+
 /// Whether folding pays: as much was closed as the checkpoint is long (so each octet is written about twice), or half
-/// the budget is used and an eighth of that was closed.
-fn is_due<A>(shared: &Shared<A>, through: u32, segment: u32, offset: u64) -> bool {
+/// the budget is used and an eighth of that was closed, or a segment was closed for it.
+fn is_due<A>(shared: &Shared<A>, tail: &Tail<A>, through: u32, pressed: bool) -> bool {
     let shelf = &shared.shelf;
     let table = shelf.table();
     let closed = table.segments.range(..=through).count() as u64 * shelf.segment_bytes;
     let last = table.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.octets);
-    let pressed = shelf.used(segment, offset) > shared.max_bytes / 2;
-    closed > last.max(BATCH * shelf.segment_bytes) || (pressed && closed > last / 8)
+    closed > last.max(BATCH * shelf.segment_bytes)
+        || (pressed && closed > last / 8)
+        || tail.fold_through.is_some_and(|wanted| through >= wanted)
 }
 
 /// Makes a checkpoint of all closed segments; false if there are none or the journal is being closed.
 pub(super) fn fold<A>(shared: &Shared<A>) -> io::Result<bool> {
     let _alone = shared.folding.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(through) = shared.tail().closed_through() else { return Ok(false) };
+    let through = {
+        let mut tail = shared.tail();
+        let Some(through) = tail.closed_through() else { return Ok(false) };
+        (tail.ends_closed, tail.fold_through) = (0, tail.fold_through.filter(|wanted| *wanted > through));
+        through
+    };
     let table = shared.shelf.table();
     if table.segments.range(..=through).next().is_none() {
         return Ok(false);
@@ -153,9 +179,9 @@ impl<A> Fold<'_, A> {
                 return Ok(None);
             }
         }
-        let (octets, index) = out.end(highest_id)?;
+        let (octets, records, index) = out.end(highest_id)?;
         file.sync()?;
-        Ok(Some(Checkpoint { through: self.through, file, stamp, octets, highest_id, index }))
+        Ok(Some(Checkpoint { through: self.through, file, stamp, octets, records, highest_id, index }))
     }
 
     /// Ids that ended in the folded segments, sorted; and the highest id ever.
@@ -170,6 +196,7 @@ impl<A> Fold<'_, A> {
                     ended.push(id);
                 }
             }
+            Visit::Moved { .. } => {}
             Visit::Damage { offset, octets, torn } => self.damage(number, offset, octets, torn),
         })?;
         ended.sort_unstable();
@@ -244,13 +271,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the footer; gives the file's length and its index.
-    fn end(mut self, highest_id: u64) -> io::Result<(u64, Vec<(u64, u64)>)> {
+    /// Writes the footer; gives the file's length, its records and its index.
+    fn end(mut self, highest_id: u64) -> io::Result<(u64, u64, Vec<(u64, u64)>)> {
         let offset = self.at + self.buffer.len() as u64;
         let count = self.records.to_le_bytes();
         frame::encode(&mut self.buffer, self.stamp, offset, OWN, own::FOOTER, highest_id, [&count, &[]]);
         self.flush()?;
         debug_assert!(self.at >= HEADER, "the header was the buffer's beginning");
-        Ok((self.at, self.index.stretches))
+        Ok((self.at, self.records, self.index.stretches))
     }
 }

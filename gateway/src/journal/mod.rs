@@ -357,24 +357,26 @@ impl<A: Send + 'static> Journal<A> {
     /// This id needs no record any more; must be its last word. Written lazily: after a crash the id may be replayed.
     pub fn end(&self, id: u64) {
         self.append(self.shared().end_kind, id, &[]);
+        self.shared().tail().ends += 1;
     }
 
     /// The body of a record.
     pub fn read(&self, id: u64, at: At) -> Result<Bytes, ReadError> {
         let shared = self.shared();
-        let table = shared.shelf.table();
-        let first = table.body(id, at);
+        let first = shared.shelf.table().body(id, at);
         if first.is_ok() {
             return first;
         }
+        // Not on the files yet, or a checkpoint or a repair has just moved it: both change under the tail's lock or
+        // replace the table, so that what is in neither now is nowhere.
+        let tail = shared.tail();
+        let table = shared.shelf.table();
         let name = (at.segment, at.offset);
         let moved = table.moved.get(&name).map(|place| (*place, true));
-        let tail = shared.tail();
         let held = [Some((name, false)), moved].into_iter().flatten();
         let body = held.filter_map(|(place, moved)| tail.body(id, place, at.len as usize, moved)).next();
         drop(tail);
-        // A checkpoint may have taken the segment's place meanwhile, or a commit the memory's.
-        body.map_or_else(|| shared.shelf.table().body(id, at), Ok)
+        body.map_or_else(|| table.body(id, at), Ok)
     }
 
     /// Folds all closed segments into a checkpoint now, on this thread; false if there is nothing to fold. The journal
@@ -526,7 +528,7 @@ impl<A> Shared<A> {
     }
 
     fn stop(&self, how: Stop) {
-        self.tail().stop.get_or_insert(how);
+        self.tail().stop(how);
         self.stopping.store(true, Relaxed);
         self.work.notify_all();
         self.ready.notify_all();

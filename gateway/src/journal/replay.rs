@@ -14,8 +14,24 @@ use super::{At, Damaged, OpenError, Recovery, Replayed, Settings};
 
 /// A record of the caller's, or a stretch that cannot be read.
 pub(super) enum Visit<'a> {
-    Record { kind: u8, id: u64, name: Place, place: Place, moved: bool, body: &'a [u8] },
-    Damage { offset: u64, octets: u64, torn: bool },
+    Record {
+        kind: u8,
+        id: u64,
+        name: Place,
+        place: Place,
+        moved: bool,
+        body: &'a [u8],
+    },
+    /// A record written again, whether or not it is shown here; once, if it was written again several times.
+    Moved {
+        name: Place,
+        place: Place,
+    },
+    Damage {
+        offset: u64,
+        octets: u64,
+        torn: bool,
+    },
 }
 
 /// Walks through a segment: every record of the caller's that is neither void nor whole elsewhere too. Gives how many
@@ -52,6 +68,10 @@ pub(super) fn walk(
             continue;
         }
         let Some((name, body)) = frame::take_place(scan.body()) else { continue };
+        if table.has_moved(id, name, body.len(), place) {
+            continue;
+        }
+        visit(Visit::Moved { name, place });
         if !table.has_original(id, name, body.len()) {
             visit(Visit::Record { kind, id, name, place, moved: true, body });
         }
@@ -249,9 +269,9 @@ impl Reading<'_> {
             self.damage(found, octets, 0, true);
         }
         self.recovery.checkpoint_bytes = octets;
-        let (highest_id, index) = (self.recovery.highest_id, index.stretches);
+        let (records, highest_id, index) = (self.recovery.records, self.recovery.highest_id, index.stretches);
         let (through, file) = (found.number, found.file.clone());
-        self.table.checkpoint = Some(Arc::new(Checkpoint { through, file, stamp, octets, highest_id, index }));
+        self.table.checkpoint = Some(Arc::new(Checkpoint { through, file, stamp, octets, records, highest_id, index }));
         Ok(())
     }
 
@@ -260,12 +280,8 @@ impl Reading<'_> {
         let (mut damages, mut moves) = (Vec::new(), Vec::new());
         let (recovery, replay) = (&mut self.recovery, &mut *self.replay);
         let visit = &mut |visit: Visit<'_>| match visit {
-            Visit::Record { kind, id, name, place, moved, body } => {
-                if moved {
-                    moves.push((name, place));
-                }
-                show(recovery, replay, kind, id, name, body);
-            }
+            Visit::Record { kind, id, name, body, .. } => show(recovery, replay, kind, id, name, body),
+            Visit::Moved { name, place } => moves.push((name, place)),
             Visit::Damage { offset, octets, torn } => damages.push((offset, octets, torn)),
         };
         let (voided, holds) = walk(&self.table, found.number, &segment, voids, visit)?;

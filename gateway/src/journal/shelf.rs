@@ -36,6 +36,7 @@ pub(super) struct Checkpoint {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) stamp: Stamp,
     pub(super) octets: u64,
+    pub(super) records: u64,
     /// Highest id ever, as its footer says.
     pub(super) highest_id: u64,
     /// First id and offset of each stretch of about [`super::fold::STRETCH`] octets.
@@ -71,6 +72,16 @@ impl Table {
             Some(Err(error)) => Err(ReadError::Io(error)),
             Some(Ok(None)) | None => Err(worst),
         }
+    }
+
+    /// Whether the record, written again at `place`, is known to stand at yet another place.
+    pub(super) fn has_moved(&self, id: u64, name: Place, len: usize, place: Place) -> bool {
+        let other = self.moved.get(&name).filter(|other| **other != place);
+        other.is_some_and(|(number, offset)| {
+            let segment = self.segments.get(number);
+            let body = segment.map(|segment| segment.body(id, u64::from(*offset), len, frame::PLACE));
+            matches!(body, Some(Ok(Some(_))))
+        })
     }
 
     /// Whether the record stands where it was first put, or in the checkpoint.
@@ -171,8 +182,11 @@ impl Shelf {
         self.table.load_full()
     }
 
-    pub(super) fn segment(&self, number: u32) -> Option<Segment> {
-        self.table.load().segments.get(&number).cloned()
+    /// The file of a segment that is prepared.
+    pub(super) fn file(&self, number: u32) -> io::Result<Arc<dyn DiskFile>> {
+        let table = self.table.load();
+        let segment = table.segments.get(&number).ok_or(io::ErrorKind::NotFound)?;
+        Ok(segment.file.clone())
     }
 
     pub(super) fn path(&self, number: u32, sort: &str) -> PathBuf {

@@ -53,6 +53,9 @@ impl<A> Chunk<A> {
     }
 }
 
+/// Failures in a row after which closing no longer insists.
+const LAST_TRIES: u32 = 3;
+
 /// What laying out anew did.
 pub(super) struct Repaired {
     /// From the names of the records laid out again to where they are.
@@ -100,7 +103,14 @@ pub(super) struct Tail<A> {
     /// Abandoned segments of which none is, kept until their records are on disk elsewhere.
     pub(super) discards: Vec<u32>,
     pub(super) idle: bool,
+    /// Ends in this segment, ends in closed ones since the last fold, and the segment closed early so that a fold frees
+    /// what they held.
+    pub(super) ends: u64,
+    pub(super) ends_closed: u64,
+    pub(super) fold_through: Option<u32>,
     pub(super) stop: Option<Stop>,
+    /// Closing gives up when failures in a row reach this.
+    pub(super) last_failure: u32,
     spare: Vec<u8>,
     pub(super) records: u64,
     pub(super) bytes: u64,
@@ -128,7 +138,11 @@ impl<A> Tail<A> {
             durable_segment: segment.saturating_sub(1),
             discards: Vec::new(),
             idle: false,
+            ends: 0,
+            ends_closed: 0,
+            fold_through: None,
             stop: None,
+            last_failure: u32::MAX,
             spare: Vec::new(),
             records: 0,
             bytes: 0,
@@ -163,6 +177,7 @@ impl<A> Tail<A> {
     /// Starts the next segment; its file is made meanwhile.
     pub(super) fn roll(&mut self) {
         self.segment += 1;
+        self.ends_closed += std::mem::take(&mut self.ends);
         self.stamp = Stamp::new(self.salt, Sort::Segment, self.segment);
         self.offset = HEADER;
     }
@@ -340,6 +355,13 @@ impl<A> Tail<A> {
                 self.settled.push((ack, Err(CommitError::Full)));
             }
         }
+    }
+
+    /// Sets how the threads are to end. Closing tries at once, and a few times more.
+    pub(super) fn stop(&mut self, how: Stop) {
+        self.stop.get_or_insert(how);
+        self.last_failure = self.failures.saturating_add(LAST_TRIES);
+        (self.retry_at, self.no_room) = (None, false);
     }
 
     /// Gives up: settles everything that waits as unknown.

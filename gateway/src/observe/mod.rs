@@ -1,13 +1,17 @@
 //! What the NOC sees: metrics with handles fetched once, so that counting costs nanoseconds. Labels are names from the
 //! configuration and closed lists; never a number, an id or free text.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{self, Bucket, MetricFamily, MetricType};
 use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use crate::journal::{COMMIT_BOUNDS, Stats};
 
 /// Buckets for what is felt within a second, in seconds.
 const FAST: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -66,7 +70,7 @@ pub struct Metrics {
     /// `qiao_leniencies_total{channel,what}`: taken although it was not as specified, or skipped.
     pub leniencies: IntCounterVec,
     /// `qiao_journal_commit_seconds`
-    pub commit_seconds: Histogram,
+    pub commits: Commits,
     /// `qiao_journal_records`
     pub journal_records: IntCounter,
     /// `qiao_journal_bytes`: in use on disk.
@@ -185,7 +189,7 @@ impl Metrics {
                 "Departures from the specification that were let pass.",
                 &["channel", "what"],
             ),
-            commit_seconds: make.time("qiao_journal_commit_seconds", "One write and sync.", &FAST),
+            commits: make.keep(Commits::new()),
             journal_records: make.count("qiao_journal_records", "Records committed."),
             journal_bytes: make.level("qiao_journal_bytes", "Octets in use on disk."),
             journal_failures: make.count("qiao_journal_failures_total", "Commits that the disk refused."),
@@ -230,6 +234,58 @@ impl Metrics {
     }
 }
 
+/// The journal counts its commits by duration itself; this shows its counts as a histogram.
+#[derive(Clone)]
+pub struct Commits {
+    desc: Desc,
+    stats: Arc<Mutex<Stats>>,
+}
+
+impl Commits {
+    const NAME: &str = "qiao_journal_commit_seconds";
+    const HELP: &str = "One write and sync.";
+
+    fn new() -> prometheus::Result<Self> {
+        let desc = Desc::new(Self::NAME.to_owned(), Self::HELP.to_owned(), Vec::new(), HashMap::new())?;
+        Ok(Commits { desc, stats: Arc::default() })
+    }
+
+    /// Takes the journal's counts.
+    pub fn set(&self, stats: Stats) {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+}
+
+impl Collector for Commits {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let stats = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = 0;
+        let buckets = COMMIT_BOUNDS.iter().zip(stats.commit_buckets).map(|(bound, count)| {
+            counted += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound.as_secs_f64());
+            bucket.set_cumulative_count(counted);
+            bucket
+        });
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(stats.commit_buckets.iter().sum());
+        histogram.set_sample_sum(stats.commit_time.as_secs_f64());
+        let mut metric = proto::Metric::default();
+        metric.set_histogram(histogram);
+        let mut family = MetricFamily::default();
+        family.set_name(Self::NAME.to_owned());
+        family.set_help(Self::HELP.to_owned());
+        family.set_field_type(MetricType::HISTOGRAM);
+        family.set_metric(vec![metric]);
+        vec![family]
+    }
+}
+
 /// Handles of one channel.
 pub struct ChannelMeter {
     /// Taken by the carrier.
@@ -269,9 +325,15 @@ mod tests {
     fn the_page_carries_the_promised_names() {
         let metrics = Metrics::new();
         metrics.accepted.with_label_values(&["otp", "sms"]).inc();
+        let mut stats = Stats::default();
+        (stats.commit_buckets[3], stats.commit_buckets[12]) = (5, 1);
+        metrics.commits.set(stats);
         let page = String::from_utf8(metrics.text()).unwrap();
         assert!(page.contains("qiao_messages_accepted_total{tier=\"otp\",type=\"sms\"} 1"), "{page}");
         assert!(page.contains("qiao_build_info{"));
+        assert!(page.contains("qiao_journal_commit_seconds_bucket{le=\"0.0005\"} 0"), "{page}");
+        assert!(page.contains("qiao_journal_commit_seconds_bucket{le=\"2\"} 5"));
+        assert!(page.contains("qiao_journal_commit_seconds_bucket{le=\"+Inf\"} 6"));
         assert!(page.contains("qiao_process_resident_bytes"));
     }
 }

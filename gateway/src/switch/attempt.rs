@@ -3,7 +3,6 @@
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 
 use super::Answer;
-use super::channel::Hold;
 use super::lane::Pending;
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
@@ -73,7 +72,8 @@ pub(super) struct Attempt {
     pub(super) id: AttemptRef,
     pub(super) pending: Pending,
     pub(super) channel: ChannelId,
-    pub(super) hold: Hold,
+    /// The link's index in the channel.
+    pub(super) link: u16,
     /// When its slots and pace were taken.
     pub(super) taken: Time,
     /// Whether it was handed over.
@@ -97,13 +97,13 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// A new attempt whose slots and pace were just taken.
-    pub(super) fn new(id: AttemptRef, pending: Pending, channel: ChannelId, hold: Hold, taken: Time) -> Attempt {
+    pub(super) fn new(id: AttemptRef, pending: Pending, channel: ChannelId, link: u16, taken: Time) -> Attempt {
         let parts = lowest(u64::MAX, pending.entry.parts);
         Attempt {
             id,
             pending,
             channel,
-            hold,
+            link,
             taken,
             started: false,
             run: parts,
@@ -118,9 +118,9 @@ impl Attempt {
     }
 
     /// Goes on with the parts that are missing. Returns them.
-    pub(super) fn resume(&mut self, hold: Hold, taken: Time) -> u64 {
+    pub(super) fn resume(&mut self, link: u16, taken: Time) -> u64 {
         let only = std::mem::take(&mut self.missing);
-        self.hold = hold;
+        self.link = link;
         self.taken = taken;
         self.started = false;
         self.run = only;
@@ -246,7 +246,6 @@ mod tests {
     use crate::config::plan::{AppId, GroupId, TierId};
     use crate::ids::MessageId;
     use crate::switch::Message;
-    use crate::switch::channel::Channel;
 
     fn attempt(parts: u8) -> Attempt {
         let message = Message {
@@ -258,8 +257,7 @@ mod tests {
             expires: Time(9_000_000),
             accepted: Time(0),
         };
-        let hold = Channel::new(Time(0)).take(Time(0), 0, parts);
-        Attempt::new(AttemptRef(7), message.into(), ChannelId(0), hold, Time(0))
+        Attempt::new(AttemptRef(7), message.into(), ChannelId(0), 0, Time(0))
     }
 
     fn end(answers: &[Answer]) -> Option<Outcome> {
@@ -317,7 +315,7 @@ mod tests {
         assert_eq!(attempt.outcome(), None, "its slot is not free yet");
         attempt.freed(Ticket::new(attempt.id, 2));
         assert_eq!(attempt.outcome(), Some(Outcome::Missing(0b101)));
-        assert_eq!(attempt.resume(attempt.hold, Time(5)), 0b101);
+        assert_eq!(attempt.resume(0, Time(5)), 0b101);
         assert!(!attempt.answer(Ticket::new(attempt.id, 1), &Answer::Submitted), "part 1 is not open again");
         attempt.started(2);
         attempt.answer(Ticket::new(attempt.id, 0), &Answer::Submitted);

@@ -191,7 +191,7 @@ impl Switch {
         let id = ChannelId(link.channel);
         self.channel_mut(now, id).down(link.link);
         let mut touched = Vec::new();
-        for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.hold.link == link.link) {
+        for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.link == link.link) {
             attempt.link_lost();
             touched.push(attempt.id);
         }
@@ -206,7 +206,7 @@ impl Switch {
         if unneeded > 0
             && let Some(channel) = self.channels.get_mut(&attempt.channel)
         {
-            channel.free(attempt.hold, u32::from(unneeded));
+            channel.free(attempt.link, u32::from(unneeded));
             channel.pace.give_back(attempt.taken, unneeded);
         }
         self.review(now, id, out);
@@ -221,7 +221,7 @@ impl Switch {
         self.flying.remove(&message);
         let reserved = attempt.reserved();
         if let Some(channel) = self.channels.get_mut(&attempt.channel) {
-            channel.free(attempt.hold, attempt.slots());
+            channel.free(attempt.link, attempt.slots());
             channel.pace.give_back(attempt.taken, reserved);
         }
         if attempt.concluded {
@@ -271,7 +271,7 @@ impl Switch {
         if attempt.freed(ticket)
             && let Some(channel) = self.channels.get_mut(&attempt.channel)
         {
-            channel.free(attempt.hold, 1);
+            channel.free(attempt.link, 1);
         }
         self.review(now, ticket.attempt(), out);
     }

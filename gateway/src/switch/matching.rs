@@ -159,16 +159,16 @@ impl Switch {
     fn start(&mut self, now: Moment, lane: &LaneKey, entry: Entry, link: LinkId, out: &mut Vec<Command>) {
         let channel = ChannelId(link.channel);
         let Some(state) = self.channels.get_mut(&channel) else { return };
-        let hold = state.take(now.time, link.link, entry.parts);
+        state.take(now.time, link.link, entry.parts);
         let (mut attempt, only) = match self.partial.remove(&entry.id) {
             Some(mut attempt) => {
-                let only = attempt.resume(hold, now.time);
+                let only = attempt.resume(link.link, now.time);
                 (attempt, only)
             }
             None => {
                 let id = AttemptRef(self.ids.next(now.wall).0);
                 let pending = Pending { entry, lane: lane.clone() };
-                (Attempt::new(id, pending, channel, hold, now.time), u64::MAX)
+                (Attempt::new(id, pending, channel, link.link, now.time), u64::MAX)
             }
         };
         if std::mem::take(&mut attempt.pending.entry.doubtful) {

@@ -1,5 +1,6 @@
 //! The switch: which message next, which channel, when, again or not. One pure machine:
-//! `step(now, event) → commands`, then `settle(now) → commands` once per batch. How a message moves through it is told in LIFECYCLE.md beside this file.
+//! `step(now, event) → commands`, then `settle(now) → commands` once per batch. How a message moves through it is told
+//! in LIFECYCLE.md beside this file.
 
 mod attempt;
 mod channel;
@@ -12,6 +13,8 @@ mod pace;
 mod queue;
 mod retry;
 mod strategy;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 
 mod lines;
 mod manifests;
+mod map;
 mod tree;
 
 use std::fmt;
@@ -70,8 +71,21 @@ pub fn check(root: &Path) -> io::Result<Vec<Violation>> {
         lines::file(file, &mut violations);
         manifests::file(file, &mut violations);
     }
+    map::check(&files, &mut violations);
     violations.sort();
     Ok(violations)
+}
+
+/// Writes the map in `ARCHITECTURE.md` anew; whether there is a place for it.
+///
+/// # Errors
+/// Where the tree cannot be read or the page not written.
+pub fn map(root: &Path) -> io::Result<bool> {
+    let mut files = Vec::new();
+    walk(root, root, &mut files)?;
+    let Some(page) = map::redraw(&files) else { return Ok(false) };
+    fs::write(root.join("ARCHITECTURE.md"), page)?;
+    Ok(true)
 }
 
 fn walk(root: &Path, dir: &Path, files: &mut Vec<Text>) -> io::Result<()> {

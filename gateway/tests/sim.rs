@@ -1,0 +1,66 @@
+//! The switch in virtual time: seeded worlds of channels, faults and apps, with every promise checked after each step.
+//! A failing seed names itself; `SIM_SEED=n` runs that one alone, `SIM_SEEDS=n` that many.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "sim/ledger.rs"]
+mod ledger;
+#[path = "sim/world.rs"]
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use world::{Shape, World};
+
+fn seeds(default: u64) -> Vec<u64> {
+    let read = |name: &str| std::env::var(name).ok().and_then(|v| v.parse().ok());
+    match (read("SIM_SEED"), read("SIM_SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, count) => (1..=count.unwrap_or(default)).collect(),
+    }
+}
+
+fn each_seed(default: u64, run: impl Fn(u64)) {
+    for seed in seeds(default) {
+        let result = catch_unwind(AssertUnwindSafe(|| run(seed)));
+        assert!(result.is_ok(), "the world of SIM_SEED={seed} breaks a promise (above)");
+    }
+}
+
+#[test]
+fn every_promise_holds_in_random_worlds() {
+    let reached = std::cell::RefCell::new(ledger::Reached::default());
+    each_seed(100, |seed| {
+        let mut world = World::new(seed, Shape::random(seed));
+        world.run();
+        reached.borrow_mut().add(&world.ledger.reached);
+    });
+    if seeds(100).len() >= 100 {
+        reached.borrow().all();
+    }
+}
+
+#[test]
+fn a_healthy_world_submits_all_it_is_given() {
+    each_seed(20, |seed| {
+        let mut world = World::new(seed, Shape { faults: false, load: 0.7, ..Shape::random(seed) });
+        world.run();
+        let (accepted, submitted) = (world.ledger.accepted(), world.ledger.submitted());
+        assert_eq!(accepted, submitted, "accepted and submitted");
+    });
+}
+
+#[test]
+fn overload_never_delays_an_otp() {
+    let expired = std::cell::Cell::new(0);
+    each_seed(5, |seed| {
+        let random = Shape::random(seed);
+        let shape = Shape { faults: false, load: 4.0, otp_share: 0.02, messages: 1_500, validity: 8_000, ..random };
+        let mut world = World::new(seed, shape);
+        world.run();
+        let wait = world.ledger.longest_otp_wait();
+        assert!(wait < Duration::from_secs(2), "an otp waited {wait:?}");
+        expired.set(expired.get() + world.ledger.reached.expired);
+    });
+    assert!(expired.get() > 0 || seeds(5).len() < 5, "these were no overloads");
+}

@@ -1,0 +1,516 @@
+//! What the world saw the switch do, and the promises this must keep.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use carriers::{AttemptRef, Doubt, Ticket, Verdict};
+use gateway::clock::Time;
+use gateway::config::plan::{ChannelId, InDoubt};
+use gateway::ids::MessageId;
+use gateway::switch::{Answer, Command, End, Message, Settings};
+use link::LinkId;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Flying(AttemptRef),
+    Done,
+}
+
+#[derive(Debug)]
+struct Fate {
+    message: Message,
+    state: State,
+    concluded: bool,
+    submitted: bool,
+    /// For messages of one part: how often the carrier may have got it, and how often the switch said so.
+    reached: u32,
+    resubmitted: u32,
+    refused: u32,
+    rejected: bool,
+    excluded: HashSet<ChannelId>,
+    /// Refused at least one part; excluded if nothing worse happened to the others.
+    refusing: HashSet<ChannelId>,
+    /// Nothing may start before this.
+    not_before: Time,
+    first_start: Option<Time>,
+    /// When its last attempt ended.
+    landed: Time,
+}
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) message: MessageId,
+    pub(crate) link: LinkId,
+    taken: Time,
+    /// Reserved or handed over in this run.
+    run: u64,
+    open: u64,
+    slots: u64,
+    submitted: u64,
+    started: bool,
+    refused: bool,
+}
+
+/// What at least one world in a campaign must have seen.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) expired: u64,
+    pub(crate) rejected: u64,
+    pub(crate) attempts: u64,
+    pub(crate) no_channel: u64,
+    pub(crate) body_lost: u64,
+    pub(crate) in_doubt: u64,
+    pub(crate) resubmitted: u64,
+    pub(crate) throttled: u64,
+    pub(crate) continued: u64,
+    pub(crate) concluded_in_flight: u64,
+    pub(crate) concluded_waiting: u64,
+}
+
+impl Reached {
+    fn fields(&self) -> [(&'static str, u64); 11] {
+        [
+            ("expired", self.expired),
+            ("rejected", self.rejected),
+            ("attempts", self.attempts),
+            ("no_channel", self.no_channel),
+            ("body_lost", self.body_lost),
+            ("in_doubt", self.in_doubt),
+            ("resubmitted", self.resubmitted),
+            ("throttled", self.throttled),
+            ("continued", self.continued),
+            ("concluded_in_flight", self.concluded_in_flight),
+            ("concluded_waiting", self.concluded_waiting),
+        ]
+    }
+
+    pub(crate) fn add(&mut self, other: &Reached) {
+        self.expired += other.expired;
+        self.rejected += other.rejected;
+        self.attempts += other.attempts;
+        self.no_channel += other.no_channel;
+        self.body_lost += other.body_lost;
+        self.in_doubt += other.in_doubt;
+        self.resubmitted += other.resubmitted;
+        self.throttled += other.throttled;
+        self.continued += other.continued;
+        self.concluded_in_flight += other.concluded_in_flight;
+        self.concluded_waiting += other.concluded_waiting;
+    }
+
+    /// A campaign that never reached a state proves nothing about it.
+    pub(crate) fn all(&self) {
+        for (name, count) in self.fields() {
+            assert!(count > 0, "no world reached {name}: {self:?}");
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pace {
+    log: VecDeque<(Time, u32)>,
+    /// Highest limit of the last second, by when it ends.
+    limits: VecDeque<(Time, u32)>,
+}
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    fates: BTreeMap<MessageId, Fate>,
+    /// First tier, not ended.
+    otps: BTreeSet<MessageId>,
+    open: usize,
+    pub(crate) runs: HashMap<AttemptRef, Run>,
+    tickets: HashSet<Ticket>,
+    last_attempt: u64,
+    pub(crate) windows: HashMap<LinkId, usize>,
+    used: HashMap<LinkId, usize>,
+    paces: HashMap<ChannelId, Pace>,
+    settings: Settings,
+    pub(crate) held: HashSet<ChannelId>,
+    paused: HashMap<ChannelId, Time>,
+    lower_starts: Vec<(ChannelId, u8, u8)>,
+    pub(crate) reached: Reached,
+}
+
+impl Ledger {
+    pub(crate) fn plan(&mut self, now: Time, settings: &Settings) {
+        for channel in &self.settings.channels {
+            let pace = self.paces.entry(channel.id).or_default();
+            pace.limits.push_back((now.after(Duration::from_secs(1)), limit(channel.rate, channel.burst)));
+        }
+        self.settings = settings.clone();
+    }
+
+    pub(crate) fn accept(&mut self, message: Message) {
+        let fate = Fate {
+            message,
+            state: State::Waiting,
+            concluded: false,
+            submitted: false,
+            reached: 0,
+            resubmitted: 0,
+            refused: 0,
+            rejected: false,
+            excluded: HashSet::new(),
+            refusing: HashSet::new(),
+            not_before: Time(0),
+            first_start: None,
+            landed: Time(0),
+        };
+        assert!(self.fates.insert(message.id, fate).is_none());
+        if message.tier.0 == 0 {
+            self.otps.insert(message.id);
+        }
+        self.open += 1;
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        self.fates.len()
+    }
+
+    pub(crate) fn submitted(&self) -> usize {
+        self.fates.values().filter(|fate| fate.submitted).count()
+    }
+
+    /// Conservation: accepted = owned by the switch + submitted + exhausted + concluded.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+
+    pub(crate) fn longest_otp_wait(&self) -> Duration {
+        let otp = self.fates.values().filter(|fate| fate.message.tier.0 == 0);
+        let waits = otp.map(|fate| fate.first_start.unwrap_or(Time::NEVER).since(fate.message.accepted));
+        waits.max().unwrap_or_default()
+    }
+
+    pub(crate) fn used(&self, channel: ChannelId) -> usize {
+        let of = |link: &LinkId| link.channel == channel.0 && self.windows.contains_key(link);
+        self.used.iter().filter(|(link, _)| of(link)).map(|(_, used)| used).sum()
+    }
+
+    fn done(&mut self, id: MessageId) {
+        let fate = self.fates.get_mut(&id).unwrap();
+        assert_ne!(fate.state, State::Done, "{id} ends twice");
+        fate.state = State::Done;
+        self.otps.remove(&id);
+        self.open -= 1;
+    }
+
+    pub(crate) fn conclude(&mut self, id: MessageId) {
+        let fate = self.fates.get_mut(&id).unwrap();
+        match fate.state {
+            State::Waiting => {
+                self.reached.concluded_waiting += 1;
+                self.done(id);
+            }
+            State::Flying(_) => {
+                self.reached.concluded_in_flight += 1;
+                fate.concluded = true;
+            }
+            State::Done => {}
+        }
+    }
+
+    pub(crate) fn command(&mut self, now: Time, command: &Command) {
+        match command {
+            Command::Start { attempt, message, link, parts, only, expires } => {
+                self.start(now, *attempt, *message, *link, *parts, *only);
+                assert_eq!(*expires, self.fates[message].message.expires);
+            }
+            Command::Exhausted(id, end) => self.exhausted(now, *id, *end),
+            Command::InDoubt(id, ..) => {
+                self.reached.in_doubt += 1;
+                assert!(self.fates.contains_key(id));
+            }
+            Command::Resubmitted(id, _) => {
+                self.reached.resubmitted += 1;
+                self.fates.get_mut(id).unwrap().resubmitted += 1;
+            }
+            Command::Throttled(channel, until) => {
+                self.reached.throttled += 1;
+                assert!(*until > now);
+                self.paused.insert(*channel, *until);
+            }
+        }
+    }
+
+    fn exhausted(&mut self, now: Time, id: MessageId, end: End) {
+        let fate = &self.fates[&id];
+        assert_eq!(fate.state, State::Waiting, "{id} ends while it flies: {end:?}");
+        let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
+        match end {
+            End::Expired => {
+                self.reached.expired += 1;
+                assert!(now <= fate.message.expires.max(fate.landed), "{id} expires late");
+                let margin = fate.message.expires.since(now);
+                assert!(margin <= Duration::from_secs(5), "{id} expires with {margin:?} left");
+            }
+            End::Rejected => {
+                self.reached.rejected += 1;
+                assert!(fate.rejected, "{id}");
+            }
+            End::Attempts => {
+                self.reached.attempts += 1;
+                assert!(fate.refused >= u32::from(tier.attempts), "{id} had {} attempts", fate.refused);
+            }
+            End::NoChannel => {
+                self.reached.no_channel += 1;
+                let group = &self.settings.groups[usize::from(fate.message.group.0)];
+                let open = group.channels.iter().filter(|c| {
+                    let refused = fate.excluded.contains(c) || fate.refusing.contains(c);
+                    let admits = &self.settings.channels[usize::from(c.0)].tiers;
+                    !refused && admits.contains(&fate.message.tier) && fate.message.parts <= 4
+                });
+                assert_eq!(open.count(), 0, "{id} could go elsewhere");
+            }
+            End::BodyLost => self.reached.body_lost += 1,
+            End::InDoubt => assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt"),
+        }
+        self.done(id);
+    }
+
+    fn start(&mut self, now: Time, attempt: AttemptRef, id: MessageId, link: LinkId, parts: u8, only: u64) {
+        let channel = ChannelId(link.channel);
+        let fate = self.fates.get_mut(&id).unwrap();
+        assert_eq!(fate.state, State::Waiting, "{id} starts again");
+        let validity = fate.message.expires.since(fate.message.accepted);
+        let margin = Duration::from_secs(5).min(validity / 4);
+        assert!(now.after(margin) < fate.message.expires, "{id} starts after its end, or too close to it");
+        assert!(now >= fate.not_before, "{id} starts {:?} too early", fate.not_before.since(now));
+        assert!(!fate.excluded.contains(&channel), "{id} starts on a channel that cannot carry it");
+        let rule = &self.settings.channels[usize::from(channel.0)];
+        assert!(rule.tiers.contains(&fate.message.tier) && !self.held.contains(&channel));
+        assert!(self.paused.get(&channel).is_none_or(|until| *until <= now), "starts on a paused channel");
+        fate.state = State::Flying(attempt);
+        fate.first_start.get_or_insert(now);
+        self.lower_starts.push((channel, fate.message.tier.0, parts));
+        let run = if only == u64::MAX {
+            assert!(attempt.0 > self.last_attempt && attempt.0 < 1 << 56, "attempts grow");
+            self.last_attempt = attempt.0;
+            (1u64 << parts) - 1
+        } else {
+            self.reached.continued += 1;
+            let before = &self.runs[&attempt];
+            assert_eq!((before.message, before.link.channel), (id, link.channel));
+            assert_eq!(before.submitted & only, 0, "a part the carrier has goes again");
+            assert_eq!(before.submitted | only, before.submitted | before.run, "all that is missing goes");
+            only
+        };
+        assert_eq!(run.count_ones(), u32::from(parts));
+        let before = self.runs.remove(&attempt);
+        assert!(before.as_ref().is_none_or(|b| b.open == 0 && b.slots == 0));
+        let submitted = before.map_or(0, |b| b.submitted);
+        let (open, slots, started, refused, message, taken) = (run, run, false, false, id, now);
+        self.runs.insert(attempt, Run { message, link, taken, run, open, slots, submitted, started, refused });
+        let used = self.used.entry(link).or_default();
+        *used += usize::from(parts);
+        let window = self.windows.get(&link).copied();
+        assert!(window.is_some_and(|window| *used <= window), "{used} slots of {window:?} on {link:?}");
+        self.pace(now, channel, u32::from(parts));
+    }
+
+    fn pace(&mut self, now: Time, channel: ChannelId, parts: u32) {
+        let rule = &self.settings.channels[usize::from(channel.0)];
+        let pace = self.paces.entry(channel).or_default();
+        pace.log.push_back((now, parts));
+        pace.log.retain(|(at, _)| now.since(*at) < Duration::from_secs(1));
+        pace.limits.retain(|(until, _)| now < *until);
+        let limit = pace.limits.iter().map(|(_, l)| *l).chain([limit(rule.rate, rule.burst)]).max().unwrap();
+        let sum: u32 = pace.log.iter().map(|(_, n)| n).sum();
+        let messages = pace.log.iter().filter(|(_, n)| *n > 0).count();
+        assert!(sum <= limit || messages == 1, "{sum} parts in one second of at most {limit}");
+    }
+
+    fn give_back(&mut self, attempt: AttemptRef, parts: u64) {
+        let run = self.runs.get_mut(&attempt).unwrap();
+        let parts = parts & run.slots;
+        run.slots &= !parts;
+        if self.windows.contains_key(&run.link) {
+            *self.used.get_mut(&run.link).unwrap() -= parts.count_ones() as usize;
+        }
+    }
+
+    fn give_back_pace(&mut self, attempt: AttemptRef, parts: u32) {
+        let run = &self.runs[&attempt];
+        let pace = self.paces.get_mut(&ChannelId(run.link.channel)).unwrap();
+        let mut left = parts;
+        for (_, n) in pace.log.iter_mut().filter(|(at, _)| *at == run.taken) {
+            let back = left.min(*n);
+            *n -= back;
+            left -= back;
+        }
+    }
+
+    /// Handed over as the lowest `parts` parts; the tickets that are on the wire now.
+    pub(crate) fn started(&mut self, attempt: AttemptRef, parts: u8) -> Vec<Ticket> {
+        let run = self.runs.get_mut(&attempt).unwrap();
+        run.started = true;
+        let mut keep = 0;
+        for bit in (0..64).filter(|b| run.run >> b & 1 == 1).take(usize::from(parts)) {
+            keep |= 1 << bit;
+        }
+        let unneeded = run.run & !keep;
+        let tickets: Vec<Ticket> = (0..64u8).filter(|b| keep >> b & 1 == 1).map(|b| Ticket::new(attempt, b)).collect();
+        run.run = keep;
+        run.open &= keep;
+        self.give_back(attempt, unneeded);
+        self.give_back_pace(attempt, unneeded.count_ones());
+        for ticket in &tickets {
+            assert!(self.tickets.insert(*ticket), "a ticket is open twice");
+        }
+        tickets
+    }
+
+    pub(crate) fn not_started(&mut self, now: Time, attempt: AttemptRef) {
+        let run = &self.runs[&attempt];
+        let (all, message) = (run.run, run.message);
+        self.give_back(attempt, all);
+        self.give_back_pace(attempt, all.count_ones());
+        self.runs.get_mut(&attempt).unwrap().open = 0;
+        self.landed(now, message);
+    }
+
+    pub(crate) fn unsendable(&mut self, attempt: AttemptRef) {
+        let run = &self.runs[&attempt];
+        self.fates.get_mut(&run.message).unwrap().excluded.insert(ChannelId(run.link.channel));
+    }
+
+    fn landed(&mut self, now: Time, message: MessageId) {
+        let fate = self.fates.get_mut(&message).unwrap();
+        fate.state = State::Waiting;
+        fate.landed = now;
+        if fate.concluded {
+            self.done(message);
+        }
+    }
+
+    pub(crate) fn parts_needed(&mut self, message: MessageId, parts: u8) {
+        self.fates.get_mut(&message).unwrap().message.parts = parts;
+    }
+
+    pub(crate) fn answer(&mut self, now: Time, ticket: Ticket, answer: &Answer) {
+        let bit = 1u64 << ticket.part();
+        let run = self.runs.get_mut(&ticket.attempt()).unwrap();
+        assert!(run.open & bit != 0);
+        run.open &= !bit;
+        let fate = self.fates.get_mut(&run.message).unwrap();
+        let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
+        let single = run.run == 1 && run.submitted == 0;
+        match answer {
+            Answer::Submitted => {
+                run.submitted |= bit;
+                fate.reached += 1;
+            }
+            Answer::Unanswered(Doubt::Unsent) => {}
+            Answer::Unanswered(doubt) => {
+                fate.reached += 1;
+                if !run.refused {
+                    fate.refused += 1;
+                    run.refused = true;
+                }
+                let policy = if *doubt == Doubt::Acked { tier.acked } else { tier.unacked };
+                if single {
+                    fate.not_before = match policy {
+                        InDoubt::Resend(wait) => now.after(wait),
+                        InDoubt::Wait => Time::NEVER,
+                    };
+                }
+            }
+            Answer::Refused(Verdict::Retry) => {
+                if !run.refused {
+                    fate.refused += 1;
+                    run.refused = true;
+                }
+                let nth = (fate.refused as usize - 1).min(tier.backoff.len().saturating_sub(1));
+                if single && fate.message.parts == 1 {
+                    fate.not_before = now.after(tier.backoff.get(nth).copied().unwrap_or_default() / 2);
+                }
+            }
+            Answer::Refused(Verdict::Rejected) => fate.rejected = true,
+            Answer::Refused(Verdict::Reroute | Verdict::LinkFault) => {
+                let channel = ChannelId(run.link.channel);
+                fate.refusing.insert(channel);
+                if single {
+                    fate.excluded.insert(channel);
+                }
+            }
+            Answer::Refused(Verdict::Throttled) => {}
+        }
+        if single && fate.message.parts == 1 {
+            assert!(fate.reached <= 1 + fate.resubmitted, "{} went twice uncounted", run.message);
+        }
+    }
+
+    /// After the answer's slot came back: is the attempt over, and its message submitted?
+    pub(crate) fn freed(&mut self, ticket: Ticket) {
+        self.tickets.remove(&ticket);
+        self.give_back(ticket.attempt(), 1 << ticket.part());
+    }
+
+    /// Looks whether an attempt has ended; called when the switch has taken its last event.
+    pub(crate) fn review(&mut self, now: Time, attempt: AttemptRef) {
+        let Some(run) = self.runs.get(&attempt) else { return };
+        let message = run.message;
+        if !run.started || run.open != 0 || self.fates[&message].state != State::Flying(attempt) {
+            return;
+        }
+        let all = run.submitted & run.run == run.run;
+        if all {
+            self.fates.get_mut(&message).unwrap().submitted = true;
+            self.done(message);
+        } else {
+            self.landed(now, message);
+        }
+    }
+
+    pub(crate) fn link_up(&mut self, link: LinkId, window: usize) {
+        self.windows.insert(link, window);
+        self.used.insert(link, 0);
+    }
+
+    pub(crate) fn link_down(&mut self, link: LinkId) {
+        self.windows.remove(&link);
+        for run in self.runs.values_mut().filter(|run| run.link == link) {
+            run.slots = 0;
+        }
+    }
+
+    /// Tickets on the wire of a link.
+    pub(crate) fn on_wire(&self, link: LinkId) -> Vec<Ticket> {
+        let mut all: Vec<Ticket> =
+            self.tickets.iter().copied().filter(|t| self.runs[&t.attempt()].link == link).collect();
+        all.sort();
+        all
+    }
+
+    /// No lower tier started on a channel while a fresh otp waited that would have taken that channel.
+    pub(crate) fn tier_order(&mut self, now: Time) {
+        let lower: Vec<_> =
+            std::mem::take(&mut self.lower_starts).into_iter().filter(|(_, tier, _)| *tier > 0).collect();
+        if lower.is_empty() {
+            return;
+        }
+        for fate in self.otps.iter().map(|id| &self.fates[id]).filter(|f| f.state == State::Waiting) {
+            let fresh = fate.refused == 0 && fate.excluded.is_empty() && fate.first_start.is_none();
+            let group = &self.settings.groups[usize::from(fate.message.group.0)];
+            let left = fate.message.expires.since(now);
+            if !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
+                continue;
+            }
+            let usable = |c: &&ChannelId| {
+                let up = self.windows.keys().any(|link| link.channel == c.0);
+                let admits = self.settings.channels[usize::from(c.0)].tiers.contains(&fate.message.tier);
+                let paused = self.paused.get(c).is_some_and(|until| now < *until);
+                up && admits && !paused && !self.held.contains(c)
+            };
+            let best = group.channels.iter().find(usable);
+            let jumped = lower.iter().find(|(channel, ..)| Some(channel) == best);
+            assert!(jumped.is_none(), "{jumped:?} went before the otp {}", fate.message.id);
+        }
+    }
+}
+
+fn limit(rate: f64, burst: u32) -> u32 {
+    rate.max(f64::from(burst)) as u32
+}
