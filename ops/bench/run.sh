@@ -9,4 +9,4 @@ if ! command -v "$CARGO" >/dev/null; then
   exit 3
 fi
 "$CARGO" build --release --locked --bins
-exec "$CARGO" run --release --locked --quiet --package bench --bin bench -- "$@"
+exec "${CARGO_TARGET_DIR:-target}/release/bench" "$@"

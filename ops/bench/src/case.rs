@@ -160,7 +160,11 @@ impl Case {
                 && page.sum("qiao_messages", &[]) + page.sum("qiao_callback_backlog", &[]) == 0.0
         };
         if !gateway.until(FINISHED_WITHIN, done).await? {
-            return Err(gateway.process.failed(&format!("{}: messages do not come to their end", self.name)));
+            let page = Page::fetch(gateway.admin).await?;
+            let left = ["qiao_outcomes_total", "qiao_messages", "qiao_callback_backlog"]
+                .map(|name| format!("{name} {}", page.sum(name, &[])));
+            let what = format!("{}: {messages} messages do not come to their end: {}", self.name, left.join(", "));
+            return Err(gateway.process.failed(&what));
         }
         match sink {
             Some(sink) if sink.ends().await? < u64::from(messages) => {

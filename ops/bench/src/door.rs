@@ -76,7 +76,9 @@ impl Page {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let wanted: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let fits = |has: &str| wanted.iter().all(|wanted| has.split(',').any(|label| label == wanted));
-        self.0.iter().filter(|(has, labels, _)| has == name && fits(labels)).map(|(_, _, value)| value).sum()
+        // A sum of nothing would be -0.
+        let samples = self.0.iter().filter(|(has, labels, _)| has == name && fits(labels));
+        samples.fold(0.0, |sum, (_, _, value)| sum + value)
     }
 
     /// The values label `label` has in the samples of `name`, in the page's order.

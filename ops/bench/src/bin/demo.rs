@@ -24,12 +24,12 @@ const SECRET: &str = "whsec_REVNTy1PTkxZLW5vdC1hLXNlY3JldC1zaWduaW5nLWtleSE=";
 const HTTP: &str = "127.0.0.1:18080";
 const ADMIN: &str = "127.0.0.1:19090";
 const CALLBACKS: &str = "127.0.0.1:18081";
-const CARRIERS: [(&str, &str); 2] = [("carrier-a", "127.0.0.1:27751"), ("carrier-b", "127.0.0.1:27752")];
+const CARRIERS: [(&str, &str); 2] = [("demo-a", "127.0.0.1:27751"), ("demo-b", "127.0.0.1:27752")];
 const ANY: &str = "127.0.0.1:0";
 /// How long after the load every message must have its end; validities are 15 s at most.
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// When the first carrier goes, and when it is back, in shares of the load's time.
-const FAULT: (f64, f64) = (0.35, 0.65);
+const FAULT: (f64, f64) = (0.25, 0.45);
 
 /// Gateway, two simulated carriers, load and callbacks; the first carrier fails and comes back; the ledger closes.
 #[derive(Debug, Parser)]
@@ -67,10 +67,14 @@ fn run(options: &Options) -> Result<bool> {
     let done = runtime.block_on(async {
         tokio::select! {
             done = play(options, &dir) => done,
-            () = told_to_stop() => Err("stopped".into()),
+            () = told_to_stop() => {
+                // Its processes are killed by now; what they leave is nobody's evidence.
+                let _ = fs::remove_dir_all(&dir);
+                return Err("stopped".into());
+            }
         }
     });
-    if options.keep || done.is_err() {
+    if options.keep || !matches!(done, Ok(true)) {
         eprintln!("left behind: {}", dir.display());
     } else {
         fs::remove_dir_all(&dir)?;
@@ -87,6 +91,7 @@ async fn play(options: &Options, dir: &Path) -> Result<bool> {
     let gateway = Gateway::start(dir).await?;
     gateway.bound(CARRIERS.len() as u32).await?;
     println!("gateway http://{}  admin http://{}  simulators http://{}", gateway.http, gateway.admin, far.control);
+    println!("per channel: its link, parts per second, window used/allowed\n");
 
     let (rate, lasts) = (options.rate.to_string(), format!("{}s", options.seconds));
     let load = Load::start(dir, "client", &gateway, KEY, &["--rate", &rate, "--for", &lasts, "--retry-unknown"])?;
@@ -96,8 +101,8 @@ async fn play(options: &Options, dir: &Path) -> Result<bool> {
     gateway.process.stop().await?;
     far.process.stop().await?;
     sink.process.stop().await?;
-    if let Some(ms) = trace::first_submit_after(&dir.join("carrier-b.jsonl"), fault_at)? {
-        println!("failover: the first message went to carrier-b {ms:.0} ms after carrier-a was gone");
+    if let Some(ms) = trace::first_submit_after(&dir.join("demo-b.jsonl"), fault_at)? {
+        println!("failover: the first message went to demo-b {ms:.0} ms after demo-a was gone");
     }
     ledger(dir, resubmitted as u64).await
 }
@@ -139,29 +144,36 @@ async fn watch(options: &Options, gateway: &Gateway, far: &Far, sink: &Sink, loa
     tokio::pin!(posted);
     loop {
         tokio::select! {
-            _ = every.tick() => println!("{:>4} s  {}", started.elapsed().as_secs(), progress(&Page::fetch(gateway.admin).await?)),
-            summary = &mut posted, if accepted.is_none() => accepted = Some(summary?["accepted"].as_u64().unwrap_or(0)),
+            _ = every.tick() => {
+                let page = Page::fetch(gateway.admin).await?;
+                println!("{:>4} s  {}", started.elapsed().as_secs(), progress(&page));
+                let told = sink.ends().await?;
+                if accepted.is_some_and(|accepted| mended && told >= accepted && ended(&page, accepted)) {
+                    return Ok(fault_at.unwrap_or(0.0));
+                }
+            }
+            summary = &mut posted, if accepted.is_none() => accepted = summary?["accepted"].as_u64(),
             () = tokio::time::sleep_until(moment(FAULT.0)), if fault_at.is_none() => {
                 fault_at = Some(now_ms());
-                far.fault("carrier-a", Some("refuse")).await?;
-                println!("        carrier-a is gone: its links are closed, new ones refused");
+                far.fault("demo-a", Some("refuse")).await?;
+                println!("        demo-a is gone: its links are closed, new ones refused");
             }
             () = tokio::time::sleep_until(moment(FAULT.1)), if fault_at.is_some() && !mended => {
                 mended = true;
-                far.fault("carrier-a", None).await?;
-                println!("        carrier-a is back");
+                far.fault("demo-a", None).await?;
+                println!("        demo-a is back");
             }
-        }
-        let Some(accepted) = accepted else { continue };
-        if mended && sink.ends().await? >= accepted {
-            println!("{:>4} s  {}", started.elapsed().as_secs(), progress(&Page::fetch(gateway.admin).await?));
-            return Ok(fault_at.unwrap_or(0.0));
         }
         if Instant::now() > moment(1.0) + ENDED_WITHIN {
             println!("not every message has its end after {} s", ENDED_WITHIN.as_secs());
             return Ok(fault_at.unwrap_or(0.0));
         }
     }
+}
+
+/// Whether every accepted message has its end, and every callback was taken.
+fn ended(page: &Page, accepted: u64) -> bool {
+    page.sum("qiao_outcomes_total", &[]) >= accepted as f64 && page.sum("qiao_callback_backlog", &[]) == 0.0
 }
 
 /// The line's state in one line.
@@ -171,13 +183,13 @@ fn progress(page: &Page) -> String {
     let (delivered, failed, expired) = (outcome("delivered"), outcome("failed"), outcome("expired"));
     let mut line =
         format!("accepted {accepted:>6}  delivered {delivered:>6}  failed {failed:>4}  expired {expired:>3}");
-    line += &format!("  waiting {:>5}", page.sum("qiao_queue_messages", &[]));
+    line += &format!("  waiting {:>4}", page.sum("qiao_queue_messages", &[]));
     for channel in page.values("qiao_window_limit", "channel") {
         let of = |name: &str| page.sum(name, &[("channel", &channel)]);
         let up = page.sum("qiao_links", &[("channel", &channel), ("state", "up")]) > 0.0;
         let (in_flight, window, pace) = (of("qiao_window_in_flight"), of("qiao_window_limit"), of("qiao_pace_parts"));
         let state = if up { "up" } else { "DOWN" };
-        line += &format!("  {channel} {state:<4} {pace:>4}/s window {in_flight:>3}/{window}");
+        line += &format!(" | {channel} {state:<4} {pace:>4}/s {in_flight:>3}/{window:<3}");
     }
     line
 }
@@ -190,7 +202,7 @@ fn now_ms() -> f64 {
 /// Lets the checker compare what client, carriers and sink wrote down; its words are the demo's last.
 async fn ledger(dir: &Path, resubmitted: u64) -> Result<bool> {
     let resubmitted = resubmitted.to_string();
-    let carriers = ["carrier-a.jsonl", "carrier-b.jsonl"];
+    let carriers = ["demo-a.jsonl", "demo-b.jsonl"];
     let mut command = Command::new(program("qiao-sim")?);
     command.current_dir(dir).kill_on_drop(true).args(["ledger", "--client", "client.jsonl", "--callbacks"]);
     command.arg("callbacks.jsonl").args(carriers.into_iter().flat_map(|log| ["--carrier", log]));
