@@ -8,6 +8,7 @@
 
 pub mod books;
 pub mod far;
+pub mod foreign;
 pub mod gateway;
 pub mod http;
 pub mod ports;
