@@ -59,9 +59,9 @@ pub const CASES: [Case; 4] = [
     Case { name: "light", messages: 1_000, warm_up: 100, rate: Some(100), receipts: false, answer_ms: 0, window: 1000 },
     Case {
         name: "slow-carrier",
-        messages: 16_000,
+        messages: 12_000,
         warm_up: 1_000,
-        rate: Some(4_000),
+        rate: Some(3_000),
         receipts: false,
         answer_ms: 20,
         window: 100,
