@@ -160,7 +160,8 @@ impl Correlation {
             let place = self.message(attempt).map(|message| Place { message, attempt, part });
             return place.map(|place| Match { place, claimed: None });
         }
-        self.by_any_id(channel, &receipt.ids).or_else(|| self.claim(channel, tail(&receipt.to)?, &receipt.ids, now, now))
+        self.by_any_id(channel, &receipt.ids)
+            .or_else(|| self.claim(channel, tail(&receipt.to)?, &receipt.ids, now, now))
     }
 
     /// Finds the part of a receipt that waits, and takes it from those that wait.
@@ -273,10 +274,10 @@ impl Correlation {
             self.orphan_numbers.remove(&(waiting.channel, to, id));
         }
         for carrier_id in &waiting.ids {
-            if let Entry::Occupied(entry) = self.orphan_ids.entry((waiting.channel, carrier_id.clone())) {
-                if *entry.get() == id {
-                    entry.remove();
-                }
+            if let Entry::Occupied(entry) = self.orphan_ids.entry((waiting.channel, carrier_id.clone()))
+                && *entry.get() == id
+            {
+                entry.remove();
             }
         }
         Some(waiting)
@@ -290,10 +291,10 @@ impl Correlation {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
             let Some(id) = state.id.clone() else { continue };
-            if let Entry::Occupied(entry) = self.by_id.entry((attempt.channel, id)) {
-                if *entry.get() == place {
-                    entry.remove();
-                }
+            if let Entry::Occupied(entry) = self.by_id.entry((attempt.channel, id))
+                && *entry.get() == place
+            {
+                entry.remove();
             }
         }
     }

@@ -26,9 +26,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::{IdHasher, MessageId};
 use crate::journal::At;
-use crate::journal::record::{
-    Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record, Uplink,
-};
+use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record, Uplink};
 use crate::switch::{End, Message};
 
 use correlate::{Correlation, Match, Place, Waiting};

@@ -70,7 +70,7 @@ fn run(options: &Options) -> Result<bool> {
             () = told_to_stop() => {
                 // Its processes are killed by now; what they leave is nobody's evidence.
                 let _ = fs::remove_dir_all(&dir);
-                return Err("stopped".into());
+                Err("stopped".into())
             }
         }
     });
