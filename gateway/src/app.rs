@@ -12,6 +12,7 @@
 
 mod desk;
 mod metrics;
+mod seek;
 mod start;
 mod stop;
 
@@ -35,11 +36,13 @@ use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
 use crate::journal::store::{Finished, Store};
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
-use crate::report::{self, Effect, Ledger, Report, tell};
+use crate::report::{self, Effect, Ledger, Report};
 use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
+use crate::vital::Vital;
 
 pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
+use seek::{Seeker, Sought, Wish};
 pub use start::{StartError, serve};
 
 /// How often gauges are brought up to date.
@@ -47,7 +50,10 @@ const GAUGES: Duration = Duration::from_millis(200);
 /// Batches of one source taken per turn.
 const BATCHES: usize = 256;
 
-/// Everything that reaches the line, except what links say.
+/// Everything that reaches the line, except what links say. The channel they come through has no bound of its own, for
+/// nobody who sends may wait for the line; each kind has one instead: records in the journal not yet committed (64 MiB
+/// of them at most), bodies wanted by windows and endings, messages not yet forgotten (the gate's limit) that the store
+/// or an endpoint has, receipts that wait, questions of open connections.
 pub enum Arrival {
     /// The journal's word on records that someone waits for.
     Committed(Vec<(Waiting, Result<At, CommitError>)>),
@@ -57,6 +63,8 @@ pub enum Arrival {
     Persisted(Vec<u64>),
     /// Endpoints took these events, or never will.
     Told(Vec<Told>),
+    /// What the store knows of receipts whose message is finished.
+    Sought(Vec<Sought>),
     /// The desk wants to know or to change something.
     Asked(Question),
     /// Stop: take nothing new, finish what is open, end.
@@ -77,6 +85,8 @@ pub enum Purpose {
     Send(Start),
     /// To conclude a message that was never tried.
     Conclude(End),
+    /// To hand a message that is over to the store.
+    Keep,
 }
 
 /// An attempt the switch ordered.
@@ -103,6 +113,7 @@ pub struct Line {
     fleet: Fleet,
     bodies: Bodies,
     reader: Reader<Purpose>,
+    seeker: Seeker,
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
     pressure: Arc<start::Pressure>,
@@ -159,6 +170,7 @@ impl Line {
         mut links: mpsc::Receiver<Batch>,
         door: tokio::task::JoinHandle<()>,
     ) {
+        let _vital = Vital("the line");
         let (mut arrived, mut heard) = (Vec::new(), Vec::new());
         let (mut gauges, mut pace) = (tokio::time::interval(GAUGES), tokio::time::interval(Duration::from_secs(1)));
         gauges.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -236,7 +248,7 @@ impl Line {
                 for (waiting, result) in records {
                     match waiting {
                         Waiting::App(fresh) => self.admitted(now, fresh, result),
-                        Waiting::Report(ack) => self.acknowledged(&ack, result.is_ok()),
+                        Waiting::Report(ack) => self.acknowledged(now, &ack, result.is_ok()),
                     }
                 }
             }
@@ -245,6 +257,7 @@ impl Line {
                     match purpose {
                         Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
+                        Purpose::Keep => self.keep(id, body.as_deref()),
                     }
                 }
                 self.send(now);
@@ -252,13 +265,22 @@ impl Line {
             Arrival::Persisted(ids) => {
                 let (report, mut pen) = report!(self, pen);
                 for id in ids {
-                    report.persisted(MessageId(id), &mut pen);
+                    report.persisted(now, MessageId(id), &mut pen);
                 }
             }
             Arrival::Told(told) => {
                 let (report, mut pen) = report!(self, pen);
                 for told in told {
-                    report.told(now, told.id, told.delivered, &mut pen);
+                    report.told(now, told.id, told.seq, told.delivered, &mut pen);
+                }
+            }
+            Arrival::Sought(sought) => {
+                let (report, mut pen) = report!(self, pen);
+                for sought in sought {
+                    match sought {
+                        Sought::Message(orphan, message) => report.sought(orphan, message),
+                        Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
+                    }
                 }
             }
             Arrival::Asked(question) => self.answer(now, question),
@@ -269,7 +291,7 @@ impl Line {
     fn admitted(&mut self, now: Moment, fresh: Fresh, result: Result<At, CommitError>) {
         let committed = match result {
             Ok(at) => {
-                self.report.accepted(&fresh.message, at, fresh.callback);
+                self.report.accepted(now, &fresh.message, at, fresh.callback);
                 self.remember(&fresh);
                 self.bodies.insert(fresh.message.id, fresh.body);
                 self.tell_switch(now, Event::Accepted(fresh.message));
@@ -282,16 +304,13 @@ impl Line {
         let _ = fresh.answer.send(committed);
     }
 
-    fn acknowledged(&mut self, ack: &report::Ack, durable: bool) {
+    fn acknowledged(&mut self, now: Moment, ack: &report::Ack, durable: bool) {
         match ack {
             report::Ack::Inbound(link, generation, inbound) => {
                 let settle = if durable { Settle::Durable } else { Settle::Later };
                 self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle));
             }
-            report::Ack::Outcome(id, seq) => {
-                let (report, mut pen) = report!(self, pen);
-                report.committed(*id, *seq, durable, &mut pen);
-            }
+            report::Ack::Outcome(id, seq) => self.report.committed(now, *id, *seq, durable),
         }
     }
 
@@ -371,11 +390,14 @@ impl Line {
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
         };
-        if let Some(live) = self.report.live(start.message) {
-            self.meters.waited(live, now, start.message);
-        }
+        let first = self.report.live(start.message).filter(|live| live.detail.is_none()).map(|l| (l.tier, l.since));
         let (report, mut pen) = report!(self, pen);
-        report.started(now, start.message, &attempt, channel, accepted, &mut pen);
+        if !report.started(now, (start.message, start.expires), &attempt, channel, accepted, &mut pen) {
+            return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
+        }
+        if let Some((tier, since)) = first {
+            self.meters.waited(tier, since, now, start.message);
+        }
         self.outgoing.push((start, parts));
     }
 
@@ -389,11 +411,11 @@ impl Line {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         for (start, parts) in outgoing.drain(..) {
             if !written {
-                self.unsent(now, start, parts.len());
+                self.unsent(now, start);
                 continue;
             }
             let sent = u8::try_from(named(&parts, start.only)).unwrap_or(u8::MAX);
-            for part in parts.into_iter().filter(|p| start.only >> p.index & 1 == 1) {
+            for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
                 let ticket = Ticket::new(start.attempt, part.index);
                 self.flights.insert(ticket.0, now.time);
                 self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
@@ -406,13 +428,10 @@ impl Line {
     }
 
     /// The attempt could not be written down, so nothing of it may leave.
-    fn unsent(&mut self, now: Moment, start: Start, parts: usize) {
+    fn unsent(&mut self, now: Moment, start: Start) {
         self.metrics.journal_failures.inc();
         let (report, mut pen) = report!(self, pen);
-        for part in 0..u8::try_from(parts).unwrap_or(u8::MAX) {
-            let answer = AnswerKind::Unanswered(carriers::Doubt::Unsent);
-            report.answered(now, Ticket::new(start.attempt, part), answer, &mut pen);
-        }
+        report.unsent(now, start.attempt, start.only, &mut pen);
         self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
     }
 
@@ -489,15 +508,25 @@ impl Line {
             match effect {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
-                Effect::Store(id) => self.keep(id),
+                Effect::Store(id) => self.store(id),
                 Effect::StoreUplink(id, history) => {
                     self.store.put(Finished { id: id.0, history, ..Finished::default() });
                 }
-                Effect::Concluded { tier, channel, outcome, reason } => {
+                Effect::Concluded { correction: false, tier, channel, outcome, reason } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
+                Effect::Concluded { tier, channel, outcome, .. } => {
+                    self.meters.corrected(&self.metrics, &self.fleet, tier, channel, outcome);
+                }
                 Effect::Delay(channel, delay) => self.meters.delay(&self.fleet, channel, delay),
-                Effect::Unmatched(channel, _) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
+                Effect::Unmatched(channel) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
+                Effect::Late(channel, changed) => self.meters.late(&self.metrics, &self.fleet, channel, changed),
+                Effect::Recall(message) => self.seeker.seek(Wish::History(message)),
+                Effect::Seek(orphan, channel, ids) => {
+                    let name = self.plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n);
+                    let keys = ids.iter().map(|id| desk::correlation_key(name, id)).collect();
+                    self.seeker.seek(Wish::Message(orphan, keys));
+                }
             }
         }
     }
@@ -527,18 +556,28 @@ impl Line {
     }
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let Some((kind, at, data)) = self.report.live(id).and_then(|live| tell::event(id, live, seq, &self.plan))
-        else {
-            return;
-        };
-        let Ok(data) = serde_json::to_string(&data) else { return };
-        self.courier.tell(Notice { app, id, seq, kind, at, data });
+        let event = self.report.event(id, seq, &self.plan);
+        let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
+        match event {
+            Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),
+            None => {
+                // What cannot be told must not keep its message for ever.
+                let now = self.clock.now();
+                let (report, mut pen) = report!(self, pen);
+                report.told(now, id, seq, false, &mut pen);
+            }
+        }
     }
 }
 
 /// How many of the parts go out.
 fn named(parts: &[Part], only: u64) -> usize {
-    parts.iter().filter(|p| only >> p.index & 1 == 1).count()
+    parts.iter().filter(|p| is_named(p, only)).count()
+}
+
+/// Whether the part is one of those named.
+fn is_named(part: &Part, only: u64) -> bool {
+    only.checked_shr(u32::from(part.index)).is_some_and(|only| only & 1 == 1)
 }
 
 /// The accepted record behind a body.

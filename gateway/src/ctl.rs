@@ -1,6 +1,7 @@
 //! `qiao ctl`: the operator's client of the admin door.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{Ctl, CtlArgs, Exit};
 
+/// How long the gateway may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Largest answer read, in octets.
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -78,7 +81,9 @@ fn show(
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    // Words of a carrier may be among it: none may steer the operator's terminal.
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    value.as_str().map_or_else(|| value.to_string(), |text| text.chars().map(shown).collect())
 }
 
 fn channels(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -157,8 +162,11 @@ async fn fetch(args: &CtlArgs, method: Method, path: &str, body: Option<Value>) 
     let request = request.body(Full::new(Bytes::from(body))).map_err(io::Error::other)?;
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let unreachable = |e: &dyn std::fmt::Display| io::Error::other(format!("{url}: {e}; is the gateway running?"));
-    let response = client.request(request).await.map_err(|e| unreachable(&e))?;
-    let status = response.status();
-    let body = http_body_util::Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-    Ok((status, body.map_err(|e| unreachable(&e))?.to_bytes()))
+    let exchange = async {
+        let response = client.request(request).await.map_err(|e| unreachable(&e))?;
+        let status = response.status();
+        let body = http_body_util::Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+        Ok((status, body.map_err(|e| unreachable(&e))?.to_bytes()))
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| unreachable(&"no answer in time"))?
 }

@@ -17,3 +17,4 @@ pub mod observe;
 pub mod report;
 pub mod route;
 pub mod switch;
+pub mod vital;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gateway::cli::{self, Cli, Command, Exit, LogFormat, ServeArgs};
-use gateway::{app, ctl};
+use gateway::{app, ctl, vital};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -38,6 +38,7 @@ fn serve(args: &ServeArgs) -> io::Result<Exit> {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => log.init(),
     }
+    vital::log_panics();
     match runtime()?.block_on(app::serve(&args.config)) {
         Ok(()) => Ok(Exit::Ok),
         Err(error @ app::StartError::Config(_)) => {

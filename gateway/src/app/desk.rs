@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use carriers::CarrierId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
-use tracing::info;
 
-use super::{Arrival, Line, accepted};
+use super::start::Pressure;
+use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::Plan;
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
+use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
 use crate::report::story::Story;
 use crate::report::tell;
@@ -68,11 +70,22 @@ pub struct Desk {
     line: mpsc::UnboundedSender<Arrival>,
     store: Store,
     plan: Arc<Plan>,
+    pressure: Arc<Pressure>,
 }
 
 impl Desk {
-    pub(super) fn new(line: mpsc::UnboundedSender<Arrival>, store: Store, plan: Arc<Plan>) -> Self {
-        Desk { line, store, plan }
+    pub(super) fn new(
+        line: mpsc::UnboundedSender<Arrival>,
+        store: Store,
+        plan: Arc<Plan>,
+        pressure: Arc<Pressure>,
+    ) -> Self {
+        Desk { line, store, plan, pressure }
+    }
+
+    /// Why the gateway takes no messages at all, if so.
+    pub fn closed(&self) -> Option<&'static str> {
+        self.pressure.closed()
     }
 
     /// Asks the line; `None` once it has ended.
@@ -135,6 +148,11 @@ fn key_name(app: &str, key: &str) -> Vec<u8> {
     [app.as_bytes(), b"\0", key.as_bytes()].concat()
 }
 
+/// Under what the store keeps a carrier's id. Names, for indexes live only as long as the process; they hold no NUL.
+pub(super) fn correlation_key(channel: &str, id: &CarrierId) -> Vec<u8> {
+    [channel.as_bytes(), b"\0", &id.0].concat()
+}
+
 impl Line {
     /// Keeps an idempotency key beyond memory.
     pub(super) fn remember(&self, fresh: &Fresh) {
@@ -151,24 +169,29 @@ impl Line {
         self.store.put(Finished { id: found.id.0, idempotency, ..Finished::default() });
     }
 
-    /// Hands a message that is over to the store.
-    pub(super) fn keep(&mut self, id: MessageId) {
-        let Some(body) = self.body(id) else { return };
-        let Some(accepted) = accepted(&body) else { return };
-        let Some((history, ids)) = self.report.past(id, &accepted) else { return };
-        let correlations =
-            ids.iter().map(|(channel, carrier_id)| [&channel.0.to_be_bytes()[..], &carrier_id.0].concat());
+    /// Hands a message that is over to the store, with its body, read first where it is not at hand.
+    pub(super) fn store(&mut self, id: MessageId) {
+        match (self.bodies.find(id), self.report.live(id)) {
+            (None, Some(live)) => self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep }),
+            (body, _) => self.keep(id, body.as_deref()),
+        }
+    }
+
+    /// A body that cannot be read is no reason to keep its message for ever: what memory knows is stored.
+    pub(super) fn keep(&mut self, id: MessageId, body: Option<&[u8]>) {
+        let accepted = body.and_then(accepted);
+        let Some(past) = self.report.past(id, accepted.as_ref()) else { return };
         self.store.put(Finished {
             id: id.0,
-            history,
-            correlations: correlations.collect(),
-            client_ref: accepted.client_ref.map(|r| key_name(accepted.app, r)),
+            history: past.history,
+            correlations: past.ids.iter().map(|(channel, id)| correlation_key(channel, id)).collect(),
+            client_ref: accepted.and_then(|a| Some(key_name(a.app, a.client_ref?))),
             idempotency: None,
         });
         self.bodies.remove(id);
     }
 
-    /// A body from memory, or else from disk, here and now: for rare questions and endings.
+    /// A body from memory, or else from disk, here and now: for rare questions.
     fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
         let at = self.report.live(id)?.at;
         self.bodies.find(id).or_else(|| self.journal.read(id.0, at).ok())
@@ -185,13 +208,12 @@ impl Line {
     }
 
     fn past(&self, id: MessageId) -> Option<Vec<u8>> {
-        let body = self.body(id)?;
-        Some(self.report.past(id, &accepted(&body)?)?.0)
+        let body = self.body(id);
+        Some(self.report.past(id, body.as_deref().and_then(accepted).as_ref())?.history)
     }
 
     fn hold(&mut self, now: Moment, name: &str, held: bool) -> bool {
         let Some(channel) = self.plan.channels.iter().find(|c| &*c.name == name).map(|c| c.id) else { return false };
-        info!(channel = name, held, "operator");
         self.tell_switch(now, Event::Hold(channel, held));
         true
     }

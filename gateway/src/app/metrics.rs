@@ -8,16 +8,19 @@ use carriers::{Doubt, ReceiptState, Verdict};
 use prometheus::{Histogram, IntCounter};
 
 use super::Line;
-use crate::clock::Moment;
+use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId};
 use crate::fleet::Fleet;
 use crate::ids::MessageId;
 use crate::journal::record::OutcomeKind;
+use crate::journal::store::Store;
 use crate::meter::Meter;
 use crate::observe::Metrics;
 use crate::report::Report;
-use crate::report::state::Live;
 use crate::switch::{Answer, Command};
+
+/// Messages waiting for the store above which no new ones are taken: it is not about to catch up.
+const STORE_BACKLOG: usize = 10 * Store::CALM;
 
 /// Handles of one tier.
 struct TierMeter {
@@ -61,11 +64,10 @@ impl Meters {
         self.shared.clone()
     }
 
-    /// A message's first or next attempt leaves.
-    pub(super) fn waited(&self, live: &Live, now: Moment, id: MessageId) {
-        let first = live.detail.as_deref().is_none_or(|d| d.attempts.is_empty());
-        if let Some(tier) = self.shared.tiers.get(usize::from(live.tier.0)).filter(|_| first) {
-            tier.queue_wait.observe(now.time.since(live.accepted).as_secs_f64());
+    /// A message's first attempt leaves.
+    pub(super) fn waited(&self, tier: TierId, since: Time, now: Moment, id: MessageId) {
+        if let Some(tier) = self.shared.tiers.get(usize::from(tier.0)) {
+            tier.queue_wait.observe(now.time.since(since).as_secs_f64());
             tier.accept_to_submit.observe(now.wall.0.saturating_sub(id.wall().0) as f64 / 1_000.0);
         }
     }
@@ -120,13 +122,20 @@ impl Meters {
         }
     }
 
+    pub(super) fn late(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId, changed: bool) {
+        if let Some(member) = fleet.member(channel) {
+            let result = if changed { "used" } else { "repeated" };
+            metrics.late.with_label_values(&[member.meter.name(), result]).inc();
+        }
+    }
+
     pub(super) fn mo(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId) {
         if let Some(member) = fleet.member(channel) {
             metrics.mo.with_label_values(&[member.meter.name()]).inc();
         }
     }
 
-    pub(super) fn leniency(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId, what: &str) {
+    pub(super) fn leniency(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId, what: &'static str) {
         if let Some(member) = fleet.member(channel) {
             metrics.leniencies.with_label_values(&[member.meter.name(), what]).inc();
         }
@@ -143,6 +152,18 @@ impl Meters {
     ) {
         let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
         metrics.outcomes.with_label_values(&[self.tier(tier), channel, outcome.name(), reason]).inc();
+    }
+
+    pub(super) fn corrected(
+        &self,
+        metrics: &Metrics,
+        fleet: &Fleet,
+        tier: TierId,
+        channel: Option<ChannelId>,
+        outcome: OutcomeKind,
+    ) {
+        let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
+        metrics.corrected.with_label_values(&[self.tier(tier), channel, outcome.name()]).inc();
     }
 
     /// Commands that only count.
@@ -235,22 +256,20 @@ impl Line {
             let view = self.switch.channel(now.time, channel.id);
             metrics.in_flight.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.in_flight) as i64);
             metrics.window.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.window) as i64);
-            for role in ["send", "receive", "both"] {
+            let links = self.fleet.links(channel.id);
+            for role in ["send", "receive", "both"].iter().filter(|role| links.iter().any(|l| l.role == **role)) {
                 for state in ["up", "down", "connecting"] {
-                    let links = self.fleet.links(channel.id);
-                    let count = links.iter().filter(|l| l.role == role && l.state == state).count();
-                    if links.iter().any(|l| l.role == role) {
-                        metrics.links.with_label_values(&[&*channel.name, role, state]).set(count as i64);
-                    }
+                    let count = links.iter().filter(|l| l.role == *role && l.state == state).count();
+                    metrics.links.with_label_values(&[&*channel.name, role, state]).set(count as i64);
                 }
             }
         }
-        self.queue_gauges(now);
     }
 
     fn journal_gauges(&mut self) {
         let (usage, stats) = (self.journal.usage(), self.journal.stats());
         self.pressure.journal.store(usage.percent(), Ordering::Relaxed);
+        self.pressure.behind.store(self.store.backlog() > STORE_BACKLOG, Ordering::Relaxed);
         self.pressure.failing.store(stats.failing, Ordering::Relaxed);
         self.metrics.journal_bytes.set(i64::try_from(usage.used).unwrap_or(i64::MAX));
         self.metrics.commits.set(stats);
@@ -274,8 +293,9 @@ impl Line {
         }
     }
 
-    /// Once a second: the pace really gone at.
+    /// Once a second: the pace really gone at, and what waits (that takes a look at all that is put off).
     pub(super) fn pace(&mut self) {
+        self.queue_gauges(self.clock.now());
         for channel in &self.plan.channels {
             let started = self.meters.take_started(channel.id);
             self.metrics.pace_parts.with_label_values(&[&*channel.name]).set(f64::from(started));

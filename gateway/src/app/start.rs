@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
+use super::seek::Seeker;
 use super::{Arrival, Line, Waiting};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
@@ -34,6 +35,7 @@ use crate::observe::Metrics;
 use crate::report::Report;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
 use crate::switch::{self, Event, Switch};
+use crate::vital::Vital;
 
 /// The journal's mark for ids that have ended.
 const END_KIND: u8 = 15;
@@ -79,6 +81,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (arrivals, inbox) = mpsc::unbounded_channel();
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
+    // What the records lead to depends on which channels send receipts.
+    report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)));
     let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     plan.names = names;
     let plan = Arc::new(plan);
@@ -99,10 +103,11 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     );
     let brought = arrivals.clone();
     let reader = Reader::spawn(journal.clone(), move |bodies| drop(brought.send(Arrival::Bodies(bodies))))?;
+    let sought = arrivals.clone();
+    let seeker = Seeker::spawn(store.clone(), move |found| drop(sought.send(Arrival::Sought(found))))?;
     let (link_events, heard) = mpsc::channel(LINK_BATCHES);
     let mut fleet = Fleet::new(link_events, link::Settings::default());
 
-    report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)));
     let mut switch = Switch::new(found.highest_attempt);
     let mut commands = Vec::new();
     let waiting = found.waiting.into_iter().map(|r| Event::Recovered(on_known_tier(r, &plan.tiers)));
@@ -117,7 +122,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         let started = fleet.add(channel, &metrics, clock.now().wall);
         started.map_err(|e| StartError::Channel(channel.name.to_string(), e))?;
     }
-    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), plan.clone()));
+    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), plan.clone(), pressure.clone()));
     let door = Arc::new(Door {
         tables: tables.clone(),
         clock,
@@ -132,9 +137,15 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let scrape = Scrape::new(metrics.clone());
     let (stop, stopped) = watch::channel(false);
     let (http_address, admin_address) = (http.local_addr()?, admin.local_addr()?);
-    let door = tokio::spawn(accept::serve(http, door, stopped));
+    let door = tokio::spawn(async move {
+        let _vital = Vital("the door");
+        accept::serve(http, door, stopped).await;
+    });
     let page = control::Admin { desk, token, metrics_token: plan.node.metrics_token.clone(), scrape };
-    let admin = tokio::spawn(control::serve(admin, page));
+    let admin = tokio::spawn(async move {
+        let _vital = Vital("the admin door");
+        control::serve(admin, page).await;
+    });
     tokio::spawn(signals(arrivals, stop, pressure.clone()));
 
     info!(
@@ -157,6 +168,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         fleet,
         bodies: Bodies::default(),
         reader,
+        seeker,
         metrics,
         meters,
         pressure,
@@ -372,6 +384,8 @@ impl Commit for Entrance {
 pub(super) struct Pressure {
     /// Journal use in percent.
     pub(super) journal: AtomicU8,
+    /// The store is far behind.
+    pub(super) behind: AtomicBool,
     /// The disk refuses.
     pub(super) failing: AtomicBool,
     /// Messages not yet forgotten.
@@ -390,6 +404,7 @@ impl Pressure {
         }
         Pressure {
             journal: AtomicU8::new(0),
+            behind: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             messages: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -399,14 +414,27 @@ impl Pressure {
     }
 }
 
+impl Pressure {
+    /// Why nothing at all is taken, if so.
+    pub(super) fn closed(&self) -> Option<&'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            Some("draining")
+        } else if self.failing.load(Ordering::Relaxed) {
+            Some("disk")
+        } else {
+            None
+        }
+    }
+}
+
 impl Gate for Pressure {
     fn admit(&self, tier: TierId) -> Result<(), Busy> {
         let busy = |reason| Err(Busy { reason, retry_after: RETRY_AFTER });
         let shed = self.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
-        if self.draining.load(Ordering::Relaxed) {
-            busy("draining")
-        } else if self.failing.load(Ordering::Relaxed) {
-            busy("disk")
+        if let Some(reason) = self.closed() {
+            busy(reason)
+        } else if self.behind.load(Ordering::Relaxed) {
+            busy("store")
         } else if self.journal.load(Ordering::Relaxed) >= shed {
             busy("journal")
         } else if self.messages.load(Ordering::Relaxed) >= self.most {

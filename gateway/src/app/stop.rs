@@ -63,10 +63,10 @@ impl Line {
 
     /// Everything to disk, threads joined. Acknowledgements that still come find nobody; their records are durable.
     pub(super) async fn close(self, arrivals: mpsc::UnboundedReceiver<Arrival>) {
-        let Line { journal, store, reader, report, fleet, courier, .. } = self;
+        let Line { journal, store, reader, seeker, report, fleet, courier, .. } = self;
         drop((fleet, courier, arrivals));
         let closed = tokio::task::spawn_blocking(move || {
-            drop(reader);
+            drop((reader, seeker));
             store.close();
             journal.close();
         });

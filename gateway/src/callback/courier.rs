@@ -25,6 +25,7 @@ use crate::clock::{Clock, Moment, Wall};
 use crate::config::plan::{AppId, Callback};
 use crate::ids::MessageId;
 use crate::meter::Meter;
+use crate::vital::Vital;
 
 /// Most octets of an answer that are read, so that its connection can be used again.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -192,6 +193,7 @@ struct Endpoint {
 
 impl Round {
     async fn run(mut self, told: impl Fn(Vec<Told>)) {
+        let _vital = Vital("the courier");
         loop {
             let deadline = self.dispatch();
             let over = std::mem::take(&mut self.bag.lock().over);

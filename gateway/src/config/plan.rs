@@ -1,6 +1,7 @@
 //! The plan: what the configuration means, checked and resolved. Everything behind it holds small indexes, which
 //! [`Names`] keeps stable across reloads and restarts (names are only ever added).
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,6 +85,28 @@ pub struct Plan {
     pub numbers: Arc<Numbers>,
 }
 
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+
+    /// The text, for comparing.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// Node settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -104,9 +127,9 @@ pub struct Node {
     /// `[admin] listen`.
     pub admin_listen: SocketAddr,
     /// `[admin] token`, resolved; made at first start where absent.
-    pub admin_token: Option<String>,
+    pub admin_token: Option<Secret>,
     /// `[admin] metrics_token`, resolved.
-    pub metrics_token: Option<String>,
+    pub metrics_token: Option<Secret>,
     /// `[journal] segment_bytes` (64 MiB).
     pub segment_bytes: u64,
     /// `[journal] max_bytes` (8 GiB): the disk budget that the watermarks refer to.

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use crate::accept::Inquiry;
 use crate::admit::number::mask;
 use crate::app::{Desk, Question, Scrape};
+use crate::config::plan::Secret;
 use crate::ids::MessageId;
 use crate::report::story::Story;
 
@@ -32,7 +33,7 @@ pub struct Admin {
     /// For operators.
     pub token: Token,
     /// For scrapers, where configured.
-    pub metrics_token: Option<String>,
+    pub metrics_token: Option<Secret>,
     /// Makes the metrics page.
     pub scrape: Scrape,
 }
@@ -82,7 +83,7 @@ async fn guard(
     let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     let bearer = given.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
     let scraper = path == "/metrics"
-        && admin.metrics_token.as_ref().is_some_and(|token| token::same(token.as_bytes(), bearer.as_bytes()));
+        && admin.metrics_token.as_ref().is_some_and(|token| token::same(token.reveal().as_bytes(), bearer.as_bytes()));
     let needed = post || (!local && !open);
     if needed && !scraper && !admin.token.is(bearer) {
         let hint = "send Authorization: Bearer TOKEN; the token is configured or in the data directory";
@@ -123,11 +124,16 @@ fn gone() -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the gateway is stopping")
 }
 
+/// Ready: a message posted now would be taken, and some channel has a link to send it.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let Some(channels) = admin.desk.ask(Question::Channels).await else { return gone() };
-    let up = channels.iter().filter(|c| c.state != "down").count();
-    let text = format!("{up} of {} channels up\n", channels.len());
-    let status = if up > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let up = channels.iter().filter(|c| c.window > 0).count();
+    let closed = admin.desk.closed();
+    let text = match closed {
+        Some(reason) => format!("takes no messages: {reason}\n"),
+        None => format!("{up} of {} channels up\n", channels.len()),
+    };
+    let status = if closed.is_none() && up > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, text).into_response()
 }
 
@@ -173,6 +179,9 @@ fn masked(story: Story) -> Story {
     Story { to: mask(&story.to), ..story }
 }
 
+/// Characters of an operator's reason that are logged.
+const REASON: usize = 200;
+
 /// Body of hold and release; may be absent.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -194,9 +203,12 @@ async fn set_hold(admin: &Admin, name: String, held: bool, body: &[u8]) -> Respo
         Ok(order) => order,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, "invalid_json", &error.to_string()),
     };
-    tracing::info!(channel = %name, held, reason = %order.reason.escape_debug(), "hold");
+    let reason: String = order.reason.chars().take(REASON).collect();
     match admin.desk.ask(|answer| Question::Hold(name.clone(), held, answer)).await {
-        Some(true) => Json(serde_json::json!({ "channel": name, "held": held })).into_response(),
+        Some(true) => {
+            tracing::info!(channel = name, held, reason, "an operator has held or released a channel");
+            Json(serde_json::json!({ "channel": name, "held": held })).into_response()
+        }
         Some(false) => refuse(StatusCode::NOT_FOUND, "no_channel", "no channel of that name"),
         None => gone(),
     }

@@ -1,7 +1,7 @@
 //! The operator's token: configured, or made at first start and kept in the data directory.
 
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use subtle::ConstantTimeEq;
 
@@ -28,11 +28,15 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
 /// The configured token, the one in the data directory, or a new one written there (mode 0600).
 pub fn token(node: &Node) -> io::Result<Token> {
     if let Some(token) = &node.admin_token {
-        return Ok(Token(token.clone()));
+        return Ok(Token(token.reveal().to_owned()));
     }
     let path = node.data_dir.join(FILE);
     match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() >= 32 => return Ok(Token(text.trim().to_owned())),
+        Ok(text) if text.trim().len() >= 32 => {
+            // A copy or a restore may have opened it to others.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+            return Ok(Token(text.trim().to_owned()));
+        }
         Ok(_) => std::fs::remove_file(&path)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{At, Journal};
 use crate::ids::{IdHasher, MessageId};
+use crate::vital::Vital;
 
 /// Octets kept at most.
 const CACHE_BYTES: usize = 64 << 20;
@@ -84,6 +85,7 @@ impl<T: Send + 'static> Reader<T> {
         // Bounded by the windows: each wanted body holds reserved slots of a link, or belongs to a message that ends.
         let (sender, receiver) = mpsc::channel::<Wanted<T>>();
         let thread = std::thread::Builder::new().name("bodies".into()).spawn(move || {
+            let _vital = Vital("the reading thread");
             while let Ok(first) = receiver.recv() {
                 let wanted = std::iter::once(first).chain(receiver.try_iter().take(255));
                 bring(wanted.map(|w| (journal.read(w.id.0, w.at).ok(), w)).map(|(b, w)| (w, b)).collect());

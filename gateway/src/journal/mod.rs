@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::vital::Vital;
 use disk::Disk;
 use shelf::Shelf;
 use tail::{Stop, Tail};
@@ -433,7 +434,10 @@ impl<A> Threads<A> {
         A: Send + 'static,
     {
         let shared = self.shared.clone();
-        let handle = Builder::new().name(name.into()).spawn(move || run(&shared))?;
+        let handle = Builder::new().name(name.into()).spawn(move || {
+            let _vital = Vital("a journal thread");
+            run(&shared);
+        })?;
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         Ok(())
     }

@@ -193,11 +193,13 @@ pub struct Outcome<'a> {
     pub correction: bool,
 }
 
-/// The app has been told, or will never be (no endpoint, given up).
+/// The app has been told of an event, or will never be (no endpoint, given up).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {
     /// When.
     pub at: Wall,
+    /// The event's number, from 1.
+    pub event: u8,
     /// Whether the endpoint took it.
     pub delivered: bool,
 }
@@ -331,7 +333,7 @@ impl Record<'_> {
             }
             Record::Called(r) => {
                 put_u64(out, r.at.0);
-                out.push(u8::from(r.delivered));
+                out.extend_from_slice(&[r.event, u8::from(r.delivered)]);
             }
             Record::Orphan(r) => {
                 put_u64(out, r.at.0);
@@ -416,7 +418,7 @@ impl Record<'_> {
                 let (reason, code, channel) = (take.str()?, take.str()?, take.str()?);
                 Record::Outcome(Outcome { at, outcome, reason, code, evidence, channel, correction })
             }
-            kind::CALLED => Record::Called(Called { at: take.wall()?, delivered: take.flag()? }),
+            kind::CALLED => Record::Called(Called { at: take.wall()?, event: take.u8()?, delivered: take.flag()? }),
             kind::ORPHAN => {
                 let (at, state) = (take.wall()?, take.one_of(&STATES)?);
                 let count = take.u8()?;
@@ -598,7 +600,7 @@ mod tests {
                 channel: "",
                 correction: true,
             }),
-            Record::Called(Called { at: Wall(7), delivered: true }),
+            Record::Called(Called { at: Wall(7), event: 1, delivered: true }),
             Record::Orphan(Orphan {
                 at: Wall(8),
                 channel: "a",

@@ -17,6 +17,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::clock::Wall;
 use crate::ids::MessageId;
+use crate::vital::Vital;
 
 /// Version of the keys and values below.
 const VERSION: &[u8] = b"1";
@@ -109,7 +110,10 @@ impl Store {
         });
         let mut filling = Filling { shared: shared.clone(), database: Some(database), clock: Box::new(clock) };
         filling.drop_old();
-        let run = move || filling.run(&mut persisted);
+        let run = move || {
+            let _vital = Vital("the store");
+            filling.run(&mut persisted);
+        };
         let handle = Builder::new().name("store".into()).spawn(run).map_err(|error| failed(error.to_string()))?;
         Ok(Store { thread: Arc::new(Writer { shared, handle: Mutex::new(Some(handle)) }) })
     }

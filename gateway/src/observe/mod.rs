@@ -31,6 +31,8 @@ pub struct Metrics {
     pub rejected: IntCounterVec,
     /// `qiao_outcomes_total{tier,channel,outcome,reason_class}`
     pub outcomes: IntCounterVec,
+    /// `qiao_outcomes_corrected_total{tier,channel,outcome}`: outcomes that took the place of an earlier one.
+    pub corrected: IntCounterVec,
     /// `qiao_submits_total{channel,verdict}`
     pub submits: IntCounterVec,
     /// `qiao_submit_duration_seconds{channel}`
@@ -39,8 +41,11 @@ pub struct Metrics {
     pub receipts: IntCounterVec,
     /// `qiao_receipt_delay_seconds{channel}`
     pub receipt_delay: HistogramVec,
-    /// `qiao_receipts_unmatched_total{channel}`
+    /// `qiao_receipts_unmatched_total{channel}`: receipts that nobody knew a minute after they came. One that has merely
+    /// outrun its answer is none.
     pub unmatched: IntCounterVec,
+    /// `qiao_receipts_late_total{channel,result}`: for messages that were finished: `used`, or `repeated`.
+    pub late: IntCounterVec,
     /// `qiao_mo_total{channel}`
     pub mo: IntCounterVec,
     /// `qiao_queue_wait_seconds{tier}`: durable to first handed to a link.
@@ -153,11 +158,25 @@ impl Metrics {
                 "Outcomes concluded.",
                 &["tier", "channel", "outcome", "reason_class"],
             ),
+            corrected: make.counts(
+                "qiao_outcomes_corrected_total",
+                "Outcomes that took the place of an earlier one.",
+                &["tier", "channel", "outcome"],
+            ),
             submits: make.counts("qiao_submits_total", "Parts ended on the wire.", &["channel", "verdict"]),
             submit_seconds: make.times("qiao_submit_duration_seconds", "Part sent to its answer.", channel, &FAST),
             receipts: make.counts("qiao_receipts_total", "Receipts received.", &["channel", "state"]),
             receipt_delay: make.times("qiao_receipt_delay_seconds", "Attempt to its receipt.", channel, &SLOW),
-            unmatched: make.counts("qiao_receipts_unmatched_total", "Receipts that found no part.", channel),
+            unmatched: make.counts(
+                "qiao_receipts_unmatched_total",
+                "Receipts that nobody knew a minute after.",
+                channel,
+            ),
+            late: make.counts(
+                "qiao_receipts_late_total",
+                "Receipts for messages that were finished.",
+                &["channel", "result"],
+            ),
             mo: make.counts("qiao_mo_total", "Messages from handsets.", channel),
             queue_wait: make.times("qiao_queue_wait_seconds", "Durable to handed to a link.", &["tier"], &FAST),
             accept_to_submit: make.times(

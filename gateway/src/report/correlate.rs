@@ -1,23 +1,30 @@
 //! Whose receipt is it? By our own reference where the protocol carries one, by the carrier's id, or, for an attempt
 //! whose answer was lost, by channel and number when exactly one attempt in doubt fits. What nobody claims yet waits.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::hash::BuildHasherDefault;
+use std::ops::Bound;
 use std::time::Duration;
 
 use carriers::{AttemptRef, CarrierId, Receipt, ReceiptState};
 
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
-use crate::ids::MessageId;
+use crate::ids::{IdHasher, MessageId};
+
+use super::state::AttemptState;
 
 /// How long a receipt without a part is kept.
 pub const ORPHAN_LIFE: Duration = Duration::from_secs(72 * 3600);
+/// After this long without its part a receipt counts as unmatched; before, it has merely outrun its answer.
+pub const ORPHAN_GRACE: Duration = Duration::from_secs(60);
 /// Most orphans kept; beyond, the oldest goes.
 pub const ORPHANS_MAX: usize = 100_000;
 /// How long an attempt in doubt may claim an unknown receipt for its number.
 pub const DOUBT_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// Digits of a number that must agree: the rest is spelling (plus, country code, trunk prefix).
+/// Digits of a number that must agree.
 const NUMBER_DIGITS: usize = 9;
 
 /// One part of one attempt of one message.
@@ -36,26 +43,71 @@ pub struct Place {
 pub struct Waiting {
     /// The id it has in the journal.
     pub id: MessageId,
+    /// Where it came from.
+    pub channel: ChannelId,
+    /// Its candidate ids, best first.
+    pub ids: Vec<CarrierId>,
+    /// Whose it is, as [`tail`] has it; `None` where it names no number.
+    pub to: Option<Tail>,
     /// What it says.
     pub state: ReceiptState,
     /// The carrier's words.
     pub code: String,
     /// When it came.
     pub at: Time,
-    /// Its candidate ids.
-    ids: Vec<CarrierId>,
-    channel: ChannelId,
+}
+
+/// A part that a receipt was found to speak of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Which.
+    pub place: Place,
+    /// Set where an attempt in doubt claimed it: the id that its lost answer gave.
+    pub claimed: Option<CarrierId>,
+}
+
+/// A number's last digits; never shown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tail([u8; NUMBER_DIGITS]);
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tail(..)")
+    }
+}
+
+/// The last digits of a number: what comes before is spelling (plus, country code, trunk prefix).
+pub fn tail(number: &str) -> Option<Tail> {
+    let mut tail = [0u8; NUMBER_DIGITS];
+    let mut digits = number.bytes().rev().filter(u8::is_ascii_digit).peekable();
+    digits.peek()?;
+    for (slot, digit) in tail.iter_mut().zip(digits) {
+        *slot = digit;
+    }
+    Some(Tail(tail))
+}
+
+/// An attempt in doubt, or rather one part of it.
+#[derive(Clone, Copy, Debug)]
+struct Doubtful {
+    place: Place,
+    /// When it started: no earlier receipt is its own.
+    started: Time,
+    /// When it came into doubt.
+    since: Time,
 }
 
 /// The tables.
 #[derive(Debug, Default)]
 pub struct Correlation {
     by_id: HashMap<(ChannelId, CarrierId), Place>,
-    attempts: HashMap<AttemptRef, MessageId>,
+    attempts: HashMap<AttemptRef, MessageId, BuildHasherDefault<IdHasher>>,
     orphans: BTreeMap<MessageId, Waiting>,
     orphan_ids: HashMap<(ChannelId, CarrierId), MessageId>,
-    doubtful: HashMap<(ChannelId, u64), Vec<(Place, Time)>>,
-    numbers: RandomState,
+    orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
+    doubtful: HashMap<(ChannelId, Tail), Vec<Doubtful>>,
+    /// Orphans up to this one were counted as unmatched, or looked at in vain.
+    counted: Option<MessageId>,
 }
 
 impl Correlation {
@@ -72,57 +124,102 @@ impl Correlation {
     /// The carrier gave a part its id; returns a receipt that has outrun this answer.
     pub fn submitted(&mut self, channel: ChannelId, id: &CarrierId, place: Place) -> Option<Waiting> {
         let key = (channel, id.clone());
-        let waiting = self.orphan_ids.get(&key).copied().and_then(|orphan| self.remove_orphan(orphan));
+        let waiting = self.orphan_ids.get(&key).copied().and_then(|orphan| self.take(orphan));
         self.by_id.insert(key, place);
         waiting
     }
 
-    /// A part is in doubt: an unknown receipt for its number may be its own.
-    pub fn doubt(&mut self, channel: ChannelId, to: &str, place: Place, now: Time) {
-        let key = self.number_key(channel, to);
-        self.doubtful.entry(key).or_default().push((place, now));
+    /// The carrier gave a part its id, as the journal has it.
+    pub fn learn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
+        self.by_id.insert((channel, id.clone()), place);
+    }
+
+    /// A part came into doubt: an unknown receipt for its number may be its own.
+    pub fn doubt(&mut self, channel: ChannelId, to: &str, place: Place, started: Time, since: Time) {
+        let Some(tail) = tail(to) else { return };
+        let list = self.doubtful.entry((channel, tail)).or_default();
+        if list.iter().all(|d| d.place != place) {
+            list.push(Doubtful { place, started, since });
+        }
+    }
+
+    /// A part is in doubt no more, or its message is forgotten.
+    pub fn resolved(&mut self, channel: ChannelId, to: &str, place: Place) {
+        let Some(tail) = tail(to) else { return };
+        if let Entry::Occupied(mut list) = self.doubtful.entry((channel, tail)) {
+            list.get_mut().retain(|d| d.place != place);
+            if list.get().is_empty() {
+                list.remove();
+            }
+        }
     }
 
     /// Finds a receipt's part.
-    pub fn find(&mut self, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Place> {
+    pub fn find(&mut self, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Match> {
         if let Some((attempt, part)) = receipt.attempt {
-            return self.message(attempt).map(|message| Place { message, attempt, part });
+            let place = self.message(attempt).map(|message| Place { message, attempt, part });
+            return place.map(|place| Match { place, claimed: None });
         }
-        for id in &receipt.ids {
-            if let Some(place) = self.by_id.get(&(channel, id.clone())) {
-                return Some(*place);
+        self.by_any_id(channel, &receipt.ids)
+            .or_else(|| self.claim(channel, tail(&receipt.to)?, &receipt.ids, now, now))
+    }
+
+    /// Finds the part of a receipt that waits, and takes it from those that wait.
+    pub fn reunite(&mut self, orphan: MessageId, now: Time) -> Option<(Waiting, Match)> {
+        let waiting = self.orphans.get(&orphan)?.clone();
+        let Waiting { channel, ids, to, at, .. } = &waiting;
+        let found = self.by_any_id(*channel, ids).or_else(|| self.claim(*channel, (*to)?, ids, *at, now))?;
+        self.take(orphan).map(|waiting| (waiting, found))
+    }
+
+    fn by_any_id(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Match> {
+        let place = ids.iter().find_map(|id| self.by_id.get(&(channel, id.clone())))?;
+        Some(Match { place: *place, claimed: None })
+    }
+
+    /// The orphan rule: exactly one attempt in doubt on this channel for this number, and started before the receipt
+    /// came. Of its parts the first that is still in doubt takes the receipt.
+    fn claim(&mut self, channel: ChannelId, to: Tail, ids: &[CarrierId], came: Time, now: Time) -> Option<Match> {
+        let id = ids.first()?.clone();
+        let Entry::Occupied(mut list) = self.doubtful.entry((channel, to)) else { return None };
+        list.get_mut().retain(|d| now.since(d.since) < DOUBT_LIFE);
+        let chosen = list.get().iter().min_by_key(|d| d.place.part).copied();
+        let alone = chosen.is_some_and(|c| list.get().iter().all(|d| d.place.attempt == c.place.attempt));
+        let chosen = chosen.filter(|c| alone && c.started <= came);
+        if let Some(chosen) = chosen {
+            list.get_mut().retain(|d| d.place != chosen.place);
+        }
+        if list.get().is_empty() {
+            list.remove();
+        }
+        Some(Match { place: chosen?.place, claimed: Some(id) })
+    }
+
+    /// Keeps a receipt that nobody claims. One that repeats a waiting one of the same id takes its place, unless it says
+    /// less. Returns the ids that need no record any more: the loser's, and the oldest's where there are too many.
+    pub fn keep(&mut self, id: MessageId, channel: ChannelId, receipt: &Receipt, now: Time) -> Vec<MessageId> {
+        let mut gone = Vec::new();
+        let keys = || receipt.ids.iter().map(|carrier_id| (channel, carrier_id.clone()));
+        let twins: BTreeSet<MessageId> = keys().filter_map(|key| self.orphan_ids.get(&key).copied()).collect();
+        for twin in twins.into_iter().filter(|twin| *twin != id) {
+            let earlier = self.orphans.get(&twin).map(|w| w.state);
+            let says_more = !matches!(earlier, Some(ReceiptState::Delivered)) && receipt.state.is_final();
+            if !says_more {
+                return vec![id];
             }
+            self.take(twin);
+            gone.push(twin);
         }
-        self.claim(channel, receipt, now)
-    }
-
-    /// The orphan rule: exactly one attempt in doubt on this channel for this number.
-    fn claim(&mut self, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Place> {
-        let key = self.number_key(channel, &receipt.to);
-        let candidates = self.doubtful.get_mut(&key)?;
-        candidates.retain(|(_, since)| now.since(*since) < DOUBT_LIFE);
-        let place = match candidates.as_slice() {
-            [(place, _)] => Some(*place),
-            _ => None,
-        };
-        if place.is_some() || candidates.is_empty() {
-            self.doubtful.remove(&key);
+        for key in keys() {
+            self.orphan_ids.insert(key, id);
         }
-        if let (Some(place), Some(id)) = (place, receipt.ids.first()) {
-            self.by_id.insert((channel, id.clone()), place);
-        }
-        place
-    }
-
-    /// Keeps a receipt nobody claims; returns the orphan that had to go for it.
-    pub fn keep(&mut self, id: MessageId, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<MessageId> {
-        for carrier_id in &receipt.ids {
-            self.orphan_ids.insert((channel, carrier_id.clone()), id);
-        }
-        let (state, code, ids) = (receipt.state, receipt.code.clone(), receipt.ids.clone());
-        self.orphans.insert(id, Waiting { id, state, code, at: now, ids, channel });
-        let oldest = *self.orphans.first_key_value().filter(|_| self.orphans.len() > ORPHANS_MAX)?.0;
-        self.remove_orphan(oldest).map(|w| w.id)
+        let Receipt { ids, state, code, to, .. } = receipt.clone();
+        let to = tail(&to);
+        self.orphan_numbers.extend(to.map(|to| (channel, to, id)));
+        self.orphans.insert(id, Waiting { id, channel, ids, to, state, code, at: now });
+        let oldest = self.orphans.first_key_value().map(|(id, _)| *id).filter(|_| self.orphans.len() > ORPHANS_MAX);
+        gone.extend(oldest.and_then(|oldest| self.take(oldest)).map(|w| w.id));
+        gone
     }
 
     /// Orphans whose time is over.
@@ -133,10 +230,31 @@ impl Correlation {
                 break;
             }
             let id = *id;
-            self.remove_orphan(id);
+            self.take(id);
             gone.push(id);
         }
         gone
+    }
+
+    /// Receipts that have waited for [`ORPHAN_GRACE`] now, each once.
+    pub fn unmatched(&mut self, now: Time) -> Vec<ChannelId> {
+        let after = self.counted.map_or(Bound::Unbounded, Bound::Excluded);
+        let due = self.orphans.range((after, Bound::Unbounded)).take_while(|(_, w)| now.since(w.at) >= ORPHAN_GRACE);
+        let due: Vec<_> = due.map(|(id, w)| (*id, w.channel)).collect();
+        self.counted = due.last().map(|(id, _)| *id).or(self.counted);
+        due.into_iter().map(|(_, channel)| channel).collect()
+    }
+
+    /// Ids of the receipts waiting, oldest first.
+    pub fn waiting(&self) -> Vec<MessageId> {
+        self.orphans.keys().copied().collect()
+    }
+
+    /// Ids of the receipts waiting for this number, oldest first.
+    pub fn waiting_for(&self, channel: ChannelId, to: &str) -> Vec<MessageId> {
+        let Some(tail) = tail(to) else { return Vec::new() };
+        let range = (channel, tail, MessageId(0))..=(channel, tail, MessageId(u64::MAX));
+        self.orphan_numbers.range(range).map(|(.., id)| *id).collect()
     }
 
     /// Number of receipts waiting.
@@ -144,47 +262,48 @@ impl Correlation {
         self.orphans.len()
     }
 
-    /// Drops a receipt that waits.
-    pub fn drop_orphan(&mut self, id: MessageId) {
-        self.remove_orphan(id);
+    /// A receipt that waits.
+    pub fn orphan(&self, id: MessageId) -> Option<&Waiting> {
+        self.orphans.get(&id)
     }
 
-    fn remove_orphan(&mut self, id: MessageId) -> Option<Waiting> {
+    /// Takes a receipt that waits out of the tables.
+    pub fn take(&mut self, id: MessageId) -> Option<Waiting> {
         let waiting = self.orphans.remove(&id)?;
+        if let Some(to) = waiting.to {
+            self.orphan_numbers.remove(&(waiting.channel, to, id));
+        }
         for carrier_id in &waiting.ids {
-            self.orphan_ids.remove(&(waiting.channel, carrier_id.clone()));
+            if let Entry::Occupied(entry) = self.orphan_ids.entry((waiting.channel, carrier_id.clone()))
+                && *entry.get() == id
+            {
+                entry.remove();
+            }
         }
         Some(waiting)
     }
 
-    /// Forgets an attempt and the carrier ids of its parts.
-    pub fn forget<'a>(
-        &mut self,
-        attempt: AttemptRef,
-        channel: ChannelId,
-        ids: impl Iterator<Item = &'a CarrierId>,
-        to: &str,
-    ) {
-        self.attempts.remove(&attempt);
-        for id in ids {
-            self.by_id.remove(&(channel, id.clone()));
-        }
-        let key = self.number_key(channel, to);
-        if let Some(candidates) = self.doubtful.get_mut(&key) {
-            candidates.retain(|(place, _)| place.attempt != attempt);
-            if candidates.is_empty() {
-                self.doubtful.remove(&key);
+    /// Forgets an attempt with the carrier ids and doubts of its parts. An id that the carrier has given again since
+    /// stays with its new part.
+    pub fn forget(&mut self, message: MessageId, attempt: &AttemptState, to: &str) {
+        self.attempts.remove(&attempt.attempt);
+        for (part, state) in (0..=u8::MAX).zip(&attempt.parts) {
+            let place = Place { message, attempt: attempt.attempt, part };
+            self.resolved(attempt.channel, to, place);
+            let Some(id) = state.id.clone() else { continue };
+            if let Entry::Occupied(entry) = self.by_id.entry((attempt.channel, id))
+                && *entry.get() == place
+            {
+                entry.remove();
             }
         }
     }
 
-    /// Numbers are compared by their last digits, and held only as a hash.
-    fn number_key(&self, channel: ChannelId, number: &str) -> (ChannelId, u64) {
-        let mut tail = [0u8; NUMBER_DIGITS];
-        for (slot, digit) in tail.iter_mut().zip(number.bytes().rev().filter(u8::is_ascii_digit)) {
-            *slot = digit;
-        }
-        (channel, self.numbers.hash_one(tail))
+    /// Sizes of all tables.
+    #[cfg(test)]
+    pub fn census(&self) -> [usize; 6] {
+        let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, .. } = self;
+        [by_id.len(), attempts.len(), orphans.len(), orphan_ids.len(), orphan_numbers.len(), doubtful.len()]
     }
 }
 
@@ -193,6 +312,17 @@ mod tests {
     use super::*;
 
     const CHANNEL: ChannelId = ChannelId(3);
+
+    /// The place where a receipt's part is found.
+    fn find(table: &mut Correlation, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Place> {
+        table.find(channel, receipt, now).map(|found| {
+            // What the report does with a claim.
+            if let Some(id) = found.claimed {
+                table.submitted(channel, &id, found.place);
+            }
+            found.place
+        })
+    }
 
     fn place(n: u64) -> Place {
         Place { message: MessageId(n), attempt: AttemptRef(n), part: 0 }
@@ -212,24 +342,24 @@ mod tests {
     fn a_receipt_that_outran_its_answer_is_found_by_it() {
         let mut table = Correlation::default();
         let early = receipt(b"77", "8613800138000");
-        assert_eq!(table.find(CHANNEL, &early, Time(0)), None);
+        assert_eq!(find(&mut table, CHANNEL, &early, Time(0)), None);
         table.keep(MessageId(900), CHANNEL, &early, Time(0));
         let waiting = table.submitted(CHANNEL, &CarrierId::new(b"77"), place(1)).unwrap();
         assert_eq!(waiting.id, MessageId(900));
         assert_eq!(table.orphans(), 0);
-        assert_eq!(table.find(CHANNEL, &early, Time(0)), Some(place(1)));
-        assert_eq!(table.find(ChannelId(4), &early, Time(0)), None, "ids belong to their channel");
+        assert_eq!(find(&mut table, CHANNEL, &early, Time(0)), Some(place(1)));
+        assert_eq!(find(&mut table, ChannelId(4), &early, Time(0)), None, "ids belong to their channel");
     }
 
     #[test]
     fn one_attempt_in_doubt_claims_an_unknown_receipt_for_its_number() {
         let mut table = Correlation::default();
-        table.doubt(CHANNEL, "+8613800138000", place(1), Time(0));
-        assert_eq!(table.find(CHANNEL, &receipt(b"5", "13800138001"), Time(1)), None);
-        assert_eq!(table.find(CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
-        assert_eq!(table.find(CHANNEL, &receipt(b"6", "13800138000"), Time(1)), None, "claimed once");
+        table.doubt(CHANNEL, "+8613800138000", place(1), Time(0), Time(0));
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138001"), Time(1)), None);
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"6", "13800138000"), Time(1)), None, "claimed once");
         assert_eq!(
-            table.find(CHANNEL, &receipt(b"5", "13800138000"), Time(1)),
+            find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)),
             Some(place(1)),
             "repeats find it by id"
         );
@@ -238,11 +368,69 @@ mod tests {
     #[test]
     fn two_candidates_claim_nothing() {
         let mut table = Correlation::default();
-        table.doubt(CHANNEL, "+8613800138000", place(1), Time(0));
-        table.doubt(CHANNEL, "+8613800138000", place(2), Time(0));
-        assert_eq!(table.find(CHANNEL, &receipt(b"5", "13800138000"), Time(1)), None);
-        table.forget(AttemptRef(2), CHANNEL, [].iter(), "+8613800138000");
-        assert_eq!(table.find(CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
+        table.doubt(CHANNEL, "+8613800138000", place(1), Time(0), Time(0));
+        table.doubt(CHANNEL, "+8613800138000", place(2), Time(0), Time(0));
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), None);
+        table.resolved(CHANNEL, "+8613800138000", place(2));
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
+    }
+
+    #[test]
+    fn parts_of_one_attempt_in_doubt_take_a_receipt_each() {
+        let mut table = Correlation::default();
+        let part = |part| Place { part, ..place(1) };
+        for i in [1, 0] {
+            table.doubt(CHANNEL, "+8613800138000", part(i), Time(5), Time(9));
+        }
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(10)), Some(part(0)));
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"6", "13800138000"), Time(10)), Some(part(1)));
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"7", "13800138000"), Time(10)), None);
+    }
+
+    #[test]
+    fn a_receipt_that_came_before_the_doubt_is_claimed_unless_older_than_the_attempt() {
+        let mut table = Correlation::default();
+        table.keep(MessageId(90), CHANNEL, &receipt(b"4", "13800138000"), Time(3));
+        table.keep(MessageId(91), CHANNEL, &receipt(b"5", "13800138000"), Time(6));
+        table.doubt(CHANNEL, "+8613800138000", place(1), Time(5), Time(9));
+        assert_eq!(table.waiting_for(CHANNEL, "+8613800138000"), [MessageId(90), MessageId(91)]);
+        assert_eq!(table.reunite(MessageId(90), Time(9)), None);
+        let (waiting, found) = table.reunite(MessageId(91), Time(9)).unwrap();
+        assert_eq!((waiting.id, found.place), (MessageId(91), place(1)));
+    }
+
+    #[test]
+    fn a_repeated_receipt_waits_once_and_says_the_most() {
+        let mut table = Correlation::default();
+        let say = |state| Receipt { state, ..receipt(b"5", "1") };
+        assert!(table.keep(MessageId(1), CHANNEL, &say(ReceiptState::Intermediate), Time(0)).is_empty());
+        assert_eq!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)), [MessageId(1)]);
+        assert_eq!(table.keep(MessageId(3), CHANNEL, &say(ReceiptState::Failed), Time(0)), [MessageId(3)]);
+        assert!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)).is_empty(), "read twice");
+        assert_eq!(table.census(), [0, 0, 1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn an_id_given_again_belongs_to_its_new_part() {
+        let mut table = Correlation::default();
+        let id = CarrierId::new(b"5");
+        let mut first = AttemptState::new(AttemptRef(1), CHANNEL, crate::clock::Wall(0), 1);
+        first.parts[0].id = Some(id.clone());
+        table.submitted(CHANNEL, &id, place(1));
+        table.submitted(CHANNEL, &id, place(2));
+        table.forget(MessageId(1), &first, "1");
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "1"), Time(0)), Some(place(2)));
+    }
+
+    #[test]
+    fn a_receipt_counts_as_unmatched_once_and_not_while_its_answer_may_come() {
+        let mut table = Correlation::default();
+        table.keep(MessageId(1), CHANNEL, &receipt(b"1", "1"), Time(0));
+        table.keep(MessageId(2), CHANNEL, &receipt(b"2", "1"), Time(0));
+        table.submitted(CHANNEL, &CarrierId::new(b"1"), place(1));
+        assert!(table.unmatched(Time(59_000_000)).is_empty());
+        assert_eq!(table.unmatched(Time(60_000_000)), [CHANNEL]);
+        assert!(table.unmatched(Time(99_000_000)).is_empty());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A message's past as a row of records, the same ones the journal knows: what the store keeps of finished messages
 //! and what [`super::story`] is told from. The text is left out: it ends with the message.
 
-use super::state::{Detail, Live, PartState};
-use crate::config::plan::Names;
-use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Outcome, Receipted, Record, Unreadable};
+use super::end::outcome_record;
+use super::state::{Concluded, Detail, PartState, reason};
+use crate::config::plan::{ChannelId, Names};
+use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Receipted, Record, Unreadable};
 
 /// Octets before each record: its kind and length.
 const HEAD: usize = 5;
@@ -36,15 +37,15 @@ pub fn read<'a>(mut octets: &'a [u8]) -> impl Iterator<Item = Result<Record<'a>,
 }
 
 /// Everything known of a message as records.
-pub fn write(accepted: &Accepted<'_>, live: &Live, names: &Names, out: &mut Vec<u8>) {
+pub fn write(accepted: &Accepted<'_>, detail: Option<&Detail>, names: &Names, out: &mut Vec<u8>) {
     push(out, &Record::Accepted(Accepted { text: "", ..accepted.clone() }));
-    if let Some(detail) = live.detail.as_deref() {
+    if let Some(detail) = detail {
         write_detail(detail, names, out);
     }
 }
 
 fn write_detail(detail: &Detail, names: &Names, out: &mut Vec<u8>) {
-    let name = |channel: crate::config::plan::ChannelId| names.channels.get(usize::from(channel.0)).map_or("", |n| n);
+    let name = |channel: ChannelId| names.channels.get(usize::from(channel.0)).map_or("", |n| n);
     for a in &detail.attempts {
         let (attempt, parts) = (a.attempt, u8::try_from(a.parts.len()).unwrap_or(u8::MAX));
         push(out, &Record::Attempt(Attempt { at: a.at, attempt, channel: name(a.channel), parts, only: u64::MAX }));
@@ -62,18 +63,41 @@ fn write_detail(detail: &Detail, names: &Names, out: &mut Vec<u8>) {
             }
         }
     }
-    if let Some(o) = &detail.outcome {
-        push(
-            out,
-            &Record::Outcome(Outcome {
-                at: o.at,
-                outcome: o.kind,
-                reason: o.reason,
-                code: &o.code,
+    for (seq, outcome) in (1..).zip(&detail.outcomes) {
+        push(out, &Record::Outcome(outcome_record(outcome, names, seq)));
+    }
+}
+
+/// What a history's first record says, and the detail that its others add up to. `names` takes the channels' names. All
+/// of its events count as told.
+pub fn restore<'a>(octets: &'a [u8], names: &mut Names) -> Option<(Accepted<'a>, Detail)> {
+    let mut records = read(octets).flatten();
+    let Record::Accepted(accepted) = records.next()? else { return None };
+    let mut detail = Detail::new(accepted.to, accepted.client_ref);
+    for record in records {
+        follow(&mut detail, &record, names);
+    }
+    (1..=detail.seq()).for_each(|seq| detail.told(seq));
+    Some((accepted, detail))
+}
+
+/// What a record of a message adds to its detail.
+pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
+    match record {
+        Record::Attempt(a) => detail.started(a.attempt, names.channel(a.channel), a.at, a.parts, a.only),
+        Record::Answered(a) => detail.answered(a.attempt, a.part, a.at, &a.answer),
+        Record::Receipted(r) => drop(detail.receipted(r.attempt, r.part, r.at, r.state, r.code)),
+        Record::Outcome(o) => {
+            detail.take(Concluded {
+                kind: o.outcome,
+                reason: reason(o.reason),
+                code: o.code.into(),
                 evidence: o.evidence,
-                channel: o.channel.map_or("", name),
-                correction: detail.seq > 1,
-            }),
-        );
+                channel: (!o.channel.is_empty()).then(|| names.channel(o.channel)),
+                at: o.at,
+            });
+        }
+        Record::Called(c) => detail.told(u32::from(c.event)),
+        Record::Accepted(_) | Record::Orphan(_) | Record::Uplink(_) => {}
     }
 }

@@ -5,30 +5,33 @@
 //! called when the journal hands the [`Ack`] back.
 
 pub mod correlate;
+mod end;
 pub mod history;
+pub mod late;
 pub mod recover;
 pub mod state;
 pub mod story;
 pub mod tell;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
-use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket, Verdict};
+use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket};
 use link::LinkId;
 
-use crate::clock::{Moment, Time};
+use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::{IdHasher, MessageId};
 use crate::journal::At;
-use crate::journal::record::{
-    Accepted, AnswerKind, Answered, Attempt, Called, Orphan, Outcome, OutcomeKind, Receipted, Record, Uplink,
-};
+use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record, Uplink};
 use crate::switch::{End, Message};
 
-use correlate::{Correlation, Place};
-use state::{AttemptState, Concluded, Detail, Live, PartState};
+use correlate::{Correlation, Match, Place, Waiting};
+use late::Reopened;
+use state::{Detail, Live};
 
 /// The longest wait for receipts after a message's validity.
 const RECEIPT_WAIT_CAP: Duration = Duration::from_secs(72 * 3600);
@@ -57,12 +60,14 @@ pub trait Ledger {
 pub enum Effect {
     /// Tell the switch: no (further) attempt is needed.
     Conclude(MessageId),
-    /// Tell the app; its record is durable.
+    /// Tell the app, by way of [`Report::event`]; its record is durable.
     Tell(MessageId, AppId, u32),
-    /// The message is over and told: hand it to the store, then call [`Report::persisted`].
+    /// The message is over and told: hand [`Report::past`] to the store, then call [`Report::persisted`].
     Store(MessageId),
     /// An outcome was concluded, for the counters.
     Concluded {
+        /// Whether it takes the place of an earlier one.
+        correction: bool,
         /// Its tier.
         tier: TierId,
         /// The deciding channel.
@@ -72,10 +77,16 @@ pub enum Effect {
         /// Why.
         reason: &'static str,
     },
-    /// A receipt came for a part submitted this long ago, for the histogram.
+    /// A part's first final receipt came this long after its attempt, for the histogram.
     Delay(ChannelId, Duration),
-    /// A receipt found no part; the store may know its message.
-    Unmatched(ChannelId, Vec<CarrierId>),
+    /// A receipt has waited for [`correlate::ORPHAN_GRACE`] and nobody knows its part, for the counter.
+    Unmatched(ChannelId),
+    /// A receipt found no part here: look for its message in the store, then call [`Report::sought`].
+    Seek(MessageId, ChannelId, Vec<CarrierId>),
+    /// A finished message has got a receipt: read its history in the store, then call [`Report::recalled`].
+    Recall(MessageId),
+    /// A receipt came for a finished message; whether it changed the outcome. For the counter.
+    Late(ChannelId, bool),
     /// A message from a handset is durable: hand it to the store, then call [`Report::persisted`].
     StoreUplink(MessageId, Vec<u8>),
 }
@@ -86,6 +97,11 @@ pub struct Report {
     correlation: Correlation,
     /// When the wait for receipts ends.
     waits: BTreeSet<(Time, u64)>,
+    /// Finished messages to which receipts came after all.
+    reopened: BTreeMap<MessageId, Reopened>,
+    /// Outcome records that the journal refused, and when to write them again.
+    unwritten: Vec<(MessageId, u32)>,
+    rewrite_at: Option<Time>,
     names: Names,
     /// By channel: whether its carrier sends receipts.
     receipts: Vec<bool>,
@@ -102,6 +118,9 @@ impl Report {
             live: HashMap::default(),
             correlation: Correlation::default(),
             waits: BTreeSet::new(),
+            reopened: BTreeMap::new(),
+            unwritten: Vec::new(),
+            rewrite_at: None,
             names: Names::default(),
             receipts: Vec::new(),
             receipt_wait: receipt_wait.min(RECEIPT_WAIT_CAP),
@@ -115,7 +134,9 @@ impl Report {
         self.names = names.clone();
         self.receipts.resize(self.names.channels.len(), true);
         for (channel, sends) in receipts {
-            self.receipts[usize::from(channel.0)] = sends;
+            if let Some(slot) = self.receipts.get_mut(usize::from(channel.0)) {
+                *slot = sends;
+            }
         }
     }
 
@@ -146,92 +167,115 @@ impl Report {
 
     /// When to call [`Report::tick`] next.
     pub fn deadline(&self) -> Option<Time> {
-        self.waits.first().map(|(at, _)| *at)
+        self.waits.first().map(|(at, _)| *at).into_iter().chain(self.rewrite_at).min()
     }
 
     /// A message is durable.
-    pub fn accepted(&mut self, message: &Message, at: At, callback: bool) {
-        let Message { id, app, group, tier, parts, expires, accepted } = *message;
-        let live = Live { at, app, group, tier, callback, reserve: parts, expires, accepted, detail: None };
+    pub fn accepted(&mut self, now: Moment, message: &Message, at: At, callback: bool) {
+        let Message { id, app, group, tier, parts, .. } = *message;
+        let live = Live { detail: None, since: now.time, at, app, group, tier, callback, reserve: parts };
         self.live.insert(id.0, live);
     }
 
-    /// An attempt is about to be written and sent: `body` is the message's accepted record.
+    /// An attempt is about to be written and sent: `body` is the message's accepted record. False if it must not be:
+    /// the message has come to its end meanwhile.
     pub fn started(
         &mut self,
         now: Moment,
-        id: MessageId,
+        (id, expires): (MessageId, Time),
         attempt: &Attempt<'_>,
         channel: ChannelId,
         body: &Accepted<'_>,
         ledger: &mut impl Ledger,
-    ) {
-        let Some(live) = self.live.get_mut(&id.0) else { return };
-        ledger.note(id, &Record::Attempt(attempt.clone()));
+    ) -> bool {
+        let Some(live) = self.live.get_mut(&id.0) else { return false };
         let detail = detail_of(live, body);
-        match detail.attempt(attempt.attempt) {
-            Some(again) => reopen(again, attempt.only),
-            None => detail.attempts.push(AttemptState::new(attempt.attempt, channel, now.wall, attempt.parts)),
+        if detail.done {
+            return false;
         }
+        ledger.note(id, &Record::Attempt(attempt.clone()));
+        detail.patience = expires.after(self.receipt_wait);
+        detail.started(attempt.attempt, channel, now.wall, attempt.parts, attempt.only);
         self.correlation.started(attempt.attempt, id);
+        true
+    }
+
+    /// Nothing of what [`Report::started`] announced was sent: the named parts never left.
+    pub fn unsent(&mut self, now: Moment, attempt: AttemptRef, only: u64, ledger: &mut impl Ledger) {
+        let Some(id) = self.correlation.message(attempt) else { return };
+        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+        let parts = detail.attempt(attempt).map_or(0, |a| a.parts.len());
+        let answer = AnswerKind::Unanswered(Doubt::Unsent);
+        for part in (0..=u8::MAX).take(parts).filter(|part| only.checked_shr(u32::from(*part)).unwrap_or(0) & 1 == 1) {
+            ledger.note(id, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
+            detail.answered(attempt, part, now.wall, &answer);
+        }
+        // A disk that refuses must not make attempts pile up here.
+        if let Some(nothing) = detail.attempts.pop_if(|a| a.attempt == attempt && a.unsent()) {
+            self.correlation.forget(id, &nothing, &detail.to);
+        }
+        self.conclude(now, id, ledger);
     }
 
     /// A part ended on the wire.
     pub fn answered(&mut self, now: Moment, ticket: Ticket, answer: AnswerKind<'_>, ledger: &mut impl Ledger) {
         let (attempt, part) = (ticket.attempt(), ticket.part());
-        let Some(id) = self.correlation.message(attempt) else { return };
-        ledger.note(id, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
-        self.apply_answer(now, id, attempt, part, &answer, ledger);
-        self.conclude(now, id, ledger);
+        let Some(message) = self.correlation.message(attempt) else { return };
+        ledger.note(message, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
+        self.apply_answer(now, Place { message, attempt, part }, &answer, ledger);
+        self.conclude(now, message, ledger);
     }
 
-    fn apply_answer(
-        &mut self,
-        now: Moment,
-        id: MessageId,
-        attempt: AttemptRef,
-        part: u8,
-        answer: &AnswerKind<'_>,
-        ledger: &mut impl Ledger,
-    ) {
-        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
-        let to = detail.to.clone();
-        let Some(state) = detail.attempt(attempt) else { return };
-        let channel = state.channel;
-        let Some(slot) = state.parts.get_mut(usize::from(part)) else { return };
-        if let AnswerKind::Submitted(carrier_id) = answer {
-            slot.id = carrier_id.clone();
-        }
-        slot.answered = now.wall;
-        if !matches!(slot.state, PartState::Receipted(..)) {
-            slot.at = now.wall;
-            slot.state = match answer {
-                AnswerKind::Submitted(_) => PartState::Submitted,
-                AnswerKind::Refused(verdict, code) => PartState::Refused(*verdict, (*code).into()),
-                AnswerKind::Unanswered(doubt) => PartState::Unanswered(*doubt),
-            };
-        }
-        let place = Place { message: id, attempt, part };
-        if state.submitted() {
-            detail.done = true;
-        }
+    fn apply_answer(&mut self, now: Moment, place: Place, answer: &AnswerKind<'_>, ledger: &mut impl Ledger) {
+        let Place { message, attempt, part } = place;
+        let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+        detail.answered(attempt, part, now.wall, answer);
+        let Some((channel, began)) = detail.attempt(attempt).map(|a| (a.channel, a.at)) else { return };
         match answer {
-            AnswerKind::Submitted(Some(carrier_id)) => {
-                if let Some(waiting) = self.correlation.submitted(channel, carrier_id, place) {
-                    let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code: &waiting.code };
-                    ledger.note(id, &Record::Receipted(record));
-                    ledger.end(waiting.id);
-                    self.apply_receipt(now, place, waiting.state, &waiting.code);
+            AnswerKind::Submitted(id) => {
+                self.correlation.resolved(channel, &detail.to, place);
+                let waiting = id.as_ref().and_then(|id| self.correlation.submitted(channel, id, place));
+                if let Some(waiting) = waiting {
+                    self.unite(now, waiting, Match { place, claimed: None }, ledger);
                 }
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
-                self.correlation.doubt(channel, &to, place, now.time);
+                self.correlation.doubt(channel, &detail.to, place, past(now, began), now.time);
+                for orphan in self.correlation.waiting_for(channel, &detail.to) {
+                    if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
+                        self.unite(now, waiting, found, ledger);
+                    }
+                }
             }
-            _ => {}
+            AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {
+                self.correlation.resolved(channel, &detail.to, place);
+            }
         }
     }
 
-    /// A receipt came; the carrier is answered when the ack comes back.
+    /// A receipt that waited has its part; its record moves from its own id to the message's.
+    fn unite(&mut self, now: Moment, waiting: Waiting, found: Match, ledger: &mut impl Ledger) {
+        let place = found.place;
+        self.claimed(now, &found, ledger);
+        let Place { message, attempt, part } = place;
+        let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code: &waiting.code };
+        ledger.note(message, &Record::Receipted(record));
+        ledger.end(waiting.id);
+        self.apply_receipt(now, place, waiting.state, &waiting.code);
+    }
+
+    /// A receipt claimed for an attempt in doubt is the answer that was lost.
+    fn claimed(&mut self, now: Moment, found: &Match, ledger: &mut impl Ledger) {
+        let Match { place, claimed: Some(id) } = found else { return };
+        let Place { message, attempt, part } = *place;
+        let answer = AnswerKind::Submitted(Some(id.clone()));
+        ledger.note(message, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
+        let done = self.is_done(message);
+        self.apply_answer(now, *place, &answer, ledger);
+        self.resolved(message, done);
+    }
+
+    /// A receipt came; the carrier is answered when the ack comes back. `orphan` is the id it gets if nobody knows it.
     pub fn receipt(
         &mut self,
         now: Moment,
@@ -241,14 +285,14 @@ impl Report {
         ack: Ack,
         ledger: &mut impl Ledger,
     ) {
-        let (state, code) = (receipt.state, receipt.code.as_str());
-        let Some(place) = self.correlation.find(channel, receipt, now.time) else {
+        let Some(found) = self.correlation.find(channel, receipt, now.time) else {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
-        let Place { message, attempt, part } = place;
-        let record = Receipted { at: now.wall, attempt, part, state, code };
-        ledger.commit(message, &Record::Receipted(record), ack);
-        self.apply_receipt(now, place, state, code);
+        self.claimed(now, &found, ledger);
+        let Place { message, attempt, part } = found.place;
+        let (state, code) = (receipt.state, receipt.code.as_str());
+        ledger.commit(message, &Record::Receipted(Receipted { at: now.wall, attempt, part, state, code }), ack);
+        self.apply_receipt(now, found.place, state, code);
         self.conclude(now, message, ledger);
     }
 
@@ -271,32 +315,39 @@ impl Report {
             code: &receipt.code,
         };
         ledger.commit(id, &Record::Orphan(record), ack);
-        self.effects.push(Effect::Unmatched(channel, receipt.ids.clone()));
-        if let Some(oldest) = self.correlation.keep(id, channel, receipt, now.time) {
-            ledger.end(oldest);
+        let gone = self.correlation.keep(id, channel, receipt, now.time);
+        gone.iter().for_each(|gone| ledger.end(*gone));
+        self.seek(id);
+    }
+
+    /// Has the store look for the message of a receipt that waits.
+    fn seek(&mut self, orphan: MessageId) {
+        if let Some(Waiting { channel, ids, .. }) = self.correlation.orphan(orphan) {
+            self.effects.push(Effect::Seek(orphan, *channel, ids.clone()));
         }
     }
 
     fn apply_receipt(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str) {
-        let Some(detail) = self.live.get_mut(&place.message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
-        let Some(state) = detail.attempt(place.attempt) else { return };
-        let (channel, sent) = (state.channel, state.at);
-        let Some(slot) = state.parts.get_mut(usize::from(place.part)) else { return };
-        // Any receipt proves that the carrier has the part; only a final one ends it, and delivered is never undone.
-        let delivered = matches!(slot.state, PartState::Receipted(ReceiptState::Delivered, _));
-        if receipt.is_final() && !delivered {
-            slot.at = now.wall;
-            slot.state = PartState::Receipted(receipt, code.into());
-        } else if matches!(slot.state, PartState::Open | PartState::Unanswered(_)) {
-            slot.state = PartState::Submitted;
+        let Place { message, attempt, part } = place;
+        let done = self.is_done(message);
+        let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+        let first = detail.receipted(attempt, part, now.wall, receipt, code);
+        if let Some((channel, began)) = detail.attempt(attempt).filter(|_| first).map(|a| (a.channel, a.at)) {
+            let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));
+            self.effects.push(Effect::Delay(channel, delay));
         }
-        let resolved = state.submitted() && !detail.done;
-        detail.done |= resolved;
-        if resolved {
-            self.effects.push(Effect::Conclude(place.message));
+        self.resolved(message, done);
+    }
+
+    fn is_done(&self, id: MessageId) -> bool {
+        self.live.get(&id.0).and_then(|l| l.detail.as_deref()).is_none_or(|d| d.done)
+    }
+
+    /// Tells the switch if a receipt has just shown that a carrier has the whole message.
+    fn resolved(&mut self, id: MessageId, done_before: bool) {
+        if !done_before && self.is_done(id) {
+            self.effects.push(Effect::Conclude(id));
         }
-        let delay = Duration::from_millis(now.wall.0.saturating_sub(sent.0));
-        self.effects.push(Effect::Delay(channel, delay));
     }
 
     /// A message from a handset; the carrier is answered when the ack comes back.
@@ -341,8 +392,7 @@ impl Report {
         ledger: &mut impl Ledger,
     ) {
         let Some(live) = self.live.get_mut(&id.0) else { return };
-        let empty = Accepted::default();
-        let detail = detail_of(live, body.unwrap_or(&empty));
+        let detail = detail_of(live, body.unwrap_or(&Accepted::default()));
         detail.done = true;
         detail.end = Some(end);
         self.conclude(now, id, ledger);
@@ -353,15 +403,16 @@ impl Report {
         self.live.get(&id.0).is_some_and(|l| l.detail.is_none())
     }
 
-    /// Ends waits for receipts and orphans that are over.
+    /// Ends waits for receipts and orphans that are over, and writes again what the journal refused.
     pub fn tick(&mut self, now: Moment, ledger: &mut impl Ledger) {
         while let Some((at, id)) = self.waits.first().copied() {
             if at > now.time {
                 break;
             }
             self.waits.pop_first();
-            let Some(detail) = self.live.get(&id).and_then(|l| l.detail.as_deref()) else { continue };
-            if detail.outcome.is_none() {
+            let Some(detail) = self.live.get_mut(&id).and_then(|l| l.detail.as_deref_mut()) else { continue };
+            detail.waiting = false;
+            if detail.outcomes.is_empty() {
                 let concluded = detail.give_up(now.wall);
                 self.outcome(MessageId(id), concluded, ledger);
             }
@@ -369,123 +420,8 @@ impl Report {
         for orphan in self.correlation.expired_orphans(now.time) {
             ledger.end(orphan);
         }
-    }
-
-    fn conclude(&mut self, now: Moment, id: MessageId, ledger: &mut impl Ledger) {
-        let Some(live) = self.live.get(&id.0) else { return };
-        let Some(detail) = live.detail.as_deref() else { return };
-        let receipts = &self.receipts;
-        let sends = |channel: ChannelId| receipts.get(usize::from(channel.0)).copied().unwrap_or(true);
-        match detail.conclude(now.wall, sends) {
-            Some(concluded) if detail.outcome.as_ref().is_none_or(|earlier| concluded.corrects(earlier)) => {
-                self.outcome(id, concluded, ledger);
-            }
-            None if detail.done && detail.outcome.is_none() && detail.wait.is_none() => self.wait(now, id),
-            _ => {}
-        }
-    }
-
-    /// Starts the wait for receipts.
-    fn wait(&mut self, now: Moment, id: MessageId) {
-        let Some(live) = self.live.get_mut(&id.0) else { return };
-        let wait = live.expires.max(now.time).after(self.receipt_wait);
-        if let Some(detail) = live.detail.as_deref_mut() {
-            detail.wait = Some(wait);
-            self.waits.insert((wait, id.0));
-        }
-    }
-
-    fn outcome(&mut self, id: MessageId, concluded: Concluded, ledger: &mut impl Ledger) {
-        let names = &self.names;
-        let Some(live) = self.live.get_mut(&id.0) else { return };
-        let tier = live.tier;
-        let Some(detail) = live.detail.as_deref_mut() else { return };
-        let correction = detail.outcome.is_some();
-        detail.seq += 1;
-        detail.untold += 1;
-        let ack = Ack::Outcome(id, detail.seq);
-        if !detail.done {
-            self.effects.push(Effect::Conclude(id));
-            detail.done = true;
-        }
-        let channel = concluded.channel.and_then(|c| names.channels.get(usize::from(c.0)));
-        ledger.commit(id, &Record::Outcome(outcome_record(&concluded, channel.map_or("", |n| n), correction)), ack);
-        let (channel, outcome, reason) = (concluded.channel, concluded.kind, concluded.reason);
-        detail.outcome = Some(concluded);
-        if let Some(wait) = detail.wait.take() {
-            self.waits.remove(&(wait, id.0));
-        }
-        self.effects.push(Effect::Concluded { tier, channel, outcome, reason });
-    }
-
-    /// The journal's word on an outcome record: durable, or to be written again.
-    pub fn committed(&mut self, id: MessageId, seq: u32, durable: bool, ledger: &mut impl Ledger) {
-        let names = &self.names;
-        let Some(live) = self.live.get_mut(&id.0) else { return };
-        let (app, callback) = (live.app, live.callback);
-        let Some(detail) = live.detail.as_deref_mut() else { return };
-        let Some(concluded) = detail.outcome.as_ref() else { return };
-        if !durable {
-            let channel = concluded.channel.and_then(|c| names.channels.get(usize::from(c.0)));
-            let record = outcome_record(concluded, channel.map_or("", |n| n), seq > 1);
-            return ledger.commit(id, &Record::Outcome(record), Ack::Outcome(id, seq));
-        }
-        if callback {
-            self.effects.push(Effect::Tell(id, app, seq));
-        } else {
-            detail.untold -= 1;
-            self.over(id);
-        }
-    }
-
-    /// The endpoint took an event, or never will.
-    pub fn told(&mut self, now: Moment, id: MessageId, delivered: bool, ledger: &mut impl Ledger) {
-        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
-        ledger.note(id, &Record::Called(Called { at: now.wall, delivered }));
-        detail.untold = detail.untold.saturating_sub(1);
-        self.over(id);
-    }
-
-    /// Hands a message that is concluded and told to the store, once.
-    fn over(&mut self, id: MessageId) {
-        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
-        if detail.outcome.is_some() && detail.untold == 0 {
-            detail.stored = true;
-            self.effects.push(Effect::Store(id));
-        }
-    }
-
-    /// The store has it on disk: forget it here and in the journal.
-    pub fn persisted(&mut self, id: MessageId, ledger: &mut impl Ledger) {
-        if self.uplinks.remove(&id.0) {
-            return ledger.end(id);
-        }
-        let over = |d: &Detail| d.stored && d.untold == 0;
-        if self.live.get(&id.0).and_then(|l| l.detail.as_deref()).is_some_and(over) {
-            self.forget(id);
-            ledger.end(id);
-        }
-    }
-
-    fn forget(&mut self, id: MessageId) {
-        let Some(detail) = self.live.remove(&id.0).and_then(|l| l.detail) else { return };
-        if let Some(wait) = detail.wait {
-            self.waits.remove(&(wait, id.0));
-        }
-        for attempt in &detail.attempts {
-            let ids = attempt.parts.iter().filter_map(|p| p.id.as_ref());
-            self.correlation.forget(attempt.attempt, attempt.channel, ids, &detail.to);
-        }
-    }
-
-    /// What the store keeps of a message: its history and the carrier ids that late receipts may bring.
-    pub fn past(&self, id: MessageId, accepted: &Accepted<'_>) -> Option<(Vec<u8>, Vec<(ChannelId, CarrierId)>)> {
-        let live = self.live.get(&id.0)?;
-        let mut history = Vec::with_capacity(256);
-        history::write(accepted, live, &self.names, &mut history);
-        let attempts = live.detail.as_deref().map_or(&[][..], |d| &d.attempts);
-        let ids = attempts.iter().flat_map(|a| a.parts.iter().filter_map(|p| Some((a.channel, p.id.clone()?))));
-        Some((history, ids.collect()))
+        self.effects.extend(self.correlation.unmatched(now.time).into_iter().map(Effect::Unmatched));
+        self.rewrite(now, ledger);
     }
 
     fn channel_name(&self, channel: ChannelId) -> std::sync::Arc<str> {
@@ -493,30 +429,12 @@ impl Report {
     }
 }
 
-fn outcome_record<'a>(concluded: &'a Concluded, channel: &'a str, correction: bool) -> Outcome<'a> {
-    Outcome {
-        at: concluded.at,
-        outcome: concluded.kind,
-        reason: concluded.reason,
-        code: &concluded.code,
-        evidence: concluded.evidence,
-        channel,
-        correction,
-    }
-}
-
 fn detail_of<'a>(live: &'a mut Live, body: &Accepted<'_>) -> &'a mut Detail {
-    live.detail.get_or_insert_with(|| {
-        Box::new(Detail { to: body.to.into(), client_ref: body.client_ref.map(Into::into), ..Detail::default() })
-    })
+    live.detail.get_or_insert_with(|| Box::new(Detail::new(body.to, body.client_ref)))
 }
 
-/// Parts sent again in the same attempt are open again.
-fn reopen(attempt: &mut AttemptState, only: u64) {
-    for (i, part) in attempt.parts.iter_mut().enumerate() {
-        let retried = matches!(part.state, PartState::Refused(Verdict::Throttled, _) | PartState::Unanswered(_));
-        if only >> i & 1 == 1 && retried {
-            part.state = PartState::Open;
-        }
-    }
+/// The monotonic time of a wall time that has passed, as seen now; zero for what was before the process.
+fn past(now: Moment, wall: Wall) -> Time {
+    let ago = now.wall.0.saturating_sub(wall.0).saturating_mul(1_000);
+    Time(now.time.0.saturating_sub(ago))
 }

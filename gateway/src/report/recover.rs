@@ -1,19 +1,23 @@
 //! From the journal's records back to the state before the stop. Records of one message come in the order they were
 //! written; reading one twice changes nothing. What was open when the process died is in doubt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use carriers::{AttemptRef, Doubt, Receipt, Verdict};
 
-use super::correlate::Place;
-use super::state::{AttemptState, Concluded, Detail, Live, PartState, reason};
-use super::{Ack, Effect, Ledger, Report, reopen};
-use crate::clock::{Moment, Time};
+use super::correlate::{ORPHAN_LIFE, Place};
+use super::state::{AttemptState, Detail, Live, PartState};
+use super::{Ack, Effect, Ledger, Report, history, past};
+use crate::clock::{Moment, Wall};
 use crate::config::plan::Names;
 use crate::ids::MessageId;
 use crate::journal::At;
-use crate::journal::record::{Accepted, AnswerKind, Answered, Orphan, Outcome, Record};
+use crate::journal::record::{Accepted, AnswerKind, Answered, Orphan, Record, kind};
 use crate::switch::{self, End, Recovered};
+
+/// Carriers keep receipts while we are away: so long at least they may still come before a message ends without one.
+const RETURN: Duration = Duration::from_secs(600);
 
 /// Fills a [`Report`] from records.
 pub struct Replay<'a> {
@@ -23,6 +27,8 @@ pub struct Replay<'a> {
     /// What replay itself concluded: to be written once the journal is open.
     pub notes: Notes,
     highest_attempt: u64,
+    /// End of validity; needed no longer once the switch knows it.
+    expires: HashMap<u64, Wall>,
     /// Attempts seen before their message's accepted record was (it was damaged).
     strays: u64,
 }
@@ -79,10 +85,10 @@ pub struct Found {
 }
 
 impl<'a> Replay<'a> {
-    /// Starts with an empty report.
+    /// Starts with an empty report that has its plan.
     pub fn new(report: &'a mut Report, names: &'a mut Names, now: Moment) -> Self {
-        let notes = Notes::default();
-        Replay { report, names, now, notes, highest_attempt: 0, strays: 0 }
+        let (notes, expires) = (Notes::default(), HashMap::new());
+        Replay { report, names, now, notes, highest_attempt: 0, expires, strays: 0 }
     }
 
     /// Takes the next record.
@@ -98,23 +104,24 @@ impl<'a> Replay<'a> {
     /// The id has ended: nothing of it is needed.
     pub fn ended(&mut self, id: MessageId) {
         self.report.uplinks.remove(&id.0);
-        self.report.correlation.drop_orphan(id);
+        self.report.correlation.take(id);
         self.report.forget(id);
+        self.expires.remove(&id.0);
     }
 
     fn accepted(&mut self, id: MessageId, accepted: &Accepted<'_>, at: At) {
         let live = Live {
+            detail: None,
+            since: self.now.time,
             at,
             app: self.names.app(accepted.app),
             group: self.names.group(accepted.group),
             tier: self.names.tier(accepted.tier),
             callback: accepted.callback,
             reserve: accepted.reserve,
-            expires: self.now.deadline(accepted.expires),
-            accepted: past(self.now, accepted.at.0),
-            detail: None,
         };
         self.report.live.entry(id.0).or_insert(live);
+        self.expires.insert(id.0, accepted.expires);
     }
 
     fn progress(&mut self, id: MessageId, record: &Record<'_>) {
@@ -123,35 +130,27 @@ impl<'a> Replay<'a> {
             return;
         };
         let detail = live.detail.get_or_insert_default();
+        history::follow(detail, record, self.names);
         match record {
             Record::Attempt(a) => {
                 self.highest_attempt = self.highest_attempt.max(a.attempt.0);
-                detail.done = false;
-                match detail.attempt(a.attempt) {
-                    Some(again) => reopen(again, a.only),
-                    None => {
-                        let channel = self.names.channel(a.channel);
-                        detail.attempts.push(AttemptState::new(a.attempt, channel, a.at, a.parts));
-                    }
-                }
                 self.report.correlation.started(a.attempt, id);
             }
-            Record::Answered(Answered { at, attempt, part, answer }) => {
-                let then = Moment { wall: *at, ..self.now };
-                self.report.apply_answer(then, id, *attempt, *part, answer, &mut self.notes);
+            Record::Answered(Answered { attempt, part, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
+                if let Some(state) = detail.attempt(*attempt) {
+                    let place = Place { message: id, attempt: *attempt, part: *part };
+                    self.report.correlation.learn(state.channel, carrier_id, place);
+                }
             }
-            Record::Receipted(r) => {
-                let then = Moment { wall: r.at, ..self.now };
-                let place = Place { message: id, attempt: r.attempt, part: r.part };
-                self.report.apply_receipt(then, place, r.state, r.code);
-            }
-            Record::Outcome(o) => outcome(detail, o, self.names),
-            Record::Called(_) => detail.untold = detail.untold.saturating_sub(1),
-            Record::Accepted(_) | Record::Orphan(_) | Record::Uplink(_) => {}
+            _ => {}
         }
     }
 
     fn orphan(&mut self, id: MessageId, orphan: &Orphan<'_>) {
+        let age = Duration::from_millis(self.now.wall.0.saturating_sub(orphan.at.0));
+        if age >= ORPHAN_LIFE {
+            return self.notes.end(id);
+        }
         let channel = self.names.channel(orphan.channel);
         let receipt = Receipt {
             ids: orphan.ids.clone(),
@@ -160,63 +159,79 @@ impl<'a> Replay<'a> {
             state: orphan.state,
             code: orphan.code.to_owned(),
         };
-        self.report.correlation.keep(id, channel, &receipt, past(self.now, orphan.at.0));
+        let gone = self.report.correlation.keep(id, channel, &receipt, past(self.now, orphan.at));
+        gone.into_iter().for_each(|gone| self.notes.end(gone));
     }
 
     /// All records are read: what must go on? `body` gives a message's accepted record.
     pub fn finish(self, mut body: impl FnMut(MessageId, At) -> Option<Vec<u8>>) -> (Found, Notes) {
-        let Replay { report, now, mut notes, highest_attempt, strays, .. } = self;
+        let Replay { report, names, now, mut notes, highest_attempt, expires, strays } = self;
+        report.names = names.clone();
         let uplinks = &report.uplinks;
         report.effects.retain(|e| matches!(e, Effect::StoreUplink(id, _) if uplinks.contains(&id.0)));
         let ids: BTreeMap<u64, bool> = report.live.iter().map(|(id, live)| (*id, live.detail.is_some())).collect();
-        let mut waiting = Vec::new();
-        for (id, begun) in ids {
-            let id = MessageId(id);
-            if begun {
-                resume(report, now, id, &mut body, &mut notes);
-            }
+        let begun = || ids.iter().filter(|(_, begun)| **begun).map(|(id, _)| MessageId(*id));
+        let until = |id: MessageId| expires.get(&id.0).copied().unwrap_or_default();
+        for id in begun() {
             let Some(live) = report.live.get(&id.0) else { continue };
-            if live.detail.as_deref().is_none_or(|d| !d.done) {
-                waiting.push(recovered(id, live));
+            let octets = body(id, live.at).unwrap_or_default();
+            resume(report, now, id, until(id), &octets, &mut notes);
+        }
+        // Only now all doubts are known that a receipt may be claimed for.
+        for orphan in report.correlation.waiting() {
+            match report.correlation.reunite(orphan, now.time) {
+                Some((waiting, found)) => report.unite(now, waiting, found, &mut notes),
+                None => report.seek(orphan),
             }
         }
+        for id in begun() {
+            settle(report, now, id, &mut notes);
+        }
+        let undecided = |live: &Live| live.detail.as_deref().is_none_or(|d| !d.done);
+        let live = |id: &u64| report.live.get(id).filter(|live| undecided(live)).map(|live| (MessageId(*id), live));
+        let waiting = ids.keys().filter_map(live).map(|(id, live)| recovered(now, id, live, until(id))).collect();
         (Found { waiting, highest_attempt, strays }, notes)
     }
 }
 
-/// A message whose attempts or outcome were found.
-fn resume(
-    report: &mut Report,
-    now: Moment,
-    id: MessageId,
-    body: &mut impl FnMut(MessageId, At) -> Option<Vec<u8>>,
-    notes: &mut Notes,
-) {
-    let Some(live) = report.live.get_mut(&id.0) else { return };
-    let (app, callback) = (live.app, live.callback);
-    let Some(detail) = live.detail.as_deref_mut() else { return };
-    let octets = body(id, live.at).unwrap_or_default();
-    if let Ok(Record::Accepted(accepted)) = Record::read(crate::journal::record::kind::ACCEPTED, &octets) {
+/// Completes what records say of a message: its number, and that what was open is in doubt now.
+fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accepted: &[u8], notes: &mut Notes) {
+    let wait = u64::try_from(report.receipt_wait.as_millis()).unwrap_or(u64::MAX);
+    let Some(detail) = report.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+    if let Ok(Record::Accepted(accepted)) = Record::read(kind::ACCEPTED, accepted) {
         detail.to = accepted.to.into();
         detail.client_ref = accepted.client_ref.map(Into::into);
     }
-    if detail.outcome.is_some() {
-        if !callback {
-            detail.untold = 0;
-        }
-        let told = detail.seq - detail.untold.min(detail.seq);
-        report.effects.extend((told + 1..=detail.seq).map(|seq| Effect::Tell(id, app, seq)));
-        return report.over(id);
-    }
+    detail.patience = now.deadline(Wall(expires.0.saturating_add(wait))).max(now.time.after(RETURN));
     for (attempt, part) in open_parts(detail) {
         let answer = AnswerKind::Unanswered(Doubt::Acked);
         notes.note(id, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
-        report.apply_answer(now, id, attempt, part, &answer, notes);
+        detail.answered(attempt, part, now.wall, &answer);
     }
-    let Some(detail) = report.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+    for a in &detail.attempts {
+        for (part, p) in (0..=u8::MAX).zip(&a.parts) {
+            if let PartState::Unanswered(Doubt::Unacked | Doubt::Acked) = p.state {
+                let place = Place { message: id, attempt: a.attempt, part };
+                report.correlation.doubt(a.channel, &detail.to, place, past(now, a.at), past(now, p.at));
+            }
+        }
+    }
+}
+
+/// Goes on with a message whose attempts or outcome were found.
+fn settle(report: &mut Report, now: Moment, id: MessageId, notes: &mut Notes) {
+    let Some(live) = report.live.get_mut(&id.0) else { return };
+    let Some(detail) = live.detail.as_deref_mut() else { return };
+    for seq in detail.untold() {
+        if live.callback {
+            report.effects.push(Effect::Tell(id, live.app, seq));
+        } else {
+            detail.told(seq);
+        }
+    }
     let rejected =
         |a: &AttemptState| a.parts.iter().any(|p| matches!(p.state, PartState::Refused(Verdict::Rejected, _)));
-    if detail.attempts.last().is_some_and(rejected) {
+    if !detail.done && detail.attempts.last().is_some_and(rejected) {
         detail.done = true;
         detail.end = Some(End::Rejected);
     }
@@ -231,46 +246,29 @@ fn open_parts(detail: &Detail) -> Vec<(AttemptRef, u8)> {
     detail.attempts.iter().flat_map(open).collect()
 }
 
-fn recovered(id: MessageId, live: &Live) -> Recovered {
+fn recovered(now: Moment, id: MessageId, live: &Live, expires: Wall) -> Recovered {
     let message = switch::Message {
         id,
         app: live.app,
         group: live.group,
         tier: live.tier,
         parts: live.reserve,
-        expires: live.expires,
-        accepted: live.accepted,
+        expires: now.deadline(expires),
+        accepted: past(now, id.wall()),
     };
     let attempts = live.detail.as_deref().map_or(&[][..], |d| &d.attempts);
     let refusals = |a: &AttemptState, of: &[Verdict]| {
         a.parts.iter().any(|p| matches!(&p.state, PartState::Refused(verdict, _) if of.contains(verdict)))
     };
-    let retried = attempts.iter().filter(|a| refusals(a, &[Verdict::Retry])).count();
+    let in_doubt = attempts.last().filter(|a| a.in_doubt()).map(|a| a.channel);
+    // An attempt in doubt is one used; the switch itself counts the last.
+    let used = attempts.iter().filter(|a| refusals(a, &[Verdict::Retry]) || a.in_doubt()).count();
+    let used = used - usize::from(in_doubt.is_some());
     let barred = attempts.iter().filter(|a| refusals(a, &[Verdict::Reroute, Verdict::LinkFault]));
     Recovered {
         message,
-        refused: u8::try_from(retried).unwrap_or(u8::MAX),
+        refused: u8::try_from(used).unwrap_or(u8::MAX),
         excluded: barred.map(|a| a.channel).collect(),
-        in_doubt: attempts.last().filter(|a| a.in_doubt()).map(|a| a.channel),
+        in_doubt,
     }
-}
-
-fn outcome(detail: &mut Detail, record: &Outcome<'_>, names: &mut Names) {
-    detail.seq += 1;
-    detail.untold += 1;
-    detail.done = true;
-    detail.outcome = Some(Concluded {
-        kind: record.outcome,
-        reason: reason(record.reason),
-        code: record.code.into(),
-        evidence: record.evidence,
-        channel: (!record.channel.is_empty()).then(|| names.channel(record.channel)),
-        at: record.at,
-    });
-}
-
-/// The monotonic time of a wall time that has passed, as seen now.
-fn past(now: Moment, wall_ms: u64) -> Time {
-    let ago = now.wall.0.saturating_sub(wall_ms).saturating_mul(1_000);
-    Time(now.time.0.saturating_sub(ago))
 }

@@ -6,12 +6,16 @@ use carriers::{AttemptRef, CarrierId, Doubt, ReceiptState, Verdict};
 use crate::clock::{Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
 use crate::journal::At;
-use crate::journal::record::{Evidence, OutcomeKind};
+use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::End;
 
 /// A message that has not been forgotten. Waiting ones hold nothing but this: their bodies are on disk.
 #[derive(Debug)]
 pub struct Live {
+    /// Present from the first attempt or the outcome on.
+    pub detail: Option<Box<Detail>>,
+    /// When its accepted record became durable, or the process started.
+    pub since: Time,
     /// Where its accepted record is.
     pub at: At,
     /// Its app.
@@ -24,15 +28,10 @@ pub struct Live {
     pub callback: bool,
     /// Parts the switch reserves.
     pub reserve: u8,
-    /// End of validity.
-    pub expires: Time,
-    /// When it was accepted.
-    pub accepted: Time,
-    /// Present from the first attempt or the outcome on.
-    pub detail: Option<Box<Detail>>,
 }
 
-/// What attempts and receipts have added.
+/// What attempts and receipts have added. All that changes it is here, so that the line, the replay of the journal and
+/// a look into the store come to the same end.
 #[derive(Debug, Default)]
 pub struct Detail {
     /// Destination, E.164.
@@ -45,16 +44,29 @@ pub struct Detail {
     pub done: bool,
     /// Why it stopped, where it gave up.
     pub end: Option<End>,
-    /// The outcome, once there is one.
-    pub outcome: Option<Concluded>,
-    /// Events made so far.
-    pub seq: u32,
-    /// Events not yet taken by the endpoint.
-    pub untold: u32,
-    /// Handed to the store.
-    pub stored: bool,
-    /// When the wait for receipts ends; set while waiting.
-    pub wait: Option<Time>,
+    /// The outcome, then its corrections; event n is the n-th.
+    pub outcomes: Vec<Concluded>,
+    /// Bit n-1: event n needs no telling any more.
+    told: u8,
+    /// Whether the store has it.
+    pub keeping: Keeping,
+    /// When the wait for receipts ends at the latest.
+    pub patience: Time,
+    /// Whether it waits for them.
+    pub waiting: bool,
+}
+
+/// How far the store has a message that is over. At most one writing is under way for a message, so that what the store
+/// confirms is always the last that it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// Not given to it.
+    #[default]
+    No,
+    /// Given to it; nothing has changed since.
+    UnderWay,
+    /// Given to it, and changed since.
+    Stale,
 }
 
 /// One try on one channel.
@@ -158,6 +170,11 @@ impl AttemptState {
         self.parts.iter().any(open)
     }
 
+    /// No part of it ever left, or was heard of.
+    pub fn unsent(&self) -> bool {
+        self.parts.iter().all(|p| p.id.is_none() && p.state == PartState::Unanswered(Doubt::Unsent))
+    }
+
     /// The first part that makes delivery of the whole impossible: its code and whether a receipt said so.
     fn death(&self) -> Option<(&str, Evidence)> {
         self.parts.iter().find_map(|p| match &p.state {
@@ -172,9 +189,107 @@ impl AttemptState {
 }
 
 impl Detail {
+    /// Nothing but what its accepted record says.
+    pub fn new(to: &str, client_ref: Option<&str>) -> Self {
+        Detail { to: to.into(), client_ref: client_ref.map(Into::into), ..Detail::default() }
+    }
+
     /// The attempt of that reference.
     pub fn attempt(&mut self, attempt: AttemptRef) -> Option<&mut AttemptState> {
         self.attempts.iter_mut().rev().find(|a| a.attempt == attempt)
+    }
+
+    /// One part of an attempt.
+    pub fn part(&mut self, attempt: AttemptRef, part: u8) -> Option<&mut Part> {
+        self.attempt(attempt)?.parts.get_mut(usize::from(part))
+    }
+
+    /// An attempt starts, or goes on with the parts named by `only`: those are open again.
+    pub fn started(&mut self, attempt: AttemptRef, channel: ChannelId, at: Wall, parts: u8, only: u64) {
+        let Some(again) = self.attempt(attempt) else {
+            return self.attempts.push(AttemptState::new(attempt, channel, at, parts));
+        };
+        for (i, part) in again.parts.iter_mut().enumerate().take(64) {
+            let retried = matches!(part.state, PartState::Refused(Verdict::Throttled, _) | PartState::Unanswered(_));
+            if only >> i & 1 == 1 && retried {
+                part.state = PartState::Open;
+            }
+        }
+    }
+
+    /// A part ended on the wire. A receipt that came first proves more than the missing answer.
+    pub fn answered(&mut self, attempt: AttemptRef, part: u8, at: Wall, answer: &AnswerKind<'_>) {
+        let Some(state) = self.attempt(attempt) else { return };
+        let Some(slot) = state.parts.get_mut(usize::from(part)) else { return };
+        if let AnswerKind::Submitted(Some(id)) = answer {
+            slot.id = Some(id.clone());
+        }
+        slot.answered = at;
+        let proven = matches!(slot.state, PartState::Submitted) && matches!(answer, AnswerKind::Unanswered(_));
+        if !proven && !matches!(slot.state, PartState::Receipted(..)) {
+            slot.at = at;
+            slot.state = match answer {
+                AnswerKind::Submitted(_) => PartState::Submitted,
+                AnswerKind::Refused(verdict, code) => PartState::Refused(*verdict, (*code).into()),
+                AnswerKind::Unanswered(doubt) => PartState::Unanswered(*doubt),
+            };
+        }
+        self.done |= state.submitted();
+    }
+
+    /// A receipt came. Any one proves that the carrier has the part; only a final one ends it, and delivered is never
+    /// undone. Whether it is the part's first final one.
+    pub fn receipted(&mut self, attempt: AttemptRef, part: u8, at: Wall, receipt: ReceiptState, code: &str) -> bool {
+        let Some(state) = self.attempt(attempt) else { return false };
+        let Some(slot) = state.parts.get_mut(usize::from(part)) else { return false };
+        let first = receipt.is_final() && !matches!(slot.state, PartState::Receipted(..));
+        let delivered = matches!(slot.state, PartState::Receipted(ReceiptState::Delivered, _));
+        if receipt.is_final() && !delivered {
+            slot.at = at;
+            slot.state = PartState::Receipted(receipt, code.into());
+        } else if matches!(slot.state, PartState::Open | PartState::Unanswered(_)) {
+            slot.state = PartState::Submitted;
+        }
+        self.done |= state.submitted();
+        first
+    }
+
+    /// The outcome, as it stands.
+    pub fn outcome(&self) -> Option<&Concluded> {
+        self.outcomes.last()
+    }
+
+    /// Takes an outcome if it may follow the earlier ones; its event's number. Reading one twice changes nothing.
+    pub fn take(&mut self, concluded: Concluded) -> Option<u32> {
+        if self.outcome().is_some_and(|earlier| !concluded.corrects(earlier)) {
+            return None;
+        }
+        self.done = true;
+        self.outcomes.push(concluded);
+        Some(self.seq())
+    }
+
+    /// Number of the last event.
+    pub fn seq(&self) -> u32 {
+        // Outcomes only move up, so there are three at most.
+        self.outcomes.len() as u32
+    }
+
+    /// Event `seq` needs no telling any more.
+    pub fn told(&mut self, seq: u32) {
+        self.told |= 1u8.checked_shl(seq.saturating_sub(1)).unwrap_or(0);
+    }
+
+    /// Numbers of the events that are still to be told.
+    pub fn untold(&self) -> impl Iterator<Item = u32> + use<> {
+        let told = self.told;
+        (1..=self.seq()).filter(move |seq| told >> (seq - 1) & 1 == 0)
+    }
+
+    /// Concluded, told, and nothing of it open on the wire.
+    pub fn over(&self) -> bool {
+        let open = |a: &AttemptState| a.parts.iter().any(|p| p.state == PartState::Open);
+        !self.outcomes.is_empty() && self.untold().next().is_none() && !self.attempts.iter().any(open)
     }
 
     /// What can be concluded now, if anything. `receipts(channel)` says whether its carrier sends receipts.
@@ -203,10 +318,11 @@ impl Detail {
         Some(Concluded { kind, reason, code: code.into(), evidence, channel: last.map(|a| a.channel), at })
     }
 
-    /// The outcome when the wait for receipts is over.
+    /// The outcome when the wait for receipts is over: of the attempts that are not dead, did a carrier have one whole?
     pub fn give_up(&self, at: Wall) -> Concluded {
-        let reason = if self.attempts.last().is_some_and(AttemptState::in_doubt) { "in_doubt" } else { "no_receipt" };
-        let channel = self.attempts.last().map(|a| a.channel);
+        let mut hopeful = self.attempts.iter().rev().filter(|a| a.death().is_none());
+        let reason = if hopeful.clone().any(AttemptState::submitted) { "no_receipt" } else { "in_doubt" };
+        let channel = hopeful.next().or(self.attempts.last()).map(|a| a.channel);
         let kind = OutcomeKind::Expired;
         Concluded { kind, reason, code: Box::default(), evidence: Evidence::None, channel, at }
     }
@@ -336,6 +452,12 @@ mod tests {
 
     #[test]
     fn a_wait_that_ends_says_what_was_missing() {
+        let refused_later = vec![
+            (A, vec![PartState::Unanswered(Doubt::Acked)]),
+            (B, vec![PartState::Refused(Verdict::Rejected, "x".into())]),
+        ];
+        let concluded = detail(refused_later, true).give_up(Wall(0));
+        assert_eq!((concluded.reason, concluded.channel), ("in_doubt", Some(A)), "the attempt that may have arrived");
         assert_eq!(detail(vec![(A, vec![PartState::Submitted])], true).give_up(Wall(0)).reason, "no_receipt");
         assert_eq!(
             detail(vec![(A, vec![PartState::Unanswered(Doubt::Acked)])], true).give_up(Wall(0)).reason,

@@ -6,10 +6,10 @@ use carriers::{AttemptRef, ReceiptState};
 use serde::Serialize;
 
 use super::history;
-use super::state::{Detail, Live};
+use super::state::Detail;
 use super::story::{Happening, PartStory, Status, Story};
 use crate::clock::Wall;
-use crate::config::plan::Plan;
+use crate::config::plan::{Names, Plan};
 use crate::ids::MessageId;
 use crate::journal::record::{Accepted, AnswerKind, OutcomeKind, Record};
 
@@ -41,10 +41,17 @@ pub struct EventData {
     pub parts: usize,
 }
 
-/// Kind, time and content of a message's event number `seq`; `None` before it has an outcome.
-pub fn event(id: MessageId, live: &Live, seq: u32, plan: &Plan) -> Option<(&'static str, Wall, EventData)> {
-    let detail: &Detail = live.detail.as_deref()?;
-    let concluded = detail.outcome.as_ref()?;
+/// Kind, time and content of a message's event number `seq`; `None` before it has that outcome. `names` are those that
+/// `detail` speaks in.
+pub fn event(
+    id: MessageId,
+    tier: &str,
+    detail: &Detail,
+    seq: u32,
+    names: &Names,
+    plan: &Plan,
+) -> Option<(&'static str, Wall, EventData)> {
+    let concluded = detail.outcomes.get((seq as usize).checked_sub(1)?)?;
     let kind = match concluded.kind {
         _ if seq > 1 => "message.corrected",
         OutcomeKind::Delivered => "message.delivered",
@@ -52,12 +59,13 @@ pub fn event(id: MessageId, live: &Live, seq: u32, plan: &Plan) -> Option<(&'sta
         OutcomeKind::Expired => "message.expired",
         OutcomeKind::Cancelled => "message.cancelled",
     };
-    let carrier = concluded.channel.and_then(|c| plan.channels.iter().find(|channel| channel.id == c));
+    let channel = concluded.channel.and_then(|c| names.channels.get(usize::from(c.0)));
+    let carrier = plan.channels.iter().find(|c| Some(&c.name) == channel);
     let data = EventData {
         id: id.to_string(),
         client_ref: detail.client_ref.as_deref().map(str::to_owned),
         to: detail.to.to_string(),
-        tier: plan.names.tiers.get(usize::from(live.tier.0)).map_or_else(String::new, |t| t.to_string()),
+        tier: tier.to_owned(),
         status: concluded.kind.name(),
         reason: concluded.reason,
         evidence: concluded.evidence.name(),

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::{Check, is_word, placed};
 use crate::config::file::Whole;
-use crate::config::plan::Node;
+use crate::config::plan::{Node, Secret};
 use crate::config::problem::Place;
 use crate::config::shape::Found;
 use crate::config::value::{Period, key_is_sendable, key_is_strong};
@@ -134,8 +134,9 @@ impl Check<'_, '_> {
             insecure: written.insecure,
             tls: written.tls.as_ref(),
         });
-        node.admin_token = written.token.as_ref().and_then(|token| self.key(found, "token", token));
-        node.metrics_token = written.metrics_token.as_ref().and_then(|token| self.key(found, "metrics_token", token));
+        node.admin_token = written.token.as_ref().and_then(|token| self.key(found, "token", token)).map(Secret::new);
+        node.metrics_token =
+            written.metrics_token.as_ref().and_then(|token| self.key(found, "metrics_token", token)).map(Secret::new);
     }
 
     fn journal(&mut self, found: &Found<written::Journal>, node: &mut Node) {
