@@ -4,7 +4,7 @@
 
 use conformance::far::Load;
 use conformance::stage::SOON;
-use conformance::wait::{seconds, until};
+use conformance::wait::{found, seconds, until};
 use conformance::{Carrier, Plan, Stage};
 use serde_json::json;
 
@@ -58,7 +58,8 @@ fn a_full_journal_refuses_lower_tiers_first_and_recovers() {
         assert_eq!(event["type"], "message.delivered", "receipts are taken all the while: {event}");
     }
     stage.hold("a", false);
-    until("marketing to be taken again", seconds(60), || (status(&stage, "marketing") == 202).then_some(()));
+    let back = found(seconds(40), || (status(&stage, "marketing") == 202).then_some(()));
+    assert!(back.is_some(), "marketing is never taken again:\n{}", stage.gateway.metrics().text());
     let id = stage.send("+8613800136000", "marketing");
     assert_eq!(stage.told(&id)["type"], "message.delivered");
     stage.await_rest(seconds(60));

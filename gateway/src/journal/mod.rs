@@ -503,10 +503,11 @@ impl<A> Shared<A> {
 
     /// Whether synced records of that priority may come in.
     fn has_room(&self, tail: &Tail<A>, priority: Priority, octets: u64) -> bool {
-        let reserve = if priority == Priority::Admission { self.max_bytes / 20 } else { 0 };
         let used = self.shelf.used(tail.segment, tail.offset) + octets;
+        // Only endings make the journal smaller, so what leads to them may exceed the budget, until the disk refuses.
+        let within = priority == Priority::Reserved || used + self.max_bytes / 20 <= self.max_bytes;
         let beyond = tail.no_room && tail.is_beyond(octets);
-        used + reserve <= self.max_bytes && tail.pending < tail::PENDING_OCTETS && !beyond
+        within && tail.pending < tail::PENDING_OCTETS && !beyond
     }
 
     /// Wakes whom an append concerns.
