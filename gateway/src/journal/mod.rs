@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use disk::Disk;
 use crate::vital::Vital;
+use disk::Disk;
 use shelf::Shelf;
 use tail::{Stop, Tail};
 

@@ -167,7 +167,11 @@ impl Metrics {
             submit_seconds: make.times("qiao_submit_duration_seconds", "Part sent to its answer.", channel, &FAST),
             receipts: make.counts("qiao_receipts_total", "Receipts received.", &["channel", "state"]),
             receipt_delay: make.times("qiao_receipt_delay_seconds", "Attempt to its receipt.", channel, &SLOW),
-            unmatched: make.counts("qiao_receipts_unmatched_total", "Receipts that nobody knew a minute after.", channel),
+            unmatched: make.counts(
+                "qiao_receipts_unmatched_total",
+                "Receipts that nobody knew a minute after.",
+                channel,
+            ),
             late: make.counts(
                 "qiao_receipts_late_total",
                 "Receipts for messages that were finished.",

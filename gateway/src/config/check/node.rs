@@ -135,7 +135,8 @@ impl Check<'_, '_> {
             tls: written.tls.as_ref(),
         });
         node.admin_token = written.token.as_ref().and_then(|token| self.key(found, "token", token)).map(Secret::new);
-        node.metrics_token = written.metrics_token.as_ref().and_then(|token| self.key(found, "metrics_token", token)).map(Secret::new);
+        node.metrics_token =
+            written.metrics_token.as_ref().and_then(|token| self.key(found, "metrics_token", token)).map(Secret::new);
     }
 
     fn journal(&mut self, found: &Found<written::Journal>, node: &mut Node) {
