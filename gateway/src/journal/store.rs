@@ -326,9 +326,7 @@ impl Filling {
             let day = self.day(database, day_of(MessageId(finished.id).wall()).max(oldest))?;
             let id = finished.id.to_be_bytes();
             if !finished.history.is_empty() {
-                if !finished.history.is_empty() {
-                    out.insert(&day, key(tag::HISTORY, &id), finished.history.as_slice());
-                }
+                out.insert(&day, key(tag::HISTORY, &id), finished.history.as_slice());
             }
             for correlation in &finished.correlations {
                 out.insert(&day, key(tag::CORRELATION, correlation), id);

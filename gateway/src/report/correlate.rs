@@ -302,10 +302,10 @@ impl Correlation {
             self.orphan_numbers.remove(&(waiting.channel, to, id));
         }
         for carrier_id in &waiting.ids {
-            if let Entry::Occupied(entry) = self.orphan_ids.entry((waiting.channel, carrier_id.clone())) {
-                if *entry.get() == id {
-                    entry.remove();
-                }
+            if let Entry::Occupied(entry) = self.orphan_ids.entry((waiting.channel, carrier_id.clone()))
+                && *entry.get() == id
+            {
+                entry.remove();
             }
         }
         Some(waiting)
@@ -320,10 +320,10 @@ impl Correlation {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
             let Some(id) = state.id.clone() else { continue };
-            if let Entry::Occupied(entry) = self.by_id.entry((attempt.channel, id)) {
-                if *entry.get() == place {
-                    entry.remove();
-                }
+            if let Entry::Occupied(entry) = self.by_id.entry((attempt.channel, id))
+                && *entry.get() == place
+            {
+                entry.remove();
             }
         }
     }
