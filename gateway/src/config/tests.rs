@@ -328,7 +328,11 @@ fn tiers_start_from_the_built_in_one_of_their_name() {
     assert_eq!(plan.tiers.len(), 2);
     assert_eq!((plan.tiers[0].attempts, plan.tiers[0].acked), (3, InDoubt::Wait));
     assert_eq!((plan.tiers[1].attempts, plan.tiers[1].validity.as_secs()), (5, 120));
-    assert_eq!((plan.tiers[1].shed_at, plan.tiers[1].unacked), (80, InDoubt::Resend(Duration::ZERO)), "as notice");
+    assert_eq!(
+        (plan.tiers[1].shed_at, plan.tiers[1].unacked),
+        (80, InDoubt::Resend(Duration::from_secs(10))),
+        "as notice"
+    );
     assert_eq!(plan.tiers[1].backoff, [Duration::from_millis(250)]);
     assert_eq!(plan.names.tiers.len(), 2);
 }

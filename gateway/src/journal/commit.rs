@@ -71,7 +71,8 @@ fn turn<A>(tail: &mut Tail<A>, now: Instant) -> Option<Turn> {
     if tail.stop == Some(Stop::Abandon) {
         return Some(Turn::Abandon);
     }
-    let stuck = tail.failures >= tail.last_failure || (tail.no_room && !tail.is_next_prepared());
+    let no_segment = tail.segment_tries == 0 && !tail.is_next_prepared();
+    let stuck = tail.failures >= tail.last_failure || no_segment;
     if closing && (tail.chunks.is_empty() || stuck) {
         tail.give_up();
         return Some(Turn::End);
@@ -186,13 +187,16 @@ pub(super) fn prepare<A>(shared: &Shared<A>) {
                 shared.counts.failures.fetch_add(1, Relaxed);
             }
         }
+        if tail.no_room && tail.stop.is_some() {
+            tail.segment_tries = tail.segment_tries.saturating_sub(1);
+        }
         shared.ready.notify_all();
         shared.work.notify_one();
-        if tail.no_room && tail.stop.is_none() {
-            tail = shared.sleep(&shared.upkeep, tail, Some(PAUSE));
-        }
-        if tail.no_room && tail.stop.is_some() {
+        if tail.no_room && tail.segment_tries == 0 {
             return;
+        }
+        if tail.no_room {
+            tail = shared.sleep(&shared.upkeep, tail, Some(PAUSE));
         }
     }
 }

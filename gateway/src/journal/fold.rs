@@ -179,7 +179,8 @@ impl<A> Fold<'_, A> {
                 return Ok(None);
             }
         }
-        let (octets, records, index) = out.end(highest_id)?;
+        let octets = out.end(highest_id)?;
+        let (records, index) = (out.records, out.index.stretches);
         file.sync()?;
         Ok(Some(Checkpoint { through: self.through, file, stamp, octets, records, highest_id, index }))
     }
@@ -207,11 +208,11 @@ impl<A> Fold<'_, A> {
     fn live(&self, ended: &[u64]) -> io::Result<Vec<Live>> {
         let mut live = Vec::new();
         self.visit(&mut |_, visit| {
-            if let Visit::Record { id, place, moved, body, .. } = visit {
-                if ended.binary_search(&id).is_err() {
-                    let len = body.len() + if moved { PLACE } else { 0 };
-                    live.push(Live { id, place, len: len as u32 });
-                }
+            if let Visit::Record { id, place, moved, body, .. } = visit
+                && ended.binary_search(&id).is_err()
+            {
+                let len = body.len() + if moved { PLACE } else { 0 };
+                live.push(Live { id, place, len: len as u32 });
             }
         })?;
         Ok(live)
@@ -271,13 +272,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the footer; gives the file's length, its records and its index.
-    fn end(mut self, highest_id: u64) -> io::Result<(u64, u64, Vec<(u64, u64)>)> {
+    /// Writes the footer; gives the file's length.
+    fn end(&mut self, highest_id: u64) -> io::Result<u64> {
         let offset = self.at + self.buffer.len() as u64;
         let count = self.records.to_le_bytes();
         frame::encode(&mut self.buffer, self.stamp, offset, OWN, own::FOOTER, highest_id, [&count, &[]]);
         self.flush()?;
         debug_assert!(self.at >= HEADER, "the header was the buffer's beginning");
-        Ok((self.at, self.records, self.index.stretches))
+        Ok(self.at)
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn decode(stamp: Stamp, offset: u64, octets: &[u8]) -> Option<(Head, 
 /// Whether octets that do not decode were once meant as a record of this file: torn or damaged, rather than what an
 /// earlier use of the file left.
 pub(super) fn was_meant(stamp: Stamp, octets: &[u8]) -> bool {
-    octets.len() >= 12 && (u32_at(octets, 8) ^ stamp.mark).count_ones() <= 8
+    octets.len() >= 12 && octets.iter().any(|octet| *octet != 0) && (u32_at(octets, 8) ^ stamp.mark).count_ones() <= 4
 }
 
 /// Octets of a place.

@@ -86,10 +86,10 @@ impl Table {
 
     /// Whether the record stands where it was first put, or in the checkpoint.
     pub(super) fn has_original(&self, id: u64, name: Place, len: usize) -> bool {
-        if let Some(segment) = self.segments.get(&name.0) {
-            if matches!(segment.body(id, u64::from(name.1), len, 0), Ok(Some(_))) {
-                return true;
-            }
+        if let Some(segment) = self.segments.get(&name.0)
+            && matches!(segment.body(id, u64::from(name.1), len, 0), Ok(Some(_)))
+        {
+            return true;
         }
         self.checkpoint.as_ref().is_some_and(|checkpoint| matches!(checkpoint.find(id, name), Ok(Some(_))))
     }
@@ -126,10 +126,11 @@ impl Checkpoint {
             if head.flags & MOVED == 0 || head.id > id {
                 break;
             }
-            if let Some((place, body)) = frame::take_place(scan.body()) {
-                if head.id == id && place == name {
-                    return Ok(Some(Bytes::copy_from_slice(body)));
-                }
+            if let Some((place, body)) = frame::take_place(scan.body())
+                && head.id == id
+                && place == name
+            {
+                return Ok(Some(Bytes::copy_from_slice(body)));
             }
         }
         Ok(None)

@@ -109,8 +109,9 @@ pub(super) struct Tail<A> {
     pub(super) ends_closed: u64,
     pub(super) fold_through: Option<u32>,
     pub(super) stop: Option<Stop>,
-    /// Closing gives up when failures in a row reach this.
+    /// Closing gives up when failures in a row reach this, or no segment could be made as often as this.
     pub(super) last_failure: u32,
+    pub(super) segment_tries: u32,
     spare: Vec<u8>,
     pub(super) records: u64,
     pub(super) bytes: u64,
@@ -143,6 +144,7 @@ impl<A> Tail<A> {
             fold_through: None,
             stop: None,
             last_failure: u32::MAX,
+            segment_tries: LAST_TRIES,
             spare: Vec::new(),
             records: 0,
             bytes: 0,

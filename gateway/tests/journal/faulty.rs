@@ -21,8 +21,10 @@ struct State {
     changes: Vec<Vec<(PathBuf, Option<Arc<Inode>>)>>,
     locked: HashSet<PathBuf>,
     failing_syncs: u32,
+    failing_commits: u32,
     failing_writes: u32,
     no_space: bool,
+    failed: u64,
     rng: fastrand::Rng,
     /// Runs inside every sync of a file, before its effect.
     in_sync: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -57,8 +59,10 @@ impl Faulty {
             changes: Vec::new(),
             locked: HashSet::new(),
             failing_syncs: 0,
+            failing_commits: 0,
             failing_writes: 0,
             no_space: false,
+            failed: 0,
             rng: fastrand::Rng::with_seed(seed),
             in_sync: None,
         })))
@@ -70,6 +74,16 @@ impl Faulty {
 
     pub fn fail_syncs(&self, count: u32) {
         self.state().failing_syncs = count;
+    }
+
+    /// Fails syncs of segments in use only, not of files being made.
+    pub fn fail_commits(&self, count: u32) {
+        self.state().failing_commits = count;
+    }
+
+    /// Syncs that have failed.
+    pub fn failed(&self) -> u64 {
+        self.state().failed
     }
 
     pub fn fail_writes(&self, count: u32) {
@@ -269,9 +283,15 @@ impl DiskFile for Open {
             run();
         }
         let mut state = self.disk.state();
-        let mut content = self.inode.0.lock().unwrap();
-        let failing = state.failing_syncs > 0;
+        let named = |(path, inode): (&PathBuf, &Arc<Inode>)| {
+            Arc::ptr_eq(inode, &self.inode) && path.extension().is_some_and(|sort| sort == "segment")
+        };
+        let commit = state.failing_commits > 0 && state.names.iter().any(named);
+        state.failing_commits -= u32::from(commit);
+        let failing = commit || state.failing_syncs > 0;
         state.failing_syncs = state.failing_syncs.saturating_sub(1);
+        state.failed += u64::from(failing);
+        let mut content = self.inode.0.lock().unwrap();
         for sector in std::mem::take(&mut content.dirty) {
             if !failing || state.rng.bool() {
                 content.persist(sector);

@@ -99,7 +99,7 @@ fn after_a_failed_sync_what_was_refused_is_void_and_the_rest_is_kept() {
     let disk = Faulty::new(3);
     let opened = open(&disk, BUDGET);
     opened.put(1, b"before").unwrap();
-    disk.fail_syncs(1);
+    disk.fail_commits(1);
     let lazy = opened.journal.append(2, 1, b"attempt");
     assert_eq!(opened.put(2, b"refused"), Err(CommitError::Voided));
     assert_eq!(opened.journal.stats().failures, 1);
@@ -119,7 +119,7 @@ fn after_a_failed_sync_what_was_refused_is_void_and_the_rest_is_kept() {
 fn a_journal_that_cannot_void_says_unknown_and_recovers() {
     let disk = Faulty::new(4);
     let opened = open(&disk, BUDGET);
-    disk.fail_syncs(2);
+    disk.fail_commits(2);
     assert_eq!(opened.put(1, b"?"), Err(CommitError::Unknown));
     opened.put(2, b"after").unwrap();
     assert!(!opened.journal.stats().failing);
@@ -238,12 +238,11 @@ fn checkpoints_happen_by_themselves() {
         opened.journal.write_out().unwrap();
     }
     let deadline = Instant::now() + Duration::from_secs(20);
-    while opened.journal.usage().used > 8 * 65_536 {
+    while opened.journal.usage().used > 8 * 65_536 || opened.journal.stats().checkpoints == 0 {
         assert!(Instant::now() < deadline, "{:?}", opened.journal.usage());
         opened.journal.append(1, 5_000, &[0; 2_000]);
         std::thread::park_timeout(Duration::from_millis(2));
     }
-    assert!(opened.journal.stats().checkpoints > 0);
 }
 
 #[test]

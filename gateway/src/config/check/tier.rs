@@ -39,7 +39,7 @@ const BUILTIN: [Builtin; 3] = [
         validity: Duration::from_secs(3600),
         attempts: 5,
         backoff: &[1, 2, 4, 8],
-        unacked: InDoubt::Resend(Duration::ZERO),
+        unacked: InDoubt::Resend(Duration::from_secs(10)),
         acked: InDoubt::Resend(Duration::from_secs(30)),
         shed_at: 80,
     },

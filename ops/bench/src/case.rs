@@ -1,0 +1,224 @@
+//! The cases of the line's benchmark, and one run of one: fresh processes, fresh data, a warm-up, the measured load,
+//! and the wait until the gateway has finished its last message.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Result;
+use crate::door::Page;
+use crate::line::{Far, Gateway, Load, Sink};
+use crate::process::{cpu, peak_rss_mb};
+use crate::trace;
+
+/// Key and secrets of the benchmark's own gateway, which lives for seconds and on loopback only.
+const KEY: &str = "BENCH-ONLY-app-key-0123456789";
+const SECRET: &str = "whsec_QkVOQ0gtT05MWS1ub3QtYS1zZWNyZXQtc2lnbmluZy1rZXk=";
+/// How long after the load everything must be finished.
+const FINISHED_WITHIN: Duration = Duration::from_secs(60);
+
+/// One way of loading the line.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Its name in tables and files.
+    pub name: &'static str,
+    /// Messages measured.
+    pub messages: u32,
+    /// Messages posted before, not measured.
+    pub warm_up: u32,
+    /// Messages per second; without it as fast as the answers come, over 32 connections.
+    pub rate: Option<u32>,
+    /// Receipts from the carrier and callbacks to the application.
+    pub receipts: bool,
+    /// From submit to answer at the far side, in milliseconds.
+    pub answer_ms: u32,
+    /// Unanswered submits per link.
+    pub window: u32,
+}
+
+/// All cases.
+pub const CASES: [Case; 4] = [
+    Case {
+        name: "single",
+        messages: 120_000,
+        warm_up: 10_000,
+        rate: None,
+        receipts: false,
+        answer_ms: 0,
+        window: 1000,
+    },
+    Case {
+        name: "single-receipts",
+        messages: 80_000,
+        warm_up: 10_000,
+        rate: None,
+        receipts: true,
+        answer_ms: 0,
+        window: 1000,
+    },
+    Case { name: "light", messages: 1_000, warm_up: 100, rate: Some(100), receipts: false, answer_ms: 0, window: 1000 },
+    Case {
+        name: "slow-carrier",
+        messages: 12_000,
+        warm_up: 1_000,
+        rate: Some(3_000),
+        receipts: false,
+        answer_ms: 20,
+        window: 100,
+    },
+];
+
+/// What one run came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Measured {
+    /// CPU of the gateway per message, user and system, in µs.
+    pub cpu_us: f64,
+    /// Messages per second, first request to last sign of any message.
+    pub per_s: f64,
+    /// Request → submit, median, in ms.
+    pub p50_ms: f64,
+    /// Request → submit, 99th percentile, in ms.
+    pub p99_ms: f64,
+    /// The gateway's peak memory, in MB.
+    pub rss_mb: f64,
+    /// CPU of the load client per message, in µs.
+    pub load_us: f64,
+    /// CPU of carrier and sink per message, in µs.
+    pub far_us: f64,
+}
+
+impl Case {
+    /// Runs it once in `dir`, which is emptied first.
+    ///
+    /// # Errors
+    /// Something does not start, does not finish, or a message is lost or repeated.
+    pub async fn run(&self, dir: &Path) -> Result<Measured> {
+        let _ = fs::remove_dir_all(dir);
+        fs::create_dir_all(dir.join("config"))?;
+        fs::write(dir.join("carriers.toml"), self.scenario())?;
+        let far = Far::start(dir).await?;
+        let sink = if self.receipts { Some(Sink::start(dir, SECRET).await?) } else { None };
+        fs::write(dir.join("config/qiao.toml"), self.config(&far, sink.as_ref())?)?;
+        let gateway = Gateway::start(dir).await?;
+        gateway.bound(1).await?;
+
+        self.load(dir, "warm", "+86139", self.warm_up, &gateway).await?;
+        self.finished(&gateway, sink.as_ref(), self.warm_up).await?;
+        let pid = |process: &crate::process::Process| process.pid().unwrap_or(0);
+        let ours = pid(&gateway.process);
+        let theirs = [Some(pid(&far.process)), sink.as_ref().map(|sink| pid(&sink.process))];
+        let far_cpu = || theirs.iter().flatten().map(|pid| cpu(*pid)).sum::<Duration>();
+        let (before, far_before) = (cpu(ours), far_cpu());
+        let summary = self.load(dir, "load", "+86138", self.messages, &gateway).await?;
+        self.finished(&gateway, sink.as_ref(), self.warm_up + self.messages).await?;
+        let (spent, far_spent, rss_mb) = (cpu(ours) - before, far_cpu() - far_before, peak_rss_mb(ours));
+
+        gateway.process.stop().await?;
+        far.process.stop().await?;
+        if let Some(sink) = sink {
+            sink.process.stop().await?;
+        }
+        let callbacks = dir.join("callbacks.jsonl");
+        let callbacks = self.receipts.then_some(callbacks.as_path());
+        let trace = trace::read(&dir.join("load.jsonl"), &dir.join("carrier.jsonl"), callbacks)?;
+        if trace.missing + trace.repeated > 0 {
+            return Err(format!("{}: {} lost, {} repeated", self.name, trace.missing, trace.repeated).into());
+        }
+        let messages = f64::from(self.messages);
+        let per_message = |cpu: Duration| cpu.as_secs_f64() * 1e6 / messages;
+        Ok(Measured {
+            cpu_us: per_message(spent),
+            per_s: messages / trace.seconds.max(1e-9),
+            p50_ms: trace.latency.quantile_ms(0.5),
+            p99_ms: trace.latency.quantile_ms(0.99),
+            rss_mb,
+            load_us: summary["cpu_us_per_message"].as_f64().unwrap_or(0.0),
+            far_us: per_message(far_spent),
+        })
+    }
+
+    async fn load(
+        &self,
+        dir: &Path,
+        name: &str,
+        prefix: &str,
+        count: u32,
+        gateway: &Gateway,
+    ) -> Result<serde_json::Value> {
+        let (count, rate) = (count.to_string(), self.rate.map(|rate| rate.to_string()));
+        let mut args = vec!["--count", &count, "--to-prefix", prefix, "--tiers", "", "--connections", "32"];
+        // Without --for a paced load would end after its default of ten seconds.
+        args.extend(rate.iter().flat_map(|rate| ["--rate", rate, "--for", "1h"]));
+        let summary = Load::start(dir, name, gateway, KEY, &args)?.finished().await?;
+        if summary["accepted"].as_u64() == count.parse().ok() { Ok(summary) } else { Err(format!("{summary}").into()) }
+    }
+
+    /// Waits until the gateway has concluded `messages` and nothing is left to do for any of them.
+    async fn finished(&self, gateway: &Gateway, sink: Option<&Sink>, messages: u32) -> Result<()> {
+        let done = |page: &Page| {
+            page.sum("qiao_outcomes_total", &[]) >= f64::from(messages)
+                && page.sum("qiao_messages", &[]) + page.sum("qiao_callback_backlog", &[]) == 0.0
+        };
+        if !gateway.until(FINISHED_WITHIN, done).await? {
+            let page = Page::fetch(gateway.admin).await?;
+            let left = ["qiao_outcomes_total", "qiao_messages", "qiao_callback_backlog"]
+                .map(|name| format!("{name} {}", page.sum(name, &[])));
+            let what = format!("{}: {messages} messages do not come to their end: {}", self.name, left.join(", "));
+            return Err(gateway.process.failed(&what));
+        }
+        match sink {
+            Some(sink) if sink.ends().await? < u64::from(messages) => {
+                Err(format!("{}: the callback sink was not told everything", self.name).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn scenario(&self) -> String {
+        format!(
+            "[[carrier]]\nname = \"far\"\nprotocol = \"smpp\"\nsystem_id = \"bench\"\npassword = \"bench\"\n\
+             answer_latency = {}\nwindow = 2000\nlog = \"carrier.jsonl\"\nreceipts = {{ after = 0, window = 1000 }}\n",
+            self.answer_ms
+        )
+    }
+
+    /// A gateway that holds nothing back: no rate stands in the way of door or channel.
+    fn config(&self, far: &Far, sink: Option<&Sink>) -> Result<String> {
+        let address = far.carriers.get("far").ok_or("the simulator does not say where it listens")?;
+        let callback = sink.map_or_else(String::new, |sink| {
+            format!(
+                "callback = {{ url = \"http://{}/hooks\", secret = \"{SECRET}\", allow_private = [\"127.0.0.0/8\"] }}\n",
+                sink.address
+            )
+        });
+        let Case { receipts, window, .. } = self;
+        Ok(format!(
+            "[node]\nname = \"bench\"\ndata_dir = \"../data\"\n\
+             [http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [[app]]\nid = \"bench\"\nkeys = [\"{KEY}\"]\nrate = 1000000\ntiers = [\"notice\"]\n{callback}\
+             [[channel]]\nname = \"far\"\ncarrier = \"far\"\nprotocol = \"smpp\"\nrate = 1000000\nwindow = {window}\n\
+             receipts = {receipts}\n\
+             [channel.smpp]\naddress = \"{address}\"\nsystem_id = \"bench\"\npassword = \"bench\"\n\
+             registered_delivery = {receipts}\n\
+             [[group]]\nname = \"all\"\nchannels = [{{ name = \"far\" }}]\n\
+             [[route]]\nname = \"all\"\ngroup = \"all\"\n"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_names_are_those_other_tools_look_for() {
+        assert_eq!(CASES.map(|case| case.name), ["single", "single-receipts", "light", "slow-carrier"]);
+    }
+
+    #[test]
+    fn scenarios_are_what_the_simulator_reads() {
+        for case in CASES {
+            simulators::scenario::Scenario::read(&case.scenario(), case.name).unwrap();
+        }
+    }
+}
