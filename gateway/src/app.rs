@@ -556,7 +556,8 @@ impl Line {
     }
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let event = self.report.event(id, seq, &self.plan);
+        let company = |name: &str| self.plan.channels.iter().find(|c| *c.name == *name).map(|c| c.carrier.clone());
+        let event = self.report.event(id, seq, company);
         let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
         match event {
             Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),

@@ -106,14 +106,36 @@ pub struct Correlation {
     orphan_ids: HashMap<(ChannelId, CarrierId), MessageId>,
     orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
     doubtful: HashMap<(ChannelId, Tail), Vec<Doubtful>>,
+    /// Attempts with parts that are not answered yet: a receipt that nobody knows may have outrun theirs.
+    open: HashMap<(ChannelId, Tail), Vec<AttemptRef>>,
     /// Orphans up to this one were counted as unmatched, or looked at in vain.
     counted: Option<MessageId>,
 }
 
 impl Correlation {
-    /// An attempt started.
-    pub fn started(&mut self, attempt: AttemptRef, message: MessageId) {
+    /// The attempt is that message's.
+    pub fn belongs(&mut self, attempt: AttemptRef, message: MessageId) {
         self.attempts.insert(attempt, message);
+    }
+
+    /// An attempt has parts on the wire.
+    pub fn started(&mut self, attempt: AttemptRef, channel: ChannelId, to: &str) {
+        let Some(tail) = tail(to) else { return };
+        let list = self.open.entry((channel, tail)).or_default();
+        if !list.contains(&attempt) {
+            list.push(attempt);
+        }
+    }
+
+    /// An attempt has none any more.
+    pub fn landed(&mut self, attempt: AttemptRef, channel: ChannelId, to: &str) {
+        let Some(tail) = tail(to) else { return };
+        if let Entry::Occupied(mut list) = self.open.entry((channel, tail)) {
+            list.get_mut().retain(|open| *open != attempt);
+            if list.get().is_empty() {
+                list.remove();
+            }
+        }
     }
 
     /// The message of an attempt.
@@ -177,10 +199,13 @@ impl Correlation {
         Some(Match { place: *place, claimed: None })
     }
 
-    /// The orphan rule: exactly one attempt in doubt on this channel for this number, and started before the receipt
-    /// came. Of its parts the first that is still in doubt takes the receipt.
+    /// The orphan rule: exactly one attempt in doubt on this channel for this number, started before the receipt came,
+    /// and no other on the wire whose answer the receipt could have outrun. Of its parts the first that is still in doubt takes the receipt.
     fn claim(&mut self, channel: ChannelId, to: Tail, ids: &[CarrierId], came: Time, now: Time) -> Option<Match> {
         let id = ids.first()?.clone();
+        if self.open.contains_key(&(channel, to)) {
+            return None;
+        }
         let Entry::Occupied(mut list) = self.doubtful.entry((channel, to)) else { return None };
         list.get_mut().retain(|d| now.since(d.since) < DOUBT_LIFE);
         let chosen = list.get().iter().min_by_key(|d| d.place.part).copied();
@@ -250,8 +275,11 @@ impl Correlation {
         self.orphans.keys().copied().collect()
     }
 
-    /// Ids of the receipts waiting for this number, oldest first.
-    pub fn waiting_for(&self, channel: ChannelId, to: &str) -> Vec<MessageId> {
+    /// Ids of the receipts waiting that an attempt in doubt for this number may claim, oldest first.
+    pub fn claimable(&self, channel: ChannelId, to: &str) -> Vec<MessageId> {
+        if self.doubtful.is_empty() || self.orphans.is_empty() {
+            return Vec::new();
+        }
         let Some(tail) = tail(to) else { return Vec::new() };
         let range = (channel, tail, MessageId(0))..=(channel, tail, MessageId(u64::MAX));
         self.orphan_numbers.range(range).map(|(.., id)| *id).collect()
@@ -287,6 +315,7 @@ impl Correlation {
     /// stays with its new part.
     pub fn forget(&mut self, message: MessageId, attempt: &AttemptState, to: &str) {
         self.attempts.remove(&attempt.attempt);
+        self.landed(attempt.attempt, attempt.channel, to);
         for (part, state) in (0..=u8::MAX).zip(&attempt.parts) {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
@@ -301,9 +330,10 @@ impl Correlation {
 
     /// Sizes of all tables.
     #[cfg(test)]
-    pub fn census(&self) -> [usize; 6] {
-        let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, .. } = self;
-        [by_id.len(), attempts.len(), orphans.len(), orphan_ids.len(), orphan_numbers.len(), doubtful.len()]
+    pub fn census(&self) -> [usize; 7] {
+        let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, open, .. } = self;
+        let orphans = [orphans.len(), orphan_ids.len(), orphan_numbers.len()];
+        [by_id.len(), attempts.len(), orphans[0], orphans[1], orphans[2], doubtful.len(), open.len()]
     }
 }
 
@@ -393,7 +423,7 @@ mod tests {
         table.keep(MessageId(90), CHANNEL, &receipt(b"4", "13800138000"), Time(3));
         table.keep(MessageId(91), CHANNEL, &receipt(b"5", "13800138000"), Time(6));
         table.doubt(CHANNEL, "+8613800138000", place(1), Time(5), Time(9));
-        assert_eq!(table.waiting_for(CHANNEL, "+8613800138000"), [MessageId(90), MessageId(91)]);
+        assert_eq!(table.claimable(CHANNEL, "+8613800138000"), [MessageId(90), MessageId(91)]);
         assert_eq!(table.reunite(MessageId(90), Time(9)), None);
         let (waiting, found) = table.reunite(MessageId(91), Time(9)).unwrap();
         assert_eq!((waiting.id, found.place), (MessageId(91), place(1)));
@@ -407,7 +437,7 @@ mod tests {
         assert_eq!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)), [MessageId(1)]);
         assert_eq!(table.keep(MessageId(3), CHANNEL, &say(ReceiptState::Failed), Time(0)), [MessageId(3)]);
         assert!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)).is_empty(), "read twice");
-        assert_eq!(table.census(), [0, 0, 1, 1, 1, 0]);
+        assert_eq!(table.census(), [0, 0, 1, 1, 1, 0, 0]);
     }
 
     #[test]

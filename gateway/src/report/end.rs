@@ -7,7 +7,7 @@ use carriers::CarrierId;
 use super::state::{Concluded, Detail, Keeping, Live};
 use super::{Ack, Effect, Ledger, Report, history, tell};
 use crate::clock::{Moment, Wall};
-use crate::config::plan::{ChannelId, Names, Plan};
+use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
 use crate::journal::record::{Accepted, Called, Outcome, Record};
 
@@ -140,14 +140,19 @@ impl Report {
         }
     }
 
-    /// Kind, time and content of a message's event number `seq`.
-    pub fn event(&self, id: MessageId, seq: u32, plan: &Plan) -> Option<(&'static str, Wall, tell::EventData)> {
+    /// Kind, time and content of a message's event number `seq`. `company` gives a channel's carrier.
+    pub fn event(
+        &self,
+        id: MessageId,
+        seq: u32,
+        company: impl Fn(&str) -> Option<String>,
+    ) -> Option<(&'static str, Wall, tell::EventData)> {
         match self.live.get(&id.0) {
             Some(live) => {
                 let tier = self.names.tiers.get(usize::from(live.tier.0)).map_or("", |n| n);
-                tell::event(id, tier, live.detail.as_deref()?, seq, &self.names, plan)
+                tell::event(id, tier, live.detail.as_deref()?, seq, &self.names, company)
             }
-            None => self.late_event(id, seq, plan),
+            None => self.late_event(id, seq, company),
         }
     }
 

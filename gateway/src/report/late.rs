@@ -13,7 +13,7 @@ use super::end::{Past, ids};
 use super::state::{Detail, Keeping};
 use super::{Effect, Ledger, Report, history, tell};
 use crate::clock::{Moment, Wall};
-use crate::config::plan::{ChannelId, Names, Plan};
+use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::MessageId;
 use crate::journal::record::Record;
 
@@ -95,11 +95,11 @@ impl Report {
             if let Some(seq) = past.detail.take(concluded) {
                 let app = names.apps.iter().position(|n| **n == *accepted.app).and_then(|i| u16::try_from(i).ok());
                 match app.filter(|_| accepted.callback) {
-                    Some(app) => effects.push(Effect::Tell(id, crate::config::plan::AppId(app), seq)),
+                    Some(app) => effects.push(Effect::Tell(id, AppId(app), seq)),
                     None => past.detail.told(seq),
                 }
                 let tier = names.tiers.iter().position(|n| **n == *accepted.tier).and_then(|i| u8::try_from(i).ok());
-                if let Some(tier) = tier.map(crate::config::plan::TierId) {
+                if let Some(tier) = tier.map(TierId) {
                     effects.push(Effect::Concluded { correction: true, tier, channel, outcome, reason });
                 }
             }
@@ -134,11 +134,11 @@ impl Report {
         &self,
         id: MessageId,
         seq: u32,
-        plan: &Plan,
+        company: impl Fn(&str) -> Option<String>,
     ) -> Option<(&'static str, Wall, tell::EventData)> {
         let past = self.reopened.get(&id)?.past.as_ref()?;
         let Some(Ok(Record::Accepted(accepted))) = history::read(&past.history).next() else { return None };
-        tell::event(id, accepted.tier, &past.detail, seq, &past.names, plan)
+        tell::event(id, accepted.tier, &past.detail, seq, &past.names, company)
     }
 
     pub(super) fn late_past(&self, id: MessageId) -> Option<Past> {

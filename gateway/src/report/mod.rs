@@ -196,7 +196,8 @@ impl Report {
         ledger.note(id, &Record::Attempt(attempt.clone()));
         detail.patience = expires.after(self.receipt_wait);
         detail.started(attempt.attempt, channel, now.wall, attempt.parts, attempt.only);
-        self.correlation.started(attempt.attempt, id);
+        self.correlation.belongs(attempt.attempt, id);
+        self.correlation.started(attempt.attempt, channel, &detail.to);
         true
     }
 
@@ -213,6 +214,8 @@ impl Report {
         // A disk that refuses must not make attempts pile up here.
         if let Some(nothing) = detail.attempts.pop_if(|a| a.attempt == attempt && a.unsent()) {
             self.correlation.forget(id, &nothing, &detail.to);
+        } else if let Some(channel) = detail.attempt(attempt).map(|a| a.channel) {
+            self.correlation.landed(attempt, channel, &detail.to);
         }
         self.conclude(now, id, ledger);
     }
@@ -230,25 +233,37 @@ impl Report {
         let Place { message, attempt, part } = place;
         let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         detail.answered(attempt, part, now.wall, answer);
-        let Some((channel, began)) = detail.attempt(attempt).map(|a| (a.channel, a.at)) else { return };
-        match answer {
+        let state = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open()));
+        let Some((channel, began, open)) = state else { return };
+        if !open {
+            self.correlation.landed(attempt, channel, &detail.to);
+        }
+        let claimable = |correlation: &Correlation| correlation.claimable(channel, &detail.to);
+        let orphans = match answer {
             AnswerKind::Submitted(id) => {
                 self.correlation.resolved(channel, &detail.to, place);
                 let waiting = id.as_ref().and_then(|id| self.correlation.submitted(channel, id, place));
+                let claimable = claimable(&self.correlation);
                 if let Some(waiting) = waiting {
                     self.unite(now, waiting, Match { place, claimed: None }, ledger);
                 }
+                claimable
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
                 self.correlation.doubt(channel, &detail.to, place, past(now, began), now.time);
-                for orphan in self.correlation.waiting_for(channel, &detail.to) {
-                    if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
-                        self.unite(now, waiting, found, ledger);
-                    }
-                }
+                claimable(&self.correlation)
             }
             AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {
                 self.correlation.resolved(channel, &detail.to, place);
+                claimable(&self.correlation)
+            }
+        };
+        // What this answer leaves without an owner may be an attempt's in doubt.
+        for orphan in orphans {
+            if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
+                let message = found.place.message;
+                self.unite(now, waiting, found, ledger);
+                self.conclude(now, message, ledger);
             }
         }
     }
@@ -422,6 +437,14 @@ impl Report {
         }
         self.effects.extend(self.correlation.unmatched(now.time).into_iter().map(Effect::Unmatched));
         self.rewrite(now, ledger);
+    }
+
+    /// Sizes of everything that could be forgotten too late: messages, waits, reopened, unwritten, uplinks, then the
+    /// tables of the correlation.
+    #[cfg(test)]
+    fn census(&self) -> ([usize; 5], [usize; 7]) {
+        let Report { live, waits, reopened, unwritten, uplinks, correlation, .. } = self;
+        ([live.len(), waits.len(), reopened.len(), unwritten.len(), uplinks.len()], correlation.census())
     }
 
     fn channel_name(&self, channel: ChannelId) -> std::sync::Arc<str> {

@@ -134,7 +134,7 @@ impl<'a> Replay<'a> {
         match record {
             Record::Attempt(a) => {
                 self.highest_attempt = self.highest_attempt.max(a.attempt.0);
-                self.report.correlation.started(a.attempt, id);
+                self.report.correlation.belongs(a.attempt, id);
             }
             Record::Answered(Answered { attempt, part, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
                 if let Some(state) = detail.attempt(*attempt) {

@@ -170,6 +170,11 @@ impl AttemptState {
         self.parts.iter().any(open)
     }
 
+    /// Some part has no answer yet.
+    pub fn open(&self) -> bool {
+        self.parts.iter().any(|p| p.state == PartState::Open)
+    }
+
     /// No part of it ever left, or was heard of.
     pub fn unsent(&self) -> bool {
         self.parts.iter().all(|p| p.id.is_none() && p.state == PartState::Unanswered(Doubt::Unsent))
@@ -288,8 +293,7 @@ impl Detail {
 
     /// Concluded, told, and nothing of it open on the wire.
     pub fn over(&self) -> bool {
-        let open = |a: &AttemptState| a.parts.iter().any(|p| p.state == PartState::Open);
-        !self.outcomes.is_empty() && self.untold().next().is_none() && !self.attempts.iter().any(open)
+        !self.outcomes.is_empty() && self.untold().next().is_none() && !self.attempts.iter().any(AttemptState::open)
     }
 
     /// What can be concluded now, if anything. `receipts(channel)` says whether its carrier sends receipts.

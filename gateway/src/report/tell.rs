@@ -9,7 +9,7 @@ use super::history;
 use super::state::Detail;
 use super::story::{Happening, PartStory, Status, Story};
 use crate::clock::Wall;
-use crate::config::plan::{Names, Plan};
+use crate::config::plan::Names;
 use crate::ids::MessageId;
 use crate::journal::record::{Accepted, AnswerKind, OutcomeKind, Record};
 
@@ -42,14 +42,14 @@ pub struct EventData {
 }
 
 /// Kind, time and content of a message's event number `seq`; `None` before it has that outcome. `names` are those that
-/// `detail` speaks in.
+/// `detail` speaks in; `company` gives a channel's carrier.
 pub fn event(
     id: MessageId,
     tier: &str,
     detail: &Detail,
     seq: u32,
     names: &Names,
-    plan: &Plan,
+    company: impl Fn(&str) -> Option<String>,
 ) -> Option<(&'static str, Wall, EventData)> {
     let concluded = detail.outcomes.get((seq as usize).checked_sub(1)?)?;
     let kind = match concluded.kind {
@@ -60,7 +60,6 @@ pub fn event(
         OutcomeKind::Cancelled => "message.cancelled",
     };
     let channel = concluded.channel.and_then(|c| names.channels.get(usize::from(c.0)));
-    let carrier = plan.channels.iter().find(|c| Some(&c.name) == channel);
     let data = EventData {
         id: id.to_string(),
         client_ref: detail.client_ref.as_deref().map(str::to_owned),
@@ -70,7 +69,7 @@ pub fn event(
         reason: concluded.reason,
         evidence: concluded.evidence.name(),
         code: concluded.code.to_string(),
-        carrier: carrier.map(|c| c.carrier.clone()),
+        carrier: channel.and_then(|name| company(name)),
         parts: detail.attempts.last().map_or(0, |a| a.parts.len()),
     };
     Some((kind, concluded.at, data))

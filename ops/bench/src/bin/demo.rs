@@ -66,20 +66,18 @@ fn run(options: &Options) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         tokio::select! {
-            done = play(options, &dir) => done,
-            () = told_to_stop() => {
-                // Its processes are killed by now; what they leave is nobody's evidence.
-                let _ = fs::remove_dir_all(&dir);
-                Err("stopped".into())
-            }
+            done = play(options, &dir) => Some(done),
+            () = told_to_stop() => None,
         }
     });
-    if options.keep || !matches!(done, Ok(true)) {
+    // Evidence is kept where the ledger does not close; a demo that was stopped has none. Its processes are killed by
+    // now, yet may still be on their way out, so that removing their files may fail.
+    if options.keep || !matches!(done, None | Some(Ok(true))) {
         eprintln!("left behind: {}", dir.display());
     } else {
-        fs::remove_dir_all(&dir)?;
+        let _ = fs::remove_dir_all(&dir);
     }
-    done
+    done.unwrap_or_else(|| Err("stopped".into()))
 }
 
 /// The whole demo in `dir`; whether the ledger closes.
