@@ -16,7 +16,8 @@ use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Orphan, Record, kind};
 use crate::switch::{self, End, Recovered};
 
-/// Carriers keep receipts while we are away: so long at least they may still come before a message ends without one.
+/// Carriers keep receipts while we are away: so long at least they may still come before a message ends without one,
+/// though never longer than the operator waits for receipts at all.
 const RETURN: Duration = Duration::from_secs(600);
 
 /// Fills a [`Report`] from records.
@@ -202,7 +203,7 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
         detail.to = accepted.to.into();
         detail.client_ref = accepted.client_ref.map(Into::into);
     }
-    detail.patience = now.deadline(Wall(expires.0.saturating_add(wait))).max(now.time.after(RETURN));
+    detail.patience = now.deadline(Wall(expires.0.saturating_add(wait))).max(now.time.after(RETURN.min(report.receipt_wait)));
     for (attempt, part) in open_parts(detail) {
         let answer = AnswerKind::Unanswered(Doubt::Acked);
         notes.note(id, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
