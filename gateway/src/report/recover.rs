@@ -203,7 +203,8 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
         detail.to = accepted.to.into();
         detail.client_ref = accepted.client_ref.map(Into::into);
     }
-    detail.patience = now.deadline(Wall(expires.0.saturating_add(wait))).max(now.time.after(RETURN.min(report.receipt_wait)));
+    detail.patience =
+        now.deadline(Wall(expires.0.saturating_add(wait))).max(now.time.after(RETURN.min(report.receipt_wait)));
     for (attempt, part) in open_parts(detail) {
         let answer = AnswerKind::Unanswered(Doubt::Acked);
         notes.note(id, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
