@@ -1,5 +1,6 @@
 //! A whole scene: simulated carriers, a callback sink, a configuration directory, a gateway.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -307,10 +308,22 @@ impl Stage {
     /// Waits until nothing is under way: every message told and handed to the store.
     #[track_caller]
     pub fn await_rest(&self, within: Duration) {
-        let rest = |metrics: &crate::gateway::Metrics| metrics.sum("qiao_messages", &[]) == 0.0;
-        if wait::found(within, || rest(&self.gateway.metrics()).then_some(())).is_none() {
-            panic!("not all messages ended within {within:?}:\n{}", self.gateway.metrics().text());
+        let rest = || self.gateway.metrics().sum("qiao_messages", &[]) == 0.0;
+        if wait::found(within, || rest().then_some(())).is_none() {
+            let untold: String = self.untold().iter().take(3).map(|id| self.story(id).text() + "\n").collect();
+            let metrics = self.gateway.metrics();
+            panic!("not all messages ended within {within:?}:\n{}without an event:\n{untold}", metrics.text());
         }
+    }
+
+    /// Messages that load was told are accepted, and no event tells the end of.
+    fn untold(&self) -> Vec<String> {
+        let files = std::fs::read_dir(&self.logs).unwrap().map(|entry| entry.unwrap().path());
+        let posts = files.flat_map(|file| books::of_kind(&file, "post"));
+        let id = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        let told: BTreeSet<String> =
+            books::of_kind(&self.sink.log, "event").iter().map(|event| id(event, "message_id")).collect();
+        posts.map(|post| id(&post, "id")).filter(|id| !id.is_empty() && !told.contains(id)).collect()
     }
 
     /// The checker's verdict on what was written down so far; wholly so once carriers and sink have been stopped.

@@ -243,9 +243,9 @@ fn a_bad_pdu_on_a_good_stream_costs_no_link() {
         // Glued, then octet by octet.
         let probes = [12, 13, 14].map(|sequence| octets(sequence, 0, Body::EnquireLink)).concat();
         link.write(&probes);
-        [12, 13, 14].map(|sequence| assert_eq!(link.answer(sequence), (command::ENQUIRE_LINK_RESP, 0)));
+        (12..15).for_each(|sequence| assert_eq!(link.answer(sequence), (command::ENQUIRE_LINK_RESP, 0)));
         probes.iter().for_each(|octet| link.write(&[*octet]));
-        [12, 13, 14].map(|sequence| assert_eq!(link.answer(sequence), (command::ENQUIRE_LINK_RESP, 0)));
+        (12..15).for_each(|sequence| assert_eq!(link.answer(sequence), (command::ENQUIRE_LINK_RESP, 0)));
         // Ten thousand commands nobody knows, one nack each.
         for sequence in 100..10_100 {
             link.write(&raw(None, 0x0000_0666, sequence, b""));

@@ -9,12 +9,12 @@ use conformance::{Carrier, Plan, Stage};
 const ROUNDS: usize = 5;
 /// Unanswered parts each channel may have.
 const WINDOW: u64 = 20;
-/// The carriers' slowest answer, and what a busy machine may add before it is read.
-const ANSWERED_WITHIN_MS: f64 = 1_000.0;
+/// The carriers' slowest answer, and what a busy machine may add before it is read; receipts come much later.
+const ANSWERED_WITHIN_MS: f64 = 500.0;
 
 fn carriers() -> [Carrier; 2] {
     let behaviour = "answer_latency = { median_ms = 20, p99_ms = 60 }\n\
-                     receipts = { after = '300ms', failed = 0.02, expired = 0.01, none = 0.002 }";
+                     receipts = { after = '1500ms', failed = 0.02, expired = 0.01, none = 0.002 }";
     let contract = format!("rate = 1000\nwindow = {WINDOW}");
     ["a", "b"].map(|name| Carrier::named(name).behaves(behaviour).contract(&contract))
 }

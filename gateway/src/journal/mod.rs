@@ -62,7 +62,7 @@ pub struct Settings {
 pub enum Priority {
     /// New messages: not the last twentieth of the budget.
     Admission,
-    /// Receipts and uplinks: all of it.
+    /// Receipts, uplinks and outcomes: all of it and, since only endings make room, more, until the disk refuses.
     Reserved,
 }
 
