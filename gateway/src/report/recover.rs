@@ -16,8 +16,8 @@ use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Orphan, Record, kind};
 use crate::switch::{self, End, Recovered};
 
-/// Carriers keep receipts while we are away: so long at least they may still come before a message ends without one,
-/// though never longer than the operator waits for receipts at all.
+/// Carriers keep receipts while we are away: so long (or the whole wait, where that is shorter) they may still come
+/// before a message ends without one.
 const RETURN: Duration = Duration::from_secs(600);
 
 /// Fills a [`Report`] from records.
