@@ -24,6 +24,14 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttemptRef(pub u64);
 
+impl AttemptRef {
+    /// Sixteen bits of it for the wire (references of long messages, SMPP's user_message_reference), mixed so that
+    /// attempts which follow each other differ in their low octet, too.
+    pub fn short(self) -> u16 {
+        (self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as u16
+    }
+}
+
 /// One part of one attempt, between switch and session. The part's index (from 0) is the low octet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -228,4 +236,28 @@ pub trait Session: Send {
     fn deadline(&self) -> Option<Instant>;
     /// How many more parts may be submitted now: window less open tickets, 0 unless bound.
     fn room(&self) -> usize;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_that_follow_each_other_have_different_references() {
+        // One after the other within a millisecond, and one in each of many milliseconds.
+        for step in [1u64, 1 << 15, 7 << 15, 300 << 15] {
+            let references: Vec<u16> = (0..64).map(|n| AttemptRef((1 << 51) + n * step).short()).collect();
+            for pair in references.windows(2) {
+                assert_ne!(pair[0] as u8, pair[1] as u8, "step {step}");
+            }
+            let octets: std::collections::HashSet<u8> = references.iter().map(|r| *r as u8).collect();
+            assert!(octets.len() > 32, "step {step}: {} of 64 differ", octets.len());
+        }
+    }
+
+    #[test]
+    fn a_ticket_names_its_attempt_and_part() {
+        let ticket = Ticket::new(AttemptRef(0x00FF_FFFF_FFFF_FFFF), 200);
+        assert_eq!((ticket.attempt(), ticket.part()), (AttemptRef(0x00FF_FFFF_FFFF_FFFF), 200));
+    }
 }

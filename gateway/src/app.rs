@@ -363,7 +363,7 @@ impl Line {
                     text: accepted.text,
                     valid_for: start.expires.since(now.time),
                     receipt: true,
-                    reference: start.attempt.0 as u16,
+                    reference: start.attempt.short(),
                 };
                 match member.profile.split(&mt) {
                     // Of a continued attempt only the named parts were reserved.

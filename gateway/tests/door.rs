@@ -241,6 +241,7 @@ async fn only_known_keys_from_known_places_come_in() {
         good.replace(KEY, ""),
         good.replace("Bearer", "Basic"),
         good.replace(&format!("Authorization: Bearer {KEY}\r\n"), ""),
+        post(&format!("Authorization: Bearer {KEY}\r\n"), GOOD),
         "GET /v1/messages/000000000007 HTTP/1.1\r\nHost: q\r\n\r\n".to_owned(),
     ] {
         let answer = ask(&mut wire, &request).await;
@@ -271,6 +272,8 @@ async fn paths_methods_and_media_types_are_refused_by_name() {
         let answer = ask(&mut wire, post("", GOOD).replace("application/json", kind)).await;
         assert_eq!((answer.status(), &*answer.code()), (415, "unsupported_media_type"), "{kind}");
     }
+    let packed = ask(&mut wire, post("Content-Encoding: gzip\r\n", GOOD)).await;
+    assert_eq!((packed.status(), &*packed.code()), (415, "unsupported_media_type"));
     let request = post("", GOOD).replace("application/json", "Application/JSON; charset=\"UTF-8\"");
     assert_eq!(ask(&mut wire, request).await.status(), 202);
 }

@@ -115,7 +115,7 @@ impl SmppSession {
         }
         let sequence = self.next_sequence();
         let Self { settings, outbox, window, .. } = self;
-        let reference = (settings.user_message_reference && self.knows_tlvs).then_some(attempt.0 as u16);
+        let reference = (settings.user_message_reference && self.knows_tlvs).then_some(attempt.short());
         let mut scratch = map::Scratch::default();
         let body = Body::SubmitSm(map::submit(settings, part, reference, &mut scratch));
         let pdu = Pdu { status: status::ROK, sequence, body };

@@ -68,7 +68,11 @@ pub struct Peer(pub SocketAddr);
 
 /// Who calls: a position in the plan's apps.
 fn authenticate(tables: &Tables, headers: &HeaderMap, peer: Peer) -> Result<usize, Box<Problem>> {
-    let value = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().map(http::HeaderValue::as_bytes).unwrap_or_default();
+    if values.next().is_some() {
+        return Err(Problem::new(Code::Unauthorized, "send one Authorization header"));
+    }
     let key = match value.split_at_checked(7) {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key,
         _ => return Err(Problem::new(Code::Unauthorized, "send Authorization: Bearer KEY")),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -232,10 +232,13 @@ fn json_only(headers: &HeaderMap) -> Result<(), Box<Problem>> {
         .filter_map(|p| p.trim().split_once('='))
         .find(|(name, _)| name.eq_ignore_ascii_case("charset"));
     let utf8 = charset.is_none_or(|(_, set)| set.trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    if kind.trim().eq_ignore_ascii_case("application/json") && utf8 {
-        return Ok(());
+    if !kind.trim().eq_ignore_ascii_case("application/json") || !utf8 {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json in UTF-8"));
     }
-    Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json in UTF-8"))
+    match headers.get(CONTENT_ENCODING).map(|v| v.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        None | Some(true) => Ok(()),
+        Some(false) => Err(Problem::new(Code::UnsupportedMediaType, "send the body without Content-Encoding")),
+    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Box<Problem>> {

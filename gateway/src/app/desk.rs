@@ -221,13 +221,7 @@ impl Line {
     fn channels(&self, now: Moment) -> Vec<ChannelStatus> {
         let status = |c: &crate::config::plan::Channel| {
             let view = self.switch.channel(now.time, c.id);
-            let state = match &view {
-                Some(v) if v.held => "held",
-                Some(v) if v.links_up == 0 => "down",
-                Some(v) if v.paused_until.is_some_and(|until| until > now.time) => "paused",
-                Some(_) => "up",
-                None => "down",
-            };
+            let state = channel_state(view.as_ref(), now);
             ChannelStatus {
                 name: c.name.to_string(),
                 carrier: c.carrier.clone(),
@@ -251,6 +245,20 @@ impl Line {
             oldest_ms: u64::try_from(now.time.since(w.oldest).as_millis()).unwrap_or(u64::MAX),
         };
         self.switch.waiting().into_iter().map(status).collect()
+    }
+}
+
+/// The words for a channel's state.
+pub(super) const CHANNEL_STATES: [&str; 4] = ["up", "held", "paused", "down"];
+
+/// Which of [`CHANNEL_STATES`] a channel is in.
+pub(super) fn channel_state(view: Option<&crate::switch::ChannelView>, now: Moment) -> &'static str {
+    match view {
+        Some(v) if v.held => "held",
+        Some(v) if v.links_up == 0 => "down",
+        Some(v) if v.paused_until.is_some_and(|until| until > now.time) => "paused",
+        Some(_) => "up",
+        None => "down",
     }
 }
 

@@ -8,6 +8,7 @@ use carriers::{Doubt, ReceiptState, Verdict};
 use prometheus::{Histogram, IntCounter};
 
 use super::Line;
+use super::desk::{CHANNEL_STATES, channel_state};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId};
 use crate::fleet::Fleet;
@@ -250,12 +251,20 @@ impl Line {
         let metrics = &self.metrics;
         self.pressure.messages.store(self.report.len(), Ordering::Relaxed);
         metrics.messages.set(self.report.len() as i64);
+        metrics
+            .callback_backlog
+            .set((self.courier.backlog() + self.untold.values().map(|q| q.len()).sum::<usize>()) as i64);
         metrics.orphans.set(self.report.orphans() as i64);
         for channel in &self.plan.channels {
             let name = [&*channel.name];
             let view = self.switch.channel(now.time, channel.id);
             metrics.in_flight.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.in_flight) as i64);
             metrics.window.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.window) as i64);
+            let now_in = channel_state(view.as_ref(), now);
+            for state in CHANNEL_STATES {
+                let is = i64::from(state == now_in);
+                metrics.channel_state.with_label_values(&[&*channel.name, state]).set(is);
+            }
             let links = self.fleet.links(channel.id);
             for role in ["send", "receive", "both"].iter().filter(|role| links.iter().any(|l| l.role == **role)) {
                 for state in ["up", "down", "connecting"] {
@@ -267,7 +276,11 @@ impl Line {
     }
 
     fn journal_gauges(&mut self) {
-        let (usage, stats) = (self.journal.usage(), self.journal.stats());
+        let (mut usage, stats) = (self.journal.usage(), self.journal.stats());
+        // A file system that is nearly full is a smaller budget, whatever the configuration hopes for.
+        if let Ok(disk) = rustix::fs::statvfs(&self.plan.node.data_dir) {
+            usage.budget = usage.budget.min(usage.used.saturating_add(disk.f_bavail.saturating_mul(disk.f_frsize)));
+        }
         self.pressure.journal.store(usage.percent(), Ordering::Relaxed);
         self.pressure.behind.store(self.store.backlog() > STORE_BACKLOG, Ordering::Relaxed);
         self.pressure.failing.store(stats.failing, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use crate::ids::{IdHasher, MessageId};
 use crate::vital::Vital;
 
 /// Octets kept at most.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 /// Octets an entry costs besides its body.
 const ENTRY_BYTES: usize = 64;
 

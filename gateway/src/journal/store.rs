@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Longest sleep, so that days end even when nothing finishes.
 const LOOK: Duration = Duration::from_secs(600);
 const CACHE_OCTETS: u64 = 16 << 20;
-const MEMTABLE_OCTETS: u64 = 32 << 20;
+const MEMTABLE_OCTETS: u64 = 16 << 20;
 
 /// First octets of keys.
 mod tag {

@@ -66,6 +66,8 @@ pub struct Metrics {
     pub pace_limit: GaugeVec,
     /// `qiao_links{channel,role,state}`
     pub links: IntGaugeVec,
+    /// `qiao_channel_state{channel,state}`: 1 for the state it is in.
+    pub channel_state: IntGaugeVec,
     /// `qiao_throttled_total{channel}`
     pub throttled: IntCounterVec,
     /// `qiao_in_doubt_total{channel,tier,class}`
@@ -192,6 +194,7 @@ impl Metrics {
             pace_parts: make.values("qiao_pace_parts", "Parts started in the last second.", channel),
             pace_limit: make.values("qiao_pace_limit", "Parts per second by contract.", channel),
             links: make.levels("qiao_links", "Links by role and state.", &["channel", "role", "state"]),
+            channel_state: make.levels("qiao_channel_state", "1 for the state a channel is in.", &["channel", "state"]),
             throttled: make.counts("qiao_throttled_total", "Throttle answers.", channel),
             in_doubt: make.counts(
                 "qiao_in_doubt_total",
