@@ -418,7 +418,8 @@ mod tests {
         ] {
             let mut smsc = Smsc::bound(lines, Role::Both, version);
             smsc.submit(0xA_BEEF);
-            let found = smsc.said[0].3.windows(6).any(|octets| octets == [0x02, 0x04, 0, 2, 0xBE, 0xEF]);
+            let [high, low] = AttemptRef(0xA_BEEF).short().to_be_bytes();
+            let found = smsc.said[0].3.windows(6).any(|octets| octets == [0x02, 0x04, 0, 2, high, low]);
             assert_eq!(found, sent, "{version:?} {lines}");
         }
     }
