@@ -2,6 +2,8 @@
 //! A failing seed names itself; `SIM_SEED=n` runs that one alone, `SIM_SEEDS=n` that many.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "sim/carrier.rs"]
+mod carrier;
 #[path = "sim/ledger.rs"]
 mod ledger;
 #[path = "sim/world.rs"]
@@ -10,6 +12,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use carrier::Carrier;
 use world::{Shape, World};
 
 fn seeds(default: u64) -> Vec<u64> {
@@ -63,4 +66,22 @@ fn overload_never_delays_an_otp() {
         expired.set(expired.get() + world.ledger.reached.expired);
     });
     assert!(expired.get() > 0 || seeds(5).len() < 5, "these were no overloads");
+}
+
+#[test]
+fn a_carrier_that_allows_far_less_than_the_contract_gets_what_it_allows() {
+    for latency in [5, 40, 150] {
+        let carrier = Carrier { rate: 60.0, burst: 5.0, latency: Duration::from_millis(latency) };
+        let seen = carrier::run(&carrier, 1_000.0, 100, 20);
+        println!("{latency} ms: {seen:?}");
+        assert!(seen.accepted >= 60 * 20 * 85 / 100, "{latency} ms: {seen:?}");
+        assert!(seen.late_throttled * 100 < seen.late_submits * 15, "{latency} ms: {seen:?}");
+    }
+}
+
+#[test]
+fn a_carrier_that_keeps_its_contract_is_never_slowed_down() {
+    let carrier = Carrier { rate: 110.0, burst: 10.0, latency: Duration::from_millis(40) };
+    let seen = carrier::run(&carrier, 100.0, 100, 20);
+    assert!(seen.accepted >= 1_950 && seen.late_throttled == 0 && seen.rate >= 100.0, "{seen:?}");
 }

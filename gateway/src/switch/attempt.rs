@@ -60,8 +60,8 @@ pub(super) enum Outcome {
     Refused,
     /// Nothing of it is there: again at once, no attempt used.
     Again,
-    /// The carrier has some parts, and these are certainly missing.
-    Missing(u64),
+    /// The carrier has some parts, and these are certainly missing; `refused`: one attempt used.
+    Missing { parts: u64, refused: bool },
     /// Some parts may be there or not, the others are.
     Doubt(Doubt),
 }
@@ -86,7 +86,7 @@ pub(super) struct Attempt {
     slots: u64,
     /// Parts the carrier has.
     submitted: u64,
-    /// Parts that are certainly not there but may go again: throttled, or never sent.
+    /// Parts that are certainly not there but may go again: throttled, refused for now, or never sent.
     missing: u64,
     worst: PartEnd,
     /// The worst doubt of any part.
@@ -155,10 +155,10 @@ impl Attempt {
         self.worst = self.worst.max(end);
         match end {
             PartEnd::Submitted => self.submitted |= bit,
-            PartEnd::Unsent | PartEnd::Throttled => self.missing |= bit,
+            PartEnd::Unsent | PartEnd::Throttled | PartEnd::Retry => self.missing |= bit,
             PartEnd::Unacked => self.doubt = self.doubt.max(Some(Doubt::Unacked)),
             PartEnd::Acked => self.doubt = Some(Doubt::Acked),
-            PartEnd::Retry | PartEnd::Elsewhere | PartEnd::Rejected => {}
+            PartEnd::Elsewhere | PartEnd::Rejected => {}
         }
         true
     }
@@ -223,14 +223,17 @@ impl Attempt {
             PartEnd::Submitted => Outcome::Submitted,
             PartEnd::Rejected => Outcome::Rejected,
             PartEnd::Elsewhere => Outcome::Elsewhere,
-            PartEnd::Retry => Outcome::Refused,
+            // With another part in doubt, the missing ones alone would not make it whole.
+            PartEnd::Retry if self.submitted == 0 || self.doubt.is_some() => Outcome::Refused,
             // Where a part is certainly missing, waiting for a receipt of the others helps nobody.
             PartEnd::Unacked | PartEnd::Acked if self.missing != 0 => Outcome::Again,
             PartEnd::Unacked => Outcome::Doubt(Doubt::Unacked),
             PartEnd::Acked => Outcome::Doubt(Doubt::Acked),
             PartEnd::Unsent | PartEnd::Throttled if self.submitted == 0 => Outcome::Again,
-            PartEnd::Unsent | PartEnd::Throttled if self.slots != 0 => return None,
-            PartEnd::Unsent | PartEnd::Throttled => Outcome::Missing(self.missing),
+            PartEnd::Unsent | PartEnd::Throttled | PartEnd::Retry if self.slots != 0 => return None,
+            end @ (PartEnd::Unsent | PartEnd::Throttled | PartEnd::Retry) => {
+                Outcome::Missing { parts: self.missing, refused: end == PartEnd::Retry }
+            }
         })
     }
 }
@@ -274,6 +277,7 @@ mod tests {
     #[test]
     fn the_worst_part_decides() {
         use Answer::{Refused, Submitted, Unanswered};
+        let missing = |parts, refused| Outcome::Missing { parts, refused };
         let table = [
             (vec![Submitted, Submitted], Outcome::Submitted),
             (vec![Submitted, Refused(Verdict::Rejected), Unanswered(Doubt::Acked)], Outcome::Rejected),
@@ -281,7 +285,9 @@ mod tests {
             (vec![Refused(Verdict::LinkFault), Submitted], Outcome::Elsewhere),
             (vec![Refused(Verdict::Retry), Unanswered(Doubt::Acked)], Outcome::Refused),
             (vec![Refused(Verdict::Throttled)], Outcome::Again),
-            (vec![Submitted, Refused(Verdict::Throttled), Unanswered(Doubt::Unsent)], Outcome::Missing(0b110)),
+            (vec![Submitted, Refused(Verdict::Throttled), Unanswered(Doubt::Unsent)], missing(0b110, false)),
+            (vec![Refused(Verdict::Retry), Submitted, Refused(Verdict::Throttled)], missing(0b101, true)),
+            (vec![Refused(Verdict::Retry), Submitted, Unanswered(Doubt::Unacked)], Outcome::Refused),
             (vec![Unanswered(Doubt::Unsent)], Outcome::Again),
             (vec![Submitted, Unanswered(Doubt::Unacked)], Outcome::Doubt(Doubt::Unacked)),
             (vec![Unanswered(Doubt::Unacked), Unanswered(Doubt::Acked)], Outcome::Doubt(Doubt::Acked)),
@@ -314,7 +320,7 @@ mod tests {
         attempt.answer(Ticket::new(attempt.id, 2), &Answer::Refused(Verdict::Throttled));
         assert_eq!(attempt.outcome(), None, "its slot is not free yet");
         attempt.freed(Ticket::new(attempt.id, 2));
-        assert_eq!(attempt.outcome(), Some(Outcome::Missing(0b101)));
+        assert_eq!(attempt.outcome(), Some(Outcome::Missing { parts: 0b101, refused: false }));
         assert_eq!(attempt.resume(0, Time(5)), 0b101);
         assert!(!attempt.answer(Ticket::new(attempt.id, 1), &Answer::Submitted), "part 1 is not open again");
         attempt.started(2);

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::ChannelRule;
 use super::pace::Pace;
+use super::rate::Accepted;
 use crate::clock::Time;
 use crate::config::plan::TierId;
 
-/// First pause after a throttle answer; each further one doubles it.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Pause after a throttle answer; doubled while the carrier takes nothing between two of them.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The rate is not cut again sooner.
+const CUT_GAP: Duration = Duration::from_millis(200);
 
 /// One link.
 #[derive(Debug)]
@@ -55,6 +58,9 @@ pub(super) struct Channel {
     last: u16,
     paused_until: Time,
     next_pause: Duration,
+    /// When the rate was last cut.
+    cut_at: Time,
+    accepted: Accepted,
     pub(super) held: bool,
     /// A message that comes first waits for this channel: nothing else may start on it in this round.
     pub(super) claimed: bool,
@@ -70,7 +76,9 @@ impl Channel {
             links: BTreeMap::new(),
             last: 0,
             paused_until: Time(0),
-            next_pause: FIRST_PAUSE,
+            next_pause: PAUSE,
+            cut_at: Time(0),
+            accepted: Accepted::default(),
             held: false,
             claimed: false,
         }
@@ -167,21 +175,25 @@ impl Channel {
         }
     }
 
-    /// A throttle answer: pauses the channel unless it is paused already. Returns until when.
-    pub(super) fn throttle(&mut self, now: Time) -> Option<Time> {
-        if now < self.paused_until {
+    /// A throttle answer to a part taken at `taken`: a lower rate and a short pause. Returns its end; `None` where
+    /// the part left before the last pause: that burst was answered already.
+    pub(super) fn throttle(&mut self, now: Time, taken: Time) -> Option<Time> {
+        if taken < self.paused_until {
             return None;
+        }
+        if now.since(self.cut_at) >= CUT_GAP {
+            self.pace.cut(now, self.accepted.count(now));
+            self.cut_at = now;
         }
         self.paused_until = now.after(self.next_pause);
         self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
         Some(self.paused_until)
     }
 
-    /// A part was taken: the next pause shrinks by an eighth.
+    /// The carrier took a part.
     pub(super) fn succeeded(&mut self, now: Time) {
-        if now >= self.paused_until {
-            self.next_pause = (self.next_pause * 7 / 8).max(FIRST_PAUSE);
-        }
+        self.accepted.add(now);
+        self.next_pause = PAUSE;
     }
 
     /// As metrics and operators see it.
@@ -192,6 +204,7 @@ impl Channel {
             window: up().map(|link| link.window).sum(),
             links_up: up().count(),
             pace: self.pace.level_at(now),
+            rate_now: self.pace.rate_at(now),
             paused_until: Some(self.paused_until).filter(|until| now < *until),
             held: self.held,
         }
@@ -209,6 +222,8 @@ pub struct ChannelView {
     pub links_up: usize,
     /// Parts that may go now; negative while a long message is being paid for.
     pub pace: f64,
+    /// Parts per second at which it goes now: the contract, or less after throttle answers.
+    pub rate_now: f64,
     /// End of the pause after a throttle answer.
     pub paused_until: Option<Time>,
     /// Held by the operator.
@@ -262,22 +277,32 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_while_throttled_and_shrink_with_success() {
+    fn one_burst_of_throttle_answers_counts_once() {
+        let mut channel = channel(&[4]);
+        let until = channel.throttle(NOW, NOW).unwrap();
+        let rate = channel.view(NOW).rate_now;
+        assert!(rate < 1e6 && channel.pace.level_at(NOW) <= 0.0);
+        assert_eq!(channel.usable(NOW, 1), Usable::Paused(until));
+        let late = until.after(Duration::from_secs(3));
+        assert_eq!(channel.throttle(late, NOW), None, "it left before the pause");
+        assert!(channel.view(late).rate_now > rate, "not cut again, and recovering");
+    }
+
+    #[test]
+    fn pauses_grow_only_while_the_carrier_takes_nothing() {
         let mut channel = channel(&[4]);
         let mut now = NOW;
         let mut pauses = Vec::new();
-        for _ in 0..7 {
-            let until = channel.throttle(now).unwrap();
-            assert_eq!(channel.throttle(now), None, "one pause at a time");
-            assert_eq!(channel.usable(now, 1), Usable::Paused(until));
-            pauses.push(until.since(now).as_millis());
+        for _ in 0..6 {
+            let until = channel.throttle(now, now).unwrap();
+            pauses.push(until.since(now) / PAUSE.as_millis() as u32);
             now = until;
         }
-        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 5000, 5000]);
-        for _ in 0..40 {
-            channel.succeeded(now);
-        }
-        assert_eq!(channel.throttle(now).map(|until| until.since(now)), Some(FIRST_PAUSE));
+        let ms = Duration::from_millis;
+        assert_eq!(pauses[..3], [ms(1), ms(2), ms(4)]);
+        assert_eq!(pauses[5] * PAUSE.as_millis() as u32, LONGEST_PAUSE);
+        channel.succeeded(now);
+        assert_eq!(channel.throttle(now, now).map(|until| until.since(now)), Some(PAUSE));
     }
 
     #[test]

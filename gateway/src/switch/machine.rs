@@ -258,7 +258,7 @@ impl Switch {
             match answer {
                 Answer::Submitted => channel.succeeded(now),
                 Answer::Refused(Verdict::Throttled) => {
-                    out.extend(channel.throttle(now).map(|until| Command::Throttled(id, until)));
+                    out.extend(channel.throttle(now, attempt.taken).map(|until| Command::Throttled(id, until)));
                 }
                 Answer::Refused(_) | Answer::Unanswered(_) => {}
             }
@@ -299,10 +299,9 @@ impl Switch {
             return;
         }
         self.flying.remove(&message);
-        if let Outcome::Missing(_) = outcome {
+        if let Outcome::Missing { refused, .. } = outcome {
             if let Some(attempt) = self.attempts.remove(&id).filter(|attempt| !attempt.concluded) {
-                let pending = self.keep_partial(attempt);
-                self.lanes.insert(pending);
+                self.go_on(now, attempt, refused, out);
             }
             return;
         }
@@ -319,6 +318,21 @@ impl Switch {
         }
     }
 
+    /// The missing parts of an attempt follow; after a back-off and as one attempt used where they were refused.
+    fn go_on(&mut self, now: Time, mut attempt: Attempt, refused: bool, out: &mut Vec<Command>) {
+        let mut wait = Duration::ZERO;
+        if refused {
+            let Pending { entry, lane } = &mut attempt.pending;
+            entry.used = entry.used.saturating_add(1);
+            match retry::wait(self.tier(lane.tier).1, entry.used, entry.id) {
+                Some(backoff) => wait = backoff,
+                None => return out.push(Command::Exhausted(entry.id, End::Attempts)),
+            }
+        }
+        let pending = self.keep_partial(attempt);
+        self.wait(now, wait, pending);
+    }
+
     /// What follows an attempt of which nothing is kept.
     fn follow(
         &mut self,
@@ -331,7 +345,7 @@ impl Switch {
     ) {
         let message = pending.entry.id;
         match outcome {
-            Outcome::Submitted | Outcome::Missing(_) => {}
+            Outcome::Submitted | Outcome::Missing { .. } => {}
             Outcome::Rejected => out.push(Command::Exhausted(message, End::Rejected)),
             Outcome::Elsewhere => {
                 pending.lane.class.exclude(channel);

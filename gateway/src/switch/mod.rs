@@ -11,6 +11,7 @@ mod machine;
 mod matching;
 mod pace;
 mod queue;
+mod rate;
 mod retry;
 mod strategy;
 #[cfg(test)]
@@ -187,7 +188,7 @@ pub enum Command {
     InDoubt(MessageId, ChannelId, Doubt),
     /// A message in doubt goes out again; counted.
     Resubmitted(MessageId, ChannelId),
-    /// A channel was paused by a throttle answer until then; counted.
+    /// A channel was slowed down and paused until then by a throttle answer; counted once per burst of them.
     Throttled(ChannelId, Time),
 }
 

@@ -1,12 +1,13 @@
 //! The pace of a channel: parts per second by contract, whatever the mix of short and long messages.
 //!
-//! Two rules hold at once. A bucket of `burst` parts, filled at `rate`, spreads parts over the second; a message longer
+//! Two rules hold at once. A bucket of `burst` parts, filled at the rate of the moment (and smaller while that is cut), spreads parts over the second; a message longer
 //! than the bucket may run it into debt, since its parts go back to back. A count over the last second then makes
 //! sure that no one-second window carries more than the rate (or one burst, or one message, where that is more).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::rate::Rate;
 use crate::clock::Time;
 
 /// The span the contract speaks of.
@@ -27,7 +28,9 @@ struct Taken {
 /// A channel's pace; its state outlives changes of the contract.
 #[derive(Debug)]
 pub(super) struct Pace {
-    rate: f64,
+    /// As of `at`.
+    rate: Rate,
+    /// By contract.
     burst: f64,
     /// Parts that may go, as of `at`; negative while in debt.
     level: f64,
@@ -40,28 +43,53 @@ pub(super) struct Pace {
 impl Pace {
     /// An empty bucket.
     pub(super) fn new(now: Time, rate: f64, burst: u32) -> Pace {
-        let mut pace = Pace { rate: 0.0, burst: 1.0, level: 0.0, at: now, recent: VecDeque::new(), recent_parts: 0 };
+        let mut pace =
+            Pace { rate: Rate::default(), burst: 1.0, level: 0.0, at: now, recent: VecDeque::new(), recent_parts: 0 };
         pace.set(now, rate, burst);
         pace
     }
 
     /// A new contract from now on. What was saved or owed under the old one stays.
     pub(super) fn set(&mut self, now: Time, rate: f64, burst: u32) {
-        self.level = self.level_at(now);
-        self.at = self.at.max(now);
-        self.rate = if rate.is_finite() { rate.max(0.0) } else { 0.0 };
+        self.advance(now);
+        self.rate.set(rate);
         self.burst = f64::from(burst.max(1));
-        self.level = self.level.min(self.burst);
+        self.level = self.level.min(self.bucket(self.rate));
+    }
+
+    /// A throttle answer of a carrier that took `accepted` parts in the last second: slower from now on, and nothing
+    /// saved.
+    pub(super) fn cut(&mut self, now: Time, accepted: u32) {
+        self.advance(now);
+        self.rate.cut(accepted);
+        self.level = self.level.min(0.0);
+    }
+
+    /// Parts per second now.
+    pub(super) fn rate_at(&self, now: Time) -> f64 {
+        self.rate.after(now.since(self.at)).now()
+    }
+
+    fn advance(&mut self, now: Time) {
+        self.level = self.level_at(now);
+        self.rate = self.rate.after(now.since(self.at));
+        self.at = self.at.max(now);
+    }
+
+    /// The bucket's size at that rate.
+    fn bucket(&self, rate: Rate) -> f64 {
+        (self.burst * rate.share()).max(1.0)
     }
 
     /// An eighth of the bucket: what lower tiers leave to the first.
     pub(super) fn reserve(&self) -> u32 {
-        self.burst as u32 / 8
+        self.bucket(self.rate) as u32 / 8
     }
 
     /// Parts that may go now; negative while in debt.
     pub(super) fn level_at(&self, now: Time) -> f64 {
-        (self.level + self.rate * now.since(self.at).as_secs_f64()).min(self.burst)
+        let passed = now.since(self.at);
+        (self.level + self.rate.parts(passed)).min(self.bucket(self.rate.after(passed)))
     }
 
     /// When `parts` may go leaving `reserve` in the bucket, if nothing else goes before; `now` or earlier: at once.
@@ -70,20 +98,18 @@ impl Pace {
     }
 
     fn level_ready(&self, now: Time, parts: u8, reserve: u32) -> Time {
-        let need = (f64::from(parts) + f64::from(reserve)).min(self.burst);
+        // The bucket as of `at`: what is needed must not grow while it is waited for.
+        let need = (f64::from(parts) + f64::from(reserve)).min(self.bucket(self.rate));
         let lack = need - self.level_at(now);
         if lack <= EPSILON {
             return now;
         }
-        if self.rate <= 0.0 {
-            return Time::NEVER;
-        }
-        let micros = (lack / self.rate * 1e6).ceil();
+        let micros = (self.rate.after(now.since(self.at)).seconds_for(lack) * 1e6).ceil();
         if micros < 1e15 { now.after(Duration::from_micros(micros as u64)) } else { Time::NEVER }
     }
 
     fn window_ready(&self, now: Time, parts: u8) -> Time {
-        let limit = self.rate.max(self.burst) as u32;
+        let limit = self.rate.contract().max(self.burst) as u32;
         let fits = |inside: u32| inside == 0 || inside + u32::from(parts) <= limit;
         let mut inside = self.recent_parts;
         let mut ready = now;
@@ -102,8 +128,8 @@ impl Pace {
 
     /// Takes `parts`; the caller asked [`Pace::ready_at`] before.
     pub(super) fn take(&mut self, now: Time, parts: u8) {
-        self.level = self.level_at(now) - f64::from(parts);
-        self.at = self.at.max(now);
+        self.advance(now);
+        self.level -= f64::from(parts);
         while self.recent.front().is_some_and(|oldest| oldest.last.after(WINDOW) <= now) {
             self.recent_parts -= self.recent.pop_front().map_or(0, |oldest| oldest.parts);
         }
@@ -120,7 +146,7 @@ impl Pace {
 
     /// Gives back `parts` that were taken at `taken_at` and never went.
     pub(super) fn give_back(&mut self, taken_at: Time, parts: u8) {
-        self.level = (self.level + f64::from(parts)).min(self.burst);
+        self.level = (self.level + f64::from(parts)).min(self.bucket(self.rate));
         let entry = self.recent.iter_mut().rev().find(|taken| taken.first <= taken_at);
         if let Some(entry) = entry.filter(|taken| taken_at <= taken.last) {
             let parts = u32::from(parts).min(entry.parts);
@@ -210,6 +236,10 @@ mod tests {
             let limit = rate.max(burst);
             for (gap, parts, unused) in arrivals {
                 now = now.after(Duration::from_micros(gap));
+                if unused == 7 {
+                    pace.cut(now, u32::from(parts) * 4);
+                    prop_assert!(pace.level_at(now) <= 0.0);
+                }
                 let ready = pace.ready_at(now, parts, 0);
                 prop_assert!(ready != Time::NEVER);
                 now = now.max(ready);

@@ -140,11 +140,58 @@ fn missing_parts_follow_on_their_channel_or_all_go_elsewhere() {
         let (attempt, _) = bench.sent(message(1, 0, 0, 3));
         let throttled = Answer::Refused(Verdict::Throttled);
         let out = bench.end(at(1), attempt, &[Answer::Submitted, throttled, Answer::Submitted]);
-        assert_eq!(out, [Command::Throttled(ChannelId(0), at(251))]);
-        let (now, event) = if lost { (at(2), Event::LinkDown(link(0))) } else { (at(251), Event::Tick) };
+        assert_eq!(out, [Command::Throttled(ChannelId(0), at(101))]);
+        let (now, event) = if lost { (at(2), Event::LinkDown(link(0))) } else { (at(101), Event::Tick) };
         let (next, channel, only) = starts(&bench.at(now, [event]))[0];
         assert_eq!((next == attempt, channel, only), if lost { (false, 1, u64::MAX) } else { (true, 0, 0b010) });
     }
+}
+
+#[test]
+fn refused_parts_of_a_message_follow_alone_and_use_an_attempt() {
+    let refused = Answer::Refused(Verdict::Retry);
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    plan.tiers[0].backoff = vec![Duration::from_secs(2)];
+    bench.at(NOW, [Event::Plan(plan)]);
+    let (attempt, _) = bench.sent(message(1, 0, 0, 3));
+    assert_eq!(bench.end(at(1), attempt, &[Answer::Submitted, refused.clone(), Answer::Submitted]), []);
+    assert_eq!((bench.at(at(1_000), []), bench.0.messages()), (vec![], 1), "at least half the back-off");
+    let again = |bench: &mut Bench| {
+        let deadline = bench.0.deadline().unwrap();
+        let out = bench.at(deadline, []);
+        assert_eq!(starts(&out), [(attempt, 0, 0b010)], "the missing part alone, on its channel");
+        bench.at(deadline, [Event::Started(attempt, 1)]);
+        let part = Ticket::new(attempt, 1);
+        bench.at(deadline, [Event::Answer(part, refused.clone()), Event::Freed(part)])
+    };
+    assert_eq!(again(&mut bench), [], "the second of three attempts");
+    assert_eq!(again(&mut bench), [Command::Exhausted(MessageId(1), End::Attempts)]);
+    assert_eq!((bench.0.messages(), bench.0.partial.len()), (0, 0));
+}
+
+#[test]
+fn refused_parts_whose_channel_is_gone_take_the_whole_message_elsewhere() {
+    let refused = Answer::Refused(Verdict::Retry);
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    plan.tiers[0].backoff = vec![Duration::from_secs(2)];
+    bench.at(NOW, [Event::Plan(plan)]);
+    let (attempt, _) = bench.sent(message(1, 0, 0, 2));
+    bench.end(at(1), attempt, &[Answer::Submitted, refused.clone()]);
+    bench.at(at(2), [Event::LinkDown(link(0))]);
+    let mut next = bench.at(at(2_001), []);
+    for used in 2..=3 {
+        let (whole, channel, only) = starts(&next)[0];
+        assert!(whole != attempt && (channel, only) == (1, u64::MAX));
+        bench.at(at(2_001), [Event::Started(whole, 2)]);
+        let now = at(2_000 * used);
+        next = bench.end(now, whole, &[refused.clone(), refused.clone()]);
+        if used < 3 {
+            next = bench.at(now.after(Duration::from_secs(2)), []);
+        }
+    }
+    assert_eq!(next, [Command::Exhausted(MessageId(1), End::Attempts)], "the first attempt counted");
 }
 
 #[test]
@@ -155,7 +202,11 @@ fn a_throttled_message_returns_to_the_front() {
     bench.at(NOW, [hold, Event::Accepted(message(2, 0, 1, 1))].into_iter().take(1));
     bench.end(at(1), attempt, &[Answer::Refused(Verdict::Throttled)]);
     assert_eq!(bench.at(at(2), [Event::Accepted(message(2, 0, 1, 1))]), []);
-    let out = bench.at(bench.0.deadline().unwrap(), []);
+    let mut out = Vec::new();
+    for _ in 0..9 {
+        let Some(deadline) = bench.0.deadline() else { break };
+        out.extend(bench.at(deadline, []));
+    }
     let order = out.iter().filter_map(|c| if let Command::Start { message, .. } = c { Some(message.0) } else { None });
     assert_eq!(order.collect::<Vec<_>>(), [1, 2]);
 }
