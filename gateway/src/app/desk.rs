@@ -48,6 +48,8 @@ pub struct ChannelStatus {
     pub window: usize,
     /// Parts per second by contract.
     pub rate: f64,
+    /// Parts per second it goes at now: less than the contract for a while after throttle answers.
+    pub rate_now: f64,
     /// Its links.
     pub links: Vec<LinkStatus>,
 }
@@ -230,6 +232,7 @@ impl Line {
                 in_flight: view.as_ref().map_or(0, |v| v.in_flight),
                 window: view.as_ref().map_or(0, |v| v.window),
                 rate: c.rate,
+                rate_now: view.as_ref().map_or(0.0, |v| v.rate_now),
                 links: self.fleet.links(c.id),
             }
         };

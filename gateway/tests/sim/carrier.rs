@@ -48,7 +48,8 @@ pub(crate) fn run(carrier: &Carrier, contract: f64, load: u64, seconds: u64) -> 
             switch.step(now, Event::Accepted(message(id, now)), &mut out);
             (id, arrival) = (id + 1, now.after(gap));
         }
-        while let Some((_, ticket, accepts)) = answers.pop_front_if(|(at, ..)| *at <= now) {
+        while answers.front().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, ticket, accepts)) = answers.pop_front() else { break };
             let answer = if accepts { Answer::Submitted } else { Answer::Refused(Verdict::Throttled) };
             seen.accepted += u32::from(accepts);
             switch.step(now, Event::Answer(ticket, answer), &mut out);
