@@ -219,6 +219,7 @@ fn recover(
         }
     };
     let (journal, recovery) = open_journal(&settings, &mut show, arrivals)?;
+    warn_of_a_small_disk(plan, journal.usage().used);
     let (found, notes) = replay.finish(|id, at| journal.read(id.0, at).ok().map(Vec::from));
     write_notes(&journal, notes);
     tell_damage(&recovery, unreadable, found.strays);
@@ -239,6 +240,16 @@ fn recover(
         idempotency.recall(&app, &key, found);
     }
     Ok((journal, store, recovery, found))
+}
+
+/// The budget is a promise about the disk: one that the disk cannot keep is told at start, not when it is full.
+fn warn_of_a_small_disk(plan: &Plan, used: u64) {
+    let Ok(disk) = rustix::fs::statvfs(&plan.node.data_dir) else { return };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if used.saturating_add(free) < plan.node.journal_max_bytes {
+        let budget = plan.node.journal_max_bytes;
+        warn!(free, budget, "the file system has less free than [journal] max_bytes: free space, or lower the budget");
+    }
 }
 
 /// Opens the journal. A predecessor that was just killed may hold its lock for a moment yet.
