@@ -97,6 +97,22 @@ fn a_long_message_is_delivered_when_all_its_parts_are() {
 }
 
 #[test]
+fn long_messages_to_one_handset_are_told_apart() {
+    let stage = one(Carrier::named("a"));
+    let text = "桥".repeat(100);
+    for _ in 0..4 {
+        assert_eq!(stage.post_with(&json!({ "to": TO, "text": text }), &[]).status, 202);
+    }
+    let parts = until("eight parts in the carrier's log", SOON, || {
+        let parts = stage.submits("a");
+        (parts.len() >= 8).then_some(parts)
+    });
+    let references: std::collections::BTreeSet<u64> =
+        parts.iter().filter_map(|part| part["udh"]["ref"].as_u64()).collect();
+    assert!(references.len() >= 3, "four messages, an octet each to tell them apart: {references:?}");
+}
+
+#[test]
 fn a_long_message_with_one_failed_part_fails_once() {
     let stage = Plan::of([Carrier::named("a").behaves("receipts = { after = '30ms', failed = 0.5 }")]).seed(3).start();
     let ids: Vec<String> = (0..6).map(|_| stage.post(&json!({ "to": TO, "text": "桥".repeat(150) }))).collect();

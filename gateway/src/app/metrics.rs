@@ -13,6 +13,7 @@ use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId};
 use crate::fleet::Fleet;
 use crate::ids::MessageId;
+use crate::journal::free_space;
 use crate::journal::record::OutcomeKind;
 use crate::journal::store::Store;
 use crate::meter::Meter;
@@ -276,11 +277,8 @@ impl Line {
     }
 
     fn journal_gauges(&mut self) {
-        let (mut usage, stats) = (self.journal.usage(), self.journal.stats());
-        // A file system that is nearly full is a smaller budget, whatever the configuration hopes for.
-        if let Ok(disk) = rustix::fs::statvfs(&self.plan.node.data_dir) {
-            usage.budget = usage.budget.min(usage.used.saturating_add(disk.f_bavail.saturating_mul(disk.f_frsize)));
-        }
+        let (usage, stats) = (self.journal.usage(), self.journal.stats());
+        let usage = usage.within(free_space(&self.plan.node.data_dir).unwrap_or(u64::MAX));
         self.pressure.journal.store(usage.percent(), Ordering::Relaxed);
         self.pressure.behind.store(self.store.backlog() > STORE_BACKLOG, Ordering::Relaxed);
         self.pressure.failing.store(stats.failing, Ordering::Relaxed);

@@ -30,7 +30,7 @@ use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
 use crate::journal::record::{Record, kind};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
-use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings};
+use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::observe::Metrics;
 use crate::report::Report;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
@@ -219,7 +219,7 @@ fn recover(
         }
     };
     let (journal, recovery) = open_journal(&settings, &mut show, arrivals)?;
-    warn_of_a_small_disk(plan, journal.usage().used);
+    warn_of_a_small_disk(plan, journal.usage());
     let (found, notes) = replay.finish(|id, at| journal.read(id.0, at).ok().map(Vec::from));
     write_notes(&journal, notes);
     tell_damage(&recovery, unreadable, found.strays);
@@ -243,11 +243,10 @@ fn recover(
 }
 
 /// The budget is a promise about the disk: one that the disk cannot keep is told at start, not when it is full.
-fn warn_of_a_small_disk(plan: &Plan, used: u64) {
-    let Ok(disk) = rustix::fs::statvfs(&plan.node.data_dir) else { return };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if used.saturating_add(free) < plan.node.journal_max_bytes {
-        let budget = plan.node.journal_max_bytes;
+fn warn_of_a_small_disk(plan: &Plan, usage: Usage) {
+    let Some(free) = free_space(&plan.node.data_dir) else { return };
+    if usage.within(free).budget < usage.budget {
+        let budget = usage.budget;
         warn!(free, budget, "the file system has less free than [journal] max_bytes: free space, or lower the budget");
     }
 }

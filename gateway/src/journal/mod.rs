@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -201,6 +201,19 @@ impl Usage {
         let percent = (u128::from(self.used) * 100).div_ceil(u128::from(self.budget.max(1)));
         u8::try_from(percent).unwrap_or(u8::MAX)
     }
+
+    /// The same on a disk with so many octets free: a disk that is nearly full is a smaller budget, whatever the
+    /// configuration hopes for.
+    #[must_use]
+    pub fn within(self, free: u64) -> Usage {
+        Usage { budget: self.budget.min(self.used.saturating_add(free)), ..self }
+    }
+}
+
+/// Octets free on the file system that holds `dir`; `None` where it does not tell.
+pub fn free_space(dir: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(dir).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Upper bounds of [`Stats::commit_seconds`]'s buckets; a last bucket holds what took longer.
@@ -554,5 +567,19 @@ impl Settings {
             return Err(OpenError::Settings("max_bytes is less than four segments"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_nearly_full_is_a_smaller_budget() {
+        let usage = Usage { used: 70, budget: 1_000 };
+        assert_eq!(usage.within(5_000).percent(), 7, "plenty free: the configured budget counts");
+        assert_eq!(usage.within(30).percent(), 70);
+        assert_eq!(usage.within(0).percent(), 100);
+        assert!(free_space(Path::new("/")).is_some_and(|free| free > 0));
     }
 }
