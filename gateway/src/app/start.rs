@@ -247,7 +247,11 @@ fn warn_of_a_small_disk(plan: &Plan, usage: Usage) {
     let Some(free) = free_space(&plan.node.data_dir) else { return };
     if usage.within(free).budget < usage.budget {
         let budget = usage.budget;
-        warn!(free, budget, "the file system has less free than [journal] max_bytes: free space, or lower the budget");
+        warn!(
+            free,
+            budget,
+            "the file system has less than twice [journal] max_bytes: messages are shed earlier; free space, or lower the budget"
+        );
     }
 }
 
