@@ -451,8 +451,11 @@ impl Line {
                     self.tell_switch(now, Event::LinkDown(link));
                 }
                 FromLink::Closed => {
-                    self.fleet.turned(link, "closed", String::new(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
+                    self.tell_switch(now, Event::LinkGone(link));
+                    if self.fleet.closed(link, now.wall) {
+                        self.left(ChannelId(link.channel));
+                    }
                 }
                 FromLink::Unanswered(ticket, doubt) => {
                     self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));

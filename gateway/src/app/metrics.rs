@@ -24,6 +24,11 @@ use crate::switch::{Answer, Command};
 /// Messages waiting for the store above which no new ones are taken: it is not about to catch up.
 const STORE_BACKLOG: usize = 10 * Store::CALM;
 
+/// The roles of links.
+const LINK_ROLES: [&str; 3] = ["send", "receive", "both"];
+/// The states of links.
+const LINK_STATES: [&str; 4] = ["up", "down", "connecting", "closing"];
+
 /// Handles of one tier.
 struct TierMeter {
     name: Arc<str>,
@@ -256,23 +261,49 @@ impl Line {
             .callback_backlog
             .set((self.courier.backlog() + self.untold.values().map(|q| q.len()).sum::<usize>()) as i64);
         metrics.orphans.set(self.report.orphans() as i64);
-        for channel in &self.plan.channels {
-            let name = [&*channel.name];
-            let view = self.switch.channel(now.time, channel.id);
+        for (channel, member) in self.fleet.channels() {
+            let name = [member.meter.name()];
+            let view = self.switch.channel(now.time, channel);
             metrics.in_flight.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.in_flight) as i64);
             metrics.window.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.window) as i64);
             let now_in = channel_state(view.as_ref(), now);
             for state in CHANNEL_STATES {
                 let is = i64::from(state == now_in);
-                metrics.channel_state.with_label_values(&[&*channel.name, state]).set(is);
+                metrics.channel_state.with_label_values(&[name[0], state]).set(is);
             }
-            let links = self.fleet.links(channel.id);
-            for role in ["send", "receive", "both"].iter().filter(|role| links.iter().any(|l| l.role == **role)) {
-                for state in ["up", "down", "connecting"] {
-                    let count = links.iter().filter(|l| l.role == *role && l.state == state).count();
-                    metrics.links.with_label_values(&[&*channel.name, role, state]).set(count as i64);
+            let links = self.fleet.links(channel);
+            for role in LINK_ROLES {
+                let any = links.iter().any(|l| l.role == role);
+                for state in LINK_STATES {
+                    let labels = [name[0], role, state];
+                    let count = links.iter().filter(|l| l.role == role && l.state == state).count();
+                    match any {
+                        true => metrics.links.with_label_values(&labels).set(count as i64),
+                        // A role that its links have no more, or never had.
+                        false => drop(metrics.links.remove_label_values(&labels)),
+                    }
                 }
             }
+        }
+    }
+
+    /// The last link of a channel that is not in the plan has ended: its gauges would show what was.
+    pub(super) fn left(&mut self, channel: ChannelId) {
+        let Some(member) = self.fleet.member(channel) else { return };
+        let (name, metrics) = (member.meter.name(), &self.metrics);
+        tracing::info!(channel = name, "the channel has left: its links have ended");
+        // Values that were never set are not there to be removed.
+        for gauge in [&metrics.in_flight, &metrics.window] {
+            let _ = gauge.remove_label_values(&[name]);
+        }
+        for gauge in [&metrics.pace_parts, &metrics.pace_limit] {
+            let _ = gauge.remove_label_values(&[name]);
+        }
+        for state in CHANNEL_STATES {
+            let _ = metrics.channel_state.remove_label_values(&[name, state]);
+        }
+        for (role, state) in LINK_ROLES.iter().flat_map(|role| LINK_STATES.map(|state| (role, state))) {
+            let _ = metrics.links.remove_label_values(&[name, role, state]);
         }
     }
 
@@ -307,9 +338,9 @@ impl Line {
     /// Once a second: the pace really gone at, and what waits (that takes a look at all that is put off).
     pub(super) fn pace(&mut self) {
         self.queue_gauges(self.clock.now());
-        for channel in &self.plan.channels {
-            let started = self.meters.take_started(channel.id);
-            self.metrics.pace_parts.with_label_values(&[&*channel.name]).set(f64::from(started));
+        for (channel, member) in self.fleet.channels() {
+            let started = self.meters.take_started(channel);
+            self.metrics.pace_parts.with_label_values(&[member.meter.name()]).set(f64::from(started));
         }
     }
 }

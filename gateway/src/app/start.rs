@@ -106,7 +106,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let sought = arrivals.clone();
     let seeker = Seeker::spawn(store.clone(), move |found| drop(sought.send(Arrival::Sought(found))))?;
     let (link_events, heard) = mpsc::channel(LINK_BATCHES);
-    let mut fleet = Fleet::new(link_events, link::Settings::default());
+    let mut fleet = Fleet::new(metrics.clone(), link_events, link::Settings::default());
 
     let mut switch = Switch::new(found.highest_attempt);
     let mut commands = Vec::new();
@@ -119,7 +119,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let admin = listen(plan.node.admin_listen).await?;
     let token = control::token(&plan.node)?;
     for channel in &plan.channels {
-        let started = fleet.add(channel, &metrics, clock.now().wall);
+        let started = fleet.start(channel, clock.now().wall);
         started.map_err(|e| StartError::Channel(channel.name.to_string(), e))?;
     }
     let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), plan.clone(), pressure.clone()));

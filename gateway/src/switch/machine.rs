@@ -88,6 +88,8 @@ impl Switch {
             Event::Recovered(recovered) => self.recover(now, recovered, out),
             Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
             Event::LinkDown(link) => self.link_down(now, link, out),
+            Event::LinkClosing(link) => self.channel_mut(now, ChannelId(link.channel)).closing(link.link),
+            Event::LinkGone(link) => self.channel_mut(now, ChannelId(link.channel)).gone(link.link),
             Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
             Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
             Event::NotStarted(attempt, why) => self.not_started(now, attempt, why, out),

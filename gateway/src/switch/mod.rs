@@ -111,6 +111,10 @@ pub enum Event {
     LinkUp(LinkId, usize),
     /// A link is gone; all its tickets were answered before.
     LinkDown(LinkId),
+    /// A link was told to end: it takes nothing new and finishes what is open.
+    LinkClosing(LinkId),
+    /// A link has ended for good, after its [`Event::LinkDown`]; its number is not used again.
+    LinkGone(LinkId),
     /// The attempt was written down and handed to its link as this many parts (at most what was reserved).
     Started(AttemptRef, u8),
     /// The attempt could not be handed over; nothing was sent.
