@@ -12,8 +12,11 @@
 
 mod desk;
 mod metrics;
+mod orders;
 mod seek;
+mod service;
 mod start;
+mod states;
 mod stop;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -40,10 +43,13 @@ use crate::report::{self, Effect, Ledger, Report};
 use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
 use crate::vital::Vital;
 
-pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
+pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
+pub use orders::{Asked, Kind, Order, Subject};
 use seek::{Seeker, Sought, Wish};
+pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
+use states::Cause;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
@@ -67,6 +73,8 @@ pub enum Arrival {
     Sought(Vec<Sought>),
     /// The desk wants to know or to change something.
     Asked(Question),
+    /// Standing orders up to that change are on disk, or why not.
+    Saved(u64, std::io::Result<()>),
     /// Stop: take nothing new, finish what is open, end.
     Drain,
 }
@@ -117,6 +125,8 @@ pub struct Line {
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
     pressure: Arc<start::Pressure>,
+    service: service::Service,
+    states: states::States,
     /// Parts on the wire: when they were sent, over which channel.
     flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
     commands: Vec<Command>,
@@ -205,7 +215,8 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(stop::Stopping::deadline);
-        let next = [self.switch.deadline(), self.report.deadline(), stop].into_iter().flatten().min();
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
+        let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
     }
@@ -221,6 +232,7 @@ impl Line {
         }
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
+        self.expire_orders(now);
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -284,6 +296,7 @@ impl Line {
                 }
             }
             Arrival::Asked(question) => self.answer(now, question),
+            Arrival::Saved(change, result) => self.saved(change, result),
             Arrival::Drain => self.drain(now),
         }
     }
@@ -330,7 +343,12 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
-                counted => self.meters.command(&self.metrics, &self.fleet, &self.report, &counted),
+                counted => {
+                    self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
+                    if let Command::Throttled(channel, _) = counted {
+                        self.look(now, channel, Cause::Throttled);
+                    }
+                }
             }
         }
         if self.commands.is_empty() {
@@ -441,19 +459,25 @@ impl Line {
         for event in events {
             match event {
                 FromLink::Up { window, address } => {
+                    self.states.link_up(now, &self.plan, link, address, window);
                     self.fleet.turned(link, "up", address.to_string(), now.wall);
                     if self.fleet.sends(link) {
                         self.tell_switch(now, Event::LinkUp(link, window));
                     }
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
-                FromLink::Down { why, .. } => {
+                FromLink::Down { why, retry_in } => {
+                    self.states.link_down(now, &self.plan, link, &why, retry_in);
                     self.fleet.turned(link, "down", why.to_string(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
                 FromLink::Closed => {
                     self.tell_switch(now, Event::LinkDown(link));
                     self.tell_switch(now, Event::LinkGone(link));
-                    if self.fleet.closed(link, now.wall) {
+                    let left = self.fleet.closed(link, now.wall);
+                    self.look(now, ChannelId(link.channel), Cause::Link);
+                    if left {
                         self.left(ChannelId(link.channel));
                     }
                 }

@@ -17,12 +17,14 @@ use tracing::{error, info, warn};
 use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
 use super::seek::Seeker;
-use super::{Arrival, Line, Waiting};
+use super::service::{HeldApps, Service};
+use super::states::Cause;
+use super::{Arrival, Kind, Line, Waiting, orders};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
 use crate::callback::Courier;
 use crate::clock::{Clock, Wall};
-use crate::config::plan::{Names, Plan, Tier, TierId};
+use crate::config::plan::{AppId, Names, Plan, Tier, TierId};
 use crate::config::{self, Problem};
 use crate::control;
 use crate::fleet::Fleet;
@@ -111,6 +113,10 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let mut switch = Switch::new(found.highest_attempt);
     let mut commands = Vec::new();
     let waiting = found.waiting.into_iter().map(|r| Event::Recovered(on_known_tier(r, &plan.tiers)));
+    let (orders, damaged) = orders::load(&plan.node.data_dir, &plan.names, clock.now().wall)?;
+    if let Some(file) = damaged {
+        error!(file, "operators' orders were damaged: whatever the file still names is held until it is released");
+    }
     for event in std::iter::once(Event::Plan(rules(&plan))).chain(waiting) {
         switch.step(clock.now().time, event, &mut commands);
     }
@@ -119,6 +125,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let admin = listen(plan.node.admin_listen).await?;
     let token = control::token(&plan.node)?;
     for channel in &plan.channels {
+        let drained = orders.channel(&channel.name).is_some_and(|order| order.order == Kind::Drain);
+        fleet.drain(channel.id, drained, clock.now().wall);
         let started = fleet.start(channel, clock.now().wall);
         started.map_err(|e| StartError::Channel(channel.name.to_string(), e))?;
     }
@@ -146,7 +154,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;
     });
-    tokio::spawn(signals(arrivals, stop, pressure.clone()));
+    tokio::spawn(signals(arrivals.clone(), stop, pressure.clone()));
 
     info!(
         http = %http_address,
@@ -156,7 +164,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         segments = recovery.segments,
         "ready"
     );
-    let line = Line {
+    let service = Service::new(orders, plan.node.data_dir.clone(), arrivals);
+    let mut line = Line {
         clock,
         plan,
         ids,
@@ -172,6 +181,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         metrics,
         meters,
         pressure,
+        service,
+        states: Default::default(),
         flights: Default::default(),
         commands,
         outgoing: Vec::new(),
@@ -179,6 +190,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         untold: Default::default(),
         stopping: None,
     };
+    line.enforce_all(clock.now(), Cause::Start);
     line.run(inbox, heard, door).await;
     admin.abort();
     Ok(())
@@ -408,6 +420,8 @@ pub(super) struct Pressure {
     most: usize,
     /// By tier: journal use at which it is refused.
     shed: Vec<u8>,
+    /// Apps that operators hold.
+    pub(super) held: ArcSwap<HeldApps>,
 }
 
 impl Pressure {
@@ -424,6 +438,7 @@ impl Pressure {
             draining: AtomicBool::new(false),
             most: plan.node.max_messages,
             shed,
+            held: ArcSwap::default(),
         }
     }
 }
@@ -439,22 +454,35 @@ impl Pressure {
             None
         }
     }
+
+    /// Why a tier is refused for want of room, if so.
+    pub(super) fn sheds(&self, tier: TierId) -> Option<&'static str> {
+        let shed = self.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
+        if self.behind.load(Ordering::Relaxed) {
+            Some("store")
+        } else if self.journal.load(Ordering::Relaxed) >= shed {
+            Some("journal")
+        } else if self.messages.load(Ordering::Relaxed) >= self.most {
+            Some("messages")
+        } else {
+            None
+        }
+    }
 }
 
 impl Gate for Pressure {
     fn admit(&self, tier: TierId) -> Result<(), Busy> {
         let busy = |reason| Err(Busy { reason, retry_after: RETRY_AFTER });
-        let shed = self.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
         if let Some(reason) = self.closed() {
             busy(reason)
-        } else if self.behind.load(Ordering::Relaxed) {
-            busy("store")
-        } else if self.journal.load(Ordering::Relaxed) >= shed {
-            busy("journal")
-        } else if self.messages.load(Ordering::Relaxed) >= self.most {
-            busy("messages")
+        } else if let Some(reason) = self.sheds(tier) {
+            busy(reason)
         } else {
             Ok(())
         }
+    }
+
+    fn held(&self, app: AppId) -> Option<Arc<str>> {
+        self.held.load().get(&app).cloned()
     }
 }

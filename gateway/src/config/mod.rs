@@ -30,6 +30,11 @@ type Protocols = &'static [&'static dyn Protocol];
 /// Looks up an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// A duration as the configuration writes it: `"250ms"`, `"10s"`, `"5m"`, `"24h"`, `"7d"`; at most 365 days.
+pub fn period(text: &str) -> Option<std::time::Duration> {
+    value::Period::parse(text).map(|period| period.0)
+}
+
 /// Reads and checks the configuration in `dir`. `names` are those of the plan in force, so that indexes keep their
 /// meaning; the default at first start.
 ///

@@ -3,10 +3,12 @@
 //! Every `POST` needs the token; off loopback everything does (metrics may have a token of their own). `Host` and
 //! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. One file per topic.
 
+mod apps;
 mod channels;
 mod door;
 mod health;
 mod messages;
+mod orders;
 mod queues;
 mod token;
 
@@ -42,6 +44,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let pages = Router::new()
         .merge(health::pages())
         .merge(channels::pages())
+        .merge(apps::pages())
         .merge(queues::pages())
         .merge(messages::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))

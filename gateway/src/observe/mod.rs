@@ -1,6 +1,8 @@
 //! What the NOC sees: metrics with handles fetched once, so that counting costs nanoseconds. Labels are names from the
 //! configuration and closed lists; never a number, an id or free text.
 
+mod calm;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +12,8 @@ use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use calm::Calm;
 
 use crate::journal::{COMMIT_BOUNDS, Stats};
 
@@ -68,6 +72,8 @@ pub struct Metrics {
     pub links: IntGaugeVec,
     /// `qiao_channel_state{channel,state}`: 1 for the state it is in.
     pub channel_state: IntGaugeVec,
+    /// `qiao_channel_transitions_total{channel,from,to,cause}`
+    pub channel_transitions: IntCounterVec,
     /// `qiao_throttled_total{channel}`
     pub throttled: IntCounterVec,
     /// `qiao_in_doubt_total{channel,tier,class}`
@@ -195,6 +201,11 @@ impl Metrics {
             pace_limit: make.values("qiao_pace_limit", "Parts per second by contract.", channel),
             links: make.levels("qiao_links", "Links by role and state.", &["channel", "role", "state"]),
             channel_state: make.levels("qiao_channel_state", "1 for the state a channel is in.", &["channel", "state"]),
+            channel_transitions: make.counts(
+                "qiao_channel_transitions_total",
+                "Changes of a channel's state, and what brought them.",
+                &["channel", "from", "to", "cause"],
+            ),
             throttled: make.counts("qiao_throttled_total", "Throttle answers.", channel),
             in_doubt: make.counts(
                 "qiao_in_doubt_total",
