@@ -8,6 +8,7 @@ mod door;
 mod health;
 mod messages;
 mod queues;
+mod reload;
 mod token;
 
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
         .merge(health::pages())
         .merge(channels::pages())
         .merge(queues::pages())
+        .merge(reload::pages())
         .merge(messages::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))
         .method_not_allowed_fallback(async || {
