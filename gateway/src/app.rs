@@ -10,25 +10,30 @@
 //! the attempt is written before its octets leave, so that a crash leaves doubt and never silence; a carrier is
 //! answered and an app is called only when the journal hands the acknowledgement back.
 
+mod apply;
 mod desk;
 mod metrics;
 mod orders;
+mod reload;
 mod seek;
 mod service;
 mod start;
 mod states;
 mod stop;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use carriers::{AttemptRef, Event as Heard, Mt, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
 use crate::accept::{Committed, Fresh};
+use crate::admit::Tables;
 use crate::callback::{Courier, Notice, Told};
 use crate::clock::{Clock, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
@@ -40,12 +45,14 @@ use crate::journal::store::{Finished, Store};
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
 use crate::report::{self, Effect, Ledger, Report};
-use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
+use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
 use crate::vital::Vital;
 
+use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
+pub use reload::{Applied, Refused};
 use seek::{Seeker, Sought, Wish};
 pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
@@ -75,6 +82,8 @@ pub enum Arrival {
     Asked(Question),
     /// Standing orders up to that change are on disk, or why not.
     Saved(u64, std::io::Result<()>),
+    /// Another plan is to be in force.
+    Reload(reload::Fresh),
     /// Stop: take nothing new, finish what is open, end.
     Drain,
 }
@@ -95,6 +104,8 @@ pub enum Purpose {
     Conclude(End),
     /// To hand a message that is over to the store.
     Keep,
+    /// To find another route for a message that no channel would take.
+    Reroute,
 }
 
 /// An attempt the switch ordered.
@@ -111,7 +122,11 @@ pub struct Start {
 /// The owner of everything between the journal and the links.
 pub struct Line {
     clock: Clock,
+    /// What the doors judge by; the line swaps them.
+    tables: Arc<ArcSwap<Tables>>,
+    /// The plan of the tables.
     plan: Arc<Plan>,
+    rerouting: Rerouting,
     ids: Arc<Ids>,
     switch: Switch,
     report: Report,
@@ -233,6 +248,7 @@ impl Line {
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
         self.expire_orders(now);
+        self.follow_routes();
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -270,6 +286,7 @@ impl Line {
                         Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
                         Purpose::Keep => self.keep(id, body.as_deref()),
+                        Purpose::Reroute => self.reroute(now, id, body.as_deref()),
                     }
                 }
                 self.send(now);
@@ -297,13 +314,23 @@ impl Line {
             }
             Arrival::Asked(question) => self.answer(now, question),
             Arrival::Saved(change, result) => self.saved(change, result),
+            Arrival::Reload(fresh) => self.reload(now, fresh),
             Arrival::Drain => self.drain(now),
         }
     }
 
-    fn admitted(&mut self, now: Moment, fresh: Fresh, result: Result<At, CommitError>) {
+    fn admitted(&mut self, now: Moment, mut fresh: Fresh, result: Result<At, CommitError>) {
         let committed = match result {
             Ok(at) => {
+                // It was judged by tables that were swapped while it was being written.
+                if fresh.routing != self.tables.load().routing
+                    && let Message { app, tier, .. } = fresh.message
+                    && let Some(message) = accepted(&fresh.body)
+                    && let Some(home) = self.tables.load().home(app, tier, &message)
+                {
+                    let Home { group, tier, parts } = home;
+                    fresh.message = Message { group, tier, parts, ..fresh.message };
+                }
                 self.report.accepted(now, &fresh.message, at, fresh.callback);
                 self.remember(&fresh);
                 self.bodies.insert(fresh.message.id, fresh.body);
@@ -375,6 +402,11 @@ impl Line {
     fn prepare(&mut self, now: Moment, start: Start, body: Option<&[u8]>) {
         let refused = match (body.and_then(accepted), self.fleet.of(start.link)) {
             (Some(accepted), Some(member)) => {
+                // What is left of an attempt follows its first parts.
+                if let Some(home) = self.overdue(start.message, &accepted).filter(|_| start.only == u64::MAX) {
+                    self.relocate(now, start.message, home);
+                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Moved));
+                }
                 let mt = Mt {
                     to: accepted.to,
                     sender: accepted.sender,
@@ -583,7 +615,7 @@ impl Line {
     }
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let company = |name: &str| self.plan.channels.iter().find(|c| *c.name == *name).map(|c| c.carrier.clone());
+        let company = |name: &str| self.fleet.company(name);
         let event = self.report.event(id, seq, company);
         let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
         match event {

@@ -93,7 +93,7 @@ impl Fleet {
     /// A leg that cannot be served; nothing has changed then.
     pub fn start(&mut self, channel: &Channel, now: Wall) -> Result<Vec<LinkId>, link::Unservable> {
         link::servable(&*channel.profile)?;
-        let account = account(channel);
+        let account = channel.account();
         let (profile, carrier) = (channel.profile.clone(), channel.carrier.clone());
         let wanted = Some(Wanted { account: account.into(), links: usize::from(channel.links) });
         match self.members.get_mut(&channel.id.0) {
@@ -201,6 +201,11 @@ impl Fleet {
         self.members.get(&channel.0)
     }
 
+    /// The company of the channel of that name.
+    pub fn company(&self, channel: &str) -> Option<String> {
+        self.members.values().find(|member| member.meter.name() == channel).map(|member| member.carrier.clone())
+    }
+
     /// Whether the channel is in service, or still has links that finish what is open.
     pub fn present(&self, channel: ChannelId) -> bool {
         self.member(channel).is_some_and(|member| member.wanted.is_some() || !member.links.is_empty())
@@ -303,11 +308,6 @@ impl Member {
 
 fn find(members: &mut BTreeMap<u16, Member>, link: LinkId) -> Option<&mut Link> {
     members.get_mut(&link.channel)?.links.get_mut(&link.link)
-}
-
-/// What the links of a channel depend on; equal where they may live on.
-pub fn account(channel: &Channel) -> String {
-    format!("{} {} {}", channel.protocol.name(), channel.window, channel.profile.fingerprint())
 }
 
 fn role_name(role: Role) -> &'static str {

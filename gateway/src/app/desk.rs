@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use carriers::CarrierId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::orders::{Asked, Order, Subject};
+use super::reload::{self, Applied, Refused};
 use super::service::Ordered;
 use super::start::Pressure;
 use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
+use crate::admit::Tables;
 use crate::clock::{Moment, Wall};
-use crate::config::plan::{Plan, TierId};
+use crate::config::plan::TierId;
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
@@ -96,7 +99,8 @@ pub struct QueueStatus {
 pub struct Desk {
     line: mpsc::UnboundedSender<Arrival>,
     store: Store,
-    plan: Arc<Plan>,
+    tables: Arc<ArcSwap<Tables>>,
+    reloads: mpsc::Sender<reload::Order>,
     pressure: Arc<Pressure>,
 }
 
@@ -104,10 +108,18 @@ impl Desk {
     pub(super) fn new(
         line: mpsc::UnboundedSender<Arrival>,
         store: Store,
-        plan: Arc<Plan>,
+        tables: Arc<ArcSwap<Tables>>,
+        reloads: mpsc::Sender<reload::Order>,
         pressure: Arc<Pressure>,
     ) -> Self {
-        Desk { line, store, plan, pressure }
+        Desk { line, store, tables, reloads, pressure }
+    }
+
+    /// Has the configuration read anew.
+    pub async fn reload(&self) -> Result<Applied, Refused> {
+        let (order, done) = oneshot::channel();
+        self.reloads.send(order).await.map_err(|_| Refused::Stopping)?;
+        done.await.unwrap_or(Err(Refused::Stopping))
     }
 
     /// Why the gateway takes no messages at all, if so.
@@ -123,7 +135,7 @@ impl Desk {
     }
 
     fn company(&self, channel: &str) -> Option<String> {
-        self.plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
+        self.tables.load().plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use carriers::{Doubt, ReceiptState, Verdict};
 use prometheus::{Histogram, IntCounter};
 
@@ -47,11 +48,19 @@ pub(super) struct Meters {
 /// What the doors count through.
 struct Shared {
     metrics: Arc<Metrics>,
-    tiers: Vec<TierMeter>,
+    /// By [`TierId`]; grows with the names.
+    tiers: ArcSwap<Vec<TierMeter>>,
 }
 
 impl Meters {
-    pub(super) fn new(metrics: &Arc<Metrics>, plan: &Plan) -> Self {
+    /// For no plan yet.
+    pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
+        let shared = Arc::new(Shared { metrics: metrics.clone(), tiers: ArcSwap::default() });
+        Meters { shared, started: Vec::new() }
+    }
+
+    /// Handles for a plan's tiers, and what its contracts say.
+    pub(super) fn follow(&mut self, metrics: &Metrics, plan: &Plan) {
         let tier = |name: &Arc<str>| TierMeter {
             name: name.clone(),
             accepted: metrics.accepted.with_label_values(&[&**name, "sms"]),
@@ -61,9 +70,10 @@ impl Meters {
         for channel in &plan.channels {
             metrics.pace_limit.with_label_values(&[&*channel.name]).set(channel.rate);
         }
-        let tiers = plan.names.tiers.iter().map(tier).collect();
-        let shared = Arc::new(Shared { metrics: metrics.clone(), tiers });
-        Meters { shared, started: vec![0; plan.names.channels.len()] }
+        if self.shared.tiers.load().len() < plan.names.tiers.len() {
+            self.shared.tiers.store(Arc::new(plan.names.tiers.iter().map(tier).collect()));
+        }
+        self.started.resize(plan.names.channels.len(), 0);
     }
 
     /// For the doors.
@@ -73,7 +83,7 @@ impl Meters {
 
     /// A message's first attempt leaves.
     pub(super) fn waited(&self, tier: TierId, since: Time, now: Moment, id: MessageId) {
-        if let Some(tier) = self.shared.tiers.get(usize::from(tier.0)) {
+        if let Some(tier) = self.shared.tiers.load().get(usize::from(tier.0)) {
             tier.queue_wait.observe(now.time.since(since).as_secs_f64());
             tier.accept_to_submit.observe(now.wall.0.saturating_sub(id.wall().0) as f64 / 1_000.0);
         }
@@ -158,7 +168,7 @@ impl Meters {
         reason: &str,
     ) {
         let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
-        metrics.outcomes.with_label_values(&[self.tier(tier), channel, outcome.name(), reason]).inc();
+        metrics.outcomes.with_label_values(&[&*self.tier(tier), channel, outcome.name(), reason]).inc();
     }
 
     pub(super) fn corrected(
@@ -170,21 +180,21 @@ impl Meters {
         outcome: OutcomeKind,
     ) {
         let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
-        metrics.corrected.with_label_values(&[self.tier(tier), channel, outcome.name()]).inc();
+        metrics.corrected.with_label_values(&[&*self.tier(tier), channel, outcome.name()]).inc();
     }
 
     /// Commands that only count.
     pub(super) fn command(&self, metrics: &Metrics, fleet: &Fleet, report: &Report, command: &Command) {
-        let tier = |message| report.live(message).map_or("", |live| self.tier(live.tier));
+        let tier = |message| report.live(message).map_or_else(Arc::default, |live| self.tier(live.tier));
         match command {
             Command::InDoubt(message, channel, doubt) => {
                 let Some(member) = fleet.member(*channel) else { return };
-                let labels = [member.meter.name(), tier(*message), doubt_name(*doubt)];
+                let labels = [member.meter.name(), &*tier(*message), doubt_name(*doubt)];
                 metrics.in_doubt.with_label_values(&labels).inc();
             }
             Command::Resubmitted(message, channel) => {
                 let Some(member) = fleet.member(*channel) else { return };
-                metrics.resubmitted.with_label_values(&[member.meter.name(), tier(*message)]).inc();
+                metrics.resubmitted.with_label_values(&[member.meter.name(), &*tier(*message)]).inc();
             }
             Command::Throttled(channel, _) => {
                 let Some(member) = fleet.member(*channel) else { return };
@@ -194,8 +204,8 @@ impl Meters {
         }
     }
 
-    fn tier(&self, tier: TierId) -> &str {
-        self.shared.tiers.get(usize::from(tier.0)).map_or("", |t| &t.name)
+    fn tier(&self, tier: TierId) -> Arc<str> {
+        self.shared.tiers.load().get(usize::from(tier.0)).map_or_else(Arc::default, |t| t.name.clone())
     }
 }
 
@@ -212,7 +222,7 @@ impl Meter for Shared {
         self.metrics.rejected.with_label_values(&[reason]).inc();
     }
     fn accepted(&self, tier: TierId, _kind: &'static str) {
-        if let Some(tier) = self.tiers.get(usize::from(tier.0)) {
+        if let Some(tier) = self.tiers.load().get(usize::from(tier.0)) {
             tier.accepted.inc();
         }
     }

@@ -54,8 +54,8 @@ impl State {
 /// Why a channel's state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// It is new: the gateway starts, or the configuration names it.
-    Start,
+    /// The configuration names it now, or does not any more.
+    Configuration,
     /// A link came up, went down or ended.
     Link,
     /// The carrier throttles.
@@ -71,7 +71,7 @@ pub(super) enum Cause {
 impl Cause {
     fn name(self) -> &'static str {
         match self {
-            Cause::Start => "start",
+            Cause::Configuration => "configuration",
             Cause::Link => "link",
             Cause::Throttled => "throttled",
             Cause::Time => "time",

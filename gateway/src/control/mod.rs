@@ -10,6 +10,7 @@ mod health;
 mod messages;
 mod orders;
 mod queues;
+mod reload;
 mod token;
 
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
         .merge(channels::pages())
         .merge(apps::pages())
         .merge(queues::pages())
+        .merge(reload::pages())
         .merge(messages::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))
         .method_not_allowed_fallback(async || {
