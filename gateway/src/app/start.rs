@@ -20,7 +20,7 @@ use super::seek::Seeker;
 use super::{Arrival, Line, Waiting};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
-use crate::callback::Courier;
+use crate::callback::{BoxError, Courier};
 use crate::clock::{Clock, Wall};
 use crate::config::plan::{Names, Plan, Tier, TierId};
 use crate::config::{self, Problem};
@@ -60,6 +60,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The letters to applications cannot be opened.
+    #[error(transparent)]
+    Letters(#[from] BoxError),
     /// A listener cannot be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -94,13 +97,14 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
 
     let told = arrivals.clone();
     let courier = Courier::spawn(
+        &plan.node.data_dir.join("callbacks"),
         tables.clone(),
-        Default::default(),
         clock,
         meters.shared(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
-    );
+    )?;
+    let courier = Arc::new(courier);
     let brought = arrivals.clone();
     let reader = Reader::spawn(journal.clone(), move |bodies| drop(brought.send(Arrival::Bodies(bodies))))?;
     let sought = arrivals.clone();

@@ -64,9 +64,11 @@ impl Line {
     /// Everything to disk, threads joined. Acknowledgements that still come find nobody; their records are durable.
     pub(super) async fn close(self, arrivals: mpsc::UnboundedReceiver<Arrival>) {
         let Line { journal, store, reader, seeker, report, fleet, courier, .. } = self;
+        let letters = courier.stop();
         drop((fleet, courier, arrivals));
         let closed = tokio::task::spawn_blocking(move || {
             drop((reader, seeker));
+            letters.close();
             store.close();
             journal.close();
         });
