@@ -307,6 +307,12 @@ impl Line {
     /// Once a second: the pace really gone at, and what waits (that takes a look at all that is put off).
     pub(super) fn pace(&mut self) {
         self.queue_gauges(self.clock.now());
+        for (app, totals) in self.courier.totals() {
+            let set = |state, count| self.metrics.callback_letters.with_label_values(&[&*app, state]).set(count as i64);
+            set("waiting", totals.waiting);
+            set("dead", totals.dead);
+            self.metrics.callback_octets.with_label_values(&[&*app]).set(totals.octets as i64);
+        }
         for channel in &self.plan.channels {
             let started = self.meters.take_started(channel.id);
             self.metrics.pace_parts.with_label_values(&[&*channel.name]).set(f64::from(started));

@@ -20,7 +20,7 @@ use super::seek::Seeker;
 use super::{Arrival, Line, Waiting};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
-use crate::callback::{BoxError, Courier};
+use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
 use crate::config::plan::{Names, Plan, Tier, TierId};
 use crate::config::{self, Problem};
@@ -145,7 +145,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         let _vital = Vital("the door");
         accept::serve(http, door, stopped).await;
     });
-    let page = control::Admin { desk, token, metrics_token: plan.node.metrics_token.clone(), scrape };
+    let callbacks = Arc::new(Office::new(courier.clone(), store.clone()));
+    let page = control::Admin { desk, callbacks, token, metrics_token: plan.node.metrics_token.clone(), scrape };
     let admin = tokio::spawn(async move {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;

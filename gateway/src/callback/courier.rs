@@ -207,6 +207,10 @@ impl Courier {
     pub(super) fn bag(&self) -> &Bag {
         &self.bag
     }
+
+    pub(super) fn shared(&self) -> Arc<Bag> {
+        self.bag.clone()
+    }
 }
 
 impl Drop for Courier {

@@ -84,6 +84,8 @@ pub enum Which {
 pub enum Order {
     /// Keep a letter until it is due; [`Answer::Kept`] once it is synced.
     Keep(Letter, Wall),
+    /// Keep a letter with events that were told before, due now; [`Answer::Waits`].
+    Again(Letter),
     /// Keep a letter among the dead; [`Answer::Kept`] once it is synced.
     KeepDead(Letter),
     /// Bring letters due by then, at most so many; [`Answer::Fetched`].
@@ -246,8 +248,19 @@ impl Letters {
         shelf.dead_page(app, after, most)
     }
 
+    /// Whether an app has a dead letter of that number. Reads the disk.
+    pub fn has_dead(&self, app: &str, number: MessageId) -> bool {
+        let shelf = lock(&self.thread.shared.shelf).clone();
+        shelf.is_some_and(|shelf| shelf.dead(app, FIRST_DEAD).flatten().any(|(at, _)| at.number == number))
+    }
+
+    /// Whether it is about to end.
+    pub fn is_closing(&self) -> bool {
+        self.thread.shared.closing.load(Relaxed)
+    }
+
     /// Carries out what was ordered and ends the thread; gives up where the disk refuses.
-    pub fn close(self) {
+    pub fn close(&self) {
         self.thread.end();
     }
 }
@@ -352,7 +365,7 @@ impl Keeper {
         for (_, order) in round {
             let (letter, due) = match order {
                 Order::Keep(letter, due) => (letter, *due),
-                Order::KeepDead(letter) => (letter, now),
+                Order::KeepDead(letter) | Order::Again(letter) => (letter, now),
                 _ => continue,
             };
             letter.place = Some(Place { due, number: self.ids.next(now) });
@@ -429,6 +442,7 @@ impl Work<'_> {
         match order {
             Order::Keep(letter, _) => self.keep(app, letter, false),
             Order::KeepDead(letter) => self.keep(app, letter, true),
+            Order::Again(letter) => self.keep_again(app, letter),
             Order::Fetch(by, most) => self.fetch(app, *by, *most),
             Order::PutOff(letter, due) => self.put_off(app, letter, *due),
             Order::Bury(letter) => self.bury(app, letter),
@@ -475,25 +489,39 @@ impl Work<'_> {
     }
 
     fn keep(&mut self, app: &Arc<str>, letter: &Letter, dead: bool) -> Result<(), String> {
-        let Some(place) = letter.place else { return Ok(()) };
+        let answer = if self.store(app, letter, dead)? { Answer::Kept } else { Answer::NoRoom };
+        self.keeper.said.push(answer(app.clone(), letter.events.clone()));
+        Ok(())
+    }
+
+    fn keep_again(&mut self, app: &Arc<str>, letter: &Letter) -> Result<(), String> {
+        let answer = if self.store(app, letter, false)? {
+            Answer::Waits(app.clone(), self.now)
+        } else {
+            Answer::Dropped(app.clone(), letter.events.len() as u64)
+        };
+        self.keeper.said.push(answer);
+        Ok(())
+    }
+
+    /// Writes a letter to where it is to lie; false where there is no room for it.
+    fn store(&mut self, app: &Arc<str>, letter: &Letter, dead: bool) -> Result<bool, String> {
+        let Some(place) = letter.place else { return Ok(false) };
         let entry = Entry::of(letter);
         // Carried out before a failure, it is there already.
         if self.shelf.has_body(place.number)? {
-            self.keeper.said.push(Answer::Kept(app.clone(), letter.events.clone()));
-            return Ok(());
+            return Ok(true);
         }
         if !self.make_room(app, entry.octets())? {
-            self.keeper.said.push(Answer::NoRoom(app.clone(), letter.events.clone()));
-            return Ok(());
+            return Ok(false);
         }
         self.changes.body(place.number, &letter.body);
         if dead {
-            self.dies(app, place, &entry)?;
+            self.dies(app, place, &entry)?
         } else {
-            self.waits(app, place, &entry)?;
+            self.waits(app, place, &entry)?
         }
-        self.keeper.said.push(Answer::Kept(app.clone(), letter.events.clone()));
-        Ok(())
+        Ok(true)
     }
 
     /// Drops an app's oldest letters, dead ones first, until so many octets fit; false where nothing more can go.

@@ -3,6 +3,7 @@
 //! Every `POST` needs the token; off loopback everything does (metrics may have a token of their own). `Host` and
 //! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. One file per topic.
 
+mod callbacks;
 mod channels;
 mod door;
 mod health;
@@ -18,6 +19,7 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 
 use crate::app::{Desk, Scrape};
+use crate::callback::Office;
 use crate::config::plan::Secret;
 use door::{guard, refuse};
 
@@ -27,6 +29,8 @@ pub use token::{Token, token};
 pub struct Admin {
     /// The line.
     pub desk: Arc<Desk>,
+    /// What applications are told.
+    pub callbacks: Arc<Office>,
     /// For operators.
     pub token: Token,
     /// For scrapers, where configured.
@@ -42,6 +46,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let pages = Router::new()
         .merge(health::pages())
         .merge(channels::pages())
+        .merge(callbacks::pages())
         .merge(queues::pages())
         .merge(messages::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))
