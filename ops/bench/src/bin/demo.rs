@@ -101,7 +101,8 @@ async fn play(options: &Options, dir: &Path) -> Result<bool> {
     configure(&options.config, &far, &sink, dir)?;
     let gateway = Gateway::start(dir).await?;
     gateway.bound(CARRIERS.len() as u32).await?;
-    println!("gateway http://{}  admin http://{}  simulators http://{}", gateway.http, gateway.admin, far.control);
+    println!("gateway http://{}  admin http://{}", gateway.http, gateway.admin);
+    println!("faults at http://{}", far.control);
     println!();
 
     let (rate, lasts) = (options.rate.to_string(), format!("{}s", options.seconds));
