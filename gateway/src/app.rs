@@ -10,22 +10,27 @@
 //! the attempt is written before its octets leave, so that a crash leaves doubt and never silence; a carrier is
 //! answered and an app is called only when the journal hands the acknowledgement back.
 
+mod apply;
 mod desk;
 mod metrics;
+mod reload;
 mod seek;
 mod start;
 mod stop;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use carriers::{AttemptRef, Event as Heard, Mt, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
 use crate::accept::{Committed, Fresh};
+use crate::admit::Tables;
 use crate::callback::{Courier, Notice, Told};
 use crate::clock::{Clock, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
@@ -37,11 +42,13 @@ use crate::journal::store::{Finished, Store};
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
 use crate::report::{self, Effect, Ledger, Report};
-use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
+use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
 use crate::vital::Vital;
 
+use apply::Rerouting;
 pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
+pub use reload::{Applied, Refused};
 use seek::{Seeker, Sought, Wish};
 pub use start::{StartError, serve};
 
@@ -67,6 +74,8 @@ pub enum Arrival {
     Sought(Vec<Sought>),
     /// The desk wants to know or to change something.
     Asked(Question),
+    /// Another plan is to be in force.
+    Reload(reload::Fresh),
     /// Stop: take nothing new, finish what is open, end.
     Drain,
 }
@@ -87,6 +96,8 @@ pub enum Purpose {
     Conclude(End),
     /// To hand a message that is over to the store.
     Keep,
+    /// To find another route for a message that no channel would take.
+    Reroute,
 }
 
 /// An attempt the switch ordered.
@@ -103,7 +114,11 @@ pub struct Start {
 /// The owner of everything between the journal and the links.
 pub struct Line {
     clock: Clock,
+    /// What the doors judge by; the line swaps them.
+    tables: Arc<ArcSwap<Tables>>,
+    /// The plan of the tables.
     plan: Arc<Plan>,
+    rerouting: Rerouting,
     ids: Arc<Ids>,
     switch: Switch,
     report: Report,
@@ -221,6 +236,7 @@ impl Line {
         }
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
+        self.follow_routes();
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -258,6 +274,7 @@ impl Line {
                         Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
                         Purpose::Keep => self.keep(id, body.as_deref()),
+                        Purpose::Reroute => self.reroute(now, id, body.as_deref()),
                     }
                 }
                 self.send(now);
@@ -284,13 +301,23 @@ impl Line {
                 }
             }
             Arrival::Asked(question) => self.answer(now, question),
+            Arrival::Reload(fresh) => self.reload(now, fresh),
             Arrival::Drain => self.drain(now),
         }
     }
 
-    fn admitted(&mut self, now: Moment, fresh: Fresh, result: Result<At, CommitError>) {
+    fn admitted(&mut self, now: Moment, mut fresh: Fresh, result: Result<At, CommitError>) {
         let committed = match result {
             Ok(at) => {
+                // It was judged by tables that were swapped while it was being written.
+                if fresh.routing != self.tables.load().routing
+                    && let Message { app, tier, .. } = fresh.message
+                    && let Some(message) = accepted(&fresh.body)
+                    && let Some(home) = self.tables.load().home(app, tier, &message)
+                {
+                    let Home { group, tier, parts } = home;
+                    fresh.message = Message { group, tier, parts, ..fresh.message };
+                }
                 self.report.accepted(now, &fresh.message, at, fresh.callback);
                 self.remember(&fresh);
                 self.bodies.insert(fresh.message.id, fresh.body);
@@ -357,6 +384,11 @@ impl Line {
     fn prepare(&mut self, now: Moment, start: Start, body: Option<&[u8]>) {
         let refused = match (body.and_then(accepted), self.fleet.of(start.link)) {
             (Some(accepted), Some(member)) => {
+                // What is left of an attempt follows its first parts.
+                if let Some(home) = self.overdue(start.message, &accepted).filter(|_| start.only == u64::MAX) {
+                    self.relocate(now, start.message, home);
+                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Moved));
+                }
                 let mt = Mt {
                     to: accepted.to,
                     sender: accepted.sender,
@@ -451,8 +483,11 @@ impl Line {
                     self.tell_switch(now, Event::LinkDown(link));
                 }
                 FromLink::Closed => {
-                    self.fleet.turned(link, "closed", String::new(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
+                    self.tell_switch(now, Event::LinkGone(link));
+                    if self.fleet.closed(link, now.wall) {
+                        self.left(ChannelId(link.channel));
+                    }
                 }
                 FromLink::Unanswered(ticket, doubt) => {
                     self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));
@@ -556,7 +591,7 @@ impl Line {
     }
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let company = |name: &str| self.plan.channels.iter().find(|c| *c.name == *name).map(|c| c.carrier.clone());
+        let company = |name: &str| self.fleet.company(name);
         let event = self.report.event(id, seq, company);
         let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
         match event {

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::config::{self, MAIN_FILE, Problem, plan::Names};
+use crate::ctl::CtlArgs;
 
 /// How a command ended, as the shell sees it. Clap ends with 2 on wrong usage by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,66 +85,6 @@ pub struct CheckArgs {
     /// Print the JSON Schema of the configuration files and check nothing
     #[arg(long, conflicts_with = "config")]
     pub schema: bool,
-}
-
-/// `qiao ctl`
-#[derive(Debug, Args)]
-pub struct CtlArgs {
-    /// The admin door
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
-    pub url: String,
-    /// File that holds the admin token (made at first start as DATA_DIR/admin.token)
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Print the answer as JSON
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// What to ask.
-    #[command(subcommand)]
-    pub command: Ctl,
-}
-
-/// What an operator can ask.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum Ctl {
-    /// Whether the gateway lives and is ready
-    #[command(after_help = "Example: qiao ctl status")]
-    Status,
-    /// Channels: state, links, window, pace
-    #[command(after_help = "Example: qiao ctl channels pccw-1")]
-    Channels {
-        /// One channel only
-        name: Option<String>,
-    },
-    /// A message's way so far; text and number are masked
-    #[command(after_help = "Example: qiao ctl message 0qk3m8z5r1xa")]
-    Message {
-        /// Its id
-        id: String,
-    },
-    /// What waits, by group and tier
-    #[command(after_help = "Example: qiao ctl queues --json")]
-    Queues,
-    /// Take a channel out of service for new messages; what is open is finished
-    #[command(
-        after_help = "Example: qiao ctl --token-file data/admin.token hold pccw-1 --reason 'carrier maintenance'"
-    )]
-    Hold {
-        /// The channel
-        name: String,
-        /// Why, for the log
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
-    /// Put a held channel back into service
-    #[command(after_help = "Example: qiao ctl --token-file data/admin.token release pccw-1")]
-    Release {
-        /// The channel
-        name: String,
-        /// Why, for the log
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
 }
 
 /// What `qiao check --json` prints.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use carriers::CarrierId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::reload::{Applied, Order, Refused};
 use super::start::Pressure;
 use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
+use crate::admit::Tables;
 use crate::clock::{Moment, Wall};
-use crate::config::plan::Plan;
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
@@ -71,7 +73,8 @@ pub struct QueueStatus {
 pub struct Desk {
     line: mpsc::UnboundedSender<Arrival>,
     store: Store,
-    plan: Arc<Plan>,
+    tables: Arc<ArcSwap<Tables>>,
+    reloads: mpsc::Sender<Order>,
     pressure: Arc<Pressure>,
 }
 
@@ -79,10 +82,18 @@ impl Desk {
     pub(super) fn new(
         line: mpsc::UnboundedSender<Arrival>,
         store: Store,
-        plan: Arc<Plan>,
+        tables: Arc<ArcSwap<Tables>>,
+        reloads: mpsc::Sender<Order>,
         pressure: Arc<Pressure>,
     ) -> Self {
-        Desk { line, store, plan, pressure }
+        Desk { line, store, tables, reloads, pressure }
+    }
+
+    /// Has the configuration read anew.
+    pub async fn reload(&self) -> Result<Applied, Refused> {
+        let (order, done) = oneshot::channel();
+        self.reloads.send(order).await.map_err(|_| Refused::Stopping)?;
+        done.await.unwrap_or(Err(Refused::Stopping))
     }
 
     /// Why the gateway takes no messages at all, if so.
@@ -98,7 +109,7 @@ impl Desk {
     }
 
     fn company(&self, channel: &str) -> Option<String> {
-        self.plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
+        self.tables.load().plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
     }
 }
 

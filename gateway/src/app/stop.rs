@@ -52,7 +52,7 @@ impl Line {
                 if !self.flights.is_empty() {
                     warn!(parts = self.flights.len(), "drain: unanswered parts are left in doubt");
                 }
-                self.fleet.unbind();
+                self.fleet.unbind(self.clock.now().wall);
                 self.stopping = Some(Stopping::Links(now.after(UNBIND)));
                 self.fleet.open() == 0
             }

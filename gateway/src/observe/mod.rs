@@ -94,6 +94,10 @@ pub struct Metrics {
     pub messages: IntGauge,
     /// `qiao_receipts_waiting`: receipts without a part yet.
     pub orphans: IntGauge,
+    /// `qiao_config_reloads_total{result}`: `applied`, `unchanged` or `rejected`.
+    pub reloads: IntCounterVec,
+    /// `qiao_config_last_reload_success_timestamp_seconds`: when the configuration in force was read.
+    pub reloaded_at: Gauge,
     /// `qiao_process_cpu_seconds_total`
     pub cpu_seconds: Counter,
     /// `qiao_process_resident_bytes`
@@ -220,6 +224,11 @@ impl Metrics {
             callback_backlog: make.level("qiao_callback_backlog", "Events not yet taken by their endpoint."),
             messages: make.level("qiao_messages", "Messages accepted and not yet forgotten."),
             orphans: make.level("qiao_receipts_waiting", "Receipts waiting for their part."),
+            reloads: make.counts("qiao_config_reloads_total", "Configurations read anew, by result.", &["result"]),
+            reloaded_at: make.keep(Gauge::new(
+                "qiao_config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was read.",
+            )),
             cpu_seconds: make.keep(Counter::new("qiao_process_cpu_seconds_total", "User and system CPU time.")),
             resident: make.keep(Gauge::new("qiao_process_resident_bytes", "Resident memory.")),
             registry,

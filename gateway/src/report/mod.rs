@@ -27,7 +27,7 @@ use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::{IdHasher, MessageId};
 use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record, Uplink};
-use crate::switch::{End, Message};
+use crate::switch::{End, Home, Message};
 
 use correlate::{Correlation, Match, Place, Waiting};
 use late::Reopened;
@@ -175,6 +175,13 @@ impl Report {
         let Message { id, app, group, tier, parts, .. } = *message;
         let live = Live { detail: None, since: now.time, at, app, group, tier, callback, reserve: parts };
         self.live.insert(id.0, live);
+    }
+
+    /// A message waits elsewhere than it was accepted for.
+    pub fn moved(&mut self, id: MessageId, home: Home) {
+        if let Some(live) = self.live.get_mut(&id.0) {
+            (live.group, live.tier, live.reserve) = (home.group, home.tier, home.parts);
+        }
     }
 
     /// An attempt is about to be written and sent: `body` is the message's accepted record. False if it must not be:
