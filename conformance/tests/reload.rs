@@ -312,7 +312,7 @@ impl Version {
     fn number(n: usize) -> Version {
         Version {
             swapped: n % 2 == 1,
-            rate: if n / PHASE % 2 == 0 { HIGH } else { LOW },
+            rate: [HIGH, LOW][n / PHASE % 2],
             guest: [Some(false), Some(false), None, Some(true), None][n / 3 % 5],
             rotating: n % 4 < 2,
         }
