@@ -137,7 +137,13 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         let _vital = Vital("the door");
         accept::serve(http, door, stopped).await;
     });
-    let page = control::Admin { desk, token, metrics_token: plan.node.metrics_token.clone(), scrape };
+    let page = control::Admin {
+        name: plan.node.name.clone(),
+        desk,
+        token,
+        metrics_token: plan.node.metrics_token.clone(),
+        scrape,
+    };
     let admin = tokio::spawn(async move {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;
