@@ -12,6 +12,7 @@ mod messages;
 mod orders;
 mod queues;
 mod reload;
+mod status;
 mod token;
 
 use std::net::SocketAddr;
@@ -26,10 +27,12 @@ use crate::callback::Office;
 use crate::config::plan::Secret;
 use door::{guard, refuse};
 
-pub use token::{Token, token};
+pub use token::{FILE as TOKEN_FILE, Token, token};
 
 /// What the admin door works with.
 pub struct Admin {
+    /// `[node] name`.
+    pub name: String,
     /// The line.
     pub desk: Arc<Desk>,
     /// What applications are told.
@@ -48,6 +51,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let admin = Arc::new(admin);
     let pages = Router::new()
         .merge(health::pages())
+        .merge(status::pages())
         .merge(channels::pages())
         .merge(apps::pages())
         .merge(callbacks::pages())
