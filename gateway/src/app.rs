@@ -15,6 +15,7 @@ mod metrics;
 mod seek;
 mod start;
 mod stop;
+mod uplink;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
@@ -33,9 +34,10 @@ use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
 use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
-use crate::journal::store::{Finished, Store};
+use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
+use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
 use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
 use crate::vital::Vital;
@@ -44,6 +46,7 @@ pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
 use seek::{Seeker, Sought, Wish};
 pub use start::{StartError, serve};
+pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
@@ -275,11 +278,12 @@ impl Line {
                 }
             }
             Arrival::Sought(sought) => {
-                let (report, mut pen) = report!(self, pen);
                 for sought in sought {
+                    let (report, mut pen) = report!(self, pen);
                     match sought {
                         Sought::Message(orphan, message) => report.sought(orphan, message),
                         Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
+                        Sought::Uplink(id, history, asker) => self.deliver(id, history.as_deref(), asker),
                     }
                 }
             }
@@ -307,10 +311,14 @@ impl Line {
     fn acknowledged(&mut self, now: Moment, ack: &report::Ack, durable: bool) {
         match ack {
             report::Ack::Inbound(link, generation, inbound) => {
-                let settle = if durable { Settle::Durable } else { Settle::Later };
-                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle));
+                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
             report::Ack::Outcome(id, seq) => self.report.committed(now, *id, *seq, durable),
+            report::Ack::Uplink(id) => {
+                let (report, mut pen) = report!(self, pen);
+                report.uplink_committed(now, *id, durable, &mut pen);
+            }
+            report::Ack::Joined(first) => self.report.uplink_joined(now, *first, durable),
         }
     }
 
@@ -447,10 +455,12 @@ impl Line {
                     }
                 }
                 FromLink::Down { why, .. } => {
+                    self.report.lost(now, link, generation);
                     self.fleet.turned(link, "down", why.to_string(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
                 }
                 FromLink::Closed => {
+                    self.report.lost(now, link, generation);
                     self.fleet.turned(link, "closed", String::new(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
                 }
@@ -484,9 +494,9 @@ impl Line {
             }
             Heard::Mo(inbound, mo) => {
                 self.meters.mo(&self.metrics, &self.fleet, channel);
-                let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
+                let (id, carrier) = (self.ids.next(now.wall), Carrier { link, generation, inbound });
                 let (report, mut pen) = report!(self, pen);
-                report.uplink(now, channel, &mo, id, ack, &mut pen);
+                report.uplink(now, channel, mo, id, carrier, &mut pen);
             }
             Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),
             Heard::Heard(_) | Heard::ProbeAnswered | Heard::Bound(_) | Heard::Unanswered(..) => {}
@@ -509,9 +519,13 @@ impl Line {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
                 Effect::Store(id) => self.store(id),
-                Effect::StoreUplink(id, history) => {
-                    self.store.put(Finished { id: id.0, history, ..Finished::default() });
+                Effect::StoreUplink(id) => self.keep_uplink(id),
+                Effect::Settle(Carrier { link, generation, inbound }, durable) => {
+                    self.fleet.push(link, ToLink::Settle(generation, inbound, settle(durable)));
                 }
+                Effect::Repeated(channel) => self.meters.repeated(&self.metrics, &self.fleet, channel),
+                Effect::NoOwner(channel, number) => self.no_owner(channel, number),
+                Effect::GivenUp(channel) => self.meters.given_up(&self.metrics, &self.fleet, channel),
                 Effect::Concluded { correction: false, tier, channel, outcome, reason } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
@@ -557,8 +571,13 @@ impl Line {
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
         let company = |name: &str| self.plan.channels.iter().find(|c| *c.name == *name).map(|c| c.carrier.clone());
-        let event = self.report.event(id, seq, company);
-        let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
+        let event = match self.report.received(id, company, |app| self.country(app)) {
+            Some((kind, at, data)) => Some((kind, at, serde_json::to_string(&data))),
+            None => {
+                self.report.event(id, seq, company).map(|(kind, at, data)| (kind, at, serde_json::to_string(&data)))
+            }
+        };
+        let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
         match event {
             Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),
             None => {
@@ -569,6 +588,11 @@ impl Line {
             }
         }
     }
+}
+
+/// A carrier's answer: yes where its word is on disk, else it is to say it again.
+fn settle(durable: bool) -> Settle {
+    if durable { Settle::Durable } else { Settle::Later }
 }
 
 /// How many of the parts go out.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::start::Pressure;
+use super::uplink::Delivered;
 use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::clock::{Moment, Wall};
@@ -17,6 +18,7 @@ use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
 use crate::report::story::Story;
 use crate::report::tell;
+use crate::report::uplink::Listed;
 use crate::switch::Event;
 
 /// Something the line is asked.
@@ -27,6 +29,8 @@ pub enum Question {
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
     /// What waits.
     Queues(oneshot::Sender<Vec<QueueStatus>>),
+    /// Tell the app that owns its number by now of a message from a handset that nobody owned.
+    Deliver(MessageId, oneshot::Sender<Delivered>),
     /// Take a channel out of service for new messages, or back; answers whether there is such a channel.
     Hold(String, bool, oneshot::Sender<bool>),
 }
@@ -95,6 +99,14 @@ impl Desk {
         let (sender, receiver) = oneshot::channel();
         self.line.send(Arrival::Asked(question(sender))).ok()?;
         receiver.await.ok()
+    }
+
+    /// Messages from handsets, newest first: ids below `before` (or the newest), `limit` at most. Reads the disk.
+    pub async fn uplinks(&self, unmatched: bool, before: Option<MessageId>, limit: usize) -> Vec<(MessageId, Listed)> {
+        let store = self.store.clone();
+        let list = move || store.uplinks(unmatched, before.map_or(u64::MAX, |id| id.0), limit);
+        let found = tokio::task::spawn_blocking(list).await.unwrap_or_default();
+        found.into_iter().filter_map(|(id, v)| Some((MessageId(id), serde_json::from_slice(&v).ok()?))).collect()
     }
 
     fn company(&self, channel: &str) -> Option<String> {
@@ -188,7 +200,7 @@ impl Line {
             history: past.history,
             correlations: past.ids.iter().map(|(channel, id)| correlation_key(channel, id)).collect(),
             client_ref: accepted.and_then(|a| Some(key_name(a.app, a.client_ref?))),
-            idempotency: None,
+            ..Finished::default()
         });
         self.bodies.remove(id);
     }
@@ -205,6 +217,7 @@ impl Line {
             Question::Message(id, answer) => drop(answer.send(self.past(id))),
             Question::Channels(answer) => drop(answer.send(self.channels(now))),
             Question::Queues(answer) => drop(answer.send(self.queues(now))),
+            Question::Deliver(id, answer) => self.seek_uplink(id, answer),
             Question::Hold(name, held, answer) => drop(answer.send(self.hold(now, &name, held))),
         }
     }

@@ -137,6 +137,24 @@ impl Meters {
         }
     }
 
+    pub(super) fn repeated(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.mo_duplicates.with_label_values(&[member.meter.name()]).inc();
+        }
+    }
+
+    pub(super) fn no_owner(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.mo_unmatched.with_label_values(&[member.meter.name()]).inc();
+        }
+    }
+
+    pub(super) fn given_up(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.mo_given_up.with_label_values(&[member.meter.name()]).inc();
+        }
+    }
+
     pub(super) fn leniency(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId, what: &'static str) {
         if let Some(member) = fleet.member(channel) {
             metrics.leniencies.with_label_values(&[member.meter.name(), what]).inc();
