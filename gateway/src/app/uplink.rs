@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::Line;
 use super::seek::Wish;
-use crate::config::plan::{AppId, ChannelId};
+use crate::config::plan::AppId;
 use crate::ids::MessageId;
 use crate::journal::store::{Finished, ListedUplink};
 use crate::report::uplink::Delivery;
@@ -34,10 +34,9 @@ impl Line {
     }
 
     /// Nobody owns the number a message was sent to.
-    pub(super) fn no_owner(&self, channel: ChannelId, number: Option<String>) {
-        self.meters.no_owner(&self.metrics, &self.fleet, channel);
+    pub(super) fn no_owner(&self, channel: &str, number: Option<String>) {
+        self.metrics.mo_unmatched.with_label_values(&[channel]).inc();
         if let Some(number) = number {
-            let channel = self.plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n);
             warn!(
                 channel,
                 number, "messages from handsets to this number belong to no app; they are kept: qiao ctl uplinks"

@@ -116,6 +116,8 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// `[node] drain_timeout` (10 s).
     pub drain_timeout: Duration,
+    /// `[node] watch` (true): changed files are taken over by themselves.
+    pub watch: bool,
     /// `[http] listen`.
     pub http_listen: SocketAddr,
     /// `[http] max_connections` (10,000).
@@ -207,6 +209,13 @@ pub struct Channel {
     pub max_parts: u8,
     /// Peers that may connect to its listeners; empty: any (loopback listeners only).
     pub allow_from: Vec<IpNet>,
+}
+
+impl Channel {
+    /// All that its links depend on: links may live on where it is equal.
+    pub fn account(&self) -> String {
+        format!("{} {} {}", self.protocol.name(), self.window, self.profile.fingerprint())
+    }
 }
 
 /// Channels, best first.

@@ -122,7 +122,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn plan(files: &[(&str, &str)]) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
-    load_among(write(files).path(), Names::default(), &env, TOYS)
+    load_among(write(files).path(), Names::default(), &env, TOYS, |_| Ok(()), &Inputs::default())
 }
 
 /// The problems of `qiao.toml`, one line each, hints after a bar.
@@ -397,7 +397,7 @@ fn indexes_of_the_plan_in_force_are_kept() {
     let mut names = Names::default();
     names.channel("gone");
     names.tier("marketing");
-    let (plan, _) = load_among(dir.path(), names, &env, TOYS).unwrap();
+    let (plan, _) = load_among(dir.path(), names, &env, TOYS, |_| Ok(()), &Inputs::default()).unwrap();
     assert_eq!(plan.channels[0].id.0, 1);
     assert_eq!(plan.tiers.iter().map(|t| t.id.0).collect::<Vec<_>>(), [1, 2, 0]);
 }

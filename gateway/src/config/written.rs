@@ -25,6 +25,8 @@ pub(super) struct Node {
     /// How long a stop waits for answers; default "10s".
     #[schemars(with = "Option<String>")]
     pub(super) drain_timeout: Option<Spanned<Period>>,
+    /// Take over changed files by themselves; default true. SIGHUP and `POST /admin/v1/reload` do it anyway.
+    pub(super) watch: Option<bool>,
 }
 
 /// `[http]`: the door for applications.

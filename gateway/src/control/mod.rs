@@ -3,12 +3,16 @@
 //! Every `POST` needs the token; off loopback everything does (metrics may have a token of their own). `Host` and
 //! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. One file per topic.
 
+mod apps;
 mod channels;
 mod door;
 mod health;
 mod messages;
+mod orders;
 mod queues;
+mod reload;
 mod token;
+mod uplinks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,8 +46,11 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let pages = Router::new()
         .merge(health::pages())
         .merge(channels::pages())
+        .merge(apps::pages())
         .merge(queues::pages())
+        .merge(reload::pages())
         .merge(messages::pages())
+        .merge(uplinks::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this way")

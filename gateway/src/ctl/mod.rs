@@ -6,6 +6,7 @@ mod message;
 mod print;
 mod queues;
 mod status;
+mod uplinks;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::Exit;
 use ask::Ask;
+pub use uplinks::Uplinks;
 
 /// `qiao ctl`
 #[derive(Debug, Args)]
@@ -53,6 +55,19 @@ pub enum Ctl {
     /// What waits, by group and tier
     #[command(after_help = "Example: qiao ctl queues --json")]
     Queues,
+    /// Messages from handsets, newest first; text and handsets are not shown
+    #[command(after_help = "Example: qiao ctl uplinks --unmatched", args_conflicts_with_subcommands = true)]
+    Uplinks {
+        /// Only those that no app owns
+        #[arg(long)]
+        unmatched: bool,
+        /// Most of them
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// What to do with them
+        #[command(subcommand)]
+        order: Option<Uplinks>,
+    },
     /// Take a channel out of service for new messages; what is open is finished
     #[command(
         after_help = "Example: qiao ctl --token-file data/admin.token hold pccw-1 --reason 'carrier maintenance'"
@@ -86,6 +101,9 @@ pub async fn run(args: &CtlArgs, out: &mut dyn Write) -> io::Result<Exit> {
         Ctl::Status => status::run(ask).await,
         Ctl::Channels { name } => channels::run(ask, name.as_deref()).await,
         Ctl::Queues => queues::run(ask).await,
+        Ctl::Uplinks { order: None, unmatched, limit } => uplinks::run(ask, *unmatched, *limit).await,
+        Ctl::Uplinks { order: Some(Uplinks::Deliver { id: Some(id), .. }), .. } => uplinks::deliver(ask, id).await,
+        Ctl::Uplinks { order: Some(Uplinks::Deliver { id: None, .. }), .. } => uplinks::deliver_all(ask).await,
         Ctl::Message { id } => message::run(ask, id).await,
         Ctl::Hold { name, reason } => channels::order(ask, name, "hold", reason).await,
         Ctl::Release { name, reason } => channels::order(ask, name, "release", reason).await,

@@ -1,6 +1,8 @@
 //! What the NOC sees: metrics with handles fetched once, so that counting costs nanoseconds. Labels are names from the
 //! configuration and closed lists; never a number, an id or free text.
 
+mod calm;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +12,8 @@ use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use calm::Calm;
 
 use crate::journal::{COMMIT_BOUNDS, Stats};
 
@@ -74,6 +78,8 @@ pub struct Metrics {
     pub links: IntGaugeVec,
     /// `qiao_channel_state{channel,state}`: 1 for the state it is in.
     pub channel_state: IntGaugeVec,
+    /// `qiao_channel_transitions_total{channel,from,to,cause}`
+    pub channel_transitions: IntCounterVec,
     /// `qiao_throttled_total{channel}`
     pub throttled: IntCounterVec,
     /// `qiao_in_doubt_total{channel,tier,class}`
@@ -100,6 +106,10 @@ pub struct Metrics {
     pub messages: IntGauge,
     /// `qiao_receipts_waiting`: receipts without a part yet.
     pub orphans: IntGauge,
+    /// `qiao_config_reloads_total{result}`: `applied`, `unchanged` or `rejected`.
+    pub reloads: IntCounterVec,
+    /// `qiao_config_last_reload_success_timestamp_seconds`: when the configuration in force was read.
+    pub reloaded_at: Gauge,
     /// `qiao_process_cpu_seconds_total`
     pub cpu_seconds: Counter,
     /// `qiao_process_resident_bytes`
@@ -212,6 +222,11 @@ impl Metrics {
             pace_limit: make.values("qiao_pace_limit", "Parts per second by contract.", channel),
             links: make.levels("qiao_links", "Links by role and state.", &["channel", "role", "state"]),
             channel_state: make.levels("qiao_channel_state", "1 for the state a channel is in.", &["channel", "state"]),
+            channel_transitions: make.counts(
+                "qiao_channel_transitions_total",
+                "Changes of a channel's state, and what brought them.",
+                &["channel", "from", "to", "cause"],
+            ),
             throttled: make.counts("qiao_throttled_total", "Throttle answers.", channel),
             in_doubt: make.counts(
                 "qiao_in_doubt_total",
@@ -237,6 +252,11 @@ impl Metrics {
             callback_backlog: make.level("qiao_callback_backlog", "Events not yet taken by their endpoint."),
             messages: make.level("qiao_messages", "Messages accepted and not yet forgotten."),
             orphans: make.level("qiao_receipts_waiting", "Receipts waiting for their part."),
+            reloads: make.counts("qiao_config_reloads_total", "Configurations read anew, by result.", &["result"]),
+            reloaded_at: make.keep(Gauge::new(
+                "qiao_config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was read.",
+            )),
             cpu_seconds: make.keep(Counter::new("qiao_process_cpu_seconds_total", "User and system CPU time.")),
             resident: make.keep(Gauge::new("qiao_process_resident_bytes", "Resident memory.")),
             registry,

@@ -134,7 +134,7 @@ impl Report {
     }
 
     pub(super) fn forget(&mut self, id: MessageId) {
-        let Some(detail) = self.live.remove(&id.0).and_then(|l| l.detail) else { return };
+        let Some(detail) = self.remove(id).and_then(|l| l.detail) else { return };
         if detail.waiting {
             self.waits.remove(&(detail.patience, id.0));
         }

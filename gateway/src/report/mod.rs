@@ -18,6 +18,7 @@ pub mod uplink;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 use std::time::Duration;
 
 use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket};
@@ -28,7 +29,7 @@ use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::{IdHasher, MessageId};
 use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
-use crate::switch::{End, Message};
+use crate::switch::{End, Home, Message};
 
 use correlate::{Correlation, Match, Place, Waiting};
 use late::Reopened;
@@ -97,18 +98,20 @@ pub enum Effect {
     StoreUplink(MessageId),
     /// The carrier may have its answer for a message from a handset: taken, or to be said again later.
     Settle(uplink::Carrier, bool),
-    /// A message from a handset was a repetition, for the counter.
-    Repeated(ChannelId),
+    /// A message from a handset that came over this channel was a repetition, for the counter.
+    Repeated(Arc<str>),
     /// Nobody owns the number a message from a handset was sent to, for the counter; the number, masked, where it is to
     /// be logged.
-    NoOwner(ChannelId, Option<String>),
+    NoOwner(Arc<str>, Option<String>),
     /// A message from a handset will be told no more, for the counter: too many wait for their app.
-    GivenUp(ChannelId),
+    GivenUp(Arc<str>),
 }
 
 /// The state of everything accepted and not yet forgotten.
 pub struct Report {
     live: HashMap<u64, Live, BuildHasherDefault<IdHasher>>,
+    /// How many of them are each app's.
+    by_app: Vec<usize>,
     correlation: Correlation,
     /// When the wait for receipts ends.
     waits: BTreeSet<(Time, u64)>,
@@ -130,6 +133,7 @@ impl Report {
     pub fn new(receipt_wait: Duration) -> Self {
         Report {
             live: HashMap::default(),
+            by_app: Vec::new(),
             correlation: Correlation::default(),
             waits: BTreeSet::new(),
             reopened: BTreeMap::new(),
@@ -158,6 +162,27 @@ impl Report {
     /// Number of messages not yet forgotten.
     pub fn len(&self) -> usize {
         self.live.len()
+    }
+
+    /// Number of an app's messages not yet forgotten.
+    pub fn len_of(&self, app: AppId) -> usize {
+        self.by_app.get(usize::from(app.0)).copied().unwrap_or(0)
+    }
+
+    fn insert(&mut self, id: MessageId, live: Live) {
+        let app = usize::from(live.app.0);
+        if self.live.insert(id.0, live).is_none() {
+            self.by_app.resize(self.by_app.len().max(app + 1), 0);
+            self.by_app[app] += 1;
+        }
+    }
+
+    fn remove(&mut self, id: MessageId) -> Option<Live> {
+        let live = self.live.remove(&id.0)?;
+        if let Some(count) = self.by_app.get_mut(usize::from(live.app.0)) {
+            *count = count.saturating_sub(1);
+        }
+        Some(live)
     }
 
     /// Whether nothing is left.
@@ -191,7 +216,14 @@ impl Report {
     pub fn accepted(&mut self, now: Moment, message: &Message, at: At, callback: bool) {
         let Message { id, app, group, tier, parts, .. } = *message;
         let live = Live { detail: None, since: now.time, at, app, group, tier, callback, reserve: parts };
-        self.live.insert(id.0, live);
+        self.insert(id, live);
+    }
+
+    /// A message waits elsewhere than it was accepted for.
+    pub fn moved(&mut self, id: MessageId, home: Home) {
+        if let Some(live) = self.live.get_mut(&id.0) {
+            (live.group, live.tier, live.reserve) = (home.group, home.tier, home.parts);
+        }
     }
 
     /// An attempt is about to be written and sent: `body` is the message's accepted record. False if it must not be:
@@ -433,7 +465,7 @@ impl Report {
         ([live.len(), waits.len(), reopened.len(), unwritten.len()], correlation.census())
     }
 
-    fn channel_name(&self, channel: ChannelId) -> std::sync::Arc<str> {
+    fn channel_name(&self, channel: ChannelId) -> Arc<str> {
         self.names.channels.get(usize::from(channel.0)).cloned().unwrap_or_else(|| "".into())
     }
 }

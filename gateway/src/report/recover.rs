@@ -96,7 +96,7 @@ impl<'a> Replay<'a> {
     /// Takes the next record.
     pub fn record(&mut self, id: MessageId, record: &Record<'_>, at: At) {
         match record {
-            _ if self.uplinks.record(id, record, self.names) => {}
+            _ if self.uplinks.record(id, record) => {}
             Record::Accepted(accepted) => self.accepted(id, accepted, at),
             Record::Orphan(orphan) => self.orphan(id, orphan),
             _ => self.progress(id, record),
@@ -122,7 +122,9 @@ impl<'a> Replay<'a> {
             callback: accepted.callback,
             reserve: accepted.reserve,
         };
-        self.report.live.entry(id.0).or_insert(live);
+        if self.report.live(id).is_none() {
+            self.report.insert(id, live);
+        }
         self.expires.insert(id.0, accepted.expires);
     }
 

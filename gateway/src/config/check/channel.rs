@@ -162,7 +162,11 @@ impl Check<'_, '_> {
             self.report.error(found.here(), message, format!("write [channel.{name}] below this [[channel]]"));
             return None;
         };
-        Some((protocol, self.configure(found, protocol, common, table)?))
+        let profile = self.configure(found, protocol, common, table)?;
+        if let Err(why) = (self.servable)(&*profile) {
+            self.report.error(found.at(name.span()), why.to_string(), "");
+        }
+        Some((protocol, profile))
     }
 
     fn configure(

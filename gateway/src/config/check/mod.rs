@@ -14,19 +14,20 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::Protocols;
 use super::file::{Whole, warning_of_main};
 use super::numbers;
 use super::plan::{Names, Plan};
 use super::problem::{Place, Report, suggestion};
 use super::shape::Found;
 use super::value::{Many, Secrets};
+use super::{Protocols, Servable};
 
 /// What the checks share.
 struct Check<'c, 's> {
     report: &'c mut Report<'s>,
     secrets: &'c Secrets<'c>,
     protocols: Protocols,
+    servable: Servable,
     names: Names,
     tiers: Known,
     channels: Known,
@@ -50,7 +51,7 @@ pub(super) fn plan(
     report: &mut Report<'_>,
     names: Names,
     secrets: &Secrets<'_>,
-    protocols: Protocols,
+    (protocols, servable): (Protocols, Servable),
 ) -> Option<Plan> {
     let mut check = Check {
         tiers: Known::new("tier", names_of(&whole.tiers, |t| t.name.as_ref()), report),
@@ -62,13 +63,14 @@ pub(super) fn plan(
         report,
         secrets,
         protocols,
+        servable,
         names,
     };
     Known::new("route", names_of(&whole.routes, |r| r.name.as_ref()), check.report);
     let empty = whole.is_empty();
     let node = check.node(&whole);
     let tiers = check.tiers(&whole.tiers);
-    let numbers = numbers::read(&whole.numbers, secrets.dir, check.report);
+    let numbers = numbers::read(&whole.numbers, secrets, check.report);
     let channels = check.channels(whole.channels, &tiers);
     let groups = check.groups(&whole.groups);
     let routes = check.routes(&whole.routes, &numbers);

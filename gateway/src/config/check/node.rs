@@ -72,6 +72,7 @@ impl Check<'_, '_> {
             name: "qiao".to_owned(),
             data_dir: self.secrets.dir.join("data"),
             drain_timeout: 10 * SECOND,
+            watch: true,
             http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             http_max_connections: 10_000,
             header_timeout: 5 * SECOND,
@@ -101,6 +102,7 @@ impl Check<'_, '_> {
         if let Some(path) = &written.data_dir {
             node.data_dir = self.secrets.dir.join(path);
         }
+        node.watch = written.watch.unwrap_or(node.watch);
         node.drain_timeout = self.period(
             found,
             "drain_timeout",

@@ -1,5 +1,7 @@
 //! What a handset sent: its parts, the text they make, what the app is told, what the store keeps.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use carriers::{CarrierId, Coding, Segment};
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::super::history;
 use crate::admit::number::E164;
 use crate::clock::Wall;
-use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
 use crate::journal::record::{Joined, Mo, Record};
 
@@ -17,7 +18,8 @@ const PIECE: usize = 256;
 /// A message from a handset, as far as it has come.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
-    pub(super) channel: ChannelId,
+    /// Its name.
+    pub(super) channel: Arc<str>,
     pub(super) from: Box<str>,
     pub(super) to: Box<str>,
     /// Shared by the parts of a long message.
@@ -50,7 +52,7 @@ impl Piece {
 
 impl Content {
     /// Room for all parts of the message that this is a part of.
-    pub(super) fn of(channel: ChannelId, mo: &Mo<'_>) -> Content {
+    pub(super) fn of(channel: Arc<str>, mo: &Mo<'_>) -> Content {
         Content {
             channel,
             from: mo.from.into(),
@@ -125,8 +127,8 @@ impl Content {
     }
 
     /// Its parts as records, then what they were joined to.
-    pub(super) fn history(&self, parts: Vec<Option<MessageId>>, at: Wall, names: &Names) -> Vec<u8> {
-        let channel = self.channel_name(names);
+    pub(super) fn history(&self, parts: Vec<Option<MessageId>>, at: Wall) -> Vec<u8> {
+        let channel = &*self.channel;
         let total = u8::try_from(self.pieces.len()).unwrap_or(u8::MAX);
         let mut out = Vec::with_capacity(self.octets());
         for (index, piece) in (0..total).zip(&self.pieces) {
@@ -141,12 +143,12 @@ impl Content {
     }
 
     /// A message and what it was joined from, back from its history.
-    pub(super) fn restore(octets: &[u8], names: &mut Names) -> Option<(Content, Joined)> {
+    pub(super) fn restore(octets: &[u8]) -> Option<(Content, Joined)> {
         let (mut content, mut whole) = (None, None);
         for record in history::read(octets).flatten() {
             match record {
                 Record::Mo(mo) => {
-                    let content = content.get_or_insert_with(|| Content::of(names.channel(mo.channel), &mo));
+                    let content = content.get_or_insert_with(|| Content::of(mo.channel.into(), &mo));
                     let place = content.pieces.get_mut(mo.segment.map_or(0, |s| usize::from(s.index)))?;
                     *place = Some(Piece::of(&mo));
                 }
@@ -158,20 +160,16 @@ impl Content {
     }
 
     /// What a list shows of it.
-    pub(super) fn listed(&self, names: &Names, app: Option<&str>) -> Listed {
+    pub(super) fn listed(&self, app: Option<&str>) -> Listed {
         Listed {
             at: self.received(),
-            channel: self.channel_name(names).to_owned(),
+            channel: self.channel.to_string(),
             from: self.from.to_string(),
             to: self.to.to_string(),
             parts: self.pieces.len(),
             missing: self.missing().len(),
             app: app.map(str::to_owned),
         }
-    }
-
-    pub(super) fn channel_name<'n>(&self, names: &'n Names) -> &'n str {
-        names.channels.get(usize::from(self.channel.0)).map_or("", |n| n)
     }
 }
 
@@ -253,7 +251,7 @@ mod tests {
             id: None,
         };
         Content {
-            channel: ChannelId(0),
+            channel: "a".into(),
             from: "8613800138000".into(),
             to: "1069000177".into(),
             reference: 9,
@@ -294,15 +292,13 @@ mod tests {
 
     #[test]
     fn a_history_gives_the_message_back() {
-        let mut names = Names::default();
-        names.channel("a");
         let sent = content(&[Some((Coding::Ucs2, &[0x4e][..])), None, Some((Coding::Ucs2, &[0x2d][..]))]);
         let parts = vec![Some(MessageId(7)), None, Some(MessageId(8))];
-        let octets = sent.history(parts.clone(), Wall(77), &names);
-        let (back, joined) = Content::restore(&octets, &mut names).unwrap();
+        let octets = sent.history(parts.clone(), Wall(77));
+        let (back, joined) = Content::restore(&octets).unwrap();
         assert_eq!((back.text(), back.reference, joined.at), (sent.text(), 9, Wall(77)));
         assert_eq!(joined.parts, parts);
-        assert_eq!(back.history(parts, joined.at, &names), octets);
-        assert!(Content::restore(b"garbage", &mut names).is_none());
+        assert_eq!(back.history(parts, joined.at), octets);
+        assert!(Content::restore(b"garbage").is_none());
     }
 }

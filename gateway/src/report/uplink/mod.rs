@@ -29,6 +29,7 @@ mod recover;
 mod repeats;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use carriers::Inbound;
@@ -120,7 +121,7 @@ pub struct Kept {
 
 /// A part whose record is not durable yet.
 struct Written {
-    channel: ChannelId,
+    channel: Arc<str>,
     mo: carriers::Mo,
     at: Wall,
     print: Print,
@@ -165,7 +166,7 @@ struct Message {
 /// What makes parts those of one message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    channel: ChannelId,
+    channel: Arc<str>,
     from: Box<str>,
     to: Box<str>,
     reference: u16,
@@ -175,7 +176,7 @@ struct Key {
 impl Key {
     fn of(content: &Content) -> Key {
         let Content { channel, from, to, reference, pieces } = content;
-        Key { channel: *channel, from: from.clone(), to: to.clone(), reference: *reference, total: pieces.len() }
+        Key { channel: channel.clone(), from: from.clone(), to: to.clone(), reference: *reference, total: pieces.len() }
     }
 }
 
@@ -213,13 +214,13 @@ impl Uplinks {
     pub(super) fn heard(
         &mut self,
         now: Moment,
-        (channel, name): (ChannelId, &str),
+        channel: Arc<str>,
         mo: carriers::Mo,
         id: MessageId,
         carrier: Carrier,
         ledger: &mut impl Ledger,
     ) {
-        let record = record(now.wall, name, &mo);
+        let record = record(now.wall, &channel, &mo);
         let (print, certain) = (repeats::print(&record), repeats::is_certain(&record));
         let over = (carrier.link, carrier.generation);
         if let Some(first) = self.repeats.find(now.time, print, certain, over) {
@@ -247,7 +248,7 @@ impl Uplinks {
         self.effects.extend(carriers.into_iter().map(|carrier| Effect::Settle(carrier, durable)));
         if durable {
             self.repeats.answered(print, id, now.time);
-            self.take(now, channel, id, print, &record(at, "", &mo), ledger);
+            self.take(now, channel.clone(), id, print, &record(at, &channel, &mo), ledger);
         } else {
             // Whether the record is there or not: the carrier will say it again.
             self.repeats.forget(print, id);
@@ -259,7 +260,7 @@ impl Uplinks {
     fn take(
         &mut self,
         now: Moment,
-        channel: ChannelId,
+        channel: Arc<str>,
         id: MessageId,
         print: Print,
         mo: &Mo<'_>,
@@ -357,7 +358,7 @@ impl Uplinks {
         match self.rules.owners.owner(&content.to).map(|(app, extension)| (app, extension.len())) {
             Some(owner) => self.tell(id, owner),
             None => {
-                let (channel, number) = (content.channel, content.to.clone());
+                let (channel, number) = (content.channel.clone(), content.to.clone());
                 let log = self.log(now.time, number);
                 self.effects.push(Effect::NoOwner(channel, log));
             }
@@ -401,7 +402,7 @@ impl Uplinks {
         while self.telling_octets > TELLING_OCTETS {
             let Some(oldest) = self.telling.first().copied() else { break };
             if let Some(content) = self.messages.get(&oldest).and_then(|m| m.content.as_deref()) {
-                self.effects.push(Effect::GivenUp(content.channel));
+                self.effects.push(Effect::GivenUp(content.channel.clone()));
             }
             self.told(now, oldest, false, ledger);
         }
@@ -498,14 +499,14 @@ impl Uplinks {
     }
 
     /// An operator wants an unmatched one delivered; `history` is what the store has of it.
-    pub(super) fn deliver(&mut self, id: MessageId, history: Option<&[u8]>, names: &mut Names) -> Delivery {
+    pub(super) fn deliver(&mut self, id: MessageId, history: Option<&[u8]>) -> Delivery {
         let known = self.messages.get(&id);
         match known.map(|m| (m.stage, m.owner)) {
             Some((Stage::Whole, Some((app, _)))) => return Delivery::OnItsWay(app),
             Some((Stage::Open(_) | Stage::Closing, _)) => return Delivery::Unknown,
             Some((Stage::Whole, None)) | None => {}
         }
-        let Some((content, joined)) = history.and_then(|octets| Content::restore(octets, names)) else {
+        let Some((content, joined)) = history.and_then(|octets| Content::restore(octets)) else {
             return Delivery::Unknown;
         };
         let Some((app, extension)) = self.rules.owners.owner(&content.to) else { return Delivery::NoOwner };
@@ -532,13 +533,12 @@ impl Uplinks {
     pub(super) fn event<'c>(
         &self,
         id: MessageId,
-        names: &Names,
         company: impl Fn(&str) -> Option<String>,
         country: impl Fn(AppId) -> Option<&'c str>,
     ) -> Option<(&'static str, Wall, Received)> {
         let message = self.messages.get(&id).filter(|m| m.telling)?;
         let (content, (app, extension)) = (message.content.as_deref()?, message.owner?);
-        let carrier = company(content.channel_name(names));
+        let carrier = company(&content.channel);
         Some(("message.received", message.at, content.received_event(id, extension, carrier, country(app))))
     }
 
@@ -548,9 +548,9 @@ impl Uplinks {
         let content = message.content.as_deref()?;
         let parts = message.parts.iter().map(|part| part.map(|(id, _)| id)).collect();
         let app = message.owner.and_then(|(app, _)| names.apps.get(usize::from(app.0)));
-        let listed = content.listed(names, app.map(|n| &**n));
+        let listed = content.listed(app.map(|n| &**n));
         let unmatched = message.owner.is_none() && !message.told;
-        Some(Kept { history: content.history(parts, message.at, names), listed, unmatched })
+        Some(Kept { history: content.history(parts, message.at), listed, unmatched })
     }
 
     /// Sizes of everything that could be forgotten too late: parts being written, messages, open ones, waits, those
@@ -596,7 +596,7 @@ impl Report {
         ledger: &mut impl Ledger,
     ) {
         let name = self.channel_name(channel);
-        self.uplinks.heard(now, (channel, &name), mo, id, carrier, ledger);
+        self.uplinks.heard(now, name, mo, id, carrier, ledger);
     }
 
     /// The journal's word on a part of a message from a handset.
@@ -622,7 +622,7 @@ impl Report {
         company: impl Fn(&str) -> Option<String>,
         country: impl Fn(AppId) -> Option<&'c str>,
     ) -> Option<(&'static str, Wall, Received)> {
-        self.uplinks.event(id, &self.names, company, country)
+        self.uplinks.event(id, company, country)
     }
 
     /// What the store gets of a message from a handset.
@@ -632,7 +632,7 @@ impl Report {
 
     /// An operator wants a message delivered that nobody owned; `history` is what the store has of it, if it is one.
     pub fn deliver(&mut self, id: MessageId, history: Option<&[u8]>) -> Delivery {
-        self.uplinks.deliver(id, history, &mut self.names)
+        self.uplinks.deliver(id, history)
     }
 }
 

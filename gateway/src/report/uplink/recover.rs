@@ -2,12 +2,12 @@
 //! steps again in the order it came, as if it had just become durable.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use carriers::Coding;
 
 use super::{Content, Ledger, Message, Stage, Uplinks, after, repeats};
 use crate::clock::{Moment, Wall};
-use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
 use crate::journal::record::{Joined, Mo, Record};
 
@@ -21,17 +21,15 @@ pub(in super::super) struct Found {
 
 /// A part's record, on its own.
 struct Part {
-    channel: ChannelId,
-    name: String,
+    channel: Arc<str>,
     at: Wall,
     mo: carriers::Mo,
 }
 
 impl Part {
-    fn of(mo: &Mo<'_>, names: &mut Names) -> Part {
+    fn of(mo: &Mo<'_>) -> Part {
         Part {
-            channel: names.channel(mo.channel),
-            name: mo.channel.to_owned(),
+            channel: mo.channel.into(),
             at: mo.at,
             mo: carriers::Mo {
                 from: mo.from.to_owned(),
@@ -46,22 +44,22 @@ impl Part {
     }
 
     fn record(&self) -> Mo<'_> {
-        super::record(self.at, &self.name, &self.mo)
+        super::record(self.at, &self.channel, &self.mo)
     }
 }
 
 impl Found {
     /// Takes a record if it is one of a message from a handset.
-    pub(in super::super) fn record(&mut self, id: MessageId, record: &Record<'_>, names: &mut Names) -> bool {
+    pub(in super::super) fn record(&mut self, id: MessageId, record: &Record<'_>) -> bool {
         match record {
-            Record::Mo(mo) => drop(self.parts.insert(id, Part::of(mo, names))),
+            Record::Mo(mo) => drop(self.parts.insert(id, Part::of(mo))),
             Record::Uplink(old) => {
                 // Written before parts were told apart: its text is all that is sure.
                 let data: Vec<u8> = old.text.encode_utf16().flat_map(u16::to_be_bytes).collect();
                 let (at, channel, from, to) = (old.at, old.channel, old.from, old.to);
                 let (coding, header, segment, id_of_carrier) = (Coding::Ucs2, &[][..], None, None);
                 let mo = Mo { at, channel, from, to, coding, header, data: &data, segment, id: id_of_carrier };
-                self.parts.insert(id, Part::of(&mo, names));
+                self.parts.insert(id, Part::of(&mo));
             }
             Record::Joined(joined) => drop(self.joined.insert(id, joined.clone())),
             Record::Called(_) if self.parts.contains_key(&id) => drop(self.told.insert(id)),
@@ -95,11 +93,11 @@ impl Uplinks {
             let record = part.record();
             let print = repeats::print(&record);
             if told.contains(&id) {
-                let content = Content::of(part.channel, &record);
+                let content = Content::of(part.channel.clone(), &record);
                 self.fill(now, id, Stage::Whole, content, (0, id, print), &record);
                 self.resume_told(id, part.at);
             } else {
-                self.take(now, part.channel, id, print, &record, ledger);
+                self.take(now, part.channel.clone(), id, print, &record, ledger);
             }
         }
     }
@@ -118,7 +116,7 @@ impl Uplinks {
             let Some((id, part)) = id.and_then(|id| parts.remove_entry(&id)) else { continue };
             let record = part.record();
             if !self.messages.contains_key(&first) {
-                let content = Content::of(part.channel, &record);
+                let content = Content::of(part.channel.clone(), &record);
                 self.messages.insert(first, Message::new(Stage::Whole, content));
             }
             self.put(now, first, (place, id, repeats::print(&record)), &record);
