@@ -20,6 +20,7 @@ mod service;
 mod start;
 mod states;
 mod stop;
+mod uplink;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -41,9 +42,10 @@ use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
 use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kind};
-use crate::journal::store::{Finished, Store};
+use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
+use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
 use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
 use crate::vital::Vital;
@@ -57,6 +59,7 @@ use seek::{Seeker, Sought, Wish};
 pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
 use states::Cause;
+pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
@@ -304,11 +307,12 @@ impl Line {
                 }
             }
             Arrival::Sought(sought) => {
-                let (report, mut pen) = report!(self, pen);
                 for sought in sought {
+                    let (report, mut pen) = report!(self, pen);
                     match sought {
                         Sought::Message(orphan, message) => report.sought(orphan, message),
                         Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
+                        Sought::Uplink(id, history, asker) => self.deliver(id, history.as_deref(), asker),
                     }
                 }
             }
@@ -347,10 +351,14 @@ impl Line {
     fn acknowledged(&mut self, now: Moment, ack: &report::Ack, durable: bool) {
         match ack {
             report::Ack::Inbound(link, generation, inbound) => {
-                let settle = if durable { Settle::Durable } else { Settle::Later };
-                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle));
+                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
             report::Ack::Outcome(id, seq) => self.report.committed(now, *id, *seq, durable),
+            report::Ack::Uplink(id) => {
+                let (report, mut pen) = report!(self, pen);
+                report.uplink_committed(now, *id, durable, &mut pen);
+            }
+            report::Ack::Joined(first) => self.report.uplink_joined(now, *first, durable),
         }
     }
 
@@ -500,11 +508,13 @@ impl Line {
                 }
                 FromLink::Down { why, retry_in } => {
                     self.states.link_down(now, &self.plan, link, &why, retry_in);
+                    self.report.lost(now, link, generation);
                     self.fleet.turned(link, "down", why.to_string(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
                     self.look(now, ChannelId(link.channel), Cause::Link);
                 }
                 FromLink::Closed => {
+                    self.report.lost(now, link, generation);
                     self.tell_switch(now, Event::LinkDown(link));
                     self.tell_switch(now, Event::LinkGone(link));
                     let left = self.fleet.closed(link, now.wall);
@@ -543,9 +553,9 @@ impl Line {
             }
             Heard::Mo(inbound, mo) => {
                 self.meters.mo(&self.metrics, &self.fleet, channel);
-                let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
+                let (id, carrier) = (self.ids.next(now.wall), Carrier { link, generation, inbound });
                 let (report, mut pen) = report!(self, pen);
-                report.uplink(now, channel, &mo, id, ack, &mut pen);
+                report.uplink(now, channel, mo, id, carrier, &mut pen);
             }
             Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),
             Heard::Heard(_) | Heard::ProbeAnswered | Heard::Bound(_) | Heard::Unanswered(..) => {}
@@ -568,9 +578,13 @@ impl Line {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
                 Effect::Store(id) => self.store(id),
-                Effect::StoreUplink(id, history) => {
-                    self.store.put(Finished { id: id.0, history, ..Finished::default() });
+                Effect::StoreUplink(id) => self.keep_uplink(id),
+                Effect::Settle(Carrier { link, generation, inbound }, durable) => {
+                    self.fleet.push(link, ToLink::Settle(generation, inbound, settle(durable)));
                 }
+                Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
+                Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
+                Effect::GivenUp(channel) => self.metrics.mo_given_up.with_label_values(&[&*channel]).inc(),
                 Effect::Concluded { correction: false, tier, channel, outcome, reason } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
@@ -616,8 +630,13 @@ impl Line {
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
         let company = |name: &str| self.fleet.company(name);
-        let event = self.report.event(id, seq, company);
-        let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
+        let event = match self.report.received(id, company, |app| self.country(app)) {
+            Some((kind, at, data)) => Some((kind, at, serde_json::to_string(&data))),
+            None => {
+                self.report.event(id, seq, company).map(|(kind, at, data)| (kind, at, serde_json::to_string(&data)))
+            }
+        };
+        let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
         match event {
             Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),
             None => {
@@ -628,6 +647,11 @@ impl Line {
             }
         }
     }
+}
+
+/// A carrier's answer: yes where its word is on disk, else it is to say it again.
+fn settle(durable: bool) -> Settle {
+    if durable { Settle::Durable } else { Settle::Later }
 }
 
 /// How many of the parts go out.

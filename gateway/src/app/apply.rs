@@ -8,6 +8,7 @@ use link::LinkId;
 use tracing::error;
 
 use super::reload::Fresh;
+use super::start::uplink_rules;
 use super::{Cause, Line, Purpose, accepted, start};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan};
@@ -47,7 +48,7 @@ impl Line {
     /// Follows the plan of the tables, from whatever was there before, be it nothing.
     pub(super) fn apply(&mut self, now: Moment, rerouted: bool) {
         let plan = self.tables.load().plan.clone();
-        self.report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)));
+        self.report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
         self.tell_switch(now, Event::Plan(start::rules(&plan)));
         self.pressure.follow(&plan);
         self.meters.follow(&self.metrics, &plan);

@@ -11,6 +11,7 @@ use super::orders::{Asked, Order, Subject};
 use super::reload::{self, Applied, Refused};
 use super::service::Ordered;
 use super::start::Pressure;
+use super::uplink::Delivered;
 use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
@@ -22,6 +23,7 @@ use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
 use crate::report::story::Story;
 use crate::report::tell;
+use crate::report::uplink::Listed;
 
 /// Something the line is asked.
 pub enum Question {
@@ -35,6 +37,8 @@ pub enum Question {
     Apps(oneshot::Sender<Vec<AppStatus>>),
     /// An operator's order, or its end where there is none; answered when it is on disk.
     Order(Subject, Asked, oneshot::Sender<Ordered>),
+    /// Tell the app that owns its number by now of a message from a handset that nobody owned.
+    Deliver(MessageId, oneshot::Sender<Delivered>),
 }
 
 /// How a channel stands.
@@ -139,6 +143,14 @@ impl Desk {
         receiver.await.ok()
     }
 
+    /// Messages from handsets, newest first: ids below `before` (or the newest), `limit` at most. Reads the disk.
+    pub async fn uplinks(&self, unmatched: bool, before: Option<MessageId>, limit: usize) -> Vec<(MessageId, Listed)> {
+        let store = self.store.clone();
+        let list = move || store.uplinks(unmatched, before.map_or(u64::MAX, |id| id.0), limit);
+        let found = tokio::task::spawn_blocking(list).await.unwrap_or_default();
+        found.into_iter().filter_map(|(id, v)| Some((MessageId(id), serde_json::from_slice(&v).ok()?))).collect()
+    }
+
     fn company(&self, channel: &str) -> Option<String> {
         self.tables.load().plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
     }
@@ -230,7 +242,7 @@ impl Line {
             history: past.history,
             correlations: past.ids.iter().map(|(channel, id)| correlation_key(channel, id)).collect(),
             client_ref: accepted.and_then(|a| Some(key_name(a.app, a.client_ref?))),
-            idempotency: None,
+            ..Finished::default()
         });
         self.bodies.remove(id);
     }
@@ -249,6 +261,7 @@ impl Line {
             Question::Queues(answer) => drop(answer.send(self.queues(now))),
             Question::Apps(answer) => drop(answer.send(self.apps())),
             Question::Order(subject, asked, answer) => self.order(now, subject, asked, answer),
+            Question::Deliver(id, answer) => self.seek_uplink(id, answer),
         }
     }
 

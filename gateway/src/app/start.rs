@@ -36,6 +36,8 @@ use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as Journal
 use crate::observe::Metrics;
 use crate::report::Report;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
+use crate::report::uplink;
+use crate::route::owner::Owners;
 use crate::switch::{self, Event, Switch};
 use crate::vital::Vital;
 
@@ -87,7 +89,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
     // What the records lead to depends on which channels send receipts.
-    report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)));
+    report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
     let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     plan.names = names;
     let plan = Arc::new(plan);
@@ -400,6 +402,12 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
             .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
             .collect(),
     }
+}
+
+/// The report's share of the plan, as far as messages from handsets go.
+pub(super) fn uplink_rules(plan: &Plan) -> uplink::Rules {
+    let (join_wait, window) = (plan.node.uplink_join_wait, plan.node.uplink_duplicate_window);
+    uplink::Rules { owners: Owners::new(&plan.apps), join_wait, window }
 }
 
 /// A message of a tier that is configured no more goes on with the lowest one.

@@ -149,6 +149,18 @@ pub(super) struct Callbacks {
     pub(super) keep_dead: Option<Spanned<Period>>,
 }
 
+/// `[uplink]`: messages from handsets.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Uplink {
+    /// How long a long message waits for its parts before it is told with gaps; default "10m".
+    #[schemars(with = "Option<String>")]
+    pub(super) join_wait: Option<Spanned<Period>>,
+    /// How long a carrier's repetitions are recognised; default "10m".
+    #[schemars(with = "Option<String>")]
+    pub(super) duplicate_window: Option<Spanned<Period>>,
+}
+
 /// `[[tier]]`: a business tier, strictest first. A key left out is that of the built-in tier of this name, or `notice`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -318,6 +330,10 @@ pub(super) struct App {
     /// Signatures it may use, without brackets.
     #[serde(default)]
     pub(super) signatures: Many,
+    /// Access numbers whose messages from handsets are this app's: digits, perhaps with a plus. The longest that a
+    /// number begins with decides; what follows it is the extension.
+    #[serde(default)]
+    pub(super) numbers: Many,
     /// ISO country of bare national numbers.
     #[schemars(with = "Option<String>")]
     pub(super) default_country: Option<Spanned<String>>,

@@ -14,6 +14,7 @@ mod queues;
 mod reload;
 mod status;
 mod token;
+mod uplinks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
         .merge(queues::pages())
         .merge(reload::pages())
         .merge(messages::pages())
+        .merge(uplinks::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this way")

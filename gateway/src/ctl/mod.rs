@@ -9,6 +9,7 @@ mod print;
 mod queues;
 mod reload;
 mod status;
+mod uplinks;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::cli::Exit;
 use ask::Ask;
 pub use callbacks::Callbacks;
 pub use orders::{Apps, Terms};
+pub use uplinks::Uplinks;
 
 /// `qiao ctl`
 #[derive(Debug, Args)]
@@ -93,6 +95,19 @@ pub enum Ctl {
     /// What waits, by group and tier
     #[command(after_help = "Example: qiao ctl queues --json")]
     Queues,
+    /// Messages from handsets, newest first; text and handsets are not shown
+    #[command(after_help = "Example: qiao ctl uplinks --unmatched", args_conflicts_with_subcommands = true)]
+    Uplinks {
+        /// Only those that no app owns
+        #[arg(long)]
+        unmatched: bool,
+        /// Most of them
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// What to do with them
+        #[command(subcommand)]
+        order: Option<Uplinks>,
+    },
     /// Read the configuration anew: prints what changed, or every problem and nothing changed
     #[command(after_help = "Example: qiao ctl reload\n\nExits with 1 where the configuration has problems.")]
     Reload,
@@ -136,5 +151,8 @@ async fn topic(command: &Ctl, ask: &mut Ask<'_>) -> io::Result<Exit> {
         Ctl::Queues => queues::run(ask).await,
         Ctl::Reload => reload::run(ask).await,
         Ctl::Apps { command } => orders::apps(ask, command.as_ref()).await,
+        Ctl::Uplinks { order: None, unmatched, limit } => uplinks::run(ask, *unmatched, *limit).await,
+        Ctl::Uplinks { order: Some(Uplinks::Deliver { id: Some(id), .. }), .. } => uplinks::deliver(ask, id).await,
+        Ctl::Uplinks { order: Some(Uplinks::Deliver { id: None, .. }), .. } => uplinks::deliver_all(ask).await,
     }
 }

@@ -52,6 +52,12 @@ pub struct Metrics {
     pub late: IntCounterVec,
     /// `qiao_mo_total{channel}`
     pub mo: IntCounterVec,
+    /// `qiao_mo_duplicates_total{channel}`: repetitions of messages from handsets, answered and not told again.
+    pub mo_duplicates: IntCounterVec,
+    /// `qiao_mo_unmatched_total{channel}`: messages from handsets to a number that no app owns.
+    pub mo_unmatched: IntCounterVec,
+    /// `qiao_mo_given_up_total{channel}`: messages from handsets told no more, since too many waited for their apps.
+    pub mo_given_up: IntCounterVec,
     /// `qiao_queue_wait_seconds{tier}`: durable to first handed to a link.
     pub queue_wait: HistogramVec,
     /// `qiao_accept_to_submit_seconds{tier}`: id made to first handed to a link.
@@ -193,7 +199,18 @@ impl Metrics {
                 "Receipts for messages that were finished.",
                 &["channel", "result"],
             ),
-            mo: make.counts("qiao_mo_total", "Messages from handsets.", channel),
+            mo: make.counts("qiao_mo_total", "Messages from handsets, by part.", channel),
+            mo_duplicates: make.counts("qiao_mo_duplicates_total", "Repetitions of messages from handsets.", channel),
+            mo_unmatched: make.counts(
+                "qiao_mo_unmatched_total",
+                "Messages from handsets to a number that no app owns.",
+                channel,
+            ),
+            mo_given_up: make.counts(
+                "qiao_mo_given_up_total",
+                "Messages from handsets told no more: too many waited for their apps.",
+                channel,
+            ),
             queue_wait: make.times("qiao_queue_wait_seconds", "Durable to handed to a link.", &["tier"], &FAST),
             accept_to_submit: make.times(
                 "qiao_accept_to_submit_seconds",

@@ -34,6 +34,8 @@ struct Check<'c, 's> {
     channels: Known,
     groups: Known,
     apps: Known,
+    /// Access numbers of the apps, and where each is given.
+    access_numbers: BTreeMap<String, Place>,
     /// Whether every file could be read; where not, a name that is not there proves nothing.
     complete: bool,
 }
@@ -57,6 +59,7 @@ pub(super) fn plan(
         channels: Known::new("channel", whole.channels.iter().map(|(c, _)| defined(c, c.value.name.as_ref())), report),
         groups: Known::new("group", names_of(&whole.groups, |g| g.name.as_ref()), report),
         apps: Known::new("app", names_of(&whole.apps, |a| a.id.as_ref()), report),
+        access_numbers: BTreeMap::new(),
         complete: whole.complete,
         report,
         secrets,
