@@ -13,9 +13,12 @@
 mod apply;
 mod desk;
 mod metrics;
+mod orders;
 mod reload;
 mod seek;
+mod service;
 mod start;
+mod states;
 mod stop;
 mod watch;
 
@@ -37,7 +40,7 @@ use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kind};
 use crate::journal::store::{Finished, Store};
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
@@ -46,11 +49,14 @@ use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Swit
 use crate::vital::Vital;
 
 use apply::Rerouting;
-pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
+pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
+pub use orders::{Asked, Kind, Order, Subject};
 pub use reload::{Applied, Refused};
 use seek::{Seeker, Sought, Wish};
+pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
+use states::Cause;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
@@ -68,12 +74,14 @@ pub enum Arrival {
     Bodies(Brought<Purpose>),
     /// The store has these messages on disk.
     Persisted(Vec<u64>),
-    /// Endpoints took these events, or never will.
+    /// Endpoints took these events, letters on disk have them, or they never will be told.
     Told(Vec<Told>),
     /// What the store knows of receipts whose message is finished.
     Sought(Vec<Sought>),
     /// The desk wants to know or to change something.
     Asked(Question),
+    /// Standing orders up to that change are on disk, or why not.
+    Saved(u64, std::io::Result<()>),
     /// Another plan is to be in force.
     Reload(reload::Fresh),
     /// Stop: take nothing new, finish what is open, end.
@@ -124,7 +132,7 @@ pub struct Line {
     report: Report,
     journal: Journal<Waiting>,
     store: Store,
-    courier: Courier,
+    courier: Arc<Courier>,
     fleet: Fleet,
     bodies: Bodies,
     reader: Reader<Purpose>,
@@ -132,6 +140,8 @@ pub struct Line {
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
     pressure: Arc<start::Pressure>,
+    service: service::Service,
+    states: states::States,
     /// Parts on the wire: when they were sent, over which channel.
     flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
     commands: Vec<Command>,
@@ -220,7 +230,8 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(stop::Stopping::deadline);
-        let next = [self.switch.deadline(), self.report.deadline(), stop].into_iter().flatten().min();
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
+        let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
     }
@@ -236,6 +247,7 @@ impl Line {
         }
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
+        self.expire_orders(now);
         self.follow_routes();
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
@@ -288,7 +300,7 @@ impl Line {
             Arrival::Told(told) => {
                 let (report, mut pen) = report!(self, pen);
                 for told in told {
-                    report.told(now, told.id, told.seq, told.delivered, &mut pen);
+                    report.told(now, told.id, told.seq, told.end, &mut pen);
                 }
             }
             Arrival::Sought(sought) => {
@@ -301,6 +313,7 @@ impl Line {
                 }
             }
             Arrival::Asked(question) => self.answer(now, question),
+            Arrival::Saved(change, result) => self.saved(change, result),
             Arrival::Reload(fresh) => self.reload(now, fresh),
             Arrival::Drain => self.drain(now),
         }
@@ -357,7 +370,12 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
-                counted => self.meters.command(&self.metrics, &self.fleet, &self.report, &counted),
+                counted => {
+                    self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
+                    if let Command::Throttled(channel, _) = counted {
+                        self.look(now, channel, Cause::Throttled);
+                    }
+                }
             }
         }
         if self.commands.is_empty() {
@@ -473,19 +491,25 @@ impl Line {
         for event in events {
             match event {
                 FromLink::Up { window, address } => {
+                    self.states.link_up(now, &self.plan, link, address, window);
                     self.fleet.turned(link, "up", address.to_string(), now.wall);
                     if self.fleet.sends(link) {
                         self.tell_switch(now, Event::LinkUp(link, window));
                     }
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
-                FromLink::Down { why, .. } => {
+                FromLink::Down { why, retry_in } => {
+                    self.states.link_down(now, &self.plan, link, &why, retry_in);
                     self.fleet.turned(link, "down", why.to_string(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
                 FromLink::Closed => {
                     self.tell_switch(now, Event::LinkDown(link));
                     self.tell_switch(now, Event::LinkGone(link));
-                    if self.fleet.closed(link, now.wall) {
+                    let left = self.fleet.closed(link, now.wall);
+                    self.look(now, ChannelId(link.channel), Cause::Link);
+                    if left {
                         self.left(ChannelId(link.channel));
                     }
                 }
@@ -600,7 +624,7 @@ impl Line {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
                 let (report, mut pen) = report!(self, pen);
-                report.told(now, id, seq, false, &mut pen);
+                report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }
     }

@@ -8,7 +8,7 @@ use link::LinkId;
 use tracing::error;
 
 use super::reload::Fresh;
-use super::{Line, Purpose, accepted, start};
+use super::{Cause, Line, Purpose, accepted, start};
 use crate::clock::{Moment, Time};
 use crate::config::plan::Plan;
 use crate::ids::MessageId;
@@ -51,8 +51,9 @@ impl Line {
         self.tell_switch(now, Event::Plan(start::rules(&plan)));
         self.pressure.follow(&plan);
         self.meters.follow(&self.metrics, &plan);
+        self.plan = plan.clone();
+        self.enforce_all(now, Cause::Configuration);
         self.follow_links(now, &plan);
-        self.plan = plan;
         if rerouted {
             self.look_again(now);
         }
@@ -76,6 +77,7 @@ impl Line {
         let gone: Vec<_> = self.fleet.channels().map(|(id, _)| id).collect();
         for channel in gone.into_iter().filter(|id| !plan.channels.iter().any(|c| c.id == *id)) {
             closing.extend(self.fleet.stop(channel, now.wall));
+            self.look(now, channel, Cause::Configuration);
             if !self.fleet.present(channel) {
                 self.left(channel);
             }

@@ -7,19 +7,21 @@ use carriers::CarrierId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::reload::{Applied, Order, Refused};
+use super::orders::{Asked, Order, Subject};
+use super::reload::{self, Applied, Refused};
+use super::service::Ordered;
 use super::start::Pressure;
 use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
 use crate::clock::{Moment, Wall};
+use crate::config::plan::TierId;
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
 use crate::report::story::Story;
 use crate::report::tell;
-use crate::switch::Event;
 
 /// Something the line is asked.
 pub enum Question {
@@ -29,8 +31,10 @@ pub enum Question {
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
     /// What waits.
     Queues(oneshot::Sender<Vec<QueueStatus>>),
-    /// Take a channel out of service for new messages, or back; answers whether there is such a channel.
-    Hold(String, bool, oneshot::Sender<bool>),
+    /// The apps.
+    Apps(oneshot::Sender<Vec<AppStatus>>),
+    /// An operator's order, or its end where there is none; answered when it is on disk.
+    Order(Subject, Asked, oneshot::Sender<Ordered>),
 }
 
 /// How a channel stands.
@@ -42,8 +46,11 @@ pub struct ChannelStatus {
     pub carrier: String,
     /// Its protocol.
     pub protocol: &'static str,
-    /// `up` with a link bound, `held` by an operator, `paused` by throttle answers, `down` without a link.
+    /// `up` with a link bound, `held` by an operator, `paused` by throttle answers, `down` without a link, `draining`
+    /// while it finishes what is open and unbinds, `drained` after that.
     pub state: &'static str,
+    /// The operator's order in force.
+    pub order: Option<Order>,
     /// Parts without an answer.
     pub in_flight: usize,
     /// Parts allowed without an answer, over all links that are bound.
@@ -54,6 +61,25 @@ pub struct ChannelStatus {
     pub rate_now: f64,
     /// Its links.
     pub links: Vec<LinkStatus>,
+}
+
+/// How an app stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct AppStatus {
+    /// Its id.
+    pub id: String,
+    /// Its tiers, the default first.
+    pub tiers: Vec<String>,
+    /// Parts per second at the door.
+    pub rate: u32,
+    /// Whether its new messages are refused.
+    pub held: bool,
+    /// The operator's order in force.
+    pub order: Option<Order>,
+    /// Messages accepted and not yet forgotten.
+    pub messages: usize,
+    /// Host and port its events go to; none where it takes none.
+    pub callback: Option<String>,
 }
 
 /// What waits in one group and tier.
@@ -74,7 +100,7 @@ pub struct Desk {
     line: mpsc::UnboundedSender<Arrival>,
     store: Store,
     tables: Arc<ArcSwap<Tables>>,
-    reloads: mpsc::Sender<Order>,
+    reloads: mpsc::Sender<reload::Order>,
     pressure: Arc<Pressure>,
 }
 
@@ -83,7 +109,7 @@ impl Desk {
         line: mpsc::UnboundedSender<Arrival>,
         store: Store,
         tables: Arc<ArcSwap<Tables>>,
-        reloads: mpsc::Sender<Order>,
+        reloads: mpsc::Sender<reload::Order>,
         pressure: Arc<Pressure>,
     ) -> Self {
         Desk { line, store, tables, reloads, pressure }
@@ -216,7 +242,8 @@ impl Line {
             Question::Message(id, answer) => drop(answer.send(self.past(id))),
             Question::Channels(answer) => drop(answer.send(self.channels(now))),
             Question::Queues(answer) => drop(answer.send(self.queues(now))),
-            Question::Hold(name, held, answer) => drop(answer.send(self.hold(now, &name, held))),
+            Question::Apps(answer) => drop(answer.send(self.apps())),
+            Question::Order(subject, asked, answer) => self.order(now, subject, asked, answer),
         }
     }
 
@@ -225,21 +252,38 @@ impl Line {
         Some(self.report.past(id, body.as_deref().and_then(accepted).as_ref())?.history)
     }
 
-    fn hold(&mut self, now: Moment, name: &str, held: bool) -> bool {
-        let Some(channel) = self.plan.channels.iter().find(|c| &*c.name == name).map(|c| c.id) else { return false };
-        self.tell_switch(now, Event::Hold(channel, held));
-        true
+    fn apps(&self) -> Vec<AppStatus> {
+        let tier =
+            |id: &TierId| self.plan.names.tiers.get(usize::from(id.0)).map_or_else(String::new, |n| n.to_string());
+        // The authority without its userinfo: that may hold a password.
+        let host = |url: &str| {
+            let url = url.parse::<http::Uri>().ok()?;
+            Some(url.authority()?.as_str().rsplit('@').next()?.to_owned())
+        };
+        let status = |app: &crate::config::plan::App| {
+            let order = self.service.orders.app(&app.name).cloned();
+            AppStatus {
+                id: app.name.to_string(),
+                tiers: app.tiers.iter().map(tier).collect(),
+                rate: app.rate,
+                held: order.is_some(),
+                order,
+                messages: self.report.len_of(app.id),
+                callback: app.callback.as_ref().and_then(|callback| host(&callback.url)),
+            }
+        };
+        self.plan.apps.iter().map(status).collect()
     }
 
     fn channels(&self, now: Moment) -> Vec<ChannelStatus> {
         let status = |c: &crate::config::plan::Channel| {
             let view = self.switch.channel(now.time, c.id);
-            let state = channel_state(view.as_ref(), now);
             ChannelStatus {
                 name: c.name.to_string(),
                 carrier: c.carrier.clone(),
                 protocol: c.protocol.name(),
-                state,
+                state: self.state(now, c.id).name(),
+                order: self.service.orders.channel(&c.name).cloned(),
                 in_flight: view.as_ref().map_or(0, |v| v.in_flight),
                 window: view.as_ref().map_or(0, |v| v.window),
                 rate: c.rate,
@@ -259,20 +303,6 @@ impl Line {
             oldest_ms: u64::try_from(now.time.since(w.oldest).as_millis()).unwrap_or(u64::MAX),
         };
         self.switch.waiting().into_iter().map(status).collect()
-    }
-}
-
-/// The words for a channel's state.
-pub(super) const CHANNEL_STATES: [&str; 4] = ["up", "held", "paused", "down"];
-
-/// Which of [`CHANNEL_STATES`] a channel is in.
-pub(super) fn channel_state(view: Option<&crate::switch::ChannelView>, now: Moment) -> &'static str {
-    match view {
-        Some(v) if v.held => "held",
-        Some(v) if v.links_up == 0 => "down",
-        Some(v) if v.paused_until.is_some_and(|until| until > now.time) => "paused",
-        Some(_) => "up",
-        None => "down",
     }
 }
 

@@ -3,10 +3,13 @@
 //! Every `POST` needs the token; off loopback everything does (metrics may have a token of their own). `Host` and
 //! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. One file per topic.
 
+mod apps;
+mod callbacks;
 mod channels;
 mod door;
 mod health;
 mod messages;
+mod orders;
 mod queues;
 mod reload;
 mod token;
@@ -19,6 +22,7 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 
 use crate::app::{Desk, Scrape};
+use crate::callback::Office;
 use crate::config::plan::Secret;
 use door::{guard, refuse};
 
@@ -28,6 +32,8 @@ pub use token::{Token, token};
 pub struct Admin {
     /// The line.
     pub desk: Arc<Desk>,
+    /// What applications are told.
+    pub callbacks: Arc<Office>,
     /// For operators.
     pub token: Token,
     /// For scrapers, where configured.
@@ -43,6 +49,8 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let pages = Router::new()
         .merge(health::pages())
         .merge(channels::pages())
+        .merge(apps::pages())
+        .merge(callbacks::pages())
         .merge(queues::pages())
         .merge(reload::pages())
         .merge(messages::pages())

@@ -1,6 +1,7 @@
 //! `qiao ctl`: the operator's client of the admin door. One file per topic; each asks through [`ask::Ask`].
 
 mod ask;
+mod callbacks;
 mod channels;
 mod message;
 mod print;
@@ -14,6 +15,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::Exit;
 use ask::Ask;
+pub use callbacks::Callbacks;
 
 /// `qiao ctl`
 #[derive(Debug, Args)]
@@ -50,6 +52,13 @@ pub enum Ctl {
         /// Its id
         id: String,
     },
+    /// Callbacks by app: waiting, dead, failing; and what to do about them
+    #[command(after_help = "Example: qiao ctl callbacks")]
+    Callbacks {
+        /// What to do; absent: show how they stand.
+        #[command(subcommand)]
+        what: Option<Callbacks>,
+    },
     /// What waits, by group and tier
     #[command(after_help = "Example: qiao ctl queues --json")]
     Queues,
@@ -85,6 +94,7 @@ pub async fn run(args: &CtlArgs, out: &mut dyn Write) -> io::Result<Exit> {
     match &args.command {
         Ctl::Status => status::run(ask).await,
         Ctl::Channels { name } => channels::run(ask, name.as_deref()).await,
+        Ctl::Callbacks { what } => callbacks::run(ask, what.as_ref()).await,
         Ctl::Queues => queues::run(ask).await,
         Ctl::Message { id } => message::run(ask, id).await,
         Ctl::Hold { name, reason } => channels::order(ask, name, "hold", reason).await,

@@ -94,6 +94,8 @@ pub enum Effect {
 /// The state of everything accepted and not yet forgotten.
 pub struct Report {
     live: HashMap<u64, Live, BuildHasherDefault<IdHasher>>,
+    /// How many of them are each app's.
+    by_app: Vec<usize>,
     correlation: Correlation,
     /// When the wait for receipts ends.
     waits: BTreeSet<(Time, u64)>,
@@ -116,6 +118,7 @@ impl Report {
     pub fn new(receipt_wait: Duration) -> Self {
         Report {
             live: HashMap::default(),
+            by_app: Vec::new(),
             correlation: Correlation::default(),
             waits: BTreeSet::new(),
             reopened: BTreeMap::new(),
@@ -143,6 +146,27 @@ impl Report {
     /// Number of messages not yet forgotten.
     pub fn len(&self) -> usize {
         self.live.len()
+    }
+
+    /// Number of an app's messages not yet forgotten.
+    pub fn len_of(&self, app: AppId) -> usize {
+        self.by_app.get(usize::from(app.0)).copied().unwrap_or(0)
+    }
+
+    fn insert(&mut self, id: MessageId, live: Live) {
+        let app = usize::from(live.app.0);
+        if self.live.insert(id.0, live).is_none() {
+            self.by_app.resize(self.by_app.len().max(app + 1), 0);
+            self.by_app[app] += 1;
+        }
+    }
+
+    fn remove(&mut self, id: MessageId) -> Option<Live> {
+        let live = self.live.remove(&id.0)?;
+        if let Some(count) = self.by_app.get_mut(usize::from(live.app.0)) {
+            *count = count.saturating_sub(1);
+        }
+        Some(live)
     }
 
     /// Whether nothing is left.
@@ -174,7 +198,7 @@ impl Report {
     pub fn accepted(&mut self, now: Moment, message: &Message, at: At, callback: bool) {
         let Message { id, app, group, tier, parts, .. } = *message;
         let live = Live { detail: None, since: now.time, at, app, group, tier, callback, reserve: parts };
-        self.live.insert(id.0, live);
+        self.insert(id, live);
     }
 
     /// A message waits elsewhere than it was accepted for.

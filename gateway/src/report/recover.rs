@@ -121,7 +121,9 @@ impl<'a> Replay<'a> {
             callback: accepted.callback,
             reserve: accepted.reserve,
         };
-        self.report.live.entry(id.0).or_insert(live);
+        if self.report.live(id).is_none() {
+            self.report.insert(id, live);
+        }
         self.expires.insert(id.0, accepted.expires);
     }
 
