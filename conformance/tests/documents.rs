@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,7 @@ use conformance::programs::{qiao, qiao_sim};
 use conformance::stage::{SECRET, SOON};
 use conformance::wait::until;
 use conformance::{Carrier, Plan, Process, foreign};
+use serde_json::Value;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -168,18 +169,17 @@ fn files(block: &str) -> Option<BTreeMap<String, String>> {
 }
 
 /// A value for every `env:NAME`, of the kind that the key before it wants.
-fn environment(text: &str) -> Vec<(String, &'static str)> {
-    let named = text.match_indices("\"env:").map(|(at, start)| {
-        let name = text[at + start.len()..].split('"').next().unwrap().to_owned();
-        let before = &text[..at];
-        let key =
-            before[..before.rfind('=').unwrap()].trim_end().rsplit(|c: char| !c.is_alphanumeric()).next().unwrap();
+fn environment(text: &str) -> Vec<(String, String)> {
+    let named = text.match_indices("\"env:").filter_map(|(at, start)| {
+        let name = text[at + start.len()..].split('"').next()?.to_owned();
+        let before = text[..at].rsplit_once('=')?.0;
+        let key = before.trim_end().rsplit(|c: char| !c.is_alphanumeric()).next()?;
         let value = match key {
-            "password" => "secret",
-            "secret" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
-            _ => "0123456789abcdef0123456789abcdef",
+            "password" => "secret".to_owned(),
+            "secret" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned(),
+            _ => format!("0123456789abcdef0123456789abcdef{name}"),
         };
-        (name, value)
+        Some((name, value))
     });
     named.collect()
 }
@@ -210,6 +210,78 @@ fn every_configuration_block_passes_the_check() {
         assert!(out.status.success(), "{}:{}\n{said}", block.page.path, block.line);
     }
     assert!(blocks.len() > 1, "only {} blocks were found", blocks.len());
+}
+
+/// The example configuration's files, by their paths in it.
+fn example() -> BTreeMap<PathBuf, String> {
+    let (top, mut files) = (root().join("ops/config/example"), BTreeMap::new());
+    let mut folders = vec![top.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = fs::read_to_string(&path).unwrap();
+                files.insert(path.strip_prefix(&top).unwrap().to_owned(), text);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let schema = Command::new(qiao()).args(["check", "--schema"]).output().unwrap();
+    let mut keys = BTreeSet::new();
+    properties(&serde_json::from_slice(&schema.stdout).unwrap(), &mut keys);
+    assert!(keys.len() > 50, "{keys:?}");
+    let text: String = example()
+        .into_iter()
+        .filter(|(path, _)| path.extension().is_some_and(|e| e == "toml"))
+        .map(|(_, text)| text)
+        .collect();
+    let shown = |key: &String| {
+        let table = [format!("[{key}]"), format!("[[{key}]]"), format!(".{key}]")];
+        let set = format!("{key} =");
+        let begins = |at: usize| at == 0 || text[..at].ends_with([' ', '\n']);
+        table.iter().any(|table| text.contains(table)) || text.match_indices(&set).any(|(at, _)| begins(at))
+    };
+    let missing: Vec<&String> = keys.iter().filter(|key| !shown(key)).collect();
+    assert!(missing.is_empty(), "ops/config/example says nothing of {missing:?}");
+}
+
+fn properties(schema: &Value, keys: &mut BTreeSet<String>) {
+    let below: Vec<&Value> = match schema {
+        Value::Object(object) => {
+            let own = object.get("properties").and_then(Value::as_object);
+            keys.extend(own.into_iter().flat_map(|own| own.keys().cloned()));
+            object.values().collect()
+        }
+        Value::Array(list) => list.iter().collect(),
+        _ => return,
+    };
+    below.into_iter().for_each(|one| properties(one, keys));
+}
+
+#[test]
+fn what_the_example_has_commented_out_is_valid_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut env = Vec::new();
+    for (path, text) in example() {
+        let key = |line: &str| {
+            let rest = line.strip_prefix("# ").and_then(|rest| rest.split_once(" = "));
+            rest.is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        };
+        let open = |line: &str| if key(line) { format!("{}\n", &line[2..]) } else { format!("{line}\n") };
+        let text: String = text.lines().map(open).collect();
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        env.extend(environment(&text));
+        fs::write(path, text).unwrap();
+    }
+    let out = Command::new(qiao()).arg("check").arg("--config").arg(dir.path()).envs(env).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
 #[test]
