@@ -283,6 +283,46 @@ fn what_the_example_has_commented_out_is_valid_too() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
+/// Everything the gateway and its links are written in.
+fn sources() -> String {
+    let mut folders = vec![root().join("gateway/src"), root().join("carriers/link/src")];
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                text += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    text
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_metric_and_log_line_named_exists() {
+    let (sources, mut seen) = (sources(), 0);
+    let pages = pages();
+    for page in pages.iter().filter(|page| page.path.starts_with("ops/guide")) {
+        let log = page.text.split("## What the log says").nth(1).map_or("", |rest| rest.split("\n## ").next().unwrap());
+        let cells = log.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+        let said = cells.flat_map(quoted).map(|text| text.split(" …").next().unwrap().trim_end_matches([';', ':']));
+        let prose = page.text.split("```").step_by(2).flat_map(quoted);
+        let metrics = prose.filter(|word| word.starts_with("qiao_")).map(|word| word.split('{').next().unwrap());
+        for name in said.chain(metrics) {
+            assert!(sources.contains(&format!("\"{name}")), "{}: `{name}` occurs nowhere in the gateway", page.path);
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} were found");
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     for page in &pages() {
