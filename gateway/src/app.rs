@@ -13,10 +13,14 @@
 mod apply;
 mod desk;
 mod metrics;
+mod orders;
 mod reload;
 mod seek;
+mod service;
 mod start;
+mod states;
 mod stop;
+mod uplink;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -37,20 +41,25 @@ use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
-use crate::journal::store::{Finished, Store};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kind};
+use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
+use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
 use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
 use crate::vital::Vital;
 
 use apply::Rerouting;
-pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
+pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
+pub use orders::{Asked, Kind, Order, Subject};
 pub use reload::{Applied, Refused};
 use seek::{Seeker, Sought, Wish};
+pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
+use states::Cause;
+pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
@@ -68,12 +77,14 @@ pub enum Arrival {
     Bodies(Brought<Purpose>),
     /// The store has these messages on disk.
     Persisted(Vec<u64>),
-    /// Endpoints took these events, or never will.
+    /// Endpoints took these events, letters on disk have them, or they never will be told.
     Told(Vec<Told>),
     /// What the store knows of receipts whose message is finished.
     Sought(Vec<Sought>),
     /// The desk wants to know or to change something.
     Asked(Question),
+    /// Standing orders up to that change are on disk, or why not.
+    Saved(u64, std::io::Result<()>),
     /// Another plan is to be in force.
     Reload(reload::Fresh),
     /// Stop: take nothing new, finish what is open, end.
@@ -124,7 +135,7 @@ pub struct Line {
     report: Report,
     journal: Journal<Waiting>,
     store: Store,
-    courier: Courier,
+    courier: Arc<Courier>,
     fleet: Fleet,
     bodies: Bodies,
     reader: Reader<Purpose>,
@@ -132,6 +143,8 @@ pub struct Line {
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
     pressure: Arc<start::Pressure>,
+    service: service::Service,
+    states: states::States,
     /// Parts on the wire: when they were sent, over which channel.
     flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
     commands: Vec<Command>,
@@ -220,7 +233,8 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(stop::Stopping::deadline);
-        let next = [self.switch.deadline(), self.report.deadline(), stop].into_iter().flatten().min();
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
+        let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
     }
@@ -236,6 +250,7 @@ impl Line {
         }
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
+        self.expire_orders(now);
         self.follow_routes();
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
@@ -288,19 +303,21 @@ impl Line {
             Arrival::Told(told) => {
                 let (report, mut pen) = report!(self, pen);
                 for told in told {
-                    report.told(now, told.id, told.seq, told.delivered, &mut pen);
+                    report.told(now, told.id, told.seq, told.end, &mut pen);
                 }
             }
             Arrival::Sought(sought) => {
-                let (report, mut pen) = report!(self, pen);
                 for sought in sought {
+                    let (report, mut pen) = report!(self, pen);
                     match sought {
                         Sought::Message(orphan, message) => report.sought(orphan, message),
                         Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
+                        Sought::Uplink(id, history, asker) => self.deliver(id, history.as_deref(), asker),
                     }
                 }
             }
             Arrival::Asked(question) => self.answer(now, question),
+            Arrival::Saved(change, result) => self.saved(change, result),
             Arrival::Reload(fresh) => self.reload(now, fresh),
             Arrival::Drain => self.drain(now),
         }
@@ -334,10 +351,14 @@ impl Line {
     fn acknowledged(&mut self, now: Moment, ack: &report::Ack, durable: bool) {
         match ack {
             report::Ack::Inbound(link, generation, inbound) => {
-                let settle = if durable { Settle::Durable } else { Settle::Later };
-                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle));
+                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
             report::Ack::Outcome(id, seq) => self.report.committed(now, *id, *seq, durable),
+            report::Ack::Uplink(id) => {
+                let (report, mut pen) = report!(self, pen);
+                report.uplink_committed(now, *id, durable, &mut pen);
+            }
+            report::Ack::Joined(first) => self.report.uplink_joined(now, *first, durable),
         }
     }
 
@@ -357,7 +378,12 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
-                counted => self.meters.command(&self.metrics, &self.fleet, &self.report, &counted),
+                counted => {
+                    self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
+                    if let Command::Throttled(channel, _) = counted {
+                        self.look(now, channel, Cause::Throttled);
+                    }
+                }
             }
         }
         if self.commands.is_empty() {
@@ -473,19 +499,27 @@ impl Line {
         for event in events {
             match event {
                 FromLink::Up { window, address } => {
+                    self.states.link_up(now, &self.plan, link, address, window);
                     self.fleet.turned(link, "up", address.to_string(), now.wall);
                     if self.fleet.sends(link) {
                         self.tell_switch(now, Event::LinkUp(link, window));
                     }
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
-                FromLink::Down { why, .. } => {
+                FromLink::Down { why, retry_in } => {
+                    self.states.link_down(now, &self.plan, link, &why, retry_in);
+                    self.report.lost(now, link, generation);
                     self.fleet.turned(link, "down", why.to_string(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
                 FromLink::Closed => {
+                    self.report.lost(now, link, generation);
                     self.tell_switch(now, Event::LinkDown(link));
                     self.tell_switch(now, Event::LinkGone(link));
-                    if self.fleet.closed(link, now.wall) {
+                    let left = self.fleet.closed(link, now.wall);
+                    self.look(now, ChannelId(link.channel), Cause::Link);
+                    if left {
                         self.left(ChannelId(link.channel));
                     }
                 }
@@ -519,9 +553,9 @@ impl Line {
             }
             Heard::Mo(inbound, mo) => {
                 self.meters.mo(&self.metrics, &self.fleet, channel);
-                let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
+                let (id, carrier) = (self.ids.next(now.wall), Carrier { link, generation, inbound });
                 let (report, mut pen) = report!(self, pen);
-                report.uplink(now, channel, &mo, id, ack, &mut pen);
+                report.uplink(now, channel, mo, id, carrier, &mut pen);
             }
             Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),
             Heard::Heard(_) | Heard::ProbeAnswered | Heard::Bound(_) | Heard::Unanswered(..) => {}
@@ -544,9 +578,13 @@ impl Line {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
                 Effect::Store(id) => self.store(id),
-                Effect::StoreUplink(id, history) => {
-                    self.store.put(Finished { id: id.0, history, ..Finished::default() });
+                Effect::StoreUplink(id) => self.keep_uplink(id),
+                Effect::Settle(Carrier { link, generation, inbound }, durable) => {
+                    self.fleet.push(link, ToLink::Settle(generation, inbound, settle(durable)));
                 }
+                Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
+                Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
+                Effect::GivenUp(channel) => self.metrics.mo_given_up.with_label_values(&[&*channel]).inc(),
                 Effect::Concluded { correction: false, tier, channel, outcome, reason } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
@@ -592,18 +630,28 @@ impl Line {
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
         let company = |name: &str| self.fleet.company(name);
-        let event = self.report.event(id, seq, company);
-        let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
+        let event = match self.report.received(id, company, |app| self.country(app)) {
+            Some((kind, at, data)) => Some((kind, at, serde_json::to_string(&data))),
+            None => {
+                self.report.event(id, seq, company).map(|(kind, at, data)| (kind, at, serde_json::to_string(&data)))
+            }
+        };
+        let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
         match event {
             Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),
             None => {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
                 let (report, mut pen) = report!(self, pen);
-                report.told(now, id, seq, false, &mut pen);
+                report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }
     }
+}
+
+/// A carrier's answer: yes where its word is on disk, else it is to say it again.
+fn settle(durable: bool) -> Settle {
+    if durable { Settle::Durable } else { Settle::Later }
 }
 
 /// How many of the parts go out.

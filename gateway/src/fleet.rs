@@ -6,7 +6,7 @@
 //! start, but never more at a time than the contract's number, and never beside a link of another account, for
 //! carriers count connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use carriers::{Profile, Role};
@@ -43,8 +43,6 @@ pub struct Member {
     pub carrier: String,
     /// What the plan wants; none: the channel is to leave.
     wanted: Option<Wanted>,
-    /// An operator wants no links, whatever the plan says.
-    drained: bool,
     links: BTreeMap<u16, Link>,
     /// Where the search for a free link number begins.
     next: u16,
@@ -73,6 +71,8 @@ struct Link {
 /// All channels.
 pub struct Fleet {
     members: BTreeMap<u16, Member>,
+    /// An operator wants no links, whatever the plan says.
+    drained: BTreeSet<u16>,
     metrics: Arc<Metrics>,
     events: mpsc::Sender<link::Batch>,
     settings: link::Settings,
@@ -83,7 +83,7 @@ pub struct Fleet {
 impl Fleet {
     /// No channels yet; links report to `events`.
     pub fn new(metrics: Arc<Metrics>, events: mpsc::Sender<link::Batch>, settings: link::Settings) -> Self {
-        Fleet { members: BTreeMap::new(), metrics, events, settings, pending: Vec::new() }
+        Fleet { members: BTreeMap::new(), drained: BTreeSet::new(), metrics, events, settings, pending: Vec::new() }
     }
 
     /// The channel is to be in service as the plan has it: links of the same account live on, others end before new
@@ -102,8 +102,7 @@ impl Fleet {
             }
             None => {
                 let meter = ChannelMeter::new(&self.metrics, &channel.name);
-                let (drained, links, next) = (false, BTreeMap::new(), 0);
-                let member = Member { profile, meter, carrier, wanted, drained, links, next };
+                let member = Member { profile, meter, carrier, wanted, links: BTreeMap::new(), next: 0 };
                 self.members.insert(channel.id.0, member);
             }
         }
@@ -118,17 +117,20 @@ impl Fleet {
         self.settle(channel, now)
     }
 
-    /// An operator wants the channel without links, or back as the plan has it. Returns the links that were told to end.
+    /// An operator wants the channel without links, or back as the plan has it; before it starts, none is dialled then.
+    /// Returns the links that were told to end.
     pub fn drain(&mut self, channel: ChannelId, drained: bool, now: Wall) -> Vec<LinkId> {
-        if let Some(member) = self.members.get_mut(&channel.0) {
-            member.drained = drained;
+        if drained {
+            self.drained.insert(channel.0);
+        } else {
+            self.drained.remove(&channel.0);
         }
         self.settle(channel, now)
     }
 
     /// Whether an operator wants it without links.
     pub fn drained(&self, channel: ChannelId) -> bool {
-        self.members.get(&channel.0).is_some_and(|member| member.drained)
+        self.drained.contains(&channel.0)
     }
 
     /// A link has ended in order; its place may be taken by another. True where its channel has left with it.
@@ -144,7 +146,7 @@ impl Fleet {
     /// Ends links that are too many and starts those that are missing.
     fn settle(&mut self, channel: ChannelId, now: Wall) -> Vec<LinkId> {
         let Some(member) = self.members.get_mut(&channel.0) else { return Vec::new() };
-        let wanted = member.wanted.as_ref().filter(|_| !member.drained).cloned();
+        let wanted = member.wanted.as_ref().filter(|_| !self.drained.contains(&channel.0)).cloned();
         let surplus = member.surplus(wanted.as_ref());
         for number in &surplus {
             let Some(link) = member.links.get_mut(number) else { continue };
@@ -255,6 +257,11 @@ impl Fleet {
     /// How the links of a channel stand.
     pub fn links(&self, channel: ChannelId) -> Vec<LinkStatus> {
         self.member(channel).map(|m| m.links.values().map(|l| l.status.clone()).collect()).unwrap_or_default()
+    }
+
+    /// Whether the channel has any link, bound or not.
+    pub fn linked(&self, channel: ChannelId) -> bool {
+        self.member(channel).is_some_and(|member| !member.links.is_empty())
     }
 
     /// Asks every link to finish and end; none is started any more.

@@ -93,6 +93,7 @@ mod tests {
             rate,
             tiers: Vec::new(),
             signatures: Vec::new(),
+            numbers: Vec::new(),
             default_country: None,
             allow_ips: Vec::new(),
             callback: None,

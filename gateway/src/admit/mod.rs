@@ -1,5 +1,5 @@
-//! May it pass? Every entrance puts its messages through [`Tables::admit`]: fields, number, route, quote, pressure,
-//! rate, in that order, so that a message refused for any reason takes nothing from its app's quota.
+//! May it pass? Every entrance puts its messages through [`Tables::admit`]: hold, fields, number, route, quote,
+//! pressure, rate, in that order, so that a message refused for any reason takes nothing from its app's quota.
 
 pub mod gate;
 pub mod keys;
@@ -169,6 +169,9 @@ impl Tables {
         gate: &dyn Gate,
     ) -> Result<Admitted<'a>, Refusal> {
         let app = &self.plan.apps[app_at];
+        if let Some(detail) = gate.held(app.id) {
+            return Err(Refusal::held(&detail));
+        }
         let checked = self.check(app, draft)?;
         let to = checked.to.as_str();
         let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };

@@ -8,7 +8,8 @@ use link::LinkId;
 use tracing::error;
 
 use super::reload::Fresh;
-use super::{Line, Purpose, accepted, start};
+use super::start::uplink_rules;
+use super::{Cause, Line, Purpose, accepted, start};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan};
 use crate::ids::MessageId;
@@ -47,12 +48,13 @@ impl Line {
     /// Follows the plan of the tables, from whatever was there before, be it nothing.
     pub(super) fn apply(&mut self, now: Moment, rerouted: bool) {
         let plan = self.tables.load().plan.clone();
-        self.report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)));
+        self.report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
         self.tell_switch(now, Event::Plan(start::rules(&plan)));
         self.pressure.follow(&plan);
         self.meters.follow(&self.metrics, &plan);
+        self.plan = plan.clone();
+        self.enforce_all(now, Cause::Configuration);
         self.follow_links(now, &plan);
-        self.plan = plan;
         if rerouted {
             self.look_again(now);
         }
@@ -77,6 +79,7 @@ impl Line {
         let gone: Vec<ChannelId> = self.fleet.channels().map(|(id, _)| id).filter(|id| !stay.contains(id)).collect();
         for channel in gone {
             closing.extend(self.fleet.stop(channel, now.wall));
+            self.look(now, channel, Cause::Configuration);
             if !self.fleet.present(channel) {
                 self.left(channel);
             }

@@ -9,7 +9,7 @@ use carriers::{Doubt, ReceiptState, Verdict};
 use prometheus::{Histogram, IntCounter};
 
 use super::Line;
-use super::desk::{CHANNEL_STATES, channel_state};
+use super::states::State;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId};
 use crate::fleet::Fleet;
@@ -276,10 +276,10 @@ impl Line {
             let view = self.switch.channel(now.time, channel);
             metrics.in_flight.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.in_flight) as i64);
             metrics.window.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.window) as i64);
-            let now_in = channel_state(view.as_ref(), now);
-            for state in CHANNEL_STATES {
+            let now_in = self.state(now, channel);
+            for state in State::ALL {
                 let is = i64::from(state == now_in);
-                metrics.channel_state.with_label_values(&[name[0], state]).set(is);
+                metrics.channel_state.with_label_values(&[name[0], state.name()]).set(is);
             }
             let links = self.fleet.links(channel);
             for role in LINK_ROLES {
@@ -295,10 +295,12 @@ impl Line {
                 }
             }
         }
+        self.look_around(now);
     }
 
     /// The last link of a channel that is not in the plan has ended: its gauges would show what was.
     pub(super) fn left(&mut self, channel: ChannelId) {
+        self.states.left(channel);
         let Some(member) = self.fleet.member(channel) else { return };
         let (name, metrics) = (member.meter.name(), &self.metrics);
         tracing::info!(channel = name, "the channel has left: its links have ended");
@@ -309,8 +311,8 @@ impl Line {
         for gauge in [&metrics.pace_parts, &metrics.pace_limit] {
             let _ = gauge.remove_label_values(&[name]);
         }
-        for state in CHANNEL_STATES {
-            let _ = metrics.channel_state.remove_label_values(&[name, state]);
+        for state in State::ALL {
+            let _ = metrics.channel_state.remove_label_values(&[name, state.name()]);
         }
         for (role, state) in LINK_ROLES.iter().flat_map(|role| LINK_STATES.map(|state| (role, state))) {
             let _ = metrics.links.remove_label_values(&[name, role, state]);
@@ -347,7 +349,14 @@ impl Line {
 
     /// Once a second: the pace really gone at, and what waits (that takes a look at all that is put off).
     pub(super) fn pace(&mut self) {
+        self.service.save();
         self.queue_gauges(self.clock.now());
+        for (app, totals) in self.courier.totals() {
+            let set = |state, count| self.metrics.callback_letters.with_label_values(&[&*app, state]).set(count as i64);
+            set("waiting", totals.waiting);
+            set("dead", totals.dead);
+            self.metrics.callback_octets.with_label_values(&[&*app]).set(totals.octets as i64);
+        }
         for (channel, member) in self.fleet.channels() {
             let started = self.meters.take_started(channel);
             self.metrics.pace_parts.with_label_values(&[member.meter.name()]).set(f64::from(started));

@@ -18,12 +18,13 @@ use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
 use super::reload::Reloads;
 use super::seek::Seeker;
-use super::{Arrival, Line, Rerouting, Waiting};
+use super::service::{HeldApps, Service};
+use super::{Arrival, Line, Rerouting, Waiting, orders};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
-use crate::callback::Courier;
+use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
-use crate::config::plan::{Names, Plan, Tier, TierId};
+use crate::config::plan::{AppId, Names, Plan, Tier, TierId};
 use crate::config::{self, Problem};
 use crate::control;
 use crate::fleet::Fleet;
@@ -35,6 +36,8 @@ use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as Journal
 use crate::observe::Metrics;
 use crate::report::Report;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
+use crate::report::uplink;
+use crate::route::owner::Owners;
 use crate::switch::{self, Event, Switch};
 use crate::vital::Vital;
 
@@ -63,6 +66,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The letters to applications cannot be opened.
+    #[error(transparent)]
+    Letters(#[from] BoxError),
     /// A listener cannot be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -83,7 +89,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
     // What the records lead to depends on which channels send receipts.
-    report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)));
+    report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
     let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     plan.names = names;
     let plan = Arc::new(plan);
@@ -95,18 +101,23 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
 
     let told = arrivals.clone();
     let courier = Courier::spawn(
+        &plan.node.data_dir.join("callbacks"),
         tables.clone(),
-        Default::default(),
         clock,
         meters.shared(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
-    );
+    )?;
+    let courier = Arc::new(courier);
     let brought = arrivals.clone();
     let reader = Reader::spawn(journal.clone(), move |bodies| drop(brought.send(Arrival::Bodies(bodies))))?;
     let sought = arrivals.clone();
     let seeker = Seeker::spawn(store.clone(), move |found| drop(sought.send(Arrival::Sought(found))))?;
     let (link_events, heard) = mpsc::channel(LINK_BATCHES);
+    let (orders, damaged) = orders::load(&plan.node.data_dir, &plan.names, clock.now().wall)?;
+    if let Some(file) = damaged {
+        error!(file, "operators' orders were damaged: whatever the file still names is held until it is released");
+    }
     let fleet = Fleet::new(metrics.clone(), link_events, link::Settings::default());
 
     let http = listen(plan.node.http_listen).await?;
@@ -132,7 +143,15 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         let _vital = Vital("the door");
         accept::serve(http, door, stopped).await;
     });
-    let page = control::Admin { desk, token, metrics_token: plan.node.metrics_token.clone(), scrape };
+    let callbacks = Arc::new(Office::new(courier.clone(), store.clone()));
+    let page = control::Admin {
+        name: plan.node.name.clone(),
+        desk,
+        callbacks,
+        token,
+        metrics_token: plan.node.metrics_token.clone(),
+        scrape,
+    };
     let admin = tokio::spawn(async move {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;
@@ -140,8 +159,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (dir, line) = (dir.to_owned(), arrivals.clone());
     let reloading = Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock };
     let reloading = tokio::spawn(reloading.run(reloads));
-    tokio::spawn(signals(arrivals, stop, pressure.clone()));
+    tokio::spawn(signals(arrivals.clone(), stop, pressure.clone()));
 
+    let service = Service::new(orders, plan.node.data_dir.clone(), arrivals);
     let mut line = Line {
         clock,
         tables,
@@ -160,6 +180,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         metrics,
         meters,
         pressure,
+        service,
+        states: Default::default(),
         flights: Default::default(),
         commands: Vec::new(),
         outgoing: Vec::new(),
@@ -382,6 +404,12 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
     }
 }
 
+/// The report's share of the plan, as far as messages from handsets go.
+pub(super) fn uplink_rules(plan: &Plan) -> uplink::Rules {
+    let (join_wait, window) = (plan.node.uplink_join_wait, plan.node.uplink_duplicate_window);
+    uplink::Rules { owners: Owners::new(&plan.apps), join_wait, window }
+}
+
 /// A message of a tier that is configured no more goes on with the lowest one.
 fn on_known_tier(mut recovered: switch::Recovered, tiers: &[Tier]) -> switch::Recovered {
     let known = tiers.iter().any(|t| t.id == recovered.message.tier);
@@ -414,6 +442,8 @@ pub(super) struct Pressure {
     pub(super) messages: AtomicUsize,
     draining: AtomicBool,
     marks: ArcSwap<Marks>,
+    /// Apps that operators hold.
+    pub(super) held: ArcSwap<HeldApps>,
 }
 
 /// What a plan says about pressure.
@@ -447,23 +477,36 @@ impl Pressure {
             None
         }
     }
+
+    /// Why a tier is refused for want of room, if so.
+    pub(super) fn sheds(&self, tier: TierId) -> Option<&'static str> {
+        let marks = self.marks.load();
+        let shed = marks.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
+        if self.behind.load(Ordering::Relaxed) {
+            Some("store")
+        } else if self.journal.load(Ordering::Relaxed) >= shed {
+            Some("journal")
+        } else if self.messages.load(Ordering::Relaxed) >= marks.most {
+            Some("messages")
+        } else {
+            None
+        }
+    }
 }
 
 impl Gate for Pressure {
     fn admit(&self, tier: TierId) -> Result<(), Busy> {
         let busy = |reason| Err(Busy { reason, retry_after: RETRY_AFTER });
-        let marks = self.marks.load();
-        let shed = marks.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
         if let Some(reason) = self.closed() {
             busy(reason)
-        } else if self.behind.load(Ordering::Relaxed) {
-            busy("store")
-        } else if self.journal.load(Ordering::Relaxed) >= shed {
-            busy("journal")
-        } else if self.messages.load(Ordering::Relaxed) >= marks.most {
-            busy("messages")
+        } else if let Some(reason) = self.sheds(tier) {
+            busy(reason)
         } else {
             Ok(())
         }
+    }
+
+    fn held(&self, app: AppId) -> Option<Arc<str>> {
+        self.held.load().get(&app).cloned()
     }
 }

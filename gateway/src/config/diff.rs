@@ -244,6 +244,7 @@ fn app(old: &App, new: &App, names: &Names) -> Vec<String> {
         .plain("rate", &old.rate, &new.rate)
         .value("tiers", &old.tiers, &new.tiers, tiers_of(names))
         .debug("signatures", &old.signatures, &new.signatures)
+        .debug("numbers", &old.numbers, &new.numbers)
         .value("default_country", &old.default_country, &new.default_country, |country| {
             country.clone().unwrap_or_else(|| "none".to_owned())
         })
@@ -286,6 +287,8 @@ fn node(old: &Node, new: &Node, at_once: &mut Vec<String>, restart: &mut Vec<Str
         max_messages,
         history,
         receipt_wait,
+        uplink_join_wait,
+        uplink_duplicate_window,
     } = old;
     *at_once = Words::default()
         .plain("[node] name", name, &new.name)
@@ -295,6 +298,8 @@ fn node(old: &Node, new: &Node, at_once: &mut Vec<String>, restart: &mut Vec<Str
         .debug("[http] header_timeout", header_timeout, &new.header_timeout)
         .debug("[http] body_timeout", body_timeout, &new.body_timeout)
         .plain("[limits] messages", max_messages, &new.max_messages)
+        .debug("[uplink] join_wait", uplink_join_wait, &new.uplink_join_wait)
+        .debug("[uplink] duplicate_window", uplink_duplicate_window, &new.uplink_duplicate_window)
         .or(false);
     *restart = Words::default()
         .debug("[node] data_dir", data_dir, &new.data_dir)
@@ -320,6 +325,8 @@ impl Node {
             header_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
             max_messages: self.max_messages,
+            uplink_join_wait: self.uplink_join_wait,
+            uplink_duplicate_window: self.uplink_duplicate_window,
             ..in_force.clone()
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Whole<'s> {
     pub(super) journal: Option<Found<written::Journal>>,
     pub(super) limits: Option<Found<written::Limits>>,
     pub(super) store: Option<Found<written::Store>>,
+    pub(super) callbacks: Option<Found<written::Callbacks>>,
+    pub(super) uplink: Option<Found<written::Uplink>>,
     pub(super) tiers: Vec<Found<written::Tier>>,
     pub(super) channels: Vec<(Found<written::Channel>, Tables<'s>)>,
     pub(super) groups: Vec<Found<written::Group>>,
@@ -42,7 +44,8 @@ pub(super) struct Whole<'s> {
 pub(super) type Tables<'s> = Vec<(&'static str, Spanned<DeValue<'s>>)>;
 
 /// The sections only `qiao.toml` may have.
-const NODE_SECTIONS: [&str; 7] = ["include", "node", "http", "admin", "journal", "limits", "store"];
+const NODE_SECTIONS: [&str; 9] =
+    ["include", "node", "http", "admin", "journal", "limits", "store", "callbacks", "uplink"];
 /// The sections any file may have.
 const SECTIONS: [&str; 6] = ["channel", "group", "route", "app", "tier", "numbers"];
 
@@ -209,6 +212,8 @@ fn section<'s>(
         "journal" => whole.journal = table(file, key, value, report),
         "limits" => whole.limits = table(file, key, value, report),
         "store" => whole.store = table(file, key, value, report),
+        "callbacks" => whole.callbacks = table(file, key, value, report),
+        "uplink" => whole.uplink = table(file, key, value, report),
         "numbers" => whole.numbers.extend(table(file, key, value, report)),
         "tier" => read_all(file, key, value, &mut whole.tiers, report),
         "group" => read_all(file, key, value, &mut whole.groups, report),

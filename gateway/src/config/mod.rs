@@ -37,6 +37,10 @@ type Servable = fn(&dyn Profile) -> Result<(), link::Unservable>;
 /// Looks up an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// A duration as the configuration writes it: `"250ms"`, `"10s"`, `"5m"`, `"24h"`, `"7d"`; at most 365 days.
+pub fn period(text: &str) -> Option<std::time::Duration> {
+    value::Period::parse(text).map(|period| period.0)
+}
 /// A plan with the warnings about it, or all problems.
 pub type Outcome = Result<(Plan, Vec<Problem>), Vec<Problem>>;
 

@@ -11,6 +11,7 @@ use carriers::{Profile, Protocol};
 use ipnet::IpNet;
 
 pub use super::numbers::{Numbers, Range};
+use crate::callback::Settings;
 
 /// A channel's index in [`Names::channels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,7 +70,7 @@ impl Names {
 pub struct Plan {
     /// Names behind all indexes.
     pub names: Names,
-    /// `[node]`, `[http]`, `[admin]`, `[journal]`, `[store]`.
+    /// `[node]`, `[http]`, `[admin]`, `[journal]`, `[store]`, `[uplink]`.
     pub node: Node,
     /// Tiers, strictest first (position = rank).
     pub tiers: Vec<Tier>,
@@ -81,6 +82,8 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// Apps in file order.
     pub apps: Vec<App>,
+    /// `[callbacks]`: how events reach apps.
+    pub callbacks: Settings,
     /// What `[numbers]` knows; empty where there is none.
     pub numbers: Arc<Numbers>,
 }
@@ -142,6 +145,10 @@ pub struct Node {
     pub history: Duration,
     /// `[store] receipt_wait` (24 h): after a message's validity, before it ends without a receipt.
     pub receipt_wait: Duration,
+    /// `[uplink] join_wait` (10 min): how long a long message from a handset waits for its parts.
+    pub uplink_join_wait: Duration,
+    /// `[uplink] duplicate_window` (10 min): how long repetitions of messages from handsets are recognised.
+    pub uplink_duplicate_window: Duration,
 }
 
 /// A business tier.
@@ -274,6 +281,8 @@ pub struct App {
     pub tiers: Vec<TierId>,
     /// Signatures it may use (`云桥`), without brackets.
     pub signatures: Vec<String>,
+    /// Access numbers whose messages from handsets are its own: digits, perhaps with a plus.
+    pub numbers: Vec<String>,
     /// ISO country of bare national numbers (`CN`).
     pub default_country: Option<String>,
     /// Peers it may call from; empty: any.

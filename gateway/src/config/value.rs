@@ -24,7 +24,7 @@ pub(super) struct Period(pub(super) Duration);
 impl Period {
     const MOST: Duration = Duration::from_secs(365 * 86_400);
 
-    fn parse(text: &str) -> Option<Period> {
+    pub(super) fn parse(text: &str) -> Option<Period> {
         let (count, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
         let count: u64 = count.parse().ok()?;
         let millis = match unit {

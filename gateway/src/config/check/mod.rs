@@ -2,6 +2,7 @@
 //! usable value after a problem; the plan is thrown away if any was found.
 
 mod app;
+mod callbacks;
 mod channel;
 mod node;
 mod route;
@@ -33,6 +34,8 @@ struct Check<'c, 's> {
     channels: Known,
     groups: Known,
     apps: Known,
+    /// Access numbers of the apps, and where each is given.
+    access_numbers: BTreeMap<String, Place>,
     /// Whether every file could be read; where not, a name that is not there proves nothing.
     complete: bool,
 }
@@ -56,6 +59,7 @@ pub(super) fn plan(
         channels: Known::new("channel", whole.channels.iter().map(|(c, _)| defined(c, c.value.name.as_ref())), report),
         groups: Known::new("group", names_of(&whole.groups, |g| g.name.as_ref()), report),
         apps: Known::new("app", names_of(&whole.apps, |a| a.id.as_ref()), report),
+        access_numbers: BTreeMap::new(),
         complete: whole.complete,
         report,
         secrets,
@@ -66,6 +70,7 @@ pub(super) fn plan(
     Known::new("route", names_of(&whole.routes, |r| r.name.as_ref()), check.report);
     let empty = whole.is_empty();
     let node = check.node(&whole);
+    let callbacks = check.callbacks(whole.callbacks.as_ref());
     let tiers = check.tiers(&whole.tiers);
     let numbers = numbers::read(&whole.numbers, secrets, check.report);
     let channels = check.channels(whole.channels, &tiers);
@@ -82,7 +87,7 @@ pub(super) fn plan(
             .push(warning_of_main("no channel, group, route or app is defined", "add them or include their files"));
     }
     let names = check.names.clone();
-    let plan = Plan { names, node, tiers, channels, groups, routes, apps, numbers: Arc::new(numbers) };
+    let plan = Plan { names, node, tiers, channels, groups, routes, apps, callbacks, numbers: Arc::new(numbers) };
     check.lint(&plan);
     Some(plan)
 }

@@ -344,8 +344,8 @@ fn an_app_without_callbacks_is_not_told_and_its_message_ends_all_the_same() {
     world.keeping = false;
     world.hear(A, "x", id, Failed);
     // A slip elsewhere must do no harm.
-    world.report.told(world.now(), id, 1, true, &mut world.log);
-    world.report.told(world.now(), id, 200, true, &mut world.log);
+    world.report.told(world.now(), id, 1, Telling::Delivered, &mut world.log);
+    world.report.told(world.now(), id, 200, Telling::Delivered, &mut world.log);
     world.hear(A, "x", id, Delivered);
     world.keeping = true;
     world.report.persisted(world.now(), id, &mut world.log);
@@ -392,29 +392,6 @@ fn nothing_starts_for_a_message_that_has_come_to_its_end() {
     world.hear(A, "x", id, Delivered);
     assert!(!world.go_on(id, AttemptRef(7), B, 1, u64::MAX), "its body was being read when the receipt came");
     assert!(!world.go_on(id, first, A, 1, 1));
-}
-
-#[test]
-fn messages_from_handsets_are_answered_when_durable_and_end_when_stored() {
-    let mut world = World::new();
-    let mo = carriers::Mo {
-        from: "8613800138000".into(),
-        to: "1069".into(),
-        coding: carriers::Coding::Gsm7,
-        data: bytes::Bytes::from_static(b"hi"),
-        udh: false,
-        text: "hi".into(),
-    };
-    let (id, ack) = (world.id(), Ack::Inbound(LinkId { channel: 0, link: 0 }, 1, Inbound(5)));
-    world.report.uplink(world.now(), A, &mo, id, ack, &mut world.log);
-    let mut again = world.crash();
-    again.run();
-    assert!(again.store.contains_key(&id), "one not yet stored is stored after a restart");
-    world.run();
-    assert_eq!(world.settled, [(Inbound(5), true)]);
-    world.assert_nothing_left();
-    world.assert_all_ended();
-    again.assert_nothing_left();
 }
 
 #[test]
