@@ -411,7 +411,7 @@ impl Round {
                 known.queue.resume();
             }
             // Letters of an app that has its endpoint back, or had some before the start.
-            if bag.letters.total(&app.name).waiting > 0 && !inside.apps.contains_key(&app.id) {
+            if bag.letters.total(&app.name).waiting > 0 || inside.gone.contains_key(&*app.name) {
                 bag.app(inside, app.id);
             }
         }
