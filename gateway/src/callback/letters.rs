@@ -126,6 +126,9 @@ pub enum Answer {
     Waits(Arc<str>, Wall),
 }
 
+/// An order, and whose letters it concerns.
+type Given = (Arc<str>, Order);
+
 /// What was found on disk at start.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -143,7 +146,7 @@ pub struct Letters {
 
 struct Thread {
     shared: Arc<Shared>,
-    orders: Mutex<Option<mpsc::Sender<(Arc<str>, Order)>>>,
+    orders: Mutex<Option<mpsc::Sender<Given>>>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -283,8 +286,6 @@ impl Drop for Thread {
         self.end();
     }
 }
-
-type Given = (Arc<str>, Order);
 
 /// What the thread owns.
 struct Keeper {
