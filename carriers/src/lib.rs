@@ -15,7 +15,7 @@ pub mod stream;
 pub mod table;
 pub mod window;
 
-pub use message::{CarrierId, Coding, Mo, Mt, Part, Parts, Quote, Receipt, ReceiptState, Unsendable};
+pub use message::{CarrierId, Coding, Mo, Mt, Part, Parts, Quote, Receipt, ReceiptState, Segment, Unsendable};
 pub use protocol::{Common, Greeting, Leg, Life, Probe, Problem, Profile, Protocol, Reach, Role, Transport};
 pub use session::{
     AttemptRef, Doubt, Event, Fault, Head, Inbound, Input, Now, Output, PathId, Payload, Refusal, Session, Settle,

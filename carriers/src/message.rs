@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use codecs::text::Alphabet;
 
 /// What `Debug` shows of a number: how it ends.
 struct Number<'a>(&'a str);
@@ -67,6 +68,20 @@ impl Coding {
             Coding::Gbk => "gbk",
             Coding::Binary => "binary",
         }
+    }
+
+    /// Reads octets as text; U+FFFD for what cannot be read. Of octets without a character set, what is ASCII. The parts
+    /// of a long message are to be joined first: a character may be cut between them.
+    pub fn decode(self, octets: &[u8]) -> String {
+        let alphabet = match self {
+            Coding::Gsm7 => Alphabet::Gsm7,
+            Coding::Latin1 => Alphabet::Latin1,
+            Coding::Ucs2 => Alphabet::Ucs2,
+            Coding::Ascii | Coding::Gbk | Coding::Binary => Alphabet::Ascii,
+        };
+        let mut text = alphabet.decode(octets);
+        text.shrink_to_fit();
+        text
     }
 }
 
@@ -211,27 +226,48 @@ impl fmt::Debug for Receipt {
     }
 }
 
-/// A message from a handset.
+/// A part's place in a long message from a handset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Segment {
+    /// Shared by the parts; handsets use theirs again after 256 or 65,536 long messages.
+    pub reference: u16,
+    /// Number of parts, from 2.
+    pub total: u8,
+    /// Which one this is, from 0; below `total`.
+    pub index: u8,
+}
+
+impl Segment {
+    /// A place as protocols count it, from 1; none where it is impossible, or the only part.
+    pub fn of(reference: u16, total: u8, sequence: u8) -> Option<Segment> {
+        let possible = total > 1 && (1..=total).contains(&sequence);
+        possible.then(|| Segment { reference, total, index: sequence - 1 })
+    }
+}
+
+/// A message from a handset, or one part of a long one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mo {
-    /// The handset's number as the carrier wrote it.
+    /// The handset's number as the carrier wrote it; with a plus sign where the carrier says that it is international.
     pub from: String,
-    /// The access number it was sent to.
+    /// The access number it was sent to, as the carrier wrote it.
     pub to: String,
     /// How `data` is to be read.
     pub coding: Coding,
-    /// User data, with the header where `udh`.
+    /// The user data header that stood before the text, as it came; empty where there was none.
+    pub header: Bytes,
+    /// The text's octets, without header.
     pub data: Bytes,
-    /// Whether `data` starts with a user data header.
-    pub udh: bool,
-    /// The decoded text, without header; replacement characters where it could not be read.
-    pub text: String,
+    /// Its place in a long message, if it is a part of one.
+    pub segment: Option<Segment>,
+    /// The carrier's own id for it, the same when it is repeated; where the protocol has one.
+    pub id: Option<CarrierId>,
 }
 
 impl fmt::Debug for Mo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mo { from, to, coding, data, .. } = self;
-        write!(f, "Mo({:?} to {to:?}, {} octets of {coding:?})", Number(from), data.len())
+        let Mo { from, to, coding, data, segment, .. } = self;
+        write!(f, "Mo({:?} to {to:?}, {} octets of {coding:?}, {segment:?})", Number(from), data.len())
     }
 }
 
@@ -261,9 +297,10 @@ mod tests {
             from: to.into(),
             to: "40404".into(),
             coding: Coding::Gsm7,
+            header: Bytes::new(),
             data: Bytes::from_static(b"4711"),
-            udh: false,
-            text: "4711".into(),
+            segment: Segment::of(7, 2, 1),
+            id: None,
         };
         let shown = format!("{mt:?} {part:?} {receipt:?} {mo:?} {:?} {:?}", Number(""), Number("é"));
         assert!(!shown.contains("4711") && !shown.contains("7700"), "{shown}");

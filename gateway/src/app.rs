@@ -10,22 +10,31 @@
 //! the attempt is written before its octets leave, so that a crash leaves doubt and never silence; a carrier is
 //! answered and an app is called only when the journal hands the acknowledgement back.
 
+mod apply;
 mod desk;
 mod metrics;
+mod orders;
+mod reload;
 mod seek;
+mod service;
 mod start;
+mod states;
 mod stop;
+mod uplink;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use carriers::{AttemptRef, Event as Heard, Mt, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
 use crate::accept::{Committed, Fresh};
+use crate::admit::Tables;
 use crate::callback::{Courier, Notice, Told};
 use crate::clock::{Clock, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
@@ -33,17 +42,24 @@ use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
 use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kind};
-use crate::journal::store::{Finished, Store};
+use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
+use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
-use crate::switch::{Answer, Command, End, Event, NotStarted, Switch};
+use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
 use crate::vital::Vital;
 
-pub use desk::{ChannelStatus, Desk, Question, QueueStatus};
+use apply::Rerouting;
+pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
+pub use orders::{Asked, Kind, Order, Subject};
+pub use reload::{Applied, Refused};
 use seek::{Seeker, Sought, Wish};
+pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
+use states::Cause;
+pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
@@ -67,6 +83,10 @@ pub enum Arrival {
     Sought(Vec<Sought>),
     /// The desk wants to know or to change something.
     Asked(Question),
+    /// Standing orders up to that change are on disk, or why not.
+    Saved(u64, std::io::Result<()>),
+    /// Another plan is to be in force.
+    Reload(reload::Fresh),
     /// Stop: take nothing new, finish what is open, end.
     Drain,
 }
@@ -87,6 +107,8 @@ pub enum Purpose {
     Conclude(End),
     /// To hand a message that is over to the store.
     Keep,
+    /// To find another route for a message that no channel would take.
+    Reroute,
 }
 
 /// An attempt the switch ordered.
@@ -103,7 +125,11 @@ pub struct Start {
 /// The owner of everything between the journal and the links.
 pub struct Line {
     clock: Clock,
+    /// What the doors judge by; the line swaps them.
+    tables: Arc<ArcSwap<Tables>>,
+    /// The plan of the tables.
     plan: Arc<Plan>,
+    rerouting: Rerouting,
     ids: Arc<Ids>,
     switch: Switch,
     report: Report,
@@ -117,6 +143,8 @@ pub struct Line {
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
     pressure: Arc<start::Pressure>,
+    service: service::Service,
+    states: states::States,
     /// Parts on the wire: when they were sent, over which channel.
     flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
     commands: Vec<Command>,
@@ -205,7 +233,8 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(stop::Stopping::deadline);
-        let next = [self.switch.deadline(), self.report.deadline(), stop].into_iter().flatten().min();
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
+        let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
     }
@@ -221,6 +250,8 @@ impl Line {
         }
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
+        self.expire_orders(now);
+        self.follow_routes();
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -258,6 +289,7 @@ impl Line {
                         Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
                         Purpose::Keep => self.keep(id, body.as_deref()),
+                        Purpose::Reroute => self.reroute(now, id, body.as_deref()),
                     }
                 }
                 self.send(now);
@@ -275,22 +307,34 @@ impl Line {
                 }
             }
             Arrival::Sought(sought) => {
-                let (report, mut pen) = report!(self, pen);
                 for sought in sought {
+                    let (report, mut pen) = report!(self, pen);
                     match sought {
                         Sought::Message(orphan, message) => report.sought(orphan, message),
                         Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
+                        Sought::Uplink(id, history, asker) => self.deliver(id, history.as_deref(), asker),
                     }
                 }
             }
             Arrival::Asked(question) => self.answer(now, question),
+            Arrival::Saved(change, result) => self.saved(change, result),
+            Arrival::Reload(fresh) => self.reload(now, fresh),
             Arrival::Drain => self.drain(now),
         }
     }
 
-    fn admitted(&mut self, now: Moment, fresh: Fresh, result: Result<At, CommitError>) {
+    fn admitted(&mut self, now: Moment, mut fresh: Fresh, result: Result<At, CommitError>) {
         let committed = match result {
             Ok(at) => {
+                // It was judged by tables that were swapped while it was being written.
+                if fresh.routing != self.tables.load().routing
+                    && let Message { app, tier, .. } = fresh.message
+                    && let Some(message) = accepted(&fresh.body)
+                    && let Some(home) = self.tables.load().home(app, tier, &message)
+                {
+                    let Home { group, tier, parts } = home;
+                    fresh.message = Message { group, tier, parts, ..fresh.message };
+                }
                 self.report.accepted(now, &fresh.message, at, fresh.callback);
                 self.remember(&fresh);
                 self.bodies.insert(fresh.message.id, fresh.body);
@@ -307,10 +351,14 @@ impl Line {
     fn acknowledged(&mut self, now: Moment, ack: &report::Ack, durable: bool) {
         match ack {
             report::Ack::Inbound(link, generation, inbound) => {
-                let settle = if durable { Settle::Durable } else { Settle::Later };
-                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle));
+                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
             report::Ack::Outcome(id, seq) => self.report.committed(now, *id, *seq, durable),
+            report::Ack::Uplink(id) => {
+                let (report, mut pen) = report!(self, pen);
+                report.uplink_committed(now, *id, durable, &mut pen);
+            }
+            report::Ack::Joined(first) => self.report.uplink_joined(now, *first, durable),
         }
     }
 
@@ -330,7 +378,12 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
-                counted => self.meters.command(&self.metrics, &self.fleet, &self.report, &counted),
+                counted => {
+                    self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
+                    if let Command::Throttled(channel, _) = counted {
+                        self.look(now, channel, Cause::Throttled);
+                    }
+                }
             }
         }
         if self.commands.is_empty() {
@@ -357,6 +410,11 @@ impl Line {
     fn prepare(&mut self, now: Moment, start: Start, body: Option<&[u8]>) {
         let refused = match (body.and_then(accepted), self.fleet.of(start.link)) {
             (Some(accepted), Some(member)) => {
+                // What is left of an attempt follows its first parts.
+                if let Some(home) = self.overdue(start.message, &accepted).filter(|_| start.only == u64::MAX) {
+                    self.relocate(now, start.message, home);
+                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Moved));
+                }
                 let mt = Mt {
                     to: accepted.to,
                     sender: accepted.sender,
@@ -441,18 +499,29 @@ impl Line {
         for event in events {
             match event {
                 FromLink::Up { window, address } => {
+                    self.states.link_up(now, &self.plan, link, address, window);
                     self.fleet.turned(link, "up", address.to_string(), now.wall);
                     if self.fleet.sends(link) {
                         self.tell_switch(now, Event::LinkUp(link, window));
                     }
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
-                FromLink::Down { why, .. } => {
+                FromLink::Down { why, retry_in } => {
+                    self.states.link_down(now, &self.plan, link, &why, retry_in);
+                    self.report.lost(now, link, generation);
                     self.fleet.turned(link, "down", why.to_string(), now.wall);
                     self.tell_switch(now, Event::LinkDown(link));
+                    self.look(now, ChannelId(link.channel), Cause::Link);
                 }
                 FromLink::Closed => {
-                    self.fleet.turned(link, "closed", String::new(), now.wall);
+                    self.report.lost(now, link, generation);
                     self.tell_switch(now, Event::LinkDown(link));
+                    self.tell_switch(now, Event::LinkGone(link));
+                    let left = self.fleet.closed(link, now.wall);
+                    self.look(now, ChannelId(link.channel), Cause::Link);
+                    if left {
+                        self.left(ChannelId(link.channel));
+                    }
                 }
                 FromLink::Unanswered(ticket, doubt) => {
                     self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));
@@ -484,9 +553,9 @@ impl Line {
             }
             Heard::Mo(inbound, mo) => {
                 self.meters.mo(&self.metrics, &self.fleet, channel);
-                let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
+                let (id, carrier) = (self.ids.next(now.wall), Carrier { link, generation, inbound });
                 let (report, mut pen) = report!(self, pen);
-                report.uplink(now, channel, &mo, id, ack, &mut pen);
+                report.uplink(now, channel, mo, id, carrier, &mut pen);
             }
             Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),
             Heard::Heard(_) | Heard::ProbeAnswered | Heard::Bound(_) | Heard::Unanswered(..) => {}
@@ -509,9 +578,13 @@ impl Line {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
                 Effect::Store(id) => self.store(id),
-                Effect::StoreUplink(id, history) => {
-                    self.store.put(Finished { id: id.0, history, ..Finished::default() });
+                Effect::StoreUplink(id) => self.keep_uplink(id),
+                Effect::Settle(Carrier { link, generation, inbound }, durable) => {
+                    self.fleet.push(link, ToLink::Settle(generation, inbound, settle(durable)));
                 }
+                Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
+                Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
+                Effect::GivenUp(channel) => self.metrics.mo_given_up.with_label_values(&[&*channel]).inc(),
                 Effect::Concluded { correction: false, tier, channel, outcome, reason } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
@@ -556,9 +629,14 @@ impl Line {
     }
 
     fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let company = |name: &str| self.plan.channels.iter().find(|c| *c.name == *name).map(|c| c.carrier.clone());
-        let event = self.report.event(id, seq, company);
-        let event = event.and_then(|(kind, at, data)| Some((kind, at, serde_json::to_string(&data).ok()?)));
+        let company = |name: &str| self.fleet.company(name);
+        let event = match self.report.received(id, company, |app| self.country(app)) {
+            Some((kind, at, data)) => Some((kind, at, serde_json::to_string(&data))),
+            None => {
+                self.report.event(id, seq, company).map(|(kind, at, data)| (kind, at, serde_json::to_string(&data)))
+            }
+        };
+        let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
         match event {
             Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),
             None => {
@@ -569,6 +647,11 @@ impl Line {
             }
         }
     }
+}
+
+/// A carrier's answer: yes where its word is on disk, else it is to say it again.
+fn settle(durable: bool) -> Settle {
+    if durable { Settle::Durable } else { Settle::Later }
 }
 
 /// How many of the parts go out.

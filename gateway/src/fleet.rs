@@ -1,6 +1,12 @@
-//! The links of all channels: starts them, hands each what it has to do once per wake-up, remembers how they stand.
+//! The links of all channels: starts and ends them, hands each what it has to do once per wake-up, remembers how they
+//! stand.
+//!
+//! What a channel's links are to be is written down ([`Fleet::start`], [`Fleet::stop`], [`Fleet::drain`]) and then
+//! worked towards, at once and each time a link has ended: links too many finish what is open and end; links missing
+//! start, but never more at a time than the contract's number, and never beside a link of another account, for
+//! carriers count connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use carriers::{Profile, Role};
@@ -19,7 +25,7 @@ pub struct LinkStatus {
     pub link: u16,
     /// `send`, `receive` or `both`.
     pub role: &'static str,
-    /// `up`, `connecting` or `down`.
+    /// `up`, `connecting`, `down`, or `closing` once it was told to end.
     pub state: &'static str,
     /// Since when, milliseconds since the Unix epoch.
     pub since_ms: u64,
@@ -27,7 +33,7 @@ pub struct LinkStatus {
     pub detail: String,
 }
 
-/// One channel in service.
+/// A channel that was ever in service. It stays when it leaves: what it carried is still being concluded.
 pub struct Member {
     /// Splits messages.
     pub profile: Arc<dyn Profile>,
@@ -35,19 +41,39 @@ pub struct Member {
     pub meter: ChannelMeter,
     /// Its company.
     pub carrier: String,
-    links: Vec<Link>,
+    /// What the plan wants; none: the channel is to leave.
+    wanted: Option<Wanted>,
+    links: BTreeMap<u16, Link>,
+    /// Where the search for a free link number begins.
+    next: u16,
+}
+
+/// The links a channel is to have.
+#[derive(Clone, PartialEq)]
+struct Wanted {
+    /// All that a link depends on: links of one account may live on, those of another may not.
+    account: Arc<str>,
+    /// Links per leg.
+    links: usize,
 }
 
 struct Link {
     handle: Handle,
+    account: Arc<str>,
+    leg: usize,
     role: Role,
+    /// Told to end.
+    closing: bool,
     outgoing: Vec<ToLink>,
     status: LinkStatus,
 }
 
-/// All channels in service.
+/// All channels.
 pub struct Fleet {
     members: BTreeMap<u16, Member>,
+    /// An operator wants no links, whatever the plan says.
+    drained: BTreeSet<u16>,
+    metrics: Arc<Metrics>,
     events: mpsc::Sender<link::Batch>,
     settings: link::Settings,
     /// Links with something to do.
@@ -56,56 +82,154 @@ pub struct Fleet {
 
 impl Fleet {
     /// No channels yet; links report to `events`.
-    pub fn new(events: mpsc::Sender<link::Batch>, settings: link::Settings) -> Self {
-        Fleet { members: BTreeMap::new(), events, settings, pending: Vec::new() }
+    pub fn new(metrics: Arc<Metrics>, events: mpsc::Sender<link::Batch>, settings: link::Settings) -> Self {
+        Fleet { members: BTreeMap::new(), drained: BTreeSet::new(), metrics, events, settings, pending: Vec::new() }
     }
 
-    /// Takes a channel into service: a link for each leg, times the configured number.
-    pub fn add(&mut self, channel: &Channel, metrics: &Metrics, now: Wall) -> Result<(), link::Unservable> {
-        let mut links = Vec::new();
-        for (leg, description) in channel.profile.legs().iter().enumerate() {
-            for _ in 0..channel.links {
-                let id = LinkId { channel: channel.id.0, link: u16::try_from(links.len()).unwrap_or(u16::MAX) };
+    /// The channel is to be in service as the plan has it: links of the same account live on, others end before new
+    /// ones start. Returns the links that were told to end.
+    ///
+    /// # Errors
+    /// A leg that cannot be served; nothing has changed then.
+    pub fn start(&mut self, channel: &Channel, now: Wall) -> Result<Vec<LinkId>, link::Unservable> {
+        link::servable(&*channel.profile)?;
+        let account = channel.account();
+        let (profile, carrier) = (channel.profile.clone(), channel.carrier.clone());
+        let wanted = Some(Wanted { account: account.into(), links: usize::from(channel.links) });
+        match self.members.get_mut(&channel.id.0) {
+            Some(member) => {
+                (member.profile, member.carrier, member.wanted) = (profile, carrier, wanted);
+            }
+            None => {
+                let meter = ChannelMeter::new(&self.metrics, &channel.name);
+                let member = Member { profile, meter, carrier, wanted, links: BTreeMap::new(), next: 0 };
+                self.members.insert(channel.id.0, member);
+            }
+        }
+        Ok(self.settle(channel.id, now))
+    }
+
+    /// The channel is to leave: its links finish what is open and end. Returns the links that were told to.
+    pub fn stop(&mut self, channel: ChannelId, now: Wall) -> Vec<LinkId> {
+        if let Some(member) = self.members.get_mut(&channel.0) {
+            member.wanted = None;
+        }
+        self.settle(channel, now)
+    }
+
+    /// An operator wants the channel without links, or back as the plan has it; before it starts, none is dialled then.
+    /// Returns the links that were told to end.
+    pub fn drain(&mut self, channel: ChannelId, drained: bool, now: Wall) -> Vec<LinkId> {
+        if drained {
+            self.drained.insert(channel.0);
+        } else {
+            self.drained.remove(&channel.0);
+        }
+        self.settle(channel, now)
+    }
+
+    /// Whether an operator wants it without links.
+    pub fn drained(&self, channel: ChannelId) -> bool {
+        self.drained.contains(&channel.0)
+    }
+
+    /// A link has ended in order; its place may be taken by another. True where its channel has left with it.
+    pub fn closed(&mut self, link: LinkId, now: Wall) -> bool {
+        let Some(member) = self.members.get_mut(&link.channel) else { return false };
+        if member.links.remove(&link.link).is_none() {
+            return false;
+        }
+        self.settle(ChannelId(link.channel), now);
+        !self.present(ChannelId(link.channel))
+    }
+
+    /// Ends links that are too many and starts those that are missing.
+    fn settle(&mut self, channel: ChannelId, now: Wall) -> Vec<LinkId> {
+        let Some(member) = self.members.get_mut(&channel.0) else { return Vec::new() };
+        let wanted = member.wanted.as_ref().filter(|_| !self.drained.contains(&channel.0)).cloned();
+        let surplus = member.surplus(wanted.as_ref());
+        for number in &surplus {
+            let Some(link) = member.links.get_mut(number) else { continue };
+            link.closing = true;
+            (link.status.state, link.status.since_ms) = ("closing", now.0);
+        }
+        let surplus: Vec<LinkId> = surplus.into_iter().map(|link| LinkId { channel: channel.0, link }).collect();
+        for link in &surplus {
+            self.push(*link, ToLink::Unbind);
+        }
+        if let Some(wanted) = wanted {
+            self.fill(channel, &wanted, now);
+        }
+        surplus
+    }
+
+    /// Starts what is missing of the wanted links, unless links of another account are still there.
+    fn fill(&mut self, channel: ChannelId, wanted: &Wanted, now: Wall) {
+        let Some(member) = self.members.get_mut(&channel.0) else { return };
+        if member.links.values().any(|link| link.account != wanted.account) {
+            return;
+        }
+        let legs: Vec<Role> = member.profile.legs().iter().map(|leg| leg.role).collect();
+        for (leg, role) in legs.into_iter().enumerate() {
+            let present = member.links.values().filter(|link| link.leg == leg).count();
+            for _ in present..wanted.links {
+                let Some(number) = member.number() else { return };
+                let id = LinkId { channel: channel.0, link: number };
                 let spec = link::Spec {
                     id,
-                    name: channel.name.to_string(),
-                    profile: channel.profile.clone(),
+                    name: member.meter.name().to_owned(),
+                    profile: member.profile.clone(),
                     leg,
                     seed: fastrand::u64(..),
                     settings: self.settings.clone(),
                 };
-                let handle = link::spawn(spec, self.events.clone())?;
-                let role = description.role;
+                let handle = match link::spawn(spec, self.events.clone()) {
+                    Ok(handle) => handle,
+                    // Every leg was asked for before it was wanted.
+                    Err(error) => return tracing::error!(channel = member.meter.name(), %error, "link not started"),
+                };
                 let (state, detail) = ("connecting", String::new());
-                let status = LinkStatus { link: id.link, role: role_name(role), state, since_ms: now.0, detail };
-                links.push(Link { handle, role, outgoing: Vec::new(), status });
+                let status = LinkStatus { link: number, role: role_name(role), state, since_ms: now.0, detail };
+                let (account, outgoing) = (wanted.account.clone(), Vec::new());
+                member.links.insert(number, Link { handle, account, leg, role, closing: false, outgoing, status });
             }
         }
-        let meter = ChannelMeter::new(metrics, &channel.name);
-        let (profile, carrier) = (channel.profile.clone(), channel.carrier.clone());
-        self.members.insert(channel.id.0, Member { profile, meter, carrier, links });
-        Ok(())
     }
 
-    /// The channel, while in service.
+    /// The channel, if it ever was in service.
     pub fn member(&self, channel: ChannelId) -> Option<&Member> {
         self.members.get(&channel.0)
     }
 
-    /// The channel of a link, while in service.
+    /// The company of the channel of that name.
+    pub fn company(&self, channel: &str) -> Option<String> {
+        self.members.values().find(|member| member.meter.name() == channel).map(|member| member.carrier.clone())
+    }
+
+    /// Whether the channel is in service, or still has links that finish what is open.
+    pub fn present(&self, channel: ChannelId) -> bool {
+        self.member(channel).is_some_and(|member| member.wanted.is_some() || !member.links.is_empty())
+    }
+
+    /// All channels in service, and those whose links still finish what is open.
+    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &Member)> {
+        let all = self.members.iter().map(|(id, member)| (ChannelId(*id), member));
+        all.filter(|(_, member)| member.wanted.is_some() || !member.links.is_empty())
+    }
+
+    /// The channel of a link that takes parts.
     pub fn of(&self, link: LinkId) -> Option<&Member> {
-        self.members.get(&link.channel)
+        self.members.get(&link.channel).filter(|member| member.links.get(&link.link).is_some_and(|l| !l.closing))
     }
 
     /// Whether submits go over that link.
     pub fn sends(&self, link: LinkId) -> bool {
-        self.link(link).is_some_and(|l| l.role != Role::Receive)
+        self.link(link).is_some_and(|l| l.role != Role::Receive && !l.closing)
     }
 
     /// Queues something for a link until [`Fleet::flush`].
     pub fn push(&mut self, link: LinkId, what: ToLink) {
-        let links = self.members.get_mut(&link.channel).map(|m| &mut m.links);
-        if let Some(slot) = links.and_then(|l| l.get_mut(usize::from(link.link))) {
+        if let Some(slot) = find(&mut self.members, link) {
             if slot.outgoing.is_empty() {
                 self.pending.push(link);
             }
@@ -116,8 +240,7 @@ impl Fleet {
     /// Hands every link what was queued for it, in one batch each.
     pub fn flush(&mut self) {
         for link in self.pending.drain(..) {
-            let links = self.members.get_mut(&link.channel).map(|m| &mut m.links);
-            if let Some(slot) = links.and_then(|l| l.get_mut(usize::from(link.link))) {
+            if let Some(slot) = find(&mut self.members, link) {
                 slot.handle.send(std::mem::take(&mut slot.outgoing));
             }
         }
@@ -125,30 +248,66 @@ impl Fleet {
 
     /// Remembers that a link came up or went down.
     pub fn turned(&mut self, link: LinkId, state: &'static str, detail: String, now: Wall) {
-        let links = self.members.get_mut(&link.channel).map(|m| &mut m.links);
-        if let Some(slot) = links.and_then(|l| l.get_mut(usize::from(link.link))) {
+        if let Some(slot) = find(&mut self.members, link) {
+            let state = if slot.closing { "closing" } else { state };
             (slot.status.state, slot.status.detail, slot.status.since_ms) = (state, detail, now.0);
         }
     }
 
     /// How the links of a channel stand.
     pub fn links(&self, channel: ChannelId) -> Vec<LinkStatus> {
-        self.member(channel).map(|m| m.links.iter().map(|l| l.status.clone()).collect()).unwrap_or_default()
+        self.member(channel).map(|m| m.links.values().map(|l| l.status.clone()).collect()).unwrap_or_default()
     }
 
-    /// Asks every link to finish and end.
-    pub fn unbind(&self) {
-        self.members.values().flat_map(|m| &m.links).for_each(|l| l.handle.unbind());
+    /// Whether the channel has any link, bound or not.
+    pub fn linked(&self, channel: ChannelId) -> bool {
+        self.member(channel).is_some_and(|member| !member.links.is_empty())
     }
 
-    /// Links whose task has not ended in order yet.
+    /// Asks every link to finish and end; none is started any more.
+    pub fn unbind(&mut self, now: Wall) {
+        let all: Vec<ChannelId> = self.members.keys().map(|id| ChannelId(*id)).collect();
+        for channel in all {
+            self.stop(channel, now);
+        }
+        self.flush();
+    }
+
+    /// Links that have not ended in order yet.
     pub fn open(&self) -> usize {
-        self.members.values().flat_map(|m| &m.links).filter(|l| l.status.state != "closed").count()
+        self.members.values().map(|m| m.links.len()).sum()
     }
 
     fn link(&self, link: LinkId) -> Option<&Link> {
-        self.members.get(&link.channel)?.links.get(usize::from(link.link))
+        self.members.get(&link.channel)?.links.get(&link.link)
     }
+}
+
+impl Member {
+    /// Links that are open and not wanted: of another account, or the youngest beyond the number of their leg.
+    fn surplus(&self, wanted: Option<&Wanted>) -> Vec<u16> {
+        let mut kept: BTreeMap<usize, usize> = BTreeMap::new();
+        let open = self.links.iter().filter(|(_, link)| !link.closing);
+        let unwanted = open.filter(|(_, link)| {
+            let Some(wanted) = wanted.filter(|wanted| wanted.account == link.account) else { return true };
+            let kept = kept.entry(link.leg).or_default();
+            *kept += 1;
+            *kept > wanted.links
+        });
+        unwanted.map(|(number, _)| *number).collect()
+    }
+
+    /// A number for a new link. One that was used comes back only after all others: a late word to the earlier link
+    /// must not reach the new one.
+    fn number(&mut self) -> Option<u16> {
+        let free = (0..=u16::MAX).map(|n| self.next.wrapping_add(n)).find(|n| !self.links.contains_key(n))?;
+        self.next = free.wrapping_add(1);
+        Some(free)
+    }
+}
+
+fn find(members: &mut BTreeMap<u16, Member>, link: LinkId) -> Option<&mut Link> {
+    members.get_mut(&link.channel)?.links.get_mut(&link.link)
 }
 
 fn role_name(role: Role) -> &'static str {
@@ -158,3 +317,6 @@ fn role_name(role: Role) -> &'static str {
         Role::Both => "both",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,14 +257,27 @@ impl Drop for Handle {
 /// # Panics
 /// Outside a tokio runtime with I/O and time enabled, as [`tokio::spawn`] does.
 pub fn spawn(spec: Spec, events: mpsc::Sender<Batch>) -> Result<Handle, Unservable> {
-    let leg = spec.profile.legs().get(spec.leg).ok_or(Unservable::NoLeg(spec.leg))?;
-    let target = match (&leg.reach, leg.transport, leg.life) {
-        (Reach::Dial(target), Transport::Stream, Life::Held) => target.clone(),
-        (Reach::Listen(_), _, _) => return Err(Unservable::Listen),
-        (Reach::Dial(_), Transport::Stream, Life::OnDemand) => return Err(Unservable::OnDemand),
-        (Reach::Dial(_), transport, _) => return Err(Unservable::Transport(transport)),
-    };
+    let target = target(&*spec.profile, spec.leg)?;
     let (commands, inbox) = mpsc::unbounded_channel();
     let task = tokio::spawn(stream::Link::new(spec, target, inbox, events).run());
     Ok(Handle { commands, task })
+}
+
+/// Whether every leg of a channel can be served: [`spawn`] fails for none of them then.
+///
+/// # Errors
+/// The first leg that cannot.
+pub fn servable(profile: &dyn Profile) -> Result<(), Unservable> {
+    (0..profile.legs().len()).try_for_each(|leg| target(profile, leg).map(drop))
+}
+
+/// What a leg dials, where that is something this crate does.
+fn target(profile: &dyn Profile, leg: usize) -> Result<String, Unservable> {
+    let leg = profile.legs().get(leg).ok_or(Unservable::NoLeg(leg))?;
+    match (&leg.reach, leg.transport, leg.life) {
+        (Reach::Dial(target), Transport::Stream, Life::Held) => Ok(target.clone()),
+        (Reach::Listen(_), _, _) => Err(Unservable::Listen),
+        (Reach::Dial(_), Transport::Stream, Life::OnDemand) => Err(Unservable::OnDemand),
+        (Reach::Dial(_), transport, _) => Err(Unservable::Transport(transport)),
+    }
 }

@@ -170,10 +170,8 @@ impl Link {
 
     fn report_down(&mut self, why: Down, retry_in: Option<Duration>) {
         let (channel, link) = (&*self.spec.name, self.spec.id.link);
-        match retry_in {
-            Some(wait) => tracing::warn!(channel, link, reason = %why, retry_in = ?wait, "link down"),
-            None => tracing::info!(channel, link, reason = %why, "link down for good"),
-        }
+        // Whoever owns the link says it to operators, and knows how often that may be.
+        tracing::debug!(channel, link, reason = %why, ?retry_in, "link down");
         self.outbox.push(FromLink::Down { why, retry_in });
     }
 
@@ -407,7 +405,7 @@ impl Conversation {
 
     fn came_up(&mut self, window: usize, spec: &Spec) -> FromLink {
         self.bound_at = Some(Instant::now());
-        tracing::info!(channel = &*spec.name, link = spec.id.link, address = %self.address, window, "link up");
+        tracing::debug!(channel = &*spec.name, link = spec.id.link, address = %self.address, window, "link up");
         FromLink::Up { window, address: self.address }
     }
 

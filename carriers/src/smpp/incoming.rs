@@ -164,8 +164,10 @@ impl SmppSession {
                 }
             }
             None => {
+                let (mo, leniency) = map::mo(&self.settings, sm);
+                leniency.into_iter().for_each(|what| self.outbox.lenient(what));
                 if let Some(inbound) = self.unsettled.take(sequence) {
-                    self.outbox.event(Event::Mo(inbound, map::mo(&self.settings, sm)));
+                    self.outbox.event(Event::Mo(inbound, mo));
                 }
             }
         }

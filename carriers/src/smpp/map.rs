@@ -6,11 +6,11 @@
 
 use bytes::{Bytes, BytesMut};
 use codecs::smpp::{Sm, Tlvs, put_tlv, tag, time};
-use codecs::text::split::{Reference, Segment};
-use codecs::text::{Alphabet, split, udh};
+use codecs::text::split::{self, Reference};
+use codecs::text::{Alphabet, udh};
 
 use super::config::{DefaultAlphabet, Long, NumberType, Settings};
-use crate::message::{Coding, Mo, Mt, Part, Parts, Quote, Unsendable};
+use crate::message::{Coding, Mo, Mt, Part, Parts, Quote, Segment, Unsendable};
 
 /// esm_class: the text begins with a user data header (SMPP 3.4 §5.2.12).
 const UDH: u8 = 0x40;
@@ -125,12 +125,12 @@ pub(super) fn split(settings: &Settings, mt: &Mt<'_>) -> Result<Parts, Unsendabl
     let segments = if settings.long == Long::Payload {
         let mut data = BytesMut::new();
         alphabet.encode(mt.text, &mut data);
-        vec![Segment { udh: false, data: data.freeze() }]
+        vec![split::Segment { udh: false, data: data.freeze() }]
     } else {
         split::split(mt.text, alphabet, reference(settings, mt), settings.max_parts)
             .map_err(|split::TooMany { needed, allowed }| Unsendable::TooLong(needed, allowed.into()))?
     };
-    let part = |(index, Segment { udh, data })| Part {
+    let part = |(index, split::Segment { udh, data })| Part {
         to: mt.to.to_owned(),
         sender: mt.sender.map(str::to_owned),
         coding,
@@ -184,23 +184,44 @@ fn check(mt: &Mt<'_>) -> Result<(), Unsendable> {
     }
 }
 
-/// The message from a handset in a deliver_sm. Its place in a long message, where sar_* TLVs tell it, becomes the user
-/// data header that says the same.
-pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> Mo {
-    let coding = coding(settings.default_alphabet, sm.data_coding);
+/// The message from a handset in a deliver_sm, and what had to be overlooked in it. Its place in a long message is told
+/// by a user data header or by sar_* TLVs; the header is what the handset wrote, so it wins.
+pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> (Mo, Option<&'static str>) {
     let user_data = sm.user_data();
-    let mut udh = sm.esm_class & UDH != 0;
-    let header = if udh { udh::read(user_data).map_or(0, |header| header.octets) } else { 0 };
-    let mut text = reading(coding).decode(&user_data[header..]);
-    text.shrink_to_fit();
-    let data = match sar_header(sm) {
-        Some(header) if !udh => {
-            udh = true;
-            [&header[..], user_data].concat().into()
+    let mut leniency = None;
+    let (mut header, mut segment) = (0, None);
+    if sm.esm_class & UDH != 0 {
+        match udh::read(user_data) {
+            Some(read) => {
+                header = read.octets;
+                segment = read.concat.and_then(|c| Segment::of(c.reference, c.total, c.sequence));
+            }
+            None => leniency = Some("a user data header that cannot be read"),
         }
-        _ => Bytes::copy_from_slice(user_data),
+    }
+    if segment.is_none() {
+        match sar(sm) {
+            Ok(told) => segment = told,
+            Err(what) => leniency = Some(what),
+        }
+    }
+    let mo = Mo {
+        from: handset(sm),
+        to: address(sm.destination_addr),
+        coding: coding(settings.default_alphabet, sm.data_coding),
+        header: Bytes::copy_from_slice(&user_data[..header]),
+        data: Bytes::copy_from_slice(&user_data[header..]),
+        segment,
+        id: None,
     };
-    Mo { from: address(sm.source_addr), to: address(sm.destination_addr), coding, data, udh, text }
+    (mo, leniency)
+}
+
+/// The handset's number; the type that says "international" becomes the plus sign it stands for.
+fn handset(sm: &Sm<'_>) -> String {
+    let addr = address(sm.source_addr);
+    let bare = !addr.is_empty() && addr.bytes().all(|b| b.is_ascii_digit());
+    if sm.source_addr_ton == INTERNATIONAL.ton && bare { format!("+{addr}") } else { addr }
 }
 
 /// An address as the carrier wrote it.
@@ -208,12 +229,20 @@ pub(super) fn address(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
-/// Concatenation with a 16-bit reference (3GPP TS 23.040 §9.2.3.24.8).
-fn sar_header(sm: &Sm<'_>) -> Option<[u8; 7]> {
-    let [high, low] = sm.tlvs.get_u16(tag::SAR_MSG_REF_NUM)?.to_be_bytes();
-    let total = sm.tlvs.get_u8(tag::SAR_TOTAL_SEGMENTS)?;
-    let sequence = sm.tlvs.get_u8(tag::SAR_SEGMENT_SEQNUM)?;
-    (total > 1 && (1..=total).contains(&sequence)).then_some([6, 8, 4, high, low, total, sequence])
+/// A place in a long message as sar_* TLVs tell it (SMPP 3.4 §5.3.2.22 to 24): all three, or none.
+fn sar(sm: &Sm<'_>) -> Result<Option<Segment>, &'static str> {
+    let tags = [tag::SAR_MSG_REF_NUM, tag::SAR_TOTAL_SEGMENTS, tag::SAR_SEGMENT_SEQNUM];
+    if tags.iter().all(|tag| sm.tlvs.get(*tag).is_none()) {
+        return Ok(None);
+    }
+    let total = sm.tlvs.get_u8(tag::SAR_TOTAL_SEGMENTS);
+    let told = (sm.tlvs.get_u16(tag::SAR_MSG_REF_NUM), total, sm.tlvs.get_u8(tag::SAR_SEGMENT_SEQNUM));
+    match told {
+        (Some(_), Some(1), Some(1)) => Some(None),
+        (Some(reference), Some(total), Some(sequence)) => Segment::of(reference, total, sequence).map(Some),
+        _ => None,
+    }
+    .ok_or("sar_* TLVs that name no place")
 }
 
 /// data_coding of what a handset sent: SMPP's own numbers, and those that GSM networks pass on (3GPP TS 23.038 §4).
@@ -230,16 +259,6 @@ fn coding(default: DefaultAlphabet, data_coding: u8) -> Coding {
         (8, _) | (0x10..=0x1F, 2) | (0xE0..=0xEF, _) => Coding::Ucs2,
         (0x10..=0x1F, 0) | (0xC0..=0xDF, _) | (0xF0..=0xFF, 0 | 2) => Coding::Gsm7,
         _ => Coding::Binary,
-    }
-}
-
-/// How a coding is shown as text; of octets without a character set, what is ASCII.
-fn reading(coding: Coding) -> Alphabet {
-    match coding {
-        Coding::Gsm7 => Alphabet::Gsm7,
-        Coding::Latin1 => Alphabet::Latin1,
-        Coding::Ucs2 => Alphabet::Ucs2,
-        Coding::Ascii | Coding::Gbk | Coding::Binary => Alphabet::Ascii,
     }
 }
 
@@ -346,30 +365,70 @@ mod tests {
         }
     }
 
-    #[test]
-    fn mo_text_is_read_past_its_header() {
-        let settings = settings("");
-        let short_message = [&[5, 0, 3, 9, 2, 1][..], b"hi \0"].concat();
-        let sm = Sm { esm_class: UDH, short_message: &short_message, source_addr: b"447700900123", ..Sm::default() };
-        let got = mo(&settings, &sm);
-        assert_eq!((got.text.as_str(), got.udh, got.coding), ("hi @", true, Coding::Gsm7));
-        assert_eq!(got.data, short_message);
-        // A header that claims more than there is: nothing is lost.
-        let sm = Sm { esm_class: UDH, short_message: &[200, 0, 3], ..Sm::default() };
-        assert_eq!(mo(&settings, &sm).data.len(), 3);
+    fn mo_of(sm: &Sm<'_>) -> (Mo, Option<&'static str>) {
+        mo(&settings(""), sm)
     }
 
     #[test]
-    fn mo_parts_told_by_tlvs_get_the_header_that_says_the_same() {
-        let settings = settings("");
-        let mut octets = BytesMut::new();
-        put_tlv(&mut octets, tag::SAR_MSG_REF_NUM, &[1, 2]);
-        put_tlv(&mut octets, tag::SAR_TOTAL_SEGMENTS, &[2]);
-        put_tlv(&mut octets, tag::SAR_SEGMENT_SEQNUM, &[1]);
-        let sm = Sm { short_message: b"hi", tlvs: Tlvs::new(&octets), ..Sm::default() };
-        let got = mo(&settings, &sm);
-        assert_eq!((got.udh, got.text.as_str()), (true, "hi"));
-        assert_eq!(&got.data[..], [6, 8, 4, 1, 2, 2, 1, b'h', b'i']);
+    fn a_header_stands_apart_from_the_text_and_tells_the_place() {
+        for (header, reference) in [(&[5, 0, 3, 9, 2, 1][..], 9), (&[6, 8, 4, 1, 2, 2, 1][..], 0x0102)] {
+            let short_message = [header, b"hi \0"].concat();
+            let sm = Sm { esm_class: UDH, short_message: &short_message, ..Sm::default() };
+            let (got, leniency) = mo_of(&sm);
+            assert_eq!((got.coding.decode(&got.data).as_str(), &got.header[..], leniency), ("hi @", header, None));
+            assert_eq!(got.segment, Some(Segment { reference, total: 2, index: 0 }));
+        }
+    }
+
+    #[test]
+    fn a_header_that_claims_more_than_there_is_loses_nothing_and_is_counted() {
+        let sm = Sm { esm_class: UDH, short_message: &[200, 0, 3], ..Sm::default() };
+        let (got, leniency) = mo_of(&sm);
+        assert_eq!((got.data.len(), got.header.len(), got.segment), (3, 0, None));
+        assert_eq!(leniency, Some("a user data header that cannot be read"));
+    }
+
+    #[test]
+    fn sar_tlvs_tell_the_place_or_are_overlooked() {
+        let place = |total, index| Ok(Some(Segment { reference: 0x0102, total, index }));
+        let nowhere = Err("sar_* TLVs that name no place");
+        let cases: [(&[u8], &[u8], &[u8], _); 7] = [
+            (&[1, 2], &[2], &[1], place(2, 0)),
+            (&[1, 2], &[255], &[255], place(255, 254)),
+            (&[1, 2], &[1], &[1], Ok(None)),
+            (&[1, 2], &[2], &[3], nowhere),
+            (&[1, 2], &[2], &[0], nowhere),
+            (&[1, 2], &[0], &[0], nowhere),
+            (&[1], &[2], &[1], nowhere),
+        ];
+        for (reference, total, sequence, wanted) in cases {
+            let mut octets = BytesMut::new();
+            put_tlv(&mut octets, tag::SAR_MSG_REF_NUM, reference);
+            put_tlv(&mut octets, tag::SAR_TOTAL_SEGMENTS, total);
+            put_tlv(&mut octets, tag::SAR_SEGMENT_SEQNUM, sequence);
+            let sm = Sm { short_message: b"hi", tlvs: Tlvs::new(&octets), ..Sm::default() };
+            assert_eq!(sar(&sm), wanted, "{reference:?} {total:?} {sequence:?}");
+            let (got, leniency) = mo_of(&sm);
+            assert_eq!((got.segment, leniency), (wanted.unwrap_or_default(), wanted.err()));
+            assert_eq!(&got.data[..], b"hi");
+        }
+        let mut alone = BytesMut::new();
+        put_tlv(&mut alone, tag::SAR_SEGMENT_SEQNUM, &[1]);
+        assert_eq!(sar(&Sm { tlvs: Tlvs::new(&alone), ..Sm::default() }), nowhere);
+        assert_eq!(sar(&Sm::default()), Ok(None));
+    }
+
+    #[test]
+    fn a_handset_declared_international_gets_its_plus() {
+        for (ton, addr, wanted) in [
+            (1, "8613800138000", "+8613800138000"),
+            (0, "13800138000", "13800138000"),
+            (1, "+86138", "+86138"),
+            (1, "", ""),
+        ] {
+            let sm = Sm { source_addr_ton: ton, source_addr: addr.as_bytes(), ..Sm::default() };
+            assert_eq!(mo_of(&sm).0.from, wanted);
+        }
     }
 
     #[test]

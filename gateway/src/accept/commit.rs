@@ -12,6 +12,8 @@ pub struct Fresh {
     pub message: Message,
     /// Octets of [`crate::journal::record::Record::Accepted`].
     pub body: Bytes,
+    /// [`Tables::routing`](crate::admit::Tables::routing) of the tables it was judged by.
+    pub routing: u64,
     /// Whether its app wants events.
     pub callback: bool,
     /// Takes the answer; the door may have gone meanwhile, which changes nothing.

@@ -105,6 +105,7 @@ fn refused(reason: Reason) -> (&'static str, StatusCode, &'static str) {
         Reason::TemplateUnavailable => ("template_unavailable", "Templates are not available"),
         Reason::NoRoute => ("no_route", "There is no route for this message"),
         Reason::RateLimited => return ("rate_limited", S::TOO_MANY_REQUESTS, "The app sends too fast"),
+        Reason::AppHeld => return ("app_held", S::FORBIDDEN, "The app is held by the gateway's operator"),
         Reason::Overloaded => return ("overloaded", S::SERVICE_UNAVAILABLE, "The gateway cannot take more now"),
     };
     (word, S::UNPROCESSABLE_ENTITY, title)

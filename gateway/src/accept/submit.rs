@@ -117,6 +117,7 @@ impl Door {
         self.commit.commit(Fresh {
             message: message(app, now, &admitted, found.id),
             body: octets_of(&Record::Accepted(record)),
+            routing: tables.routing,
             callback: body.callback(),
             answer,
         });

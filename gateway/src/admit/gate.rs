@@ -1,8 +1,9 @@
-//! The pressure gate: whether the line can take more of a tier just now.
+//! The gate: whether the line can take more of a tier just now, and whether an operator holds the app.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::plan::TierId;
+use crate::config::plan::{AppId, TierId};
 
 /// Not now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,4 +18,9 @@ pub struct Busy {
 pub trait Gate: Send + Sync {
     /// May a message of this tier come in now?
     fn admit(&self, tier: TierId) -> Result<(), Busy>;
+
+    /// Where an operator holds the app: what it is to be told, empty for nothing in particular.
+    fn held(&self, _app: AppId) -> Option<Arc<str>> {
+        None
+    }
 }

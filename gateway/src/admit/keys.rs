@@ -52,6 +52,7 @@ mod tests {
             rate: 1,
             tiers: vec![],
             signatures: vec![],
+            numbers: Vec::new(),
             default_country: None,
             allow_ips: vec![],
             callback: None,

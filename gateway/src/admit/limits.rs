@@ -1,5 +1,6 @@
 //! Per-app rates at the door, in parts per second with a burst of two seconds.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use crate::clock::Time;
-use crate::config::plan::App;
+use crate::config::plan::{App, AppId};
 
 /// The time as its caller last told it, so that the limiters read no clock of their own.
 #[derive(Clone, Debug, Default)]
@@ -25,39 +26,102 @@ impl Clock for Told {
     }
 }
 
-/// One limiter per app. Made afresh on reload: carrying state into a new quota would stall it.
+/// One limiter per app, which lives on over reloads as long as the app's rate stays.
 pub struct Limits {
+    apps: Vec<Arc<Limiter>>,
+    by_id: BTreeMap<AppId, Arc<Limiter>>,
+}
+
+struct Limiter {
+    rate: u32,
+    burst: NonZeroU32,
     told: Told,
-    apps: Vec<RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Duration>>>,
-    bursts: Vec<NonZeroU32>,
+    bucket: RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Duration>>,
+}
+
+impl Limiter {
+    /// A full bucket.
+    fn new(rate: u32) -> Limiter {
+        let told = Told::default();
+        let per_second = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
+        let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1));
+        let quota = Quota::per_second(per_second).allow_burst(burst);
+        Limiter { rate, burst, bucket: RateLimiter::direct_with_clock(quota, told.clone()), told }
+    }
 }
 
 impl Limits {
     /// Full buckets for these apps, in their order.
     pub fn new(apps: &[App]) -> Self {
-        let told = Told::default();
-        let rate = |app: &App| NonZeroU32::new(app.rate).unwrap_or(NonZeroU32::MIN);
-        let bursts: Vec<NonZeroU32> =
-            apps.iter().map(|app| rate(app).saturating_mul(NonZeroU32::MIN.saturating_add(1))).collect();
-        let apps = apps
-            .iter()
-            .zip(&bursts)
-            .map(|(app, burst)| {
-                RateLimiter::direct_with_clock(Quota::per_second(rate(app)).allow_burst(*burst), told.clone())
-            })
-            .collect();
-        Limits { told, apps, bursts }
+        Limits { apps: Vec::new(), by_id: BTreeMap::new() }.next(apps)
+    }
+
+    /// Limits for the apps of the next plan, in their order. An app whose rate is the same keeps its bucket: a reload
+    /// is no new quota. A new rate starts with a full bucket, for what was saved under another rate means nothing.
+    pub fn next(&self, apps: &[App]) -> Self {
+        let limiter = |app: &App| match self.by_id.get(&app.id).filter(|known| known.rate == app.rate) {
+            Some(known) => known.clone(),
+            None => Arc::new(Limiter::new(app.rate)),
+        };
+        let limiters: Vec<Arc<Limiter>> = apps.iter().map(limiter).collect();
+        let by_id = apps.iter().map(|app| app.id).zip(limiters.iter().cloned()).collect();
+        Limits { apps: limiters, by_id }
     }
 
     /// Takes `parts` from the app at that position, or says when they would be there. A message longer than the whole
     /// burst takes the whole burst.
     pub fn take(&self, now: Time, app: usize, parts: u8) -> Result<(), Duration> {
-        let (Some(limiter), Some(burst)) = (self.apps.get(app), self.bursts.get(app)) else { return Ok(()) };
-        self.told.0.store(now.0, Ordering::Relaxed);
-        let parts = NonZeroU32::new(u32::from(parts)).unwrap_or(NonZeroU32::MIN).min(*burst);
-        match limiter.check_n(parts) {
+        let Some(limiter) = self.apps.get(app) else { return Ok(()) };
+        limiter.told.0.store(now.0, Ordering::Relaxed);
+        let parts = NonZeroU32::new(u32::from(parts)).unwrap_or(NonZeroU32::MIN).min(limiter.burst);
+        match limiter.bucket.check_n(parts) {
             Ok(Ok(())) | Err(_) => Ok(()),
             Ok(Err(not_until)) => Err(not_until.wait_time_from(Duration::from_micros(now.0))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(id: u16, rate: u32) -> App {
+        App {
+            id: AppId(id),
+            name: "app".into(),
+            keys: Vec::new(),
+            rate,
+            tiers: Vec::new(),
+            signatures: Vec::new(),
+            numbers: Vec::new(),
+            default_country: None,
+            allow_ips: Vec::new(),
+            callback: None,
+        }
+    }
+
+    /// Parts of one that pass at once.
+    fn passes(limits: &Limits, app: usize) -> usize {
+        (0..1_000).take_while(|_| limits.take(Time(1_000_000), app, 1).is_ok()).count()
+    }
+
+    #[test]
+    fn a_reload_is_no_new_quota() {
+        let mut limits = Limits::new(&[app(0, 10), app(1, 20)]);
+        assert_eq!((passes(&limits, 0), passes(&limits, 1)), (20, 40), "two seconds each");
+        for _ in 0..5 {
+            limits = limits.next(&[app(1, 20), app(2, 5), app(0, 10)]);
+        }
+        assert_eq!([0, 1, 2].map(|at| passes(&limits, at)), [0, 10, 0], "by app, not by place");
+    }
+
+    #[test]
+    fn another_rate_counts_from_the_reload_on() {
+        let limits = Limits::new(&[app(0, 10)]);
+        passes(&limits, 0);
+        let faster = limits.next(&[app(0, 30)]);
+        assert_eq!(passes(&faster, 0), 60);
+        let late = Time(2_000_000);
+        assert_eq!((0..1_000).take_while(|_| faster.take(late, 0, 1).is_ok()).count(), 30);
     }
 }

@@ -1,5 +1,5 @@
-//! May it pass? Every entrance puts its messages through [`Tables::admit`]: fields, number, route, quote, pressure,
-//! rate, in that order, so that a message refused for any reason takes nothing from its app's quota.
+//! May it pass? Every entrance puts its messages through [`Tables::admit`]: hold, fields, number, route, quote,
+//! pressure, rate, in that order, so that a message refused for any reason takes nothing from its app's quota.
 
 pub mod gate;
 pub mod keys;
@@ -17,8 +17,10 @@ pub use gate::{Busy, Gate};
 pub use refusal::{Fault, Reason, Refusal};
 
 use crate::clock::Time;
-use crate::config::plan::{App, GroupId, Plan, Tier, TierId};
+use crate::config::plan::{App, AppId, GroupId, Plan, Tier, TierId};
+use crate::journal::record::Accepted;
 use crate::route::{RouteInput, Routes};
+use crate::switch::Home;
 use keys::Keys;
 use limits::Limits;
 use number::E164;
@@ -38,12 +40,23 @@ pub struct Tables {
     pub routes: Routes,
     /// Keys, limits, quotes.
     pub admission: Admission,
+    /// Counts the plans under which messages go other ways than under the one before.
+    pub routing: u64,
 }
 
 impl Tables {
     /// The tables of this plan.
     pub fn new(plan: Arc<Plan>) -> Self {
-        Tables { routes: Routes::new(&plan), admission: Admission::new(&plan), plan }
+        let limits = Limits::new(&plan.apps);
+        Tables { routes: Routes::new(&plan), admission: Admission::new(&plan, limits), plan, routing: 0 }
+    }
+
+    /// The tables of the next plan; `rerouted`: some messages go other ways by it.
+    #[must_use]
+    pub fn next(&self, plan: Arc<Plan>, rerouted: bool) -> Self {
+        let limits = self.admission.limits.next(&plan.apps);
+        let routing = self.routing + u64::from(rerouted);
+        Tables { routes: Routes::new(&plan), admission: Admission::new(&plan, limits), plan, routing }
     }
 }
 
@@ -64,7 +77,7 @@ struct Offer {
 
 impl Admission {
     /// Admission by this plan.
-    pub fn new(plan: &Plan) -> Self {
+    fn new(plan: &Plan, limits: Limits) -> Self {
         let mut offers = Vec::new();
         for group in &plan.groups {
             let at = usize::from(group.id.0);
@@ -74,7 +87,7 @@ impl Admission {
             let members = group.channels.iter().filter_map(|id| plan.channels.iter().find(|c| c.id == *id));
             offers[at] = members.map(|c| Offer { tiers: c.tiers.clone(), profile: c.profile.clone() }).collect();
         }
-        Admission { keys: Keys::new(&plan.apps), limits: Limits::new(&plan.apps), offers }
+        Admission { keys: Keys::new(&plan.apps), limits, offers }
     }
 
     /// The first channel's quote, and the most parts any channel of the group would need.
@@ -156,6 +169,9 @@ impl Tables {
         gate: &dyn Gate,
     ) -> Result<Admitted<'a>, Refusal> {
         let app = &self.plan.apps[app_at];
+        if let Some(detail) = gate.held(app.id) {
+            return Err(Refusal::held(&detail));
+        }
         let checked = self.check(app, draft)?;
         let to = checked.to.as_str();
         let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };
@@ -182,6 +198,18 @@ impl Tables {
             reserve: quoted.reserve,
             text: checked.text,
         })
+    }
+
+    /// Where a message accepted earlier goes by these tables. `None` where no route takes it, or no channel of the
+    /// route can carry it. A tier that is no more counts as the lowest.
+    pub fn home(&self, app: AppId, tier: TierId, message: &Accepted<'_>) -> Option<Home> {
+        let tiers = &self.plan.tiers;
+        let tier = tiers.iter().find(|t| t.id == tier).or(tiers.last())?.id;
+        let Accepted { to, sender, text, .. } = *message;
+        let group = self.routes.route(&RouteInput { kind: message.kind, tier, app, to, sender })?;
+        let mt = Mt { to, sender, text, valid_for: Duration::ZERO, receipt: true, reference: 0 };
+        let quoted = self.admission.quote(group, tier, &mt).ok()?;
+        Some(Home { group, tier, parts: quoted.reserve })
     }
 
     /// Every field by itself; all faults at once.

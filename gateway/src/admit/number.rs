@@ -51,6 +51,11 @@ pub fn knows(iso: &str) -> bool {
     COUNTRIES.iter().any(|c| c.iso == iso)
 }
 
+/// Digits without the code of a country we know that they begin with.
+pub fn without_country(digits: &str) -> Option<&str> {
+    COUNTRIES.iter().find_map(|c| digits.strip_prefix(c.code)).filter(|rest| !rest.is_empty())
+}
+
 impl E164 {
     /// Reads a number as a client wrote it. `country` is the app's default (ISO 3166 letters).
     pub fn read(text: &str, country: Option<&str>) -> Result<E164, BadNumber> {

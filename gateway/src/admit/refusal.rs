@@ -38,6 +38,8 @@ pub enum Reason {
     RateLimited,
     /// The line cannot take more just now.
     Overloaded,
+    /// An operator holds the app.
+    AppHeld,
 }
 
 /// One field's fault.
@@ -81,6 +83,14 @@ impl Refusal {
     pub(super) fn busy(busy: Busy) -> Self {
         let detail = format!("cannot take more just now ({})", busy.reason).into();
         Refusal { reason: Reason::Overloaded, detail, faults: vec![], retry_after: Some(busy.retry_after) }
+    }
+
+    pub(super) fn held(detail: &str) -> Self {
+        let detail = match detail {
+            "" => "the gateway's operator takes no new messages from this app at present".into(),
+            told => Cow::Owned(told.to_owned()),
+        };
+        Refusal { reason: Reason::AppHeld, detail, faults: vec![], retry_after: None }
     }
 
     pub(super) fn rate(wait: Duration) -> Self {

@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use carriers::CarrierId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::orders::{Asked, Order, Subject};
+use super::reload::{self, Applied, Refused};
+use super::service::Ordered;
 use super::start::Pressure;
+use super::uplink::Delivered;
 use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
+use crate::admit::Tables;
 use crate::clock::{Moment, Wall};
-use crate::config::plan::Plan;
+use crate::config::plan::TierId;
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
 use crate::report::story::Story;
 use crate::report::tell;
-use crate::switch::Event;
+use crate::report::uplink::Listed;
 
 /// Something the line is asked.
 pub enum Question {
@@ -27,8 +33,12 @@ pub enum Question {
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
     /// What waits.
     Queues(oneshot::Sender<Vec<QueueStatus>>),
-    /// Take a channel out of service for new messages, or back; answers whether there is such a channel.
-    Hold(String, bool, oneshot::Sender<bool>),
+    /// The apps.
+    Apps(oneshot::Sender<Vec<AppStatus>>),
+    /// An operator's order, or its end where there is none; answered when it is on disk.
+    Order(Subject, Asked, oneshot::Sender<Ordered>),
+    /// Tell the app that owns its number by now of a message from a handset that nobody owned.
+    Deliver(MessageId, oneshot::Sender<Delivered>),
 }
 
 /// How a channel stands.
@@ -40,8 +50,11 @@ pub struct ChannelStatus {
     pub carrier: String,
     /// Its protocol.
     pub protocol: &'static str,
-    /// `up` with a link bound, `held` by an operator, `paused` by throttle answers, `down` without a link.
+    /// `up` with a link bound, `held` by an operator, `paused` by throttle answers, `down` without a link, `draining`
+    /// while it finishes what is open and unbinds, `drained` after that.
     pub state: &'static str,
+    /// The operator's order in force.
+    pub order: Option<Order>,
     /// Parts without an answer.
     pub in_flight: usize,
     /// Parts allowed without an answer, over all links that are bound.
@@ -52,6 +65,25 @@ pub struct ChannelStatus {
     pub rate_now: f64,
     /// Its links.
     pub links: Vec<LinkStatus>,
+}
+
+/// How an app stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct AppStatus {
+    /// Its id.
+    pub id: String,
+    /// Its tiers, the default first.
+    pub tiers: Vec<String>,
+    /// Parts per second at the door.
+    pub rate: u32,
+    /// Whether its new messages are refused.
+    pub held: bool,
+    /// The operator's order in force.
+    pub order: Option<Order>,
+    /// Messages accepted and not yet forgotten.
+    pub messages: usize,
+    /// Host and port its events go to; none where it takes none.
+    pub callback: Option<String>,
 }
 
 /// What waits in one group and tier.
@@ -71,7 +103,8 @@ pub struct QueueStatus {
 pub struct Desk {
     line: mpsc::UnboundedSender<Arrival>,
     store: Store,
-    plan: Arc<Plan>,
+    tables: Arc<ArcSwap<Tables>>,
+    reloads: mpsc::Sender<reload::Order>,
     pressure: Arc<Pressure>,
 }
 
@@ -79,15 +112,28 @@ impl Desk {
     pub(super) fn new(
         line: mpsc::UnboundedSender<Arrival>,
         store: Store,
-        plan: Arc<Plan>,
+        tables: Arc<ArcSwap<Tables>>,
+        reloads: mpsc::Sender<reload::Order>,
         pressure: Arc<Pressure>,
     ) -> Self {
-        Desk { line, store, plan, pressure }
+        Desk { line, store, tables, reloads, pressure }
+    }
+
+    /// Has the configuration read anew.
+    pub async fn reload(&self) -> Result<Applied, Refused> {
+        let (order, done) = oneshot::channel();
+        self.reloads.send(order).await.map_err(|_| Refused::Stopping)?;
+        done.await.unwrap_or(Err(Refused::Stopping))
     }
 
     /// Why the gateway takes no messages at all, if so.
     pub fn closed(&self) -> Option<&'static str> {
         self.pressure.closed()
+    }
+
+    /// Messages accepted and not yet forgotten, as of a moment ago.
+    pub fn messages(&self) -> usize {
+        self.pressure.messages.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Asks the line; `None` once it has ended.
@@ -97,8 +143,16 @@ impl Desk {
         receiver.await.ok()
     }
 
+    /// Messages from handsets, newest first: ids below `before` (or the newest), `limit` at most. Reads the disk.
+    pub async fn uplinks(&self, unmatched: bool, before: Option<MessageId>, limit: usize) -> Vec<(MessageId, Listed)> {
+        let store = self.store.clone();
+        let list = move || store.uplinks(unmatched, before.map_or(u64::MAX, |id| id.0), limit);
+        let found = tokio::task::spawn_blocking(list).await.unwrap_or_default();
+        found.into_iter().filter_map(|(id, v)| Some((MessageId(id), serde_json::from_slice(&v).ok()?))).collect()
+    }
+
     fn company(&self, channel: &str) -> Option<String> {
-        self.plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
+        self.tables.load().plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
     }
 }
 
@@ -188,7 +242,7 @@ impl Line {
             history: past.history,
             correlations: past.ids.iter().map(|(channel, id)| correlation_key(channel, id)).collect(),
             client_ref: accepted.and_then(|a| Some(key_name(a.app, a.client_ref?))),
-            idempotency: None,
+            ..Finished::default()
         });
         self.bodies.remove(id);
     }
@@ -205,7 +259,9 @@ impl Line {
             Question::Message(id, answer) => drop(answer.send(self.past(id))),
             Question::Channels(answer) => drop(answer.send(self.channels(now))),
             Question::Queues(answer) => drop(answer.send(self.queues(now))),
-            Question::Hold(name, held, answer) => drop(answer.send(self.hold(now, &name, held))),
+            Question::Apps(answer) => drop(answer.send(self.apps())),
+            Question::Order(subject, asked, answer) => self.order(now, subject, asked, answer),
+            Question::Deliver(id, answer) => self.seek_uplink(id, answer),
         }
     }
 
@@ -214,21 +270,38 @@ impl Line {
         Some(self.report.past(id, body.as_deref().and_then(accepted).as_ref())?.history)
     }
 
-    fn hold(&mut self, now: Moment, name: &str, held: bool) -> bool {
-        let Some(channel) = self.plan.channels.iter().find(|c| &*c.name == name).map(|c| c.id) else { return false };
-        self.tell_switch(now, Event::Hold(channel, held));
-        true
+    fn apps(&self) -> Vec<AppStatus> {
+        let tier =
+            |id: &TierId| self.plan.names.tiers.get(usize::from(id.0)).map_or_else(String::new, |n| n.to_string());
+        // The authority without its userinfo: that may hold a password.
+        let host = |url: &str| {
+            let url = url.parse::<http::Uri>().ok()?;
+            Some(url.authority()?.as_str().rsplit('@').next()?.to_owned())
+        };
+        let status = |app: &crate::config::plan::App| {
+            let order = self.service.orders.app(&app.name).cloned();
+            AppStatus {
+                id: app.name.to_string(),
+                tiers: app.tiers.iter().map(tier).collect(),
+                rate: app.rate,
+                held: order.is_some(),
+                order,
+                messages: self.report.len_of(app.id),
+                callback: app.callback.as_ref().and_then(|callback| host(&callback.url)),
+            }
+        };
+        self.plan.apps.iter().map(status).collect()
     }
 
     fn channels(&self, now: Moment) -> Vec<ChannelStatus> {
         let status = |c: &crate::config::plan::Channel| {
             let view = self.switch.channel(now.time, c.id);
-            let state = channel_state(view.as_ref(), now);
             ChannelStatus {
                 name: c.name.to_string(),
                 carrier: c.carrier.clone(),
                 protocol: c.protocol.name(),
-                state,
+                state: self.state(now, c.id).name(),
+                order: self.service.orders.channel(&c.name).cloned(),
                 in_flight: view.as_ref().map_or(0, |v| v.in_flight),
                 window: view.as_ref().map_or(0, |v| v.window),
                 rate: c.rate,
@@ -248,20 +321,6 @@ impl Line {
             oldest_ms: u64::try_from(now.time.since(w.oldest).as_millis()).unwrap_or(u64::MAX),
         };
         self.switch.waiting().into_iter().map(status).collect()
-    }
-}
-
-/// The words for a channel's state.
-pub(super) const CHANNEL_STATES: [&str; 4] = ["up", "held", "paused", "down"];
-
-/// Which of [`CHANNEL_STATES`] a channel is in.
-pub(super) fn channel_state(view: Option<&crate::switch::ChannelView>, now: Moment) -> &'static str {
-    match view {
-        Some(v) if v.held => "held",
-        Some(v) if v.links_up == 0 => "down",
-        Some(v) if v.paused_until.is_some_and(|until| until > now.time) => "paused",
-        Some(_) => "up",
-        None => "down",
     }
 }
 

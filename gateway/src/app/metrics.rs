@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use carriers::{Doubt, ReceiptState, Verdict};
 use prometheus::{Histogram, IntCounter};
 
 use super::Line;
-use super::desk::{CHANNEL_STATES, channel_state};
+use super::states::State;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId};
 use crate::fleet::Fleet;
@@ -23,6 +24,11 @@ use crate::switch::{Answer, Command};
 
 /// Messages waiting for the store above which no new ones are taken: it is not about to catch up.
 const STORE_BACKLOG: usize = 10 * Store::CALM;
+
+/// The roles of links.
+const LINK_ROLES: [&str; 3] = ["send", "receive", "both"];
+/// The states of links.
+const LINK_STATES: [&str; 4] = ["up", "down", "connecting", "closing"];
 
 /// Handles of one tier.
 struct TierMeter {
@@ -42,11 +48,19 @@ pub(super) struct Meters {
 /// What the doors count through.
 struct Shared {
     metrics: Arc<Metrics>,
-    tiers: Vec<TierMeter>,
+    /// By [`TierId`]; grows with the names.
+    tiers: ArcSwap<Vec<TierMeter>>,
 }
 
 impl Meters {
-    pub(super) fn new(metrics: &Arc<Metrics>, plan: &Plan) -> Self {
+    /// For no plan yet.
+    pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
+        let shared = Arc::new(Shared { metrics: metrics.clone(), tiers: ArcSwap::default() });
+        Meters { shared, started: Vec::new() }
+    }
+
+    /// Handles for a plan's tiers, and what its contracts say.
+    pub(super) fn follow(&mut self, metrics: &Metrics, plan: &Plan) {
         let tier = |name: &Arc<str>| TierMeter {
             name: name.clone(),
             accepted: metrics.accepted.with_label_values(&[&**name, "sms"]),
@@ -56,9 +70,10 @@ impl Meters {
         for channel in &plan.channels {
             metrics.pace_limit.with_label_values(&[&*channel.name]).set(channel.rate);
         }
-        let tiers = plan.names.tiers.iter().map(tier).collect();
-        let shared = Arc::new(Shared { metrics: metrics.clone(), tiers });
-        Meters { shared, started: vec![0; plan.names.channels.len()] }
+        if self.shared.tiers.load().len() < plan.names.tiers.len() {
+            self.shared.tiers.store(Arc::new(plan.names.tiers.iter().map(tier).collect()));
+        }
+        self.started.resize(plan.names.channels.len(), 0);
     }
 
     /// For the doors.
@@ -68,7 +83,7 @@ impl Meters {
 
     /// A message's first attempt leaves.
     pub(super) fn waited(&self, tier: TierId, since: Time, now: Moment, id: MessageId) {
-        if let Some(tier) = self.shared.tiers.get(usize::from(tier.0)) {
+        if let Some(tier) = self.shared.tiers.load().get(usize::from(tier.0)) {
             tier.queue_wait.observe(now.time.since(since).as_secs_f64());
             tier.accept_to_submit.observe(now.wall.0.saturating_sub(id.wall().0) as f64 / 1_000.0);
         }
@@ -153,7 +168,7 @@ impl Meters {
         reason: &str,
     ) {
         let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
-        metrics.outcomes.with_label_values(&[self.tier(tier), channel, outcome.name(), reason]).inc();
+        metrics.outcomes.with_label_values(&[&*self.tier(tier), channel, outcome.name(), reason]).inc();
     }
 
     pub(super) fn corrected(
@@ -165,21 +180,21 @@ impl Meters {
         outcome: OutcomeKind,
     ) {
         let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
-        metrics.corrected.with_label_values(&[self.tier(tier), channel, outcome.name()]).inc();
+        metrics.corrected.with_label_values(&[&*self.tier(tier), channel, outcome.name()]).inc();
     }
 
     /// Commands that only count.
     pub(super) fn command(&self, metrics: &Metrics, fleet: &Fleet, report: &Report, command: &Command) {
-        let tier = |message| report.live(message).map_or("", |live| self.tier(live.tier));
+        let tier = |message| report.live(message).map_or_else(Arc::default, |live| self.tier(live.tier));
         match command {
             Command::InDoubt(message, channel, doubt) => {
                 let Some(member) = fleet.member(*channel) else { return };
-                let labels = [member.meter.name(), tier(*message), doubt_name(*doubt)];
+                let labels = [member.meter.name(), &*tier(*message), doubt_name(*doubt)];
                 metrics.in_doubt.with_label_values(&labels).inc();
             }
             Command::Resubmitted(message, channel) => {
                 let Some(member) = fleet.member(*channel) else { return };
-                metrics.resubmitted.with_label_values(&[member.meter.name(), tier(*message)]).inc();
+                metrics.resubmitted.with_label_values(&[member.meter.name(), &*tier(*message)]).inc();
             }
             Command::Throttled(channel, _) => {
                 let Some(member) = fleet.member(*channel) else { return };
@@ -189,8 +204,8 @@ impl Meters {
         }
     }
 
-    fn tier(&self, tier: TierId) -> &str {
-        self.shared.tiers.get(usize::from(tier.0)).map_or("", |t| &t.name)
+    fn tier(&self, tier: TierId) -> Arc<str> {
+        self.shared.tiers.load().get(usize::from(tier.0)).map_or_else(Arc::default, |t| t.name.clone())
     }
 }
 
@@ -207,7 +222,7 @@ impl Meter for Shared {
         self.metrics.rejected.with_label_values(&[reason]).inc();
     }
     fn accepted(&self, tier: TierId, _kind: &'static str) {
-        if let Some(tier) = self.tiers.get(usize::from(tier.0)) {
+        if let Some(tier) = self.tiers.load().get(usize::from(tier.0)) {
             tier.accepted.inc();
         }
     }
@@ -256,23 +271,51 @@ impl Line {
             .callback_backlog
             .set((self.courier.backlog() + self.untold.values().map(|q| q.len()).sum::<usize>()) as i64);
         metrics.orphans.set(self.report.orphans() as i64);
-        for channel in &self.plan.channels {
-            let name = [&*channel.name];
-            let view = self.switch.channel(now.time, channel.id);
+        for (channel, member) in self.fleet.channels() {
+            let name = [member.meter.name()];
+            let view = self.switch.channel(now.time, channel);
             metrics.in_flight.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.in_flight) as i64);
             metrics.window.with_label_values(&name).set(view.as_ref().map_or(0, |v| v.window) as i64);
-            let now_in = channel_state(view.as_ref(), now);
-            for state in CHANNEL_STATES {
+            let now_in = self.state(now, channel);
+            for state in State::ALL {
                 let is = i64::from(state == now_in);
-                metrics.channel_state.with_label_values(&[&*channel.name, state]).set(is);
+                metrics.channel_state.with_label_values(&[name[0], state.name()]).set(is);
             }
-            let links = self.fleet.links(channel.id);
-            for role in ["send", "receive", "both"].iter().filter(|role| links.iter().any(|l| l.role == **role)) {
-                for state in ["up", "down", "connecting"] {
-                    let count = links.iter().filter(|l| l.role == *role && l.state == state).count();
-                    metrics.links.with_label_values(&[&*channel.name, role, state]).set(count as i64);
+            let links = self.fleet.links(channel);
+            for role in LINK_ROLES {
+                let any = links.iter().any(|l| l.role == role);
+                for state in LINK_STATES {
+                    let labels = [name[0], role, state];
+                    let count = links.iter().filter(|l| l.role == role && l.state == state).count();
+                    match any {
+                        true => metrics.links.with_label_values(&labels).set(count as i64),
+                        // A role that its links have no more, or never had.
+                        false => drop(metrics.links.remove_label_values(&labels)),
+                    }
                 }
             }
+        }
+        self.look_around(now);
+    }
+
+    /// The last link of a channel that is not in the plan has ended: its gauges would show what was.
+    pub(super) fn left(&mut self, channel: ChannelId) {
+        self.states.left(channel);
+        let Some(member) = self.fleet.member(channel) else { return };
+        let (name, metrics) = (member.meter.name(), &self.metrics);
+        tracing::info!(channel = name, "the channel has left: its links have ended");
+        // Values that were never set are not there to be removed.
+        for gauge in [&metrics.in_flight, &metrics.window] {
+            let _ = gauge.remove_label_values(&[name]);
+        }
+        for gauge in [&metrics.pace_parts, &metrics.pace_limit] {
+            let _ = gauge.remove_label_values(&[name]);
+        }
+        for state in State::ALL {
+            let _ = metrics.channel_state.remove_label_values(&[name, state.name()]);
+        }
+        for (role, state) in LINK_ROLES.iter().flat_map(|role| LINK_STATES.map(|state| (role, state))) {
+            let _ = metrics.links.remove_label_values(&[name, role, state]);
         }
     }
 
@@ -306,6 +349,7 @@ impl Line {
 
     /// Once a second: the pace really gone at, and what waits (that takes a look at all that is put off).
     pub(super) fn pace(&mut self) {
+        self.service.save();
         self.queue_gauges(self.clock.now());
         for (app, totals) in self.courier.totals() {
             let set = |state, count| self.metrics.callback_letters.with_label_values(&[&*app, state]).set(count as i64);
@@ -313,9 +357,9 @@ impl Line {
             set("dead", totals.dead);
             self.metrics.callback_octets.with_label_values(&[&*app]).set(totals.octets as i64);
         }
-        for channel in &self.plan.channels {
-            let started = self.meters.take_started(channel.id);
-            self.metrics.pace_parts.with_label_values(&[&*channel.name]).set(f64::from(started));
+        for (channel, member) in self.fleet.channels() {
+            let started = self.meters.take_started(channel);
+            self.metrics.pace_parts.with_label_values(&[member.meter.name()]).set(f64::from(started));
         }
     }
 }

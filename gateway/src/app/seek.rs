@@ -4,6 +4,9 @@
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use tokio::sync::oneshot;
+
+use super::uplink::Delivered;
 use crate::ids::MessageId;
 use crate::journal::store::Store;
 use crate::vital::Vital;
@@ -17,6 +20,8 @@ pub(super) enum Wish {
     Message(MessageId, Vec<Vec<u8>>),
     /// A message's history.
     History(MessageId),
+    /// The history of a message from a handset that is listed as unmatched, for whoever wants it delivered.
+    Uplink(MessageId, oneshot::Sender<Delivered>),
 }
 
 /// What was found.
@@ -25,6 +30,8 @@ pub enum Sought {
     Message(MessageId, Option<MessageId>),
     /// Of that message.
     History(MessageId, Option<Vec<u8>>),
+    /// Of that unmatched message from a handset.
+    Uplink(MessageId, Option<Vec<u8>>, oneshot::Sender<Delivered>),
 }
 
 /// The thread. Its queue is bounded by the receipts that wait.
@@ -62,6 +69,10 @@ fn look(store: &Store, wish: Wish) -> Sought {
             Sought::Message(orphan, keys.iter().find_map(|key| store.correlate(key)).map(MessageId))
         }
         Wish::History(id) => Sought::History(id, store.history(id.0)),
+        Wish::Uplink(id, asker) => {
+            let history = store.is_unmatched(id.0).then(|| store.history(id.0)).flatten();
+            Sought::Uplink(id, history, asker)
+        }
     }
 }
 

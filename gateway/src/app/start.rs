@@ -16,13 +16,15 @@ use tracing::{error, info, warn};
 
 use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
+use super::reload::Reloads;
 use super::seek::Seeker;
-use super::{Arrival, Line, Waiting};
+use super::service::{HeldApps, Service};
+use super::{Arrival, Line, Rerouting, Waiting, orders};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
-use crate::config::plan::{Names, Plan, Tier, TierId};
+use crate::config::plan::{AppId, Names, Plan, Tier, TierId};
 use crate::config::{self, Problem};
 use crate::control;
 use crate::fleet::Fleet;
@@ -34,6 +36,8 @@ use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as Journal
 use crate::observe::Metrics;
 use crate::report::Report;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
+use crate::report::uplink;
+use crate::route::owner::Owners;
 use crate::switch::{self, Event, Switch};
 use crate::vital::Vital;
 
@@ -43,6 +47,8 @@ const END_KIND: u8 = 15;
 const KEYS_IN_MEMORY: usize = 200_000;
 /// Batches of link events that may wait for the line; beyond, links keep theirs.
 const LINK_BATCHES: usize = 1024;
+/// Orders to reload that may wait for the one under way.
+const RELOADS: usize = 16;
 /// How long another process may hold the journal's lock at start.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long a client that was told 503 for pressure should wait.
@@ -66,9 +72,6 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
-    /// A channel's links cannot be served.
-    #[error("channel {0}: {1}")]
-    Channel(String, link::Unservable),
     /// The system refuses something.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -77,7 +80,8 @@ pub enum StartError {
 /// Runs the gateway on the configuration in `dir` until it is told to stop.
 pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let clock = Clock::start();
-    let (mut plan, warnings) = config::load(dir, Names::default()).map_err(StartError::Config)?;
+    let (outcome, seen) = config::load_seen(dir, Names::default());
+    let (mut plan, warnings) = outcome.map_err(StartError::Config)?;
     for warning in warnings {
         warn!(problem = %warning, "configuration");
     }
@@ -85,14 +89,14 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
     // What the records lead to depends on which channels send receipts.
-    report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)));
+    report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
     let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     plan.names = names;
     let plan = Arc::new(plan);
     let tables = Arc::new(ArcSwap::from_pointee(Tables::new(plan.clone())));
     let metrics = Metrics::new();
-    let meters = Meters::new(&metrics, &plan);
-    let pressure = Arc::new(Pressure::new(&plan));
+    let meters = Meters::new(&metrics);
+    let pressure = Arc::new(Pressure::default());
     let ids = Arc::new(Ids::above(recovery.highest_id.max(found.highest_attempt)));
 
     let told = arrivals.clone();
@@ -110,23 +114,17 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let sought = arrivals.clone();
     let seeker = Seeker::spawn(store.clone(), move |found| drop(sought.send(Arrival::Sought(found))))?;
     let (link_events, heard) = mpsc::channel(LINK_BATCHES);
-    let mut fleet = Fleet::new(link_events, link::Settings::default());
-
-    let mut switch = Switch::new(found.highest_attempt);
-    let mut commands = Vec::new();
-    let waiting = found.waiting.into_iter().map(|r| Event::Recovered(on_known_tier(r, &plan.tiers)));
-    for event in std::iter::once(Event::Plan(rules(&plan))).chain(waiting) {
-        switch.step(clock.now().time, event, &mut commands);
+    let (orders, damaged) = orders::load(&plan.node.data_dir, &plan.names, clock.now().wall)?;
+    if let Some(file) = damaged {
+        error!(file, "operators' orders were damaged: whatever the file still names is held until it is released");
     }
+    let fleet = Fleet::new(metrics.clone(), link_events, link::Settings::default());
 
     let http = listen(plan.node.http_listen).await?;
     let admin = listen(plan.node.admin_listen).await?;
     let token = control::token(&plan.node)?;
-    for channel in &plan.channels {
-        let started = fleet.add(channel, &metrics, clock.now().wall);
-        started.map_err(|e| StartError::Channel(channel.name.to_string(), e))?;
-    }
-    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), plan.clone(), pressure.clone()));
+    let (reload, reloads) = mpsc::channel(RELOADS);
+    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reload, pressure.clone()));
     let door = Arc::new(Door {
         tables: tables.clone(),
         clock,
@@ -146,26 +144,31 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         accept::serve(http, door, stopped).await;
     });
     let callbacks = Arc::new(Office::new(courier.clone(), store.clone()));
-    let page = control::Admin { desk, callbacks, token, metrics_token: plan.node.metrics_token.clone(), scrape };
+    let page = control::Admin {
+        name: plan.node.name.clone(),
+        desk,
+        callbacks,
+        token,
+        metrics_token: plan.node.metrics_token.clone(),
+        scrape,
+    };
     let admin = tokio::spawn(async move {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;
     });
-    tokio::spawn(signals(arrivals, stop, pressure.clone()));
+    let (dir, line) = (dir.to_owned(), arrivals.clone());
+    let reloading = Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock };
+    let reloading = tokio::spawn(reloading.run(reloads));
+    tokio::spawn(signals(arrivals.clone(), stop, pressure.clone()));
 
-    info!(
-        http = %http_address,
-        admin = %admin_address,
-        messages = report.len(),
-        records = recovery.records,
-        segments = recovery.segments,
-        "ready"
-    );
-    let line = Line {
+    let service = Service::new(orders, plan.node.data_dir.clone(), arrivals);
+    let mut line = Line {
         clock,
+        tables,
         plan,
+        rerouting: Rerouting::default(),
         ids,
-        switch,
+        switch: Switch::new(found.highest_attempt),
         report,
         journal,
         store,
@@ -177,14 +180,27 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         metrics,
         meters,
         pressure,
+        service,
+        states: Default::default(),
         flights: Default::default(),
-        commands,
+        commands: Vec::new(),
         outgoing: Vec::new(),
         unwritten: false,
         untold: Default::default(),
         stopping: None,
     };
+    line.apply(clock.now(), true);
+    line.recovered(found.waiting);
+    info!(
+        http = %http_address,
+        admin = %admin_address,
+        messages = line.report.len(),
+        records = recovery.records,
+        segments = recovery.segments,
+        "ready"
+    );
     line.run(inbox, heard, door).await;
+    reloading.abort();
     admin.abort();
     Ok(())
 }
@@ -324,10 +340,22 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))
 }
 
+impl Line {
+    /// What the journal held waits again. Routes may be others than when it was accepted.
+    fn recovered(&mut self, waiting: Vec<switch::Recovered>) {
+        let now = self.clock.now();
+        let plan = self.plan.clone();
+        for recovered in waiting {
+            self.tell_switch(now, Event::Recovered(on_known_tier(recovered, &plan.tiers)));
+        }
+        self.look_again(now);
+    }
+}
+
 /// SIGTERM and SIGINT drain; a second one stops at once, as a kill would: the journal holds everything.
 async fn signals(arrivals: mpsc::UnboundedSender<Arrival>, stop: watch::Sender<bool>, pressure: Arc<Pressure>) {
-    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = handlers else {
+    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = handlers else {
         return error!("signals cannot be handled; stop the process by killing it");
     };
     let mut asked = false;
@@ -335,10 +363,6 @@ async fn signals(arrivals: mpsc::UnboundedSender<Arrival>, stop: watch::Sender<b
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = hangup.recv() => {
-                warn!("SIGHUP: the configuration is read at start only; restart to change it");
-                continue;
-            }
         }
         if asked {
             warn!("stopped at once on a second signal");
@@ -354,7 +378,7 @@ async fn signals(arrivals: mpsc::UnboundedSender<Arrival>, stop: watch::Sender<b
 }
 
 /// The switch's share of the plan.
-fn rules(plan: &Plan) -> switch::Settings {
+pub(super) fn rules(plan: &Plan) -> switch::Settings {
     switch::Settings {
         tiers: plan
             .tiers
@@ -380,6 +404,12 @@ fn rules(plan: &Plan) -> switch::Settings {
     }
 }
 
+/// The report's share of the plan, as far as messages from handsets go.
+pub(super) fn uplink_rules(plan: &Plan) -> uplink::Rules {
+    let (join_wait, window) = (plan.node.uplink_join_wait, plan.node.uplink_duplicate_window);
+    uplink::Rules { owners: Owners::new(&plan.apps), join_wait, window }
+}
+
 /// A message of a tier that is configured no more goes on with the lowest one.
 fn on_known_tier(mut recovered: switch::Recovered, tiers: &[Tier]) -> switch::Recovered {
     let known = tiers.iter().any(|t| t.id == recovered.message.tier);
@@ -400,6 +430,7 @@ impl Commit for Entrance {
 }
 
 /// Whether there is room for more: journal, messages, and whether the gateway is leaving.
+#[derive(Default)]
 pub(super) struct Pressure {
     /// Journal use in percent.
     pub(super) journal: AtomicU8,
@@ -410,26 +441,28 @@ pub(super) struct Pressure {
     /// Messages not yet forgotten.
     pub(super) messages: AtomicUsize,
     draining: AtomicBool,
+    marks: ArcSwap<Marks>,
+    /// Apps that operators hold.
+    pub(super) held: ArcSwap<HeldApps>,
+}
+
+/// What a plan says about pressure.
+#[derive(Default)]
+struct Marks {
+    /// Most messages not yet forgotten.
     most: usize,
     /// By tier: journal use at which it is refused.
     shed: Vec<u8>,
 }
 
 impl Pressure {
-    fn new(plan: &Plan) -> Self {
+    /// The marks of a plan are in force from now on.
+    pub(super) fn follow(&self, plan: &Plan) {
         let mut shed = vec![0; plan.names.tiers.len()];
         for tier in &plan.tiers {
             shed[usize::from(tier.id.0)] = tier.shed_at;
         }
-        Pressure {
-            journal: AtomicU8::new(0),
-            behind: AtomicBool::new(false),
-            failing: AtomicBool::new(false),
-            messages: AtomicUsize::new(0),
-            draining: AtomicBool::new(false),
-            most: plan.node.max_messages,
-            shed,
-        }
+        self.marks.store(Arc::new(Marks { most: plan.node.max_messages, shed }));
     }
 }
 
@@ -444,22 +477,36 @@ impl Pressure {
             None
         }
     }
+
+    /// Why a tier is refused for want of room, if so.
+    pub(super) fn sheds(&self, tier: TierId) -> Option<&'static str> {
+        let marks = self.marks.load();
+        let shed = marks.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
+        if self.behind.load(Ordering::Relaxed) {
+            Some("store")
+        } else if self.journal.load(Ordering::Relaxed) >= shed {
+            Some("journal")
+        } else if self.messages.load(Ordering::Relaxed) >= marks.most {
+            Some("messages")
+        } else {
+            None
+        }
+    }
 }
 
 impl Gate for Pressure {
     fn admit(&self, tier: TierId) -> Result<(), Busy> {
         let busy = |reason| Err(Busy { reason, retry_after: RETRY_AFTER });
-        let shed = self.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
         if let Some(reason) = self.closed() {
             busy(reason)
-        } else if self.behind.load(Ordering::Relaxed) {
-            busy("store")
-        } else if self.journal.load(Ordering::Relaxed) >= shed {
-            busy("journal")
-        } else if self.messages.load(Ordering::Relaxed) >= self.most {
-            busy("messages")
+        } else if let Some(reason) = self.sheds(tier) {
+            busy(reason)
         } else {
             Ok(())
         }
+    }
+
+    fn held(&self, app: AppId) -> Option<Arc<str>> {
+        self.held.load().get(&app).cloned()
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::states::Cause;
 use super::{Arrival, Line};
 use crate::clock::{Moment, Time};
-use crate::switch::Event;
 
 /// How long links may take to unbind once their windows are empty.
 const UNBIND: Duration = Duration::from_secs(2);
@@ -38,11 +38,8 @@ impl Line {
         if self.stopping.is_some() {
             return;
         }
-        let channels: Vec<_> = self.plan.channels.iter().map(|c| c.id).collect();
-        for channel in channels {
-            self.tell_switch(now, Event::Hold(channel, true));
-        }
         self.stopping = Some(Stopping::Windows(now.time.after(self.plan.node.drain_timeout)));
+        self.enforce_all(now, Cause::Stop);
     }
 
     /// Moves the end on; true when the line is to be closed.
@@ -53,7 +50,7 @@ impl Line {
                 if !self.flights.is_empty() {
                     warn!(parts = self.flights.len(), "drain: unanswered parts are left in doubt");
                 }
-                self.fleet.unbind();
+                self.fleet.unbind(self.clock.now().wall);
                 self.courier.quiet();
                 self.stopping = Some(Stopping::Links(now.after(UNBIND), until));
                 false

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::inputs::Inputs;
 use super::problem::{Place, Problem, Report, Severity, Source};
 use super::shape::{self, Found};
 use super::{MAIN_FILE, Protocols, written};
@@ -28,6 +29,7 @@ pub(super) struct Whole<'s> {
     pub(super) limits: Option<Found<written::Limits>>,
     pub(super) store: Option<Found<written::Store>>,
     pub(super) callbacks: Option<Found<written::Callbacks>>,
+    pub(super) uplink: Option<Found<written::Uplink>>,
     pub(super) tiers: Vec<Found<written::Tier>>,
     pub(super) channels: Vec<(Found<written::Channel>, Tables<'s>)>,
     pub(super) groups: Vec<Found<written::Group>>,
@@ -42,13 +44,14 @@ pub(super) struct Whole<'s> {
 pub(super) type Tables<'s> = Vec<(&'static str, Spanned<DeValue<'s>>)>;
 
 /// The sections only `qiao.toml` may have.
-const NODE_SECTIONS: [&str; 8] = ["include", "node", "http", "admin", "journal", "limits", "store", "callbacks"];
+const NODE_SECTIONS: [&str; 9] =
+    ["include", "node", "http", "admin", "journal", "limits", "store", "callbacks", "uplink"];
 /// The sections any file may have.
 const SECTIONS: [&str; 6] = ["channel", "group", "route", "app", "tier", "numbers"];
 
 /// Reads `qiao.toml` and what it includes; what cannot be read is reported in the place that names it.
-pub(super) fn read(dir: &Path) -> (Vec<Source>, Vec<Problem>) {
-    let main = match read_file(&dir.join(MAIN_FILE)) {
+pub(super) fn read(dir: &Path, inputs: &Inputs) -> (Vec<Source>, Vec<Problem>) {
+    let main = match read_file(&dir.join(MAIN_FILE), inputs) {
         Ok(text) => Source { name: MAIN_FILE.to_owned(), text },
         Err(why) => return (Vec::new(), vec![Problem::in_line(MAIN_FILE, 1, why, "")]),
     };
@@ -60,7 +63,7 @@ pub(super) fn read(dir: &Path) -> (Vec<Source>, Vec<Problem>) {
         let mut seen = BTreeSet::from([dir.join(MAIN_FILE)]);
         for pattern in includes(&main.text) {
             let place = Place { file: 0, span: pattern.span() };
-            include(dir, pattern.get_ref(), place, &mut seen, &mut included, &mut report);
+            include((dir, inputs), pattern.get_ref(), place, &mut seen, &mut included, &mut report);
         }
         problems.extend(report.finish().1);
     }
@@ -77,14 +80,14 @@ fn includes(text: &str) -> Vec<Spanned<String>> {
 }
 
 fn include(
-    dir: &Path,
+    (dir, inputs): (&Path, &Inputs),
     pattern: &str,
     place: Place,
     seen: &mut BTreeSet<PathBuf>,
     included: &mut Vec<Source>,
     report: &mut Report<'_>,
 ) {
-    let names = match expand(dir, pattern) {
+    let names = match expand(dir, pattern, inputs) {
         Ok(names) => names,
         Err(why) => return report.error(place, format!("include \"{pattern}\": {why}"), ""),
     };
@@ -98,7 +101,7 @@ fn include(
         if seen.len() > MOST_FILES {
             return report.error(place, format!("more than {MOST_FILES} files"), "");
         }
-        match read_file(&dir.join(&name)) {
+        match read_file(&dir.join(&name), inputs) {
             Ok(text) => included.push(Source { name, text }),
             Err(why) => report.error(place.clone(), format!("include {name}: {why}"), ""),
         }
@@ -106,7 +109,7 @@ fn include(
 }
 
 /// The files a pattern names, in order; `*` and `?` may stand in its last component and never match a leading dot.
-fn expand(dir: &Path, pattern: &str) -> Result<Vec<String>, String> {
+fn expand(dir: &Path, pattern: &str, inputs: &Inputs) -> Result<Vec<String>, String> {
     let (folder, last) = pattern.rsplit_once('/').map_or(("", pattern), |(folder, last)| (folder, last));
     if folder.contains(['*', '?']) {
         return Err("wildcards may stand in the last component only".to_owned());
@@ -114,6 +117,7 @@ fn expand(dir: &Path, pattern: &str) -> Result<Vec<String>, String> {
     if !last.contains(['*', '?']) {
         return Ok(vec![pattern.to_owned()]);
     }
+    inputs.folder(&dir.join(folder));
     let mut names = Vec::new();
     for entry in fs::read_dir(dir.join(folder)).map_err(|e| e.to_string())? {
         let name = entry.map_err(|e| e.to_string())?.file_name();
@@ -151,7 +155,8 @@ fn glob(pattern: &[u8], name: &[u8]) -> bool {
     pattern[p..].iter().all(|c| *c == b'*')
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+fn read_file(path: &Path, inputs: &Inputs) -> Result<String, String> {
+    inputs.file(path);
     let fails = |e: std::io::Error| format!("cannot be read: {e}");
     let about = fs::metadata(path).map_err(fails)?;
     if !about.is_file() {
@@ -160,7 +165,9 @@ fn read_file(path: &Path) -> Result<String, String> {
     if about.len() > MOST_OCTETS {
         return Err(format!("is larger than {} MiB", MOST_OCTETS >> 20));
     }
-    fs::read_to_string(path).map_err(fails)
+    let text = fs::read_to_string(path).map_err(fails)?;
+    inputs.octets(text.as_bytes());
+    Ok(text)
 }
 
 /// Parses every file into its tables.
@@ -206,6 +213,7 @@ fn section<'s>(
         "limits" => whole.limits = table(file, key, value, report),
         "store" => whole.store = table(file, key, value, report),
         "callbacks" => whole.callbacks = table(file, key, value, report),
+        "uplink" => whole.uplink = table(file, key, value, report),
         "numbers" => whole.numbers.extend(table(file, key, value, report)),
         "tier" => read_all(file, key, value, &mut whole.tiers, report),
         "group" => read_all(file, key, value, &mut whole.groups, report),
@@ -327,8 +335,15 @@ mod tests {
         for name in ["b.toml", "a.toml", ".#a.toml", "a.toml~"] {
             fs::write(dir.path().join("channels").join(name), "").unwrap();
         }
-        assert_eq!(expand(dir.path(), "channels/*.toml").unwrap(), ["channels/a.toml", "channels/b.toml"]);
-        assert_eq!(expand(dir.path(), "none.toml").unwrap(), ["none.toml"], "reading it reports it");
-        assert!(expand(dir.path(), "*/a.toml").is_err());
+        assert_eq!(
+            expand(dir.path(), "channels/*.toml", &Inputs::default()).unwrap(),
+            ["channels/a.toml", "channels/b.toml"]
+        );
+        assert_eq!(
+            expand(dir.path(), "none.toml", &Inputs::default()).unwrap(),
+            ["none.toml"],
+            "reading it reports it"
+        );
+        assert!(expand(dir.path(), "*/a.toml", &Inputs::default()).is_err());
     }
 }

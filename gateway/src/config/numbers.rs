@@ -7,8 +7,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::inputs::Inputs;
 use super::problem::{Place, Problem, Report};
 use super::shape::Found;
+use super::value::Secrets;
 use super::written;
 
 /// Most digits of an E.164 number.
@@ -51,6 +53,11 @@ impl Numbers {
         self.ranges.get(index as usize)
     }
 
+    /// Prefixes and ported numbers.
+    pub fn len(&self) -> usize {
+        self.prefixes.len() + self.ported.len()
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.prefixes.is_empty() && self.ported.is_empty()
@@ -85,16 +92,16 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 /// Reads all tables that `[numbers]` names.
-pub(super) fn read(tables: &[Found<written::Numbers>], dir: &Path, report: &mut Report<'_>) -> Numbers {
+pub(super) fn read(tables: &[Found<written::Numbers>], from: &Secrets<'_>, report: &mut Report<'_>) -> Numbers {
     let mut builder = Builder::default();
     let named = |pick: fn(&written::Numbers) -> &super::value::Many| {
         tables.iter().flat_map(move |t| pick(&t.value).0.iter().map(|name| (t.at(name.span()), name.get_ref())))
     };
     for (place, name) in named(|t| &t.plan) {
-        builder.file(dir, name, place, report, PLAN);
+        builder.file(from, name, place, report, PLAN);
     }
     for (place, name) in named(|t| &t.ported) {
-        builder.file(dir, name, place, report, PORTED);
+        builder.file(from, name, place, report, PORTED);
     }
     builder.numbers
 }
@@ -116,9 +123,11 @@ struct Builder {
 }
 
 impl Builder {
-    fn file(&mut self, dir: &Path, name: &str, place: Place, report: &mut Report<'_>, form: Form) {
+    fn file(&mut self, from: &Secrets<'_>, name: &str, place: Place, report: &mut Report<'_>, form: Form) {
         let mut found = Vec::new();
-        if let Err(error) = self.lines(&dir.join(name), form, &mut |line, message| {
+        let path = from.dir.join(name);
+        from.inputs.file(&path);
+        if let Err(error) = self.lines(&path, form, from.inputs, &mut |line, message| {
             found.push(Problem::in_line(name, line, message, ""));
         }) {
             report.error(place, format!("{name} cannot be read: {error}"), "");
@@ -132,7 +141,13 @@ impl Builder {
         }
     }
 
-    fn lines(&mut self, path: &Path, form: Form, bad: &mut dyn FnMut(usize, String)) -> std::io::Result<()> {
+    fn lines(
+        &mut self,
+        path: &Path,
+        form: Form,
+        inputs: &Inputs,
+        bad: &mut dyn FnMut(usize, String),
+    ) -> std::io::Result<()> {
         let mut file = BufReader::new(File::open(path)?);
         let mut octets = Vec::new();
         for line in 1.. {
@@ -140,6 +155,7 @@ impl Builder {
             if file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut octets)? == 0 {
                 break;
             }
+            inputs.octets(&octets);
             if octets.len() as u64 == LONGEST_LINE {
                 bad(line, format!("longer than {LONGEST_LINE} octets; the rest of the file is not read"));
                 break;
@@ -216,7 +232,7 @@ mod tests {
         for (name, text, form) in [("plan.csv", plan, PLAN), ("ported.csv", ported, PORTED)] {
             let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
-            builder.lines(&path, form, &mut |line, message| bad.push((line, message))).unwrap();
+            builder.lines(&path, form, &Inputs::default(), &mut |line, message| bad.push((line, message))).unwrap();
         }
         (builder.numbers, bad)
     }

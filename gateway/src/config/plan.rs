@@ -70,7 +70,7 @@ impl Names {
 pub struct Plan {
     /// Names behind all indexes.
     pub names: Names,
-    /// `[node]`, `[http]`, `[admin]`, `[journal]`, `[store]`.
+    /// `[node]`, `[http]`, `[admin]`, `[journal]`, `[store]`, `[uplink]`.
     pub node: Node,
     /// Tiers, strictest first (position = rank).
     pub tiers: Vec<Tier>,
@@ -119,6 +119,8 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// `[node] drain_timeout` (10 s).
     pub drain_timeout: Duration,
+    /// `[node] watch` (true): changed files are taken over by themselves.
+    pub watch: bool,
     /// `[http] listen`.
     pub http_listen: SocketAddr,
     /// `[http] max_connections` (10,000).
@@ -143,6 +145,10 @@ pub struct Node {
     pub history: Duration,
     /// `[store] receipt_wait` (24 h): after a message's validity, before it ends without a receipt.
     pub receipt_wait: Duration,
+    /// `[uplink] join_wait` (10 min): how long a long message from a handset waits for its parts.
+    pub uplink_join_wait: Duration,
+    /// `[uplink] duplicate_window` (10 min): how long repetitions of messages from handsets are recognised.
+    pub uplink_duplicate_window: Duration,
 }
 
 /// A business tier.
@@ -208,6 +214,13 @@ pub struct Channel {
     pub allow_from: Vec<IpNet>,
 }
 
+impl Channel {
+    /// All that its links depend on: links may live on where it is equal.
+    pub fn account(&self) -> String {
+        format!("{} {} {}", self.protocol.name(), self.window, self.profile.fingerprint())
+    }
+}
+
 /// Channels, best first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
@@ -268,6 +281,8 @@ pub struct App {
     pub tiers: Vec<TierId>,
     /// Signatures it may use (`云桥`), without brackets.
     pub signatures: Vec<String>,
+    /// Access numbers whose messages from handsets are its own: digits, perhaps with a plus.
+    pub numbers: Vec<String>,
     /// ISO country of bare national numbers (`CN`).
     pub default_country: Option<String>,
     /// Peers it may call from; empty: any.

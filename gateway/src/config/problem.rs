@@ -34,6 +34,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// An error of the configuration as a whole.
+    pub fn of_all(message: String) -> Self {
+        Problem::in_line(super::MAIN_FILE, 1, message, "")
+    }
+
     /// An error at a line of a file that is no TOML source.
     pub(super) fn in_line(file: &str, line: usize, message: impl Into<String>, hint: &str) -> Self {
         Problem {

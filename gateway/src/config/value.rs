@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::Env;
+use super::inputs::Inputs;
 
 /// A duration such as `"250ms"`, `"10s"`, `"5m"`, `"24h"`, `"7d"`; at most 365 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +24,7 @@ pub(super) struct Period(pub(super) Duration);
 impl Period {
     const MOST: Duration = Duration::from_secs(365 * 86_400);
 
-    fn parse(text: &str) -> Option<Period> {
+    pub(super) fn parse(text: &str) -> Option<Period> {
         let (count, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
         let count: u64 = count.parse().ok()?;
         let millis = match unit {
@@ -177,6 +178,8 @@ pub(super) struct Secrets<'a> {
     pub(super) dir: &'a Path,
     /// Where `env:NAME` is looked up.
     pub(super) env: Env<'a>,
+    /// Told of every file.
+    pub(super) inputs: &'a Inputs,
 }
 
 impl Secrets<'_> {
@@ -197,12 +200,14 @@ impl Secrets<'_> {
 
     fn read(&self, path: &str) -> Result<String, String> {
         let full = self.dir.join(path);
+        self.inputs.file(&full);
         let fails = |e: std::io::Error| format!("file {path}: {e}");
         let about = std::fs::metadata(&full).map_err(fails)?;
         if !about.is_file() || about.len() > Secrets::MOST {
             return Err(format!("file {path} is not a file of at most 64 KiB"));
         }
         let text = std::fs::read_to_string(&full).map_err(fails)?;
+        self.inputs.octets(text.as_bytes());
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }
 }
@@ -276,7 +281,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("key"), "from file\r\n").unwrap();
         let env = |name: &str| (name == "KEY").then(|| "from env".to_owned());
-        let secrets = Secrets { dir: dir.path(), env: &env };
+        let secrets = Secrets { dir: dir.path(), env: &env, inputs: &Inputs::default() };
         assert_eq!(secrets.resolve("env:KEY").unwrap(), "from env");
         assert_eq!(secrets.resolve("file:key").unwrap(), "from file");
         assert_eq!(secrets.resolve("inline").unwrap(), "inline");

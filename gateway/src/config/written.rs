@@ -25,6 +25,8 @@ pub(super) struct Node {
     /// How long a stop waits for answers; default "10s".
     #[schemars(with = "Option<String>")]
     pub(super) drain_timeout: Option<Spanned<Period>>,
+    /// Take over changed files by themselves; default true. SIGHUP and `POST /admin/v1/reload` do it anyway.
+    pub(super) watch: Option<bool>,
 }
 
 /// `[http]`: the door for applications.
@@ -145,6 +147,18 @@ pub(super) struct Callbacks {
     /// How long dead letters are kept; default "30d".
     #[schemars(with = "Option<String>")]
     pub(super) keep_dead: Option<Spanned<Period>>,
+}
+
+/// `[uplink]`: messages from handsets.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Uplink {
+    /// How long a long message waits for its parts before it is told with gaps; default "10m".
+    #[schemars(with = "Option<String>")]
+    pub(super) join_wait: Option<Spanned<Period>>,
+    /// How long a carrier's repetitions are recognised; default "10m".
+    #[schemars(with = "Option<String>")]
+    pub(super) duplicate_window: Option<Spanned<Period>>,
 }
 
 /// `[[tier]]`: a business tier, strictest first. A key left out is that of the built-in tier of this name, or `notice`.
@@ -316,6 +330,10 @@ pub(super) struct App {
     /// Signatures it may use, without brackets.
     #[serde(default)]
     pub(super) signatures: Many,
+    /// Access numbers whose messages from handsets are this app's: digits, perhaps with a plus. The longest that a
+    /// number begins with decides; what follows it is the extension.
+    #[serde(default)]
+    pub(super) numbers: Many,
     /// ISO country of bare national numbers.
     #[schemars(with = "Option<String>")]
     pub(super) default_country: Option<Spanned<String>>,

@@ -7,17 +7,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Router, body::Bytes};
-use serde::Deserialize;
 
-use super::Admin;
 use super::door::{gone, refuse};
-use crate::app::Question;
+use super::{Admin, orders};
+use crate::app::{Kind, Question, Subject};
 
 pub(super) fn pages() -> Router<Arc<Admin>> {
     Router::new()
         .route("/admin/v1/channels", get(channels))
         .route("/admin/v1/channels/{name}", get(channel))
         .route("/admin/v1/channels/{name}/hold", post(hold))
+        .route("/admin/v1/channels/{name}/drain", post(drain))
         .route("/admin/v1/channels/{name}/release", post(release))
 }
 
@@ -36,37 +36,14 @@ async fn channel(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> R
     }
 }
 
-/// Characters of an operator's reason that are logged.
-const REASON: usize = 200;
-
-/// Body of hold and release; may be absent.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Order {
-    reason: String,
+async fn hold(State(admin): State<Arc<Admin>>, Path(name): Path<String>, body: Bytes) -> Response {
+    orders::give(&admin, Subject::Channel(name), Some(Kind::Hold), &body).await
 }
 
-async fn hold(state: State<Arc<Admin>>, name: Path<String>, body: Bytes) -> Response {
-    set_hold(&state, name.0, true, &body).await
+async fn drain(State(admin): State<Arc<Admin>>, Path(name): Path<String>, body: Bytes) -> Response {
+    orders::give(&admin, Subject::Channel(name), Some(Kind::Drain), &body).await
 }
 
-async fn release(state: State<Arc<Admin>>, name: Path<String>, body: Bytes) -> Response {
-    set_hold(&state, name.0, false, &body).await
-}
-
-async fn set_hold(admin: &Admin, name: String, held: bool, body: &[u8]) -> Response {
-    let order = if body.is_empty() { Ok(Order::default()) } else { serde_json::from_slice::<Order>(body) };
-    let order = match order {
-        Ok(order) => order,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, "invalid_json", &error.to_string()),
-    };
-    let reason: String = order.reason.chars().take(REASON).collect();
-    match admin.desk.ask(|answer| Question::Hold(name.clone(), held, answer)).await {
-        Some(true) => {
-            tracing::info!(channel = name, held, reason, "an operator has held or released a channel");
-            Json(serde_json::json!({ "channel": name, "held": held })).into_response()
-        }
-        Some(false) => refuse(StatusCode::NOT_FOUND, "no_channel", "no channel of that name"),
-        None => gone(),
-    }
+async fn release(State(admin): State<Arc<Admin>>, Path(name): Path<String>, body: Bytes) -> Response {
+    orders::give(&admin, Subject::Channel(name), None, &body).await
 }

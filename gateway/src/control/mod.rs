@@ -3,13 +3,18 @@
 //! Every `POST` needs the token; off loopback everything does (metrics may have a token of their own). `Host` and
 //! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. One file per topic.
 
+mod apps;
 mod callbacks;
 mod channels;
 mod door;
 mod health;
 mod messages;
+mod orders;
 mod queues;
+mod reload;
+mod status;
 mod token;
+mod uplinks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,10 +28,12 @@ use crate::callback::Office;
 use crate::config::plan::Secret;
 use door::{guard, refuse};
 
-pub use token::{Token, token};
+pub use token::{FILE as TOKEN_FILE, Token, token};
 
 /// What the admin door works with.
 pub struct Admin {
+    /// `[node] name`.
+    pub name: String,
     /// The line.
     pub desk: Arc<Desk>,
     /// What applications are told.
@@ -45,10 +52,14 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let admin = Arc::new(admin);
     let pages = Router::new()
         .merge(health::pages())
+        .merge(status::pages())
         .merge(channels::pages())
+        .merge(apps::pages())
         .merge(callbacks::pages())
         .merge(queues::pages())
+        .merge(reload::pages())
         .merge(messages::pages())
+        .merge(uplinks::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this way")

@@ -2,9 +2,10 @@
 //! in records as text, since indexes live only as long as the process. A record's kind fixes its layout for good: a
 //! changed layout gets a new kind.
 
-use carriers::{AttemptRef, CarrierId, Doubt, ReceiptState, Verdict};
+use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verdict};
 
 use crate::clock::Wall;
+use crate::ids::MessageId;
 
 /// A record's octets do not read as its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +33,12 @@ pub mod kind {
     pub const CALLED: u8 = 6;
     /// [`super::Orphan`] (its own id).
     pub const ORPHAN: u8 = 7;
-    /// [`super::Uplink`] (its own id).
+    /// [`super::Uplink`] (its own id): no longer written.
     pub const UPLINK: u8 = 8;
+    /// [`super::Mo`] (its own id).
+    pub const MO: u8 = 12;
+    /// [`super::Joined`] (the id of the first part).
+    pub const JOINED: u8 = 13;
 }
 
 /// A message, as admitted.
@@ -232,7 +237,7 @@ pub struct Orphan<'a> {
     pub code: &'a str,
 }
 
-/// A message from a handset.
+/// A message from a handset, as it was written before parts were told apart. Read still; no longer written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink<'a> {
     /// When.
@@ -249,6 +254,38 @@ pub struct Uplink<'a> {
     pub data: &'a [u8],
     /// Whether `data` starts with a header.
     pub udh: bool,
+}
+
+/// A message from a handset, or one part of a long one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mo<'a> {
+    /// When.
+    pub at: Wall,
+    /// Channel name.
+    pub channel: &'a str,
+    /// Handset as the carrier wrote it.
+    pub from: &'a str,
+    /// Access number as the carrier wrote it.
+    pub to: &'a str,
+    /// How `data` is to be read.
+    pub coding: Coding,
+    /// User data header; empty where there was none.
+    pub header: &'a [u8],
+    /// The text's octets.
+    pub data: &'a [u8],
+    /// Its place in a long message.
+    pub segment: Option<Segment>,
+    /// The carrier's id for it.
+    pub id: Option<CarrierId>,
+}
+
+/// A long message from a handset is whole, or as whole as it will be: what is told of it stays the same from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// When.
+    pub at: Wall,
+    /// The ids of its parts in order; none where one is missing.
+    pub parts: Vec<Option<MessageId>>,
 }
 
 /// Any record.
@@ -270,6 +307,10 @@ pub enum Record<'a> {
     Orphan(Orphan<'a>),
     /// See [`Uplink`].
     Uplink(Uplink<'a>),
+    /// See [`Mo`].
+    Mo(Mo<'a>),
+    /// See [`Joined`].
+    Joined(Joined),
 }
 
 impl Record<'_> {
@@ -284,6 +325,8 @@ impl Record<'_> {
             Record::Called(_) => kind::CALLED,
             Record::Orphan(_) => kind::ORPHAN,
             Record::Uplink(_) => kind::UPLINK,
+            Record::Mo(_) => kind::MO,
+            Record::Joined(_) => kind::JOINED,
         }
     }
 
@@ -363,6 +406,26 @@ impl Record<'_> {
                     put_str(out, text);
                 }
                 put_octets(out, r.data);
+            }
+            Record::Mo(r) => {
+                put_u64(out, r.at.0);
+                out.push(r.coding as u8);
+                let Segment { reference, total, index } =
+                    r.segment.unwrap_or(Segment { reference: 0, total: 0, index: 0 });
+                out.extend_from_slice(&reference.to_le_bytes());
+                out.extend_from_slice(&[total, index]);
+                for text in [r.channel, r.from, r.to] {
+                    put_str(out, text);
+                }
+                for octets in [r.header, r.data, r.id.as_ref().map_or(&[][..], |id| &id.0)] {
+                    put_octets(out, octets);
+                }
+            }
+            Record::Joined(r) => {
+                put_u64(out, r.at.0);
+                out.push(u8::try_from(r.parts.len()).unwrap_or(u8::MAX));
+                // No id is 0.
+                r.parts.iter().take(usize::from(u8::MAX)).for_each(|id| put_u64(out, id.map_or(0, |id| id.0)));
             }
         }
     }
@@ -444,6 +507,21 @@ impl Record<'_> {
                 let (channel, from, to, text) = (take.str()?, take.str()?, take.str()?, take.str()?);
                 Record::Uplink(Uplink { at, channel, from, to, text, data: take.octets()?, udh })
             }
+            kind::MO => {
+                let (at, coding) = (take.wall()?, take.one_of(&CODINGS)?);
+                let (reference, total, index) = (take.u16()?, take.u8()?, take.u8()?);
+                let segment = (index < total).then_some(Segment { reference, total, index });
+                let (channel, from, to) = (take.str()?, take.str()?, take.str()?);
+                let (header, data, id) = (take.octets()?, take.octets()?, take.octets()?);
+                let id = (!id.is_empty()).then(|| CarrierId::new(id));
+                Record::Mo(Mo { at, channel, from, to, coding, header, data, segment, id })
+            }
+            kind::JOINED => {
+                let (at, count) = (take.wall()?, take.u8()?);
+                let id = |id| (id != 0).then_some(MessageId(id));
+                let parts = (0..count).map(|_| take.u64().map(id)).collect::<Result<_, _>>()?;
+                Record::Joined(Joined { at, parts })
+            }
             _ => return Err(take.unreadable()),
         };
         if take.at == body.len() { Ok(record) } else { Err(take.unreadable()) }
@@ -464,6 +542,7 @@ const STATES: [ReceiptState; 7] = [
 ];
 const OUTCOMES: [OutcomeKind; 4] =
     [OutcomeKind::Delivered, OutcomeKind::Failed, OutcomeKind::Expired, OutcomeKind::Cancelled];
+const CODINGS: [Coding; 6] = [Coding::Gsm7, Coding::Ascii, Coding::Latin1, Coding::Ucs2, Coding::Gbk, Coding::Binary];
 const EVIDENCES: [Evidence; 3] = [Evidence::Receipt, Evidence::Answer, Evidence::None];
 const TELLINGS: [Telling; 3] = [Telling::Never, Telling::Delivered, Telling::Kept];
 
@@ -522,6 +601,10 @@ impl<'a> Take<'a> {
 
     fn flag(&mut self) -> Result<bool, Unreadable> {
         Ok(self.u8()? != 0)
+    }
+
+    fn u16(&mut self) -> Result<u16, Unreadable> {
+        Ok(u16::from_le_bytes(self.array()?))
     }
 
     fn u64(&mut self) -> Result<u64, Unreadable> {
@@ -624,6 +707,29 @@ mod tests {
                 code: "",
             }),
             Record::Uplink(Uplink { at: Wall(9), channel: "a", from: "1", to: "2", text: "t", data: b"t", udh: false }),
+            Record::Mo(Mo {
+                at: Wall(9),
+                channel: "a",
+                from: "+8613800138000",
+                to: "10690001",
+                coding: Coding::Ucs2,
+                header: &[5, 0, 3, 1, 2, 2],
+                data: b"\0t",
+                segment: Segment::of(0x1234, 2, 2),
+                id: Some(id()),
+            }),
+            Record::Mo(Mo {
+                at: Wall(9),
+                channel: "a",
+                from: "1",
+                to: "2",
+                coding: Coding::Binary,
+                header: &[],
+                data: &[],
+                segment: None,
+                id: None,
+            }),
+            Record::Joined(Joined { at: Wall(9), parts: vec![Some(MessageId(7)), None] }),
         ]
     }
 
@@ -651,6 +757,9 @@ mod tests {
             assert_eq!(*v as usize, i);
         }
         for (i, v) in OUTCOMES.iter().enumerate() {
+            assert_eq!(*v as usize, i);
+        }
+        for (i, v) in CODINGS.iter().enumerate() {
             assert_eq!(*v as usize, i);
         }
         for (i, v) in EVIDENCES.iter().enumerate() {

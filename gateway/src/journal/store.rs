@@ -39,6 +39,10 @@ mod tag {
     pub(super) const CORRELATION: u8 = b'c';
     pub(super) const IDEMPOTENCY: u8 = b'i';
     pub(super) const CLIENT_REF: u8 = b'r';
+    /// With the id: what a list shows of a message from a handset.
+    pub(super) const UPLINK: u8 = b'u';
+    /// The same, of those that nobody owns.
+    pub(super) const UNMATCHED: u8 = b'n';
 }
 
 /// A message that is finished, as it goes to the store.
@@ -54,6 +58,17 @@ pub struct Finished {
     pub idempotency: Option<(Vec<u8>, Vec<u8>)>,
     /// Key of the app's own reference (with the app's id in it).
     pub client_ref: Option<Vec<u8>>,
+    /// Where it is a message from a handset.
+    pub uplink: Option<ListedUplink>,
+}
+
+/// A message from a handset in the list of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedUplink {
+    /// What the list shows, as [`Store::uplinks`] gives it back.
+    pub value: Vec<u8>,
+    /// Whether it stands in the list of those that nobody owns; written again without, it leaves that list.
+    pub unmatched: bool,
 }
 
 /// Where the store is and what it keeps.
@@ -184,6 +199,27 @@ impl Store {
             }
         }
         found
+    }
+
+    /// Messages from handsets with ids below `before`, newest first, or only those that nobody owns.
+    pub fn uplinks(&self, unmatched: bool, before: u64, limit: usize) -> Vec<(u64, Vec<u8>)> {
+        let tag = if unmatched { tag::UNMATCHED } else { tag::UPLINK };
+        let (first, end) = (key(tag, &0u64.to_be_bytes()), key(tag, &before.to_be_bytes()));
+        let days = self.thread.shared.days.read().unwrap_or_else(PoisonError::into_inner);
+        let newest_first = days.values().rev().flat_map(|day| day.range(first.clone()..end.clone()).rev());
+        let entry = |guard: fjall::Guard| match guard.into_inner() {
+            Ok((key, value)) => Some((u64::from_be_bytes(key.get(1..)?.try_into().ok()?), value.to_vec())),
+            Err(error) => {
+                tracing::warn!(%error, "the store cannot read");
+                None
+            }
+        };
+        newest_first.filter_map(entry).take(limit).collect()
+    }
+
+    /// Whether a message from a handset stands in the list of those that nobody owns.
+    pub fn is_unmatched(&self, id: u64) -> bool {
+        self.thread.shared.find(&key(tag::UNMATCHED, &id.to_be_bytes())).is_some()
     }
 
     /// Drops the days that are too old by now; the thread does so by itself within ten minutes.
@@ -366,6 +402,14 @@ impl Filling {
             if let Some(client_ref) = &finished.client_ref {
                 out.insert(&day, key(tag::CLIENT_REF, client_ref), id);
             }
+            if let Some(ListedUplink { value, unmatched }) = &finished.uplink {
+                out.insert(&day, key(tag::UPLINK, &id), value.as_slice());
+                if *unmatched {
+                    out.insert(&day, key(tag::UNMATCHED, &id), value.as_slice());
+                } else {
+                    out.remove(&day, key(tag::UNMATCHED, &id));
+                }
+            }
         }
         out.commit().map_err(|error| error.to_string())
     }
@@ -459,6 +503,7 @@ mod tests {
             correlations: vec![format!("a:{name}").into_bytes(), format!("b:{name}").into_bytes()],
             idempotency: Some((format!("key {name}").into_bytes(), format!("value {name}").into_bytes())),
             client_ref: Some(b"order 1".to_vec()),
+            uplink: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What the NOC sees: metrics with handles fetched once, so that counting costs nanoseconds. Labels are names from the
 //! configuration and closed lists; never a number, an id or free text.
 
+mod calm;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +12,8 @@ use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use calm::Calm;
 
 use crate::journal::{COMMIT_BOUNDS, Stats};
 
@@ -48,6 +52,12 @@ pub struct Metrics {
     pub late: IntCounterVec,
     /// `qiao_mo_total{channel}`
     pub mo: IntCounterVec,
+    /// `qiao_mo_duplicates_total{channel}`: repetitions of messages from handsets, answered and not told again.
+    pub mo_duplicates: IntCounterVec,
+    /// `qiao_mo_unmatched_total{channel}`: messages from handsets to a number that no app owns.
+    pub mo_unmatched: IntCounterVec,
+    /// `qiao_mo_given_up_total{channel}`: messages from handsets told no more, since too many waited for their apps.
+    pub mo_given_up: IntCounterVec,
     /// `qiao_queue_wait_seconds{tier}`: durable to first handed to a link.
     pub queue_wait: HistogramVec,
     /// `qiao_accept_to_submit_seconds{tier}`: id made to first handed to a link.
@@ -68,6 +78,8 @@ pub struct Metrics {
     pub links: IntGaugeVec,
     /// `qiao_channel_state{channel,state}`: 1 for the state it is in.
     pub channel_state: IntGaugeVec,
+    /// `qiao_channel_transitions_total{channel,from,to,cause}`
+    pub channel_transitions: IntCounterVec,
     /// `qiao_throttled_total{channel}`
     pub throttled: IntCounterVec,
     /// `qiao_in_doubt_total{channel,tier,class}`
@@ -98,6 +110,10 @@ pub struct Metrics {
     pub messages: IntGauge,
     /// `qiao_receipts_waiting`: receipts without a part yet.
     pub orphans: IntGauge,
+    /// `qiao_config_reloads_total{result}`: `applied`, `unchanged` or `rejected`.
+    pub reloads: IntCounterVec,
+    /// `qiao_config_last_reload_success_timestamp_seconds`: when the configuration in force was read.
+    pub reloaded_at: Gauge,
     /// `qiao_process_cpu_seconds_total`
     pub cpu_seconds: Counter,
     /// `qiao_process_resident_bytes`
@@ -183,7 +199,18 @@ impl Metrics {
                 "Receipts for messages that were finished.",
                 &["channel", "result"],
             ),
-            mo: make.counts("qiao_mo_total", "Messages from handsets.", channel),
+            mo: make.counts("qiao_mo_total", "Messages from handsets, by part.", channel),
+            mo_duplicates: make.counts("qiao_mo_duplicates_total", "Repetitions of messages from handsets.", channel),
+            mo_unmatched: make.counts(
+                "qiao_mo_unmatched_total",
+                "Messages from handsets to a number that no app owns.",
+                channel,
+            ),
+            mo_given_up: make.counts(
+                "qiao_mo_given_up_total",
+                "Messages from handsets told no more: too many waited for their apps.",
+                channel,
+            ),
             queue_wait: make.times("qiao_queue_wait_seconds", "Durable to handed to a link.", &["tier"], &FAST),
             accept_to_submit: make.times(
                 "qiao_accept_to_submit_seconds",
@@ -199,6 +226,11 @@ impl Metrics {
             pace_limit: make.values("qiao_pace_limit", "Parts per second by contract.", channel),
             links: make.levels("qiao_links", "Links by role and state.", &["channel", "role", "state"]),
             channel_state: make.levels("qiao_channel_state", "1 for the state a channel is in.", &["channel", "state"]),
+            channel_transitions: make.counts(
+                "qiao_channel_transitions_total",
+                "Changes of a channel's state, and what brought them.",
+                &["channel", "from", "to", "cause"],
+            ),
             throttled: make.counts("qiao_throttled_total", "Throttle answers.", channel),
             in_doubt: make.counts(
                 "qiao_in_doubt_total",
@@ -226,6 +258,11 @@ impl Metrics {
             callback_octets: make.levels("qiao_callback_octets", "Octets of letters on disk.", &["app"]),
             messages: make.level("qiao_messages", "Messages accepted and not yet forgotten."),
             orphans: make.level("qiao_receipts_waiting", "Receipts waiting for their part."),
+            reloads: make.counts("qiao_config_reloads_total", "Configurations read anew, by result.", &["result"]),
+            reloaded_at: make.keep(Gauge::new(
+                "qiao_config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was read.",
+            )),
             cpu_seconds: make.keep(Counter::new("qiao_process_cpu_seconds_total", "User and system CPU time.")),
             resident: make.keep(Gauge::new("qiao_process_resident_bytes", "Resident memory.")),
             registry,

@@ -89,6 +89,9 @@ impl Report {
 
     /// An event needs no telling from here any more: the endpoint took it, a letter on disk has it, or it never will.
     pub fn told(&mut self, now: Moment, id: MessageId, seq: u32, end: Telling, ledger: &mut impl Ledger) {
+        if self.uplinks.told(now, id, end, ledger) {
+            return;
+        }
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else {
             return self.told_late(id, seq);
         };
@@ -114,8 +117,8 @@ impl Report {
 
     /// The store has it on disk: forget it here and in the journal, unless it has changed since.
     pub fn persisted(&mut self, now: Moment, id: MessageId, ledger: &mut impl Ledger) {
-        if self.uplinks.remove(&id.0) {
-            return ledger.end(id);
+        if self.uplinks.persisted(now, id, ledger) {
+            return;
         }
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else {
             return self.persisted_late(now, id, ledger);
@@ -131,7 +134,7 @@ impl Report {
     }
 
     pub(super) fn forget(&mut self, id: MessageId) {
-        let Some(detail) = self.live.remove(&id.0).and_then(|l| l.detail) else { return };
+        let Some(detail) = self.remove(id).and_then(|l| l.detail) else { return };
         if detail.waiting {
             self.waits.remove(&(detail.patience, id.0));
         }

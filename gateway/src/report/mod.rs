@@ -14,9 +14,11 @@ pub mod story;
 pub mod tell;
 #[cfg(test)]
 mod tests;
+pub mod uplink;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 use std::time::Duration;
 
 use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket};
@@ -26,12 +28,13 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::{IdHasher, MessageId};
 use crate::journal::At;
-use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record, Uplink};
-use crate::switch::{End, Message};
+use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
+use crate::switch::{End, Home, Message};
 
 use correlate::{Correlation, Match, Place, Waiting};
 use late::Reopened;
 use state::{Detail, Live};
+use uplink::Uplinks;
 
 /// The longest wait for receipts after a message's validity.
 const RECEIPT_WAIT_CAP: Duration = Duration::from_secs(72 * 3600);
@@ -39,8 +42,12 @@ const RECEIPT_WAIT_CAP: Duration = Duration::from_secs(72 * 3600);
 /// Who waits for a record to be durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ack {
-    /// The carrier, for its receipt or MO.
+    /// The carrier, for its receipt.
     Inbound(LinkId, u64, Inbound),
+    /// The carriers that said this part of a message from a handset.
+    Uplink(MessageId),
+    /// The message from a handset whose first part this is: what it is made of.
+    Joined(MessageId),
     /// The app, for this outcome (event number).
     Outcome(MessageId, u32),
 }
@@ -87,13 +94,24 @@ pub enum Effect {
     Recall(MessageId),
     /// A receipt came for a finished message; whether it changed the outcome. For the counter.
     Late(ChannelId, bool),
-    /// A message from a handset is durable: hand it to the store, then call [`Report::persisted`].
-    StoreUplink(MessageId, Vec<u8>),
+    /// A message from a handset is whole: hand [`Report::kept`] to the store, then call [`Report::persisted`].
+    StoreUplink(MessageId),
+    /// The carrier may have its answer for a message from a handset: taken, or to be said again later.
+    Settle(uplink::Carrier, bool),
+    /// A message from a handset that came over this channel was a repetition, for the counter.
+    Repeated(Arc<str>),
+    /// Nobody owns the number a message from a handset was sent to, for the counter; the number, masked, where it is to
+    /// be logged.
+    NoOwner(Arc<str>, Option<String>),
+    /// A message from a handset will be told no more, for the counter: too many wait for their app.
+    GivenUp(Arc<str>),
 }
 
 /// The state of everything accepted and not yet forgotten.
 pub struct Report {
     live: HashMap<u64, Live, BuildHasherDefault<IdHasher>>,
+    /// How many of them are each app's.
+    by_app: Vec<usize>,
     correlation: Correlation,
     /// When the wait for receipts ends.
     waits: BTreeSet<(Time, u64)>,
@@ -106,8 +124,7 @@ pub struct Report {
     /// By channel: whether its carrier sends receipts.
     receipts: Vec<bool>,
     receipt_wait: Duration,
-    /// Messages from handsets that the store does not have yet.
-    uplinks: HashSet<u64>,
+    uplinks: Uplinks,
     effects: Vec<Effect>,
 }
 
@@ -116,6 +133,7 @@ impl Report {
     pub fn new(receipt_wait: Duration) -> Self {
         Report {
             live: HashMap::default(),
+            by_app: Vec::new(),
             correlation: Correlation::default(),
             waits: BTreeSet::new(),
             reopened: BTreeMap::new(),
@@ -124,14 +142,15 @@ impl Report {
             names: Names::default(),
             receipts: Vec::new(),
             receipt_wait: receipt_wait.min(RECEIPT_WAIT_CAP),
-            uplinks: HashSet::new(),
+            uplinks: Uplinks::default(),
             effects: Vec::new(),
         }
     }
 
-    /// Takes the names and the channels' receipt setting of a new plan.
-    pub fn plan(&mut self, names: &Names, receipts: impl Iterator<Item = (ChannelId, bool)>) {
+    /// Takes the names, the channels' receipt setting and the rules for messages from handsets of a new plan.
+    pub fn plan(&mut self, names: &Names, receipts: impl Iterator<Item = (ChannelId, bool)>, uplink: uplink::Rules) {
         self.names = names.clone();
+        self.uplinks.plan(uplink);
         self.receipts.resize(self.names.channels.len(), true);
         for (channel, sends) in receipts {
             if let Some(slot) = self.receipts.get_mut(usize::from(channel.0)) {
@@ -143,6 +162,27 @@ impl Report {
     /// Number of messages not yet forgotten.
     pub fn len(&self) -> usize {
         self.live.len()
+    }
+
+    /// Number of an app's messages not yet forgotten.
+    pub fn len_of(&self, app: AppId) -> usize {
+        self.by_app.get(usize::from(app.0)).copied().unwrap_or(0)
+    }
+
+    fn insert(&mut self, id: MessageId, live: Live) {
+        let app = usize::from(live.app.0);
+        if self.live.insert(id.0, live).is_none() {
+            self.by_app.resize(self.by_app.len().max(app + 1), 0);
+            self.by_app[app] += 1;
+        }
+    }
+
+    fn remove(&mut self, id: MessageId) -> Option<Live> {
+        let live = self.live.remove(&id.0)?;
+        if let Some(count) = self.by_app.get_mut(usize::from(live.app.0)) {
+            *count = count.saturating_sub(1);
+        }
+        Some(live)
     }
 
     /// Whether nothing is left.
@@ -162,19 +202,28 @@ impl Report {
 
     /// Takes what is to be done.
     pub fn effects(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.effects.append(&mut self.uplinks.effects);
         self.effects.drain(..)
     }
 
     /// When to call [`Report::tick`] next.
     pub fn deadline(&self) -> Option<Time> {
-        self.waits.first().map(|(at, _)| *at).into_iter().chain(self.rewrite_at).min()
+        let waits = self.waits.first().map(|(at, _)| *at);
+        [waits, self.rewrite_at, self.uplinks.deadline()].into_iter().flatten().min()
     }
 
     /// A message is durable.
     pub fn accepted(&mut self, now: Moment, message: &Message, at: At, callback: bool) {
         let Message { id, app, group, tier, parts, .. } = *message;
         let live = Live { detail: None, since: now.time, at, app, group, tier, callback, reserve: parts };
-        self.live.insert(id.0, live);
+        self.insert(id, live);
+    }
+
+    /// A message waits elsewhere than it was accepted for.
+    pub fn moved(&mut self, id: MessageId, home: Home) {
+        if let Some(live) = self.live.get_mut(&id.0) {
+            (live.group, live.tier, live.reserve) = (home.group, home.tier, home.parts);
+        }
     }
 
     /// An attempt is about to be written and sent: `body` is the message's accepted record. False if it must not be:
@@ -365,38 +414,6 @@ impl Report {
         }
     }
 
-    /// A message from a handset; the carrier is answered when the ack comes back.
-    pub fn uplink(
-        &mut self,
-        now: Moment,
-        channel: ChannelId,
-        mo: &carriers::Mo,
-        id: MessageId,
-        ack: Ack,
-        ledger: &mut impl Ledger,
-    ) {
-        let name = self.channel_name(channel);
-        let record = Uplink {
-            at: now.wall,
-            channel: &name,
-            from: &mo.from,
-            to: &mo.to,
-            text: &mo.text,
-            data: &mo.data,
-            udh: mo.udh,
-        };
-        let record = Record::Uplink(record);
-        ledger.commit(id, &record, ack);
-        self.keep_uplink(id, &record);
-    }
-
-    fn keep_uplink(&mut self, id: MessageId, record: &Record<'_>) {
-        let mut history = Vec::new();
-        history::push(&mut history, record);
-        self.uplinks.insert(id.0);
-        self.effects.push(Effect::StoreUplink(id, history));
-    }
-
     /// The switch makes no further attempt. `body` is the accepted record, where it can still be read.
     pub fn exhausted(
         &mut self,
@@ -437,17 +454,18 @@ impl Report {
         }
         self.effects.extend(self.correlation.unmatched(now.time).into_iter().map(Effect::Unmatched));
         self.rewrite(now, ledger);
+        self.uplinks.tick(now, ledger);
     }
 
-    /// Sizes of everything that could be forgotten too late: messages, waits, reopened, unwritten, uplinks, then the
-    /// tables of the correlation.
+    /// Sizes of everything that could be forgotten too late: messages, waits, reopened, unwritten, then the tables
+    /// of the correlation.
     #[cfg(test)]
-    fn census(&self) -> ([usize; 5], [usize; 7]) {
-        let Report { live, waits, reopened, unwritten, uplinks, correlation, .. } = self;
-        ([live.len(), waits.len(), reopened.len(), unwritten.len(), uplinks.len()], correlation.census())
+    fn census(&self) -> ([usize; 4], [usize; 7]) {
+        let Report { live, waits, reopened, unwritten, correlation, .. } = self;
+        ([live.len(), waits.len(), reopened.len(), unwritten.len()], correlation.census())
     }
 
-    fn channel_name(&self, channel: ChannelId) -> std::sync::Arc<str> {
+    fn channel_name(&self, channel: ChannelId) -> Arc<str> {
         self.names.channels.get(usize::from(channel.0)).cloned().unwrap_or_else(|| "".into())
     }
 }

@@ -8,7 +8,7 @@ use carriers::{AttemptRef, Doubt, Receipt, Verdict};
 
 use super::correlate::{ORPHAN_LIFE, Place};
 use super::state::{AttemptState, Detail, Live, PartState};
-use super::{Ack, Effect, Ledger, Report, history, past};
+use super::{Ack, Effect, Ledger, Report, history, past, uplink};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::Names;
 use crate::ids::MessageId;
@@ -30,6 +30,7 @@ pub struct Replay<'a> {
     highest_attempt: u64,
     /// End of validity; needed no longer once the switch knows it.
     expires: HashMap<u64, Wall>,
+    uplinks: uplink::Found,
     /// Attempts seen before their message's accepted record was (it was damaged).
     strays: u64,
 }
@@ -88,15 +89,15 @@ pub struct Found {
 impl<'a> Replay<'a> {
     /// Starts with an empty report that has its plan.
     pub fn new(report: &'a mut Report, names: &'a mut Names, now: Moment) -> Self {
-        let (notes, expires) = (Notes::default(), HashMap::new());
-        Replay { report, names, now, notes, highest_attempt: 0, expires, strays: 0 }
+        let (notes, expires, uplinks) = (Notes::default(), HashMap::new(), uplink::Found::default());
+        Replay { report, names, now, notes, highest_attempt: 0, expires, uplinks, strays: 0 }
     }
 
     /// Takes the next record.
     pub fn record(&mut self, id: MessageId, record: &Record<'_>, at: At) {
         match record {
+            _ if self.uplinks.record(id, record) => {}
             Record::Accepted(accepted) => self.accepted(id, accepted, at),
-            Record::Uplink(_) => self.report.keep_uplink(id, record),
             Record::Orphan(orphan) => self.orphan(id, orphan),
             _ => self.progress(id, record),
         }
@@ -104,7 +105,7 @@ impl<'a> Replay<'a> {
 
     /// The id has ended: nothing of it is needed.
     pub fn ended(&mut self, id: MessageId) {
-        self.report.uplinks.remove(&id.0);
+        self.uplinks.ended(id);
         self.report.correlation.take(id);
         self.report.forget(id);
         self.expires.remove(&id.0);
@@ -121,7 +122,9 @@ impl<'a> Replay<'a> {
             callback: accepted.callback,
             reserve: accepted.reserve,
         };
-        self.report.live.entry(id.0).or_insert(live);
+        if self.report.live(id).is_none() {
+            self.report.insert(id, live);
+        }
         self.expires.insert(id.0, accepted.expires);
     }
 
@@ -166,10 +169,10 @@ impl<'a> Replay<'a> {
 
     /// All records are read: what must go on? `body` gives a message's accepted record.
     pub fn finish(self, mut body: impl FnMut(MessageId, At) -> Option<Vec<u8>>) -> (Found, Notes) {
-        let Replay { report, names, now, mut notes, highest_attempt, expires, strays } = self;
+        let Replay { report, names, now, mut notes, highest_attempt, expires, uplinks, strays } = self;
         report.names = names.clone();
-        let uplinks = &report.uplinks;
-        report.effects.retain(|e| matches!(e, Effect::StoreUplink(id, _) if uplinks.contains(&id.0)));
+        report.effects.clear();
+        report.uplinks.resume(now, uplinks, &mut notes);
         let ids: BTreeMap<u64, bool> = report.live.iter().map(|(id, live)| (*id, live.detail.is_some())).collect();
         let begun = || ids.iter().filter(|(_, begun)| **begun).map(|(id, _)| MessageId(*id));
         let until = |id: MessageId| expires.get(&id.0).copied().unwrap_or_default();

@@ -187,7 +187,8 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                 self.story.evidence = Some(o.evidence.name().to_owned());
                 self.happen(o.at, o.outcome.name(), None, Some(o.reason.to_owned()));
             }
-            Record::Accepted(_) | Record::Called(_) | Record::Orphan(_) | Record::Uplink(_) => {}
+            Record::Accepted(_) | Record::Called(_) | Record::Orphan(_) => {}
+            Record::Uplink(_) | Record::Mo(_) | Record::Joined(_) => {}
         }
     }
 

@@ -1,6 +1,8 @@
 //! Which group a message goes to: the first route whose conditions all hold. Pure; the number tables are asked at most
 //! once per message, and only if a route wants to know.
 
+pub mod owner;
+
 use std::cell::OnceCell;
 use std::sync::Arc;
 

@@ -20,9 +20,18 @@ const CUT_GAP: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 struct Link {
     up: bool,
+    /// Takes nothing new: it finishes what is open and does not come back.
+    closing: bool,
     /// Slots; the last ones known while it is down.
     window: usize,
     used: usize,
+}
+
+impl Link {
+    /// Whether it takes messages.
+    fn open(&self) -> bool {
+        self.up && !self.closing
+    }
 }
 
 /// Whether a channel may be used at all, before asking whether it has room this instant.
@@ -103,7 +112,7 @@ impl Channel {
 
     /// A link is bound, with so many slots.
     pub(super) fn up(&mut self, link: u16, window: usize) {
-        let link = self.links.entry(link).or_insert(Link { up: false, window: 0, used: 0 });
+        let link = self.links.entry(link).or_insert(Link { up: false, closing: false, window: 0, used: 0 });
         link.window = window;
         link.up = true;
     }
@@ -116,15 +125,28 @@ impl Channel {
         }
     }
 
+    /// A link takes nothing new any more.
+    pub(super) fn closing(&mut self, link: u16) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.closing = true;
+        }
+    }
+
+    /// A link that is down never comes back.
+    pub(super) fn gone(&mut self, link: u16) {
+        self.down(link);
+        self.links.remove(&link);
+    }
+
     /// No link seen so far could ever hold that many parts at once.
     pub(super) fn too_small(&self, parts: u8) -> bool {
-        let largest = self.links.values().map(|link| link.window).max().unwrap_or(0);
+        let largest = self.links.values().filter(|link| !link.closing).map(|link| link.window).max().unwrap_or(0);
         largest > 0 && largest < usize::from(parts)
     }
 
     /// Whether the channel may be used at all now.
     pub(super) fn usable(&self, now: Time, parts: u8) -> Usable {
-        let fits = self.links.values().any(|link| link.up && link.window >= usize::from(parts));
+        let fits = self.links.values().any(|link| link.open() && link.window >= usize::from(parts));
         if self.held || !fits {
             Usable::No
         } else if now < self.paused_until {
@@ -149,7 +171,7 @@ impl Channel {
     fn roomiest(&self, parts: usize, reserves: bool) -> Option<u16> {
         let turn = self.links.range(self.last.saturating_add(1)..).chain(self.links.range(..=self.last));
         let mut best: Option<(usize, u16)> = None;
-        for (index, link) in turn.filter(|(_, link)| link.up && link.window >= parts) {
+        for (index, link) in turn.filter(|(_, link)| link.open() && link.window >= parts) {
             let reserve = if reserves && link.window > 1 { (link.window / 8).max(1) } else { 0 };
             let free = link.window.saturating_sub(link.used);
             if free >= (parts + reserve).min(link.window) && best.is_none_or(|(most, _)| free > most) {
@@ -198,11 +220,11 @@ impl Channel {
 
     /// As metrics and operators see it.
     pub(super) fn view(&self, now: Time) -> ChannelView {
-        let up = || self.links.values().filter(|link| link.up);
+        let open = || self.links.values().filter(|link| link.open());
         ChannelView {
-            in_flight: up().map(|link| link.used).sum(),
-            window: up().map(|link| link.window).sum(),
-            links_up: up().count(),
+            in_flight: self.links.values().filter(|link| link.up).map(|link| link.used).sum(),
+            window: open().map(|link| link.window).sum(),
+            links_up: open().count(),
             pace: self.pace.level_at(now),
             rate_now: self.pace.rate_at(now),
             paused_until: Some(self.paused_until).filter(|until| now < *until),
@@ -216,9 +238,9 @@ impl Channel {
 pub struct ChannelView {
     /// Slots in use over all links that are bound.
     pub in_flight: usize,
-    /// Slots of all links that are bound.
+    /// Slots of all links that take messages.
     pub window: usize,
-    /// Links that are bound.
+    /// Links that take messages: bound, and not about to end.
     pub links_up: usize,
     /// Parts that may go now; negative while a long message is being paid for.
     pub pace: f64,
@@ -313,5 +335,22 @@ mod tests {
         assert!(channel.too_small(9) && !channel.too_small(8));
         channel.down(0);
         assert!(channel.too_small(9), "remembered");
+        channel.gone(0);
+        assert!(!channel.too_small(9), "until that link is gone for good");
+    }
+
+    #[test]
+    fn a_link_about_to_end_keeps_its_slots_and_takes_nothing_new() {
+        let mut channel = channel(&[]);
+        channel.up(0, 8);
+        channel.take(NOW, 0, 3);
+        channel.closing(0);
+        assert_eq!(channel.usable(NOW, 1), Usable::No);
+        assert_eq!(channel.offer(NOW, 1, true), Offer::Full);
+        assert!(!channel.too_small(9), "another link may be larger");
+        let view = channel.view(NOW);
+        assert_eq!((view.in_flight, view.window, view.links_up), (3, 0, 0));
+        channel.up(1, 16);
+        assert_eq!(channel.offer(NOW, 9, true), Offer::Link(1));
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::time::Duration;
 
-use super::Message;
 use super::queue::Queue;
+use super::{Home, Message};
 use crate::clock::Time;
 use crate::config::plan::{ChannelId, GroupId, TierId};
 use crate::ids::MessageId;
@@ -81,6 +81,14 @@ pub(super) struct Pending {
     pub(super) lane: LaneKey,
 }
 
+impl Pending {
+    /// Gives it another home; what it may and may not use stays.
+    pub(super) fn settle(&mut self, home: Home) {
+        (self.lane.group, self.lane.tier) = (home.group, home.tier);
+        self.entry.parts = home.parts.max(1);
+    }
+}
+
 impl From<Message> for Pending {
     fn from(m: Message) -> Pending {
         let entry = Entry {
@@ -139,12 +147,12 @@ impl Lanes {
     }
 
     /// Takes a message by id, from whichever lane holds it.
-    pub(super) fn remove(&mut self, id: MessageId) -> Option<Entry> {
+    pub(super) fn remove(&mut self, id: MessageId) -> Option<Pending> {
         let (lane, entry) =
             self.queues.iter_mut().find_map(|(lane, queue)| queue.remove(id).map(|entry| (lane.clone(), entry)))?;
         self.len -= 1;
         self.tidy(&lane);
-        Some(entry)
+        Some(Pending { entry, lane })
     }
 
     /// Takes at most `most` messages that may not be started any more.
@@ -201,7 +209,7 @@ mod tests {
         lanes.insert(pending(1, Class::default()));
         lanes.insert(pending(2, class.clone()));
         assert_eq!(lanes.len(), 2);
-        assert_eq!(lanes.remove(MessageId(2)).map(|e| e.id), Some(MessageId(2)));
+        assert_eq!(lanes.remove(MessageId(2)).map(|p| p.entry.id), Some(MessageId(2)));
         assert_eq!(lanes.remove(MessageId(2)), None);
         assert_eq!((lanes.len(), lanes.iter().count()), (1, 1));
         assert_eq!(lanes.expire(Time(55_000_000), 10).len(), 1);

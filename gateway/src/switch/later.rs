@@ -33,9 +33,14 @@ impl Later {
 
     /// Takes a message out before its time.
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Pending> {
+        self.take(id).map(|(_, pending)| pending)
+    }
+
+    /// As [`Later::remove`], with the time it was to wait for.
+    pub(super) fn take(&mut self, id: MessageId) -> Option<(Time, Pending)> {
         let (at, pending) = self.messages.remove(&id)?;
         self.due.remove(&(at, id));
-        Some(pending)
+        Some((at, pending))
     }
 
     /// Takes a message whose time has come.

@@ -13,7 +13,7 @@ use super::doubt::{self, Resolve};
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
 use super::retry;
-use super::{Answer, Command, End, Event, GroupRule, NotStarted, Recovered, Settings, TierRule};
+use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, GroupId, InDoubt, TierId};
 use crate::ids::{Ids, MessageId};
@@ -88,12 +88,15 @@ impl Switch {
             Event::Recovered(recovered) => self.recover(now, recovered, out),
             Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
             Event::LinkDown(link) => self.link_down(now, link, out),
+            Event::LinkClosing(link) => self.channel_mut(now, ChannelId(link.channel)).closing(link.link),
+            Event::LinkGone(link) => self.channel_mut(now, ChannelId(link.channel)).gone(link.link),
             Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
             Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
             Event::NotStarted(attempt, why) => self.not_started(now, attempt, why, out),
             Event::Answer(ticket, answer) => self.answered(now, ticket, &answer, out),
             Event::Freed(ticket) => self.freed(now, ticket, out),
             Event::Concluded(message) => self.conclude(message),
+            Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
             Event::Tick => {}
         }
@@ -135,6 +138,23 @@ impl Switch {
         sums.into_values().collect()
     }
 
+    /// Messages that no channel would take, whatever its state: their group is not in the plan, or takes their tier no
+    /// more. Costs a look at everything that is in flight or delayed, and at the lanes in question.
+    #[must_use]
+    pub fn homeless(&self) -> Vec<MessageId> {
+        let waiting = self.lanes.iter().filter(|(lane, _)| !self.is_home(lane)).flat_map(|(_, queue)| queue.iter());
+        let flying = self.flying.values().filter_map(|id| self.attempts.get(id));
+        let flying = flying.filter(|attempt| !attempt.concluded).map(|attempt| &attempt.pending);
+        let others = self.later.iter().chain(flying).filter(|pending| !self.is_home(&pending.lane));
+        waiting.chain(others.map(|pending| &pending.entry)).map(|entry| entry.id).collect()
+    }
+
+    /// Whether the plan has any channel for a lane.
+    pub(super) fn is_home(&self, lane: &LaneKey) -> bool {
+        let admits = |id: &ChannelId| self.channels.get(id).is_some_and(|channel| channel.admits(lane.tier));
+        self.groups.get(&lane.group).is_some_and(|group| group.channels.iter().any(admits))
+    }
+
     /// A channel as of `now`, if any event ever named it.
     #[must_use]
     pub fn channel(&self, now: Time, id: ChannelId) -> Option<ChannelView> {
@@ -157,8 +177,8 @@ impl Switch {
         self.channels.entry(id).or_insert_with(|| Channel::new(now))
     }
 
-    /// Channels keep pace, pause, hold and slots; lanes keep their messages. Those of a group that is gone wait for
-    /// its return or their expiry: a slip in a configuration must not fail a million messages.
+    /// Channels keep pace, pause, hold and slots; lanes keep their messages. Those no channel would take any more wait
+    /// to be moved, for better rules or their expiry: a slip in a configuration must not fail a million messages.
     fn plan(&mut self, now: Time, settings: Settings) {
         let first_tier = settings.tiers.first().map(|tier| tier.id);
         for rule in &settings.channels {
@@ -228,8 +248,11 @@ impl Switch {
             return;
         }
         match why {
-            NotStarted::Retry => self.hand_over_again(now, attempt),
-            NotStarted::Parts(parts) if parts <= reserved => self.hand_over_again(now, attempt),
+            NotStarted::Retry => self.hand_over_again(now, retry::HANDOVER_PAUSE, attempt),
+            NotStarted::Moved => self.hand_over_again(now, Duration::ZERO, attempt),
+            NotStarted::Parts(parts) if parts <= reserved => {
+                self.hand_over_again(now, retry::HANDOVER_PAUSE, attempt);
+            }
             NotStarted::Parts(parts) if parts <= MOST_PARTS => {
                 attempt.pending.entry.parts = parts;
                 self.lanes.insert(attempt.pending);
@@ -242,10 +265,10 @@ impl Switch {
         }
     }
 
-    fn hand_over_again(&mut self, now: Time, mut attempt: Attempt) {
+    fn hand_over_again(&mut self, now: Time, pause: Duration, mut attempt: Attempt) {
         attempt.not_started();
         let pending = if attempt.is_partial() { self.keep_partial(attempt) } else { attempt.pending };
-        self.wait(now, retry::HANDOVER_PAUSE, pending);
+        self.wait(now, pause, pending);
     }
 
     fn answered(&mut self, now: Time, ticket: Ticket, answer: &Answer, out: &mut Vec<Command>) {
@@ -274,6 +297,26 @@ impl Switch {
             channel.free(attempt.link, 1);
         }
         self.review(now, ticket.attempt(), out);
+    }
+
+    /// Wherever the message is, it is bound for another lane. Attempts keep their channel until they have ended; the
+    /// rest of a partial one follows where its first parts are, if that channel is of the new group.
+    fn moved(&mut self, message: MessageId, home: Home) {
+        if let Some(attempt) = self.flying.get(&message).and_then(|id| self.attempts.get_mut(id)) {
+            return attempt.pending.settle(home);
+        }
+        if let Some(attempt) = self.partial.get_mut(&message) {
+            attempt.pending.settle(home);
+        }
+        let missing = self.partial.get(&message).map(Attempt::missing_parts);
+        let home = Home { parts: missing.unwrap_or(home.parts), ..home };
+        if let Some((at, mut pending)) = self.later.take(message) {
+            pending.settle(home);
+            self.later.insert(at, pending);
+        } else if let Some(mut pending) = self.lanes.remove(message) {
+            pending.settle(home);
+            self.lanes.insert(pending);
+        }
     }
 
     fn conclude(&mut self, message: MessageId) {

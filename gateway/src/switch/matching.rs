@@ -94,7 +94,10 @@ impl Switch {
                 Place::Abandon => {
                     self.lanes.pop(&lane);
                     let whole = self.partial.remove(&id).map(|attempt| attempt.pending);
-                    Some(whole.unwrap_or_else(|| Pending { entry, lane: lane.without_only() }))
+                    let mut whole = whole.unwrap_or_else(|| Pending { entry, lane: lane.without_only() });
+                    // The carrier has some of it already.
+                    whole.entry.doubtful = true;
+                    Some(whole)
                 }
             };
             if let Some(pending) = moved {
@@ -151,6 +154,8 @@ impl Switch {
         }
         match lane.class.only {
             Some(_) if !usable => Place::Abandon,
+            // It is the plan that has no channel for it, not the message that has used up its channels.
+            None if !member && !self.is_home(lane) => Place::Wait(Time::NEVER),
             None if !member => Place::End(End::NoChannel),
             _ => Place::Wait(wake),
         }

@@ -48,6 +48,17 @@ pub struct Message {
     pub accepted: Time,
 }
 
+/// Where a message waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// Its route group.
+    pub group: GroupId,
+    /// Its tier.
+    pub tier: TierId,
+    /// Parts it needs at most on any channel of that group.
+    pub parts: u8,
+}
+
 /// What the switch needs of the plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -111,6 +122,10 @@ pub enum Event {
     LinkUp(LinkId, usize),
     /// A link is gone; all its tickets were answered before.
     LinkDown(LinkId),
+    /// A link was told to end: it takes nothing new and finishes what is open.
+    LinkClosing(LinkId),
+    /// A link has ended for good, after its [`Event::LinkDown`]; its number is not used again.
+    LinkGone(LinkId),
     /// The attempt was written down and handed to its link as this many parts (at most what was reserved).
     Started(AttemptRef, u8),
     /// The attempt could not be handed over; nothing was sent.
@@ -121,6 +136,9 @@ pub enum Event {
     Freed(Ticket),
     /// The report stage reached an outcome (a receipt resolved a doubt, or its owner cancelled it): stop.
     Concluded(MessageId),
+    /// The message waits for other channels from now on: routes have changed. An attempt under way is finished where it
+    /// is, and what follows it goes there.
+    Moved(MessageId, Home),
     /// Operator: take nothing new on this channel (true), or back in service (false).
     Hold(ChannelId, bool),
     /// A deadline passed.
@@ -162,6 +180,8 @@ pub enum NotStarted {
     Unsendable,
     /// Its body cannot be read: give up.
     BodyLost,
+    /// It was [moved](Event::Moved) just now: at its new place without delay.
+    Moved,
 }
 
 /// What is to be done, in order.

@@ -47,6 +47,11 @@ impl Queue {
         self.len == 0
     }
 
+    /// All messages, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.chunks.values().flat_map(|chunk| &chunk.entries)
+    }
+
     /// The oldest message.
     pub(super) fn first(&self) -> Option<&Entry> {
         self.chunks.values().find_map(|chunk| chunk.entries.front())

@@ -125,12 +125,101 @@ fn a_refused_message_prefers_another_channel_and_ends_with_its_attempts() {
 fn a_message_no_channel_can_carry_ends_and_blocks_nobody() {
     let mut bench = Bench::new();
     let end = |id| Command::Exhausted(MessageId(id), End::NoChannel);
-    assert_eq!(bench.at(NOW, [Event::Accepted(message(1, 1, 0, 1))]), [end(1)], "an empty group");
     let out = bench.at(NOW, [Event::Accepted(message(2, 0, 0, 9)), Event::Accepted(message(3, 0, 0, 1))]);
     assert_eq!(starts(&out).len(), 1);
     assert!(out.contains(&end(2)), "nine parts fit no window");
-    assert_eq!(bench.at(NOW, [Event::Accepted(message(4, 7, 0, 1))]), [], "a group that is gone may return");
-    assert_eq!(bench.at(at(55_000), []), [Command::Exhausted(MessageId(4), End::Expired)]);
+}
+
+#[test]
+fn what_the_plan_has_no_channel_for_waits_for_a_better_one() {
+    let mut bench = Bench::new();
+    let none = [message(1, 7, 0, 1), message(2, 1, 0, 1), message(3, 0, 9, 1), message(4, 0, 0, 1)];
+    let out = bench.at(NOW, none.map(Event::Accepted));
+    assert_eq!(starts(&out).len(), 1, "a group that is gone, an empty one, a tier nobody takes: {out:?}");
+    let mut homeless = bench.0.homeless();
+    homeless.sort();
+    assert_eq!(homeless, [1, 2, 3].map(MessageId));
+    let home = Home { group: GroupId(0), tier: TierId(1), parts: 2 };
+    let out = bench.at(at(1), [Event::Moved(MessageId(1), home)]);
+    assert!(matches!(out[..], [Command::Start { message: MessageId(1), parts: 2, .. }]), "{out:?}");
+    let out = bench.at(at(55_000), []);
+    assert_eq!(out, [2, 3].map(|id| Command::Exhausted(MessageId(id), End::Expired)), "not failed, but out of time");
+}
+
+#[test]
+fn a_moved_message_goes_to_its_new_group_from_wherever_it_is() {
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    plan.tiers[0].backoff = vec![Duration::from_secs(2)];
+    plan.groups[1].channels = vec![ChannelId(1)];
+    bench.at(NOW, [Event::Plan(plan)]);
+    let home = Home { group: GroupId(1), tier: TierId(0), parts: 1 };
+    // Ordered, and handed back by whoever looked at the routes.
+    let out = bench.at(NOW, [Event::Accepted(message(1, 0, 0, 1))]);
+    let (attempt, channel, _) = starts(&out)[0];
+    assert_eq!(channel, 0);
+    let back = Event::NotStarted(attempt, NotStarted::Moved);
+    let out = bench.at(NOW, [Event::Moved(MessageId(1), home), back]);
+    assert_eq!(starts(&out).iter().map(|s| s.1).collect::<Vec<_>>(), [1], "at once");
+    assert_eq!(bench.0.channel(NOW, ChannelId(0)).map(|view| view.in_flight), Some(0));
+    // On the wire: it is finished there, and what follows goes to the new group.
+    let (attempt, _) = bench.sent(message(2, 0, 0, 1));
+    assert_eq!(bench.at(at(1), [Event::Moved(MessageId(2), home)]), []);
+    assert_eq!(bench.end(at(1), attempt, &[Answer::Refused(Verdict::Retry)]), []);
+    // In its back-off: the time stays.
+    assert_eq!(bench.at(at(2), [Event::Moved(MessageId(2), Home { group: GroupId(0), ..home })]), []);
+    assert_eq!(bench.at(at(3), [Event::Moved(MessageId(2), home)]), []);
+    assert_eq!(starts(&bench.at(at(2_001), []))[0].1, 1);
+    assert_eq!(bench.0.waiting(), []);
+}
+
+#[test]
+fn the_rest_of_a_message_follows_its_first_parts_or_all_of_it_goes_again() {
+    for (group, same) in [(0, true), (1, false)] {
+        let mut bench = Bench::new();
+        let mut plan = settings();
+        plan.groups[1].channels = vec![ChannelId(1)];
+        bench.at(NOW, [Event::Plan(plan)]);
+        let (attempt, _) = bench.sent(message(1, 0, 0, 3));
+        let throttled = Answer::Refused(Verdict::Throttled);
+        bench.end(at(1), attempt, &[Answer::Submitted, throttled, Answer::Submitted]);
+        let home = Home { group: GroupId(group), tier: TierId(0), parts: 3 };
+        let mut out = bench.at(at(2), [Event::Moved(MessageId(1), home)]);
+        out.extend(bench.at(at(101), []));
+        let (next, channel, only) = starts(&out)[0];
+        let whole = out.contains(&Command::Resubmitted(MessageId(1), ChannelId(1)));
+        assert_eq!((next == attempt, channel, only), if same { (true, 0, 0b010) } else { (false, 1, u64::MAX) });
+        assert_eq!(whole, !same, "what the carrier has some parts of and goes out again is counted");
+    }
+}
+
+#[test]
+fn what_a_channel_that_left_has_begun_starts_over_elsewhere() {
+    let mut bench = Bench::new();
+    let (attempt, _) = bench.sent(message(1, 0, 0, 2));
+    let mut plan = settings();
+    plan.channels.remove(0);
+    plan.groups[0].channels.remove(0);
+    let out = bench.at(at(1), [Event::Plan(plan), Event::LinkClosing(link(0))]);
+    assert_eq!(out, [], "what is open is finished there");
+    let out = bench.end(at(2), attempt, &[Answer::Submitted, Answer::Unanswered(Doubt::Unsent)]);
+    assert_eq!(out[0], Command::Resubmitted(MessageId(1), ChannelId(1)));
+    assert_eq!(starts(&out).iter().map(|s| (s.1, s.2)).collect::<Vec<_>>(), [(1, u64::MAX)]);
+}
+
+#[test]
+fn a_channel_that_comes_back_still_owes_what_it_sent() {
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    (plan.channels[0].rate, plan.channels[0].burst, plan.groups[0].channels) = (4.0, 4, vec![ChannelId(0)]);
+    bench.at(Time(1), [Event::Plan(plan.clone())]);
+    let fresh = |ids: std::ops::Range<u64>| ids.map(|id| Event::Accepted(message(id, 0, 0, 1))).collect::<Vec<_>>();
+    assert_eq!(starts(&bench.at(NOW, fresh(0..9))).len(), 4, "all of this second's contract");
+    let without = Settings { channels: plan.channels[1..].to_vec(), ..plan.clone() };
+    bench.at(at(100), [Event::Plan(without), Event::LinkClosing(link(0)), Event::LinkDown(link(0))]);
+    bench.at(at(200), [Event::LinkGone(link(0)), Event::LinkUp(LinkId { channel: 0, link: 1 }, 8)]);
+    assert_eq!(starts(&bench.at(at(300), [Event::Plan(plan)])), [], "another link, the same second");
+    assert_eq!(starts(&bench.at(at(1_000), [])).len(), 4);
 }
 
 #[test]

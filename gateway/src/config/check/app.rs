@@ -19,6 +19,8 @@ const MOST_KEYS: usize = 8;
 const LONGEST_URL: usize = 2048;
 /// Longest signature in characters.
 const LONGEST_SIGNATURE: usize = 20;
+/// Most digits of an access number.
+const LONGEST_NUMBER: usize = 20;
 
 impl Check<'_, '_> {
     /// The apps in file order; no key may open two of them.
@@ -48,6 +50,7 @@ impl Check<'_, '_> {
         let rate = self.within(found, "rate", rate, 1, 1..=10_000_000);
         let tiers = self.app_tiers(found, tiers);
         let signatures = self.signatures(found);
+        let numbers = self.numbers(found);
         let default_country = self.default_country(found);
         let Some(id) = &found.value.id else {
             found.missing(self.report, "id", "");
@@ -60,6 +63,7 @@ impl Check<'_, '_> {
             rate,
             tiers,
             signatures,
+            numbers,
             default_country,
             allow_ips,
             callback,
@@ -113,6 +117,26 @@ impl Check<'_, '_> {
             signatures.push(text.clone());
         }
         signatures
+    }
+
+    /// Access numbers: digits, and no two apps may have the same one.
+    fn numbers(&mut self, found: &Found<written::App>) -> Vec<String> {
+        let mut numbers = Vec::new();
+        for number in &found.value.numbers.0 {
+            let place = found.at(number.span());
+            let digits = number.get_ref().strip_prefix('+').unwrap_or(number.get_ref());
+            if digits.is_empty() || digits.len() > LONGEST_NUMBER || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                let message = format!("\"{}\" is no access number", number.get_ref());
+                self.report.error(place, message, "1 to 20 digits, as in numbers = [\"10690001\"]");
+            } else if let Some(first) = self.access_numbers.get(digits) {
+                let message = format!("access number \"{digits}\" is already given at {}", self.report.line_of(first));
+                self.report.error(place, message, "a message from a handset goes to one app");
+            } else {
+                self.access_numbers.insert(digits.to_owned(), place);
+                numbers.push(digits.to_owned());
+            }
+        }
+        numbers
     }
 
     fn default_country(&mut self, found: &Found<written::App>) -> Option<String> {

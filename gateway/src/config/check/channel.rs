@@ -12,7 +12,7 @@ use super::{Check, placed};
 use crate::config::file::Tables;
 use crate::config::plan::{Channel, Tier};
 use crate::config::problem::{Place, suggestion};
-use crate::config::shape::Found;
+use crate::config::shape::{self, Found};
 use crate::config::value::nets;
 use crate::config::written;
 
@@ -162,7 +162,11 @@ impl Check<'_, '_> {
             self.report.error(found.here(), message, format!("write [channel.{name}] below this [[channel]]"));
             return None;
         };
-        Some((protocol, self.configure(found, protocol, common, table)?))
+        let profile = self.configure(found, protocol, common, table)?;
+        if let Err(why) = (self.servable)(&*profile) {
+            self.report.error(found.at(name.span()), why.to_string(), "");
+        }
+        Some((protocol, profile))
     }
 
     fn configure(
@@ -179,7 +183,11 @@ impl Check<'_, '_> {
             Err(problems) => {
                 for problem in problems {
                     let place = found.at(problem.span.unwrap_or_else(|| whole.clone()));
-                    self.report.error(place, problem.message, problem.hint.unwrap_or_default());
+                    let (message, hint) = match problem.hint {
+                        Some(hint) => (problem.message, hint),
+                        None => shape::explain(&problem.message),
+                    };
+                    self.report.error(place, message, hint);
                 }
                 None
             }

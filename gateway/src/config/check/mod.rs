@@ -15,24 +15,27 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::Protocols;
 use super::file::{Whole, warning_of_main};
 use super::numbers;
 use super::plan::{Names, Plan};
 use super::problem::{Place, Report, suggestion};
 use super::shape::Found;
 use super::value::{Many, Secrets};
+use super::{Protocols, Servable};
 
 /// What the checks share.
 struct Check<'c, 's> {
     report: &'c mut Report<'s>,
     secrets: &'c Secrets<'c>,
     protocols: Protocols,
+    servable: Servable,
     names: Names,
     tiers: Known,
     channels: Known,
     groups: Known,
     apps: Known,
+    /// Access numbers of the apps, and where each is given.
+    access_numbers: BTreeMap<String, Place>,
     /// Whether every file could be read; where not, a name that is not there proves nothing.
     complete: bool,
 }
@@ -49,17 +52,19 @@ pub(super) fn plan(
     report: &mut Report<'_>,
     names: Names,
     secrets: &Secrets<'_>,
-    protocols: Protocols,
+    (protocols, servable): (Protocols, Servable),
 ) -> Option<Plan> {
     let mut check = Check {
         tiers: Known::new("tier", names_of(&whole.tiers, |t| t.name.as_ref()), report),
         channels: Known::new("channel", whole.channels.iter().map(|(c, _)| defined(c, c.value.name.as_ref())), report),
         groups: Known::new("group", names_of(&whole.groups, |g| g.name.as_ref()), report),
         apps: Known::new("app", names_of(&whole.apps, |a| a.id.as_ref()), report),
+        access_numbers: BTreeMap::new(),
         complete: whole.complete,
         report,
         secrets,
         protocols,
+        servable,
         names,
     };
     Known::new("route", names_of(&whole.routes, |r| r.name.as_ref()), check.report);
@@ -67,7 +72,7 @@ pub(super) fn plan(
     let node = check.node(&whole);
     let callbacks = check.callbacks(whole.callbacks.as_ref());
     let tiers = check.tiers(&whole.tiers);
-    let numbers = numbers::read(&whole.numbers, secrets.dir, check.report);
+    let numbers = numbers::read(&whole.numbers, secrets, check.report);
     let channels = check.channels(whole.channels, &tiers);
     let groups = check.groups(&whole.groups);
     let routes = check.routes(&whole.routes, &numbers);

@@ -1,4 +1,4 @@
-//! The sections that concern the node: `[node]`, `[http]`, `[admin]`, `[journal]`, `[limits]`, `[store]`.
+//! The sections that concern the node: `[node]`, `[http]`, `[admin]`, `[journal]`, `[limits]`, `[store]`, `[uplink]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -53,6 +53,13 @@ impl Check<'_, '_> {
             node.receipt_wait =
                 self.period(found, "receipt_wait", &found.value.receipt_wait, node.receipt_wait, SECOND, 30 * DAY);
         }
+        if let Some(found) = &whole.uplink {
+            let written = &found.value;
+            let (join_wait, window) = (node.uplink_join_wait, node.uplink_duplicate_window);
+            node.uplink_join_wait = self.period(found, "join_wait", &written.join_wait, join_wait, SECOND, DAY);
+            node.uplink_duplicate_window =
+                self.period(found, "duplicate_window", &written.duplicate_window, window, SECOND, DAY);
+        }
         if node.http_listen == node.admin_listen && node.http_listen.port() != 0 {
             let place = whole.admin.as_ref().map_or(Place { file: 0, span: 0..0 }, Found::here);
             self.report.error(place, format!("[http] and [admin] both listen on {}", node.admin_listen), "");
@@ -65,6 +72,7 @@ impl Check<'_, '_> {
             name: "qiao".to_owned(),
             data_dir: self.secrets.dir.join("data"),
             drain_timeout: 10 * SECOND,
+            watch: true,
             http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             http_max_connections: 10_000,
             header_timeout: 5 * SECOND,
@@ -77,6 +85,8 @@ impl Check<'_, '_> {
             max_messages: 2_000_000,
             history: 7 * DAY,
             receipt_wait: DAY,
+            uplink_join_wait: 600 * SECOND,
+            uplink_duplicate_window: 600 * SECOND,
         }
     }
 
@@ -92,6 +102,7 @@ impl Check<'_, '_> {
         if let Some(path) = &written.data_dir {
             node.data_dir = self.secrets.dir.join(path);
         }
+        node.watch = written.watch.unwrap_or(node.watch);
         node.drain_timeout = self.period(
             found,
             "drain_timeout",

@@ -395,29 +395,6 @@ fn nothing_starts_for_a_message_that_has_come_to_its_end() {
 }
 
 #[test]
-fn messages_from_handsets_are_answered_when_durable_and_end_when_stored() {
-    let mut world = World::new();
-    let mo = carriers::Mo {
-        from: "8613800138000".into(),
-        to: "1069".into(),
-        coding: carriers::Coding::Gsm7,
-        data: bytes::Bytes::from_static(b"hi"),
-        udh: false,
-        text: "hi".into(),
-    };
-    let (id, ack) = (world.id(), Ack::Inbound(LinkId { channel: 0, link: 0 }, 1, Inbound(5)));
-    world.report.uplink(world.now(), A, &mo, id, ack, &mut world.log);
-    let mut again = world.crash();
-    again.run();
-    assert!(again.store.contains_key(&id), "one not yet stored is stored after a restart");
-    world.run();
-    assert_eq!(world.settled, [(Inbound(5), true)]);
-    world.assert_nothing_left();
-    world.assert_all_ended();
-    again.assert_nothing_left();
-}
-
-#[test]
 fn a_receipt_nobody_knows_is_counted_after_a_minute_and_kept_for_three_days() {
     let mut world = World::new();
     world.hear(A, "x", MessageId(5), Delivered);

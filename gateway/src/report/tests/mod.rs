@@ -4,6 +4,7 @@ mod late;
 mod life;
 mod memory;
 mod recovery;
+mod uplink;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use link::LinkId;
 
 use super::end::Past;
 use super::recover::{Found, Note, Replay};
+use super::uplink::{Received, Rules};
 use super::{Ack, Effect, Ledger, Report};
 use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, Names, TierId};
@@ -87,6 +89,13 @@ struct World {
     counted: Vec<(OutcomeKind, bool)>,
     unmatched: usize,
     late: Vec<bool>,
+    /// Messages from handsets as their apps got them.
+    received: Vec<(MessageId, AppId, Received)>,
+    repeated: usize,
+    /// What the store lists as unmatched.
+    unmatched_list: Vec<MessageId>,
+    no_owner: Vec<Option<String>>,
+    rules: Rules,
     /// Endpoint and store answer at once.
     endpoint: bool,
     keeping: bool,
@@ -117,8 +126,8 @@ fn number(id: MessageId) -> String {
 impl World {
     fn new() -> World {
         let mut report = Report::new(RECEIPT_WAIT);
-        let names = names();
-        report.plan(&names, [(A, true), (B, true), (SILENT, false)].into_iter());
+        let (names, rules) = (names(), Rules::default());
+        report.plan(&names, [(A, true), (B, true), (SILENT, false)].into_iter(), rules.clone());
         World {
             report,
             log: Log::default(),
@@ -133,6 +142,11 @@ impl World {
             counted: Vec::new(),
             unmatched: 0,
             late: Vec::new(),
+            received: Vec::new(),
+            repeated: 0,
+            unmatched_list: Vec::new(),
+            no_owner: Vec::new(),
+            rules,
             endpoint: true,
             keeping: true,
             next_id: MessageId::first_at(Wall(START)).0,
@@ -259,6 +273,8 @@ impl World {
                 match ack {
                     Ack::Inbound(_, _, inbound) => self.settled.push((inbound, durable)),
                     Ack::Outcome(id, seq) => self.report.committed(self.now(), id, seq, durable),
+                    Ack::Uplink(id) => self.report.uplink_committed(self.now(), id, durable, &mut self.log),
+                    Ack::Joined(first) => self.report.uplink_joined(self.now(), first, durable),
                 }
             }
         }
@@ -271,13 +287,15 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Conclude(id) => self.concluded.push(id),
-                Effect::Tell(id, _, seq) => self.tell(id, seq),
+                Effect::Tell(id, app, seq) => self.tell(id, app, seq),
                 Effect::Store(id) if self.keeping => self.keep(id),
                 Effect::Store(_) => {}
-                Effect::StoreUplink(id, history) => {
-                    self.store.insert(id, Past { history, ids: Vec::new() });
-                    self.report.persisted(self.now(), id, &mut self.log);
-                }
+                Effect::StoreUplink(id) if self.keeping => self.keep_uplink(id),
+                Effect::StoreUplink(_) => {}
+                Effect::Settle(carrier, durable) => self.settled.push((carrier.inbound, durable)),
+                Effect::Repeated(_) => self.repeated += 1,
+                Effect::NoOwner(_, number) => self.no_owner.push(number),
+                Effect::GivenUp(_) => {}
                 Effect::Concluded { correction, outcome, .. } => self.counted.push((outcome, correction)),
                 Effect::Delay(..) => {}
                 Effect::Unmatched(_) => self.unmatched += 1,
@@ -297,8 +315,11 @@ impl World {
         any
     }
 
-    fn tell(&mut self, id: MessageId, seq: u32) {
+    fn tell(&mut self, id: MessageId, app: AppId, seq: u32) {
         let company = |name: &str| Some(name.to_uppercase());
+        if let Some((_, _, data)) = self.report.received(id, company, |_| Some("CN")) {
+            return self.received(id, app, data);
+        }
         let (kind, _, data) = self.report.event(id, seq, company).expect("an event that is to be told can be told");
         self.told.push(Called { id, seq, kind, status: data.status, reason: data.reason });
         if self.endpoint {
@@ -337,6 +358,7 @@ impl World {
     /// A process that finds these records, in order.
     fn restart(&self, entries: &[Entry]) -> World {
         let mut world = World::new();
+        world.plan(self.rules.clone());
         world.log.entries = entries.to_vec();
         world.store = self.store.clone();
         (world.time, world.wall) = (Time(1_000_000), self.wall);
@@ -370,7 +392,7 @@ impl World {
     }
 
     fn assert_nothing_left(&self) {
-        assert_eq!(self.report.census(), ([0; 5], [0; 7]));
+        assert_eq!(self.report.census(), ([0; 4], [0; 7]));
     }
 
     /// Whether the journal holds nothing of that id any more.

@@ -1,0 +1,197 @@
+//! Reading the configuration anew while traffic runs. One task does it, one reload at a time: SIGHUP, an operator's
+//! order and changed files all lead here. Everything is read and checked beside the line; the line then takes over the
+//! new tables in one turn, or nothing of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use super::Arrival;
+use super::watch::Watch;
+use crate::admit::Tables;
+use crate::clock::Clock;
+use crate::config::diff::{Change, Diff};
+use crate::config::plan::Node;
+use crate::config::{self, Problem, Seen};
+use crate::observe::Metrics;
+use crate::vital::Vital;
+
+/// Changes and problems told in the log, each; the rest is counted.
+const MOST_TOLD: usize = 20;
+
+/// Who orders a reload waits here for its end.
+pub(super) type Order = oneshot::Sender<Result<Applied, Refused>>;
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Applied {
+    /// What is different from now on.
+    pub changes: Vec<Change>,
+    /// What differs in the files and waits for a restart.
+    pub restart: Vec<String>,
+    /// What is hardly meant as it is written.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why nothing has changed.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// All that is wrong with the files.
+    Problems(Vec<Problem>),
+    /// The gateway is about to end.
+    Stopping,
+}
+
+/// New tables for the line.
+pub struct Fresh {
+    /// All of it, ready.
+    pub(super) tables: Arc<Tables>,
+    /// Told once they are in force; dropped where the line does not take them.
+    pub(super) taken: oneshot::Sender<()>,
+}
+
+/// The task that owns reloading.
+pub(super) struct Reloads {
+    pub(super) dir: PathBuf,
+    /// What the configuration in force was read from.
+    pub(super) seen: Seen,
+    pub(super) tables: Arc<ArcSwap<Tables>>,
+    pub(super) line: mpsc::UnboundedSender<Arrival>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+}
+
+/// What reading came to.
+enum Read {
+    /// Word for word what was read the last time.
+    Same,
+    Wrong(Vec<Problem>),
+    Ready(Arc<Tables>, Diff, Vec<Problem>),
+}
+
+impl Reloads {
+    /// Runs until nobody can order anything any more.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let _vital = Vital("the reloading task");
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            return error!("SIGHUP cannot be handled; the configuration is read at start only");
+        };
+        self.metrics.reloaded_at.set(self.now());
+        let (mut watch, mut stirred) = (Watch::new(), None);
+        watch.set(self.watched());
+        // What changed between the start's reading and the watching.
+        self.files().await;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => drop(self.reload("SIGHUP").await),
+                order = orders.recv() => {
+                    let Some(order) = order else { return };
+                    let answer = self.reload("operator").await;
+                    // Whoever ordered it may have gone.
+                    let _ = order.send(answer);
+                }
+                () = watch.changed(&mut stirred) => self.files().await,
+            }
+            watch.set(self.watched());
+        }
+    }
+
+    fn watched(&self) -> Option<&Seen> {
+        Some(&self.seen).filter(|_| self.tables.load().plan.node.watch)
+    }
+
+    fn now(&self) -> f64 {
+        self.clock.now().wall.0 as f64 / 1_000.0
+    }
+
+    /// Files have stirred: where they say the same as before, nothing happens.
+    async fn files(&mut self) {
+        match self.read(true).await {
+            Read::Same => {}
+            read => drop(self.take_over("changed files", read).await),
+        }
+    }
+
+    async fn reload(&mut self, by: &'static str) -> Result<Applied, Refused> {
+        let read = self.read(false).await;
+        self.take_over(by, read).await
+    }
+
+    /// Reads and checks everything, on a thread that may wait for the disk.
+    async fn read(&mut self, only_if_changed: bool) -> Read {
+        let (dir, before, in_force) = (self.dir.clone(), self.seen.digest, self.tables.load_full());
+        let work = tokio::task::spawn_blocking(move || {
+            let (outcome, seen) = config::load_seen(&dir, in_force.plan.names.clone());
+            let read = match outcome {
+                _ if only_if_changed && seen.digest == before => Read::Same,
+                Err(problems) => Read::Wrong(problems),
+                Ok((mut plan, warnings)) => {
+                    let diff = Diff::between(&in_force.plan, &plan);
+                    plan.node = Node::until_restart(&plan.node, &in_force.plan.node);
+                    let tables = in_force.next(Arc::new(plan), diff.routing);
+                    Read::Ready(Arc::new(tables), diff, warnings)
+                }
+            };
+            (read, seen)
+        });
+        match work.await {
+            Ok((read, mut seen)) => {
+                // Where it is wrong, the mending may come in any of the directories.
+                if matches!(read, Read::Wrong(_)) {
+                    seen.folders.append(&mut self.seen.folders);
+                }
+                self.seen = seen;
+                read
+            }
+            Err(error) => {
+                let message = format!("reading the configuration failed: {error}");
+                Read::Wrong(vec![Problem::of_all(message)])
+            }
+        }
+    }
+
+    async fn take_over(&mut self, by: &'static str, read: Read) -> Result<Applied, Refused> {
+        let (tables, diff, warnings) = match read {
+            Read::Same => return Ok(Applied::default()),
+            Read::Wrong(problems) => {
+                self.refused(by, &problems);
+                return Err(Refused::Problems(problems));
+            }
+            Read::Ready(tables, diff, warnings) => (tables, diff, warnings),
+        };
+        let (taken, wait) = oneshot::channel();
+        let _ = self.line.send(Arrival::Reload(Fresh { tables, taken }));
+        // The line that is about to end drops it, and so does one that has ended.
+        if wait.await.is_err() {
+            return Err(Refused::Stopping);
+        }
+        self.applied(by, &diff, &warnings);
+        let Diff { changes, restart, .. } = diff;
+        Ok(Applied { changes, restart, warnings })
+    }
+
+    fn applied(&self, by: &'static str, diff: &Diff, warnings: &[Problem]) {
+        let result = if diff.changes.is_empty() { "unchanged" } else { "applied" };
+        self.metrics.reloads.with_label_values(&[result]).inc();
+        self.metrics.reloaded_at.set(self.now());
+        let told: Vec<String> = diff.changes.iter().take(MOST_TOLD).map(ToString::to_string).collect();
+        let (changes, restart) = (told.join("; "), diff.restart.join("; "));
+        info!(by, result, count = diff.changes.len(), changes, restart, "configuration reloaded");
+        for warning in warnings.iter().take(MOST_TOLD) {
+            warn!(problem = %warning, "configuration");
+        }
+    }
+
+    fn refused(&self, by: &'static str, problems: &[Problem]) {
+        self.metrics.reloads.with_label_values(&["rejected"]).inc();
+        error!(by, problems = problems.len(), "configuration not reloaded; the one in force stays");
+        for problem in problems.iter().take(MOST_TOLD) {
+            error!(%problem, "configuration");
+        }
+    }
+}
