@@ -103,6 +103,8 @@ pub struct Plan {
     journal: String,
     seed: u64,
     sink: Vec<String>,
+    callbacks: String,
+    other: Option<SocketAddr>,
 }
 
 impl Plan {
@@ -115,6 +117,8 @@ impl Plan {
             journal: "segment_bytes = '4MiB'\nmax_bytes = '256MiB'".into(),
             seed: 1,
             sink: Vec::new(),
+            callbacks: String::new(),
+            other: None,
         }
     }
 
@@ -148,6 +152,18 @@ impl Plan {
         self
     }
 
+    /// Lines of `[callbacks]`.
+    pub fn callbacks(mut self, callbacks: &str) -> Plan {
+        self.callbacks = callbacks.into();
+        self
+    }
+
+    /// Where the other application's events go.
+    pub fn other(mut self, endpoint: SocketAddr) -> Plan {
+        self.other = Some(endpoint);
+        self
+    }
+
     /// Starts all of it and waits until every channel is up.
     pub fn start(self) -> Stage {
         let stage = self.start_unbound();
@@ -163,7 +179,7 @@ impl Plan {
         [&logs, &config].into_iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
         let simulator = Simulator::start("carriers", &logs, &self.scenario(&logs));
         let more: Vec<&str> = self.sink.iter().map(String::as_str).collect();
-        let sink = Sink::start(&logs, SECRET, &more);
+        let sink = Sink::start("callbacks", &logs, SECRET, &more);
         std::fs::write(config.join("line.toml"), self.line(&simulator, sink.address)).unwrap();
         let gateway = Gateway::start(&config, &logs, |http, admin| self.node(http, admin));
         Stage { gateway, simulator, sink, plan: self, logs, dir }
@@ -189,12 +205,12 @@ impl Plan {
     }
 
     fn node(&self, http: SocketAddr, admin: SocketAddr) -> String {
-        let Plan { journal, receipt_wait, tiers, .. } = self;
+        let Plan { journal, receipt_wait, tiers, callbacks, .. } = self;
         format!(
             "include = ['line.toml']\n[node]\nname = 'test'\ndata_dir = 'data'\ndrain_timeout = '5s'\n\
              [http]\nlisten = '{http}'\nheader_timeout = '1s'\nbody_timeout = '2s'\n\
              [admin]\nlisten = '{admin}'\n[journal]\n{journal}\n\
-             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n{tiers}"
+             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n[callbacks]\n{callbacks}\n{tiers}"
         )
     }
 
@@ -220,6 +236,13 @@ impl Plan {
             members.join(", ")
         )
         .unwrap();
+        if let Some(other) = self.other {
+            write!(
+                text,
+                "[app.callback]\nurl = 'http://{other}/hooks'\nsecret = '{SECRET}'\nallow_private = ['127.0.0.0/8']\n"
+            )
+            .unwrap();
+        }
         text
     }
 }
@@ -303,6 +326,20 @@ impl Stage {
     /// Starts load with these arguments.
     pub fn load(&self, name: &str, args: &[&str]) -> Load {
         Load::start(name, &self.logs, self.gateway.http, KEY, args)
+    }
+
+    /// Starts load of the other application with these arguments.
+    pub fn other_load(&self, name: &str, args: &[&str]) -> Load {
+        Load::start(name, &self.logs, self.gateway.http, OTHER_KEY, args)
+    }
+
+    /// Runs `qiao ctl` as an operator: what it says, as JSON; it must say yes.
+    #[track_caller]
+    pub fn order(&self, args: &[&str]) -> Value {
+        let token = self.config().join("data/admin.token");
+        let (yes, said) = self.gateway.ctl(&[&["--token-file", &token.to_string_lossy(), "--json"], args].concat());
+        assert!(yes, "{args:?}: {said}");
+        serde_json::from_str(&said).unwrap_or_else(|_| panic!("{args:?}: not JSON: {said}"))
     }
 
     /// Waits until nothing is under way: every message told and handed to the store.

@@ -190,6 +190,12 @@ pub struct Event<'a> {
     /// Order of this message's events.
     #[serde(default)]
     pub seq: u64,
+    /// When it happened, as the event says.
+    #[serde(borrow, default)]
+    pub time: Cow<'a, str>,
+    /// First 8 octets of the call's body's SHA-256, in hex: a call repeated is the same call.
+    #[serde(borrow, default)]
+    pub body_hash: Cow<'a, str>,
     /// What this sink answered; only 2xx means that it has the event.
     #[serde(default = "no_content")]
     pub status: u16,
