@@ -103,6 +103,10 @@ pub struct Plan {
     journal: String,
     seed: u64,
     sink: Vec<String>,
+    /// Access numbers, with the app that owns each.
+    numbers: Vec<(String, String)>,
+    /// Further sections of the node.
+    sections: String,
 }
 
 impl Plan {
@@ -115,6 +119,8 @@ impl Plan {
             journal: "segment_bytes = '4MiB'\nmax_bytes = '256MiB'".into(),
             seed: 1,
             sink: Vec::new(),
+            numbers: Vec::new(),
+            sections: String::new(),
         }
     }
 
@@ -139,6 +145,18 @@ impl Plan {
     /// Seed of the carriers' dice.
     pub fn seed(mut self, seed: u64) -> Plan {
         self.seed = seed;
+        self
+    }
+
+    /// Access numbers of an app: `shop` or `other`.
+    pub fn numbers(mut self, app: &str, numbers: &[&str]) -> Plan {
+        self.numbers.extend(numbers.iter().map(|number| (app.to_owned(), (*number).to_owned())));
+        self
+    }
+
+    /// Further sections of `qiao.toml`.
+    pub fn sections(mut self, sections: &str) -> Plan {
+        self.sections.push_str(sections);
         self
     }
 
@@ -189,13 +207,17 @@ impl Plan {
     }
 
     fn node(&self, http: SocketAddr, admin: SocketAddr) -> String {
-        let Plan { journal, receipt_wait, tiers, .. } = self;
+        let Plan { journal, receipt_wait, tiers, sections, .. } = self;
         format!(
             "include = ['line.toml']\n[node]\nname = 'test'\ndata_dir = 'data'\ndrain_timeout = '5s'\n\
              [http]\nlisten = '{http}'\nheader_timeout = '1s'\nbody_timeout = '2s'\n\
              [admin]\nlisten = '{admin}'\n[journal]\n{journal}\n\
-             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n{tiers}"
+             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n{sections}{tiers}"
         )
+    }
+
+    fn numbers_of(&self, app: &str) -> Vec<&str> {
+        self.numbers.iter().filter(|(of, _)| of == app).map(|(_, number)| number.as_str()).collect()
     }
 
     fn line(&self, simulator: &Simulator, sink: SocketAddr) -> String {
@@ -214,10 +236,12 @@ impl Plan {
         write!(
             text,
             "[[group]]\nname = 'all'\nchannels = [{}]\n[[route]]\nname = 'everything'\ngroup = 'all'\n\
-             [[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
+             [[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\nnumbers = {:?}\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
              secret = '{SECRET}'\nallow_private = ['127.0.0.0/8']\n\
-             [[app]]\nid = 'other'\nkeys = ['{OTHER_KEY}']\nrate = 100\n",
-            members.join(", ")
+             [[app]]\nid = 'other'\nkeys = ['{OTHER_KEY}']\nrate = 100\nnumbers = {:?}\n",
+            members.join(", "),
+            self.numbers_of("shop"),
+            self.numbers_of("other")
         )
         .unwrap();
         text
