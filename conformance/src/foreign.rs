@@ -15,8 +15,7 @@ pub fn scripts() -> PathBuf {
 
 /// Where the peers are installed; `None`, said loudly, where `test` has to do without.
 pub fn peers(test: &str) -> Option<PathBuf> {
-    let target = programs::folder().parent().map(Path::to_owned).unwrap_or_default();
-    let dir = target.join("foreign");
+    let dir = folder();
     std::fs::create_dir_all(&dir).ok()?;
     let lock = std::fs::File::create(dir.join("lock")).ok()?;
     // Two tests at once must not install into each other.
@@ -24,17 +23,24 @@ pub fn peers(test: &str) -> Option<PathBuf> {
     let setup = Command::new("sh").arg(scripts().join("setup.sh")).arg(&dir).output();
     match setup {
         Ok(output) if output.status.success() => return Some(dir),
-        Ok(output) => skip(&dir, test, &String::from_utf8_lossy(&output.stderr)),
-        Err(error) => skip(&dir, test, &error.to_string()),
+        Ok(output) => skip(test, &String::from_utf8_lossy(&output.stderr)),
+        Err(error) => skip(test, &error.to_string()),
     }
     None
 }
 
-fn skip(dir: &Path, test: &str, why: &str) {
+fn folder() -> PathBuf {
+    programs::folder().parent().map(Path::to_owned).unwrap_or_default().join("foreign")
+}
+
+/// Says loudly, and in the summary, that `test` has to do without something that is not ours.
+pub fn skip(test: &str, why: &str) {
+    let dir = folder();
     let last = why.trim().lines().last().unwrap_or("unknown").to_owned();
-    eprintln!("SKIPPED {test}: the foreign peers cannot be installed: {why}");
+    eprintln!("SKIPPED {test}: {why}");
     let known = std::fs::read_to_string(dir.join("skipped")).unwrap_or_default();
     let others: String = known.lines().filter(|line| !line.starts_with(test)).map(|line| format!("{line}\n")).collect();
     // The summary is a convenience: the line above was said.
+    let _ = std::fs::create_dir_all(&dir);
     let _ = std::fs::write(dir.join("skipped"), format!("{others}{test}: {last}\n"));
 }

@@ -41,7 +41,7 @@ use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kind};
 use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
@@ -77,7 +77,7 @@ pub enum Arrival {
     Bodies(Brought<Purpose>),
     /// The store has these messages on disk.
     Persisted(Vec<u64>),
-    /// Endpoints took these events, or never will.
+    /// Endpoints took these events, letters on disk have them, or they never will be told.
     Told(Vec<Told>),
     /// What the store knows of receipts whose message is finished.
     Sought(Vec<Sought>),
@@ -135,7 +135,7 @@ pub struct Line {
     report: Report,
     journal: Journal<Waiting>,
     store: Store,
-    courier: Courier,
+    courier: Arc<Courier>,
     fleet: Fleet,
     bodies: Bodies,
     reader: Reader<Purpose>,
@@ -303,7 +303,7 @@ impl Line {
             Arrival::Told(told) => {
                 let (report, mut pen) = report!(self, pen);
                 for told in told {
-                    report.told(now, told.id, told.seq, told.delivered, &mut pen);
+                    report.told(now, told.id, told.seq, told.end, &mut pen);
                 }
             }
             Arrival::Sought(sought) => {
@@ -643,7 +643,7 @@ impl Line {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
                 let (report, mut pen) = report!(self, pen);
-                report.told(now, id, seq, false, &mut pen);
+                report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::config::{self, MAIN_FILE, Problem, plan::Names};
@@ -49,8 +49,32 @@ pub enum Command {
                             Exits with 0 where nothing is wrong (warnings allowed), 1 where problems were found.")]
     Check(CheckArgs),
     /// Ask a running gateway through its admin door
-    #[command(after_help = "Example: qiao ctl --url http://127.0.0.1:9090 channels")]
+    #[command(after_help = "Example: qiao ctl --url http://127.0.0.1:9090 channels\n\n\
+                            Orders need the token. On the gateway's own machine it is found by itself where you may read\n\
+                            DATA_DIR/admin.token; elsewhere give --token-file. --json prints JSON in every case.")]
     Ctl(CtlArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: qiao completion bash > /etc/bash_completion.d/qiao")]
+    Completion(CompletionArgs),
+}
+
+/// `qiao completion`
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Shells with completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
 }
 
 /// `qiao serve`
@@ -85,6 +109,22 @@ pub struct CheckArgs {
     /// Print the JSON Schema of the configuration files and check nothing
     #[arg(long, conflicts_with = "config")]
     pub schema: bool,
+}
+
+/// Runs `qiao completion`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn completion(args: &CompletionArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    let shell = match args.shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "qiao", &mut script);
+    out.write_all(&script)?;
+    Ok(Exit::Ok)
 }
 
 /// What `qiao check --json` prints.
@@ -126,8 +166,6 @@ pub fn check(args: &CheckArgs, env: config::Env<'_>, out: &mut dyn Write) -> io:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn run(args: &[&str]) -> (Exit, String) {
@@ -148,7 +186,8 @@ mod tests {
         fn visit(command: &clap::Command) {
             if command.get_subcommands().next().is_none() || command.get_name() == "ctl" {
                 let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(help.contains(&format!(" {}", command.get_name())), "{}", command.get_name());
+                let example = help.starts_with("Example: qiao ") && help.contains(&format!(" {}", command.get_name()));
+                assert!(example, "{}", command.get_name());
             }
             command.get_subcommands().for_each(visit);
         }
@@ -168,6 +207,18 @@ mod tests {
         assert_eq!(exit, Exit::No);
         assert!(text.starts_with("qiao.toml:1:2: error: unknown key `htpp`\n  hint: did you mean `http`?\n"), "{text}");
         assert_eq!(ExitCode::from(Exit::Usage), ExitCode::from(2));
+    }
+
+    #[test]
+    fn completion_knows_every_command() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            completion(&CompletionArgs { shell }, &mut script).unwrap();
+            let script = String::from_utf8(script).unwrap();
+            for word in ["serve", "check", "channels", "drain", "token-file"] {
+                assert!(script.contains(word), "{shell:?} {word}");
+            }
+        }
     }
 
     #[test]

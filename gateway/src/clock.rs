@@ -2,6 +2,7 @@
 //! Validity is a monotonic deadline in memory and wall time on disk, so a jump of the wall clock expires nothing.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Microseconds on the process's monotonic clock.
@@ -43,6 +44,90 @@ impl fmt::Display for Wall {
         let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1_000)
     }
+}
+
+/// Not a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a time as in 2026-03-01T08:30:00Z")]
+pub struct NotATime;
+
+/// RFC 3339: a date and a time with an offset; what is finer than milliseconds is cut.
+impl FromStr for Wall {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Wall, NotATime> {
+        let octets = text.as_bytes();
+        let number = |from: usize, to: usize| digits(octets.get(from..to)?);
+        let mark = |at: usize, of: &[u8]| octets.get(at).is_some_and(|octet| of.contains(octet));
+        let shape = mark(4, b"-") && mark(7, b"-") && mark(10, b"Tt ") && mark(13, b":") && mark(16, b":");
+        let read = || {
+            let day = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+            let seconds = seconds(day, (number(11, 13)?, number(14, 16)?, number(17, 19)?))?;
+            let rest = octets.get(19..)?;
+            let (fraction, zone) = match rest.strip_prefix(b".") {
+                Some(rest) => rest.split_at(rest.iter().take_while(|octet| octet.is_ascii_digit()).count()),
+                None => (&b"0"[..], rest),
+            };
+            let ms =
+                fraction.iter().chain(b"00").take(3).try_fold(0, |ms, octet| Some(ms * 10 + digits(&[*octet])?))?;
+            let east = match zone {
+                b"Z" | b"z" => 0,
+                [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
+                    let minutes = i64::try_from(digits(&[*h0, *h1])? * 60 + digits(&[*m0, *m1])?).ok()?;
+                    if *sign == b'+' { minutes } else { -minutes }
+                }
+                _ => return None,
+            };
+            u64::try_from((seconds - east * 60) * 1_000).ok()?.checked_add(ms)
+        };
+        if !shape || octets.get(19) == Some(&b'.') && !octets.get(20).is_some_and(u8::is_ascii_digit) {
+            return Err(NotATime);
+        }
+        read().map(Wall).ok_or(NotATime)
+    }
+}
+
+impl Wall {
+    /// A date as HTTP writes it now (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+    #[must_use]
+    pub fn from_http(text: &str) -> Option<Wall> {
+        const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+        let octets = text.as_bytes();
+        if octets.len() != 29 || !text.ends_with(" GMT") || octets[19] != b':' || octets[22] != b':' {
+            return None;
+        }
+        let number = |from: usize, to: usize| digits(&octets[from..to]);
+        let month = MONTHS.chunks(3).position(|name| *name == octets[8..11])? as u64 + 1;
+        let time = (number(17, 19)?, number(20, 22)?, number(23, 25)?);
+        let seconds = seconds((number(12, 16)?, month, number(5, 7)?), time)?;
+        u64::try_from(seconds * 1_000).ok().map(Wall)
+    }
+}
+
+fn digits(octets: &[u8]) -> Option<u64> {
+    let digit = |octet: &u8| octet.is_ascii_digit().then(|| u64::from(octet - b'0'));
+    octets.iter().try_fold(0, |number, octet| Some(number * 10 + digit(octet)?))
+}
+
+/// Seconds since 1970 of a date and a time in UTC; `None` where there is no such time.
+fn seconds((year, month, day): (u64, u64, u64), (hour, minute, second): (u64, u64, u64)) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    // A leap second counts as the one before it.
+    if !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    // The year begins in March, so that leap days fall at its end.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
+    let time = hour * 3_600 + minute * 60 + second.min(59);
+    Some(i64::try_from(days).ok()? * 86_400 - 719_468 * 86_400 + i64::try_from(time).ok()?)
 }
 
 /// Both clocks, read at one place.
@@ -113,6 +198,33 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(Wall(ms).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn written_times_read_back() {
+        for ms in [0, 951_782_400_000, 951_868_799_999, 1_709_251_199_001, 1_735_689_600_000, 4_107_542_400_000] {
+            assert_eq!(Wall(ms).to_string().parse(), Ok(Wall(ms)));
+        }
+        for (text, ms) in [
+            ("1970-01-01T01:00:00+01:00", Some(0)),
+            ("1970-01-01T00:00:00.5Z", Some(500)),
+            ("1970-01-01 00:00:00.123456-00:30", Some(1_800_123)),
+            ("1970-01-01T00:00:00", None),
+            ("1970-01-01T00:00:00.Z", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("2025-02-29T00:00:00Z", None),
+            ("2025-13-01T00:00:00Z", None),
+            ("2025-01-01T24:00:00Z", None),
+            ("", None),
+            ("yesterday, at about tea time", None),
+        ] {
+            assert_eq!(text.parse().ok(), ms.map(Wall), "{text}");
+        }
+        assert_eq!(Wall::from_http("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Wall(784_111_777_000)));
+        for text in ["Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 31 Nov 1994 08:49:37 GMT", "Sünday, 6 Nov 94 08:49:3 GMT"]
+        {
+            assert_eq!(Wall::from_http(text), None, "{text}");
         }
     }
 

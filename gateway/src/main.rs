@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Check(args) => cli::check(&args, &|name| std::env::var(name).ok(), &mut io::stdout().lock()),
         Command::Serve(args) => serve(&args),
+        Command::Completion(args) => cli::completion(&args, &mut io::stdout().lock()),
         Command::Ctl(args) => runtime().and_then(|runtime| runtime.block_on(ctl::run(&args, &mut io::stdout().lock()))),
     };
     match done {

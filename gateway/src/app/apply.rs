@@ -2,7 +2,7 @@
 //! messages that wait follow, lazily: those whose group is still served are looked at again when their turn comes, those
 //! that nobody would serve any more at once, in bounded pieces.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use link::LinkId;
 use tracing::error;
@@ -11,7 +11,7 @@ use super::reload::Fresh;
 use super::start::uplink_rules;
 use super::{Cause, Line, Purpose, accepted, start};
 use crate::clock::{Moment, Time};
-use crate::config::plan::Plan;
+use crate::config::plan::{ChannelId, Plan};
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::record::Accepted;
@@ -75,8 +75,9 @@ impl Line {
                 Err(error) => error!(channel = &*channel.name, %error, "the channel has no links"),
             }
         }
-        let gone: Vec<_> = self.fleet.channels().map(|(id, _)| id).collect();
-        for channel in gone.into_iter().filter(|id| !plan.channels.iter().any(|c| c.id == *id)) {
+        let stay: BTreeSet<ChannelId> = plan.channels.iter().map(|channel| channel.id).collect();
+        let gone: Vec<ChannelId> = self.fleet.channels().map(|(id, _)| id).filter(|id| !stay.contains(id)).collect();
+        for channel in gone {
             closing.extend(self.fleet.stop(channel, now.wall));
             self.look(now, channel, Cause::Configuration);
             if !self.fleet.present(channel) {

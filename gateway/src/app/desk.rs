@@ -131,6 +131,11 @@ impl Desk {
         self.pressure.closed()
     }
 
+    /// Messages accepted and not yet forgotten, as of a moment ago.
+    pub fn messages(&self) -> usize {
+        self.pressure.messages.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Asks the line; `None` once it has ended.
     pub async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
         let (sender, receiver) = oneshot::channel();

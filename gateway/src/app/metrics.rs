@@ -351,6 +351,12 @@ impl Line {
     pub(super) fn pace(&mut self) {
         self.service.save();
         self.queue_gauges(self.clock.now());
+        for (app, totals) in self.courier.totals() {
+            let set = |state, count| self.metrics.callback_letters.with_label_values(&[&*app, state]).set(count as i64);
+            set("waiting", totals.waiting);
+            set("dead", totals.dead);
+            self.metrics.callback_octets.with_label_values(&[&*app]).set(totals.octets as i64);
+        }
         for (channel, member) in self.fleet.channels() {
             let started = self.meters.take_started(channel);
             self.metrics.pace_parts.with_label_values(&[member.meter.name()]).set(f64::from(started));

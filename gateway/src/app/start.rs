@@ -22,7 +22,7 @@ use super::service::{HeldApps, Service};
 use super::{Arrival, Line, Rerouting, Waiting, orders};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
-use crate::callback::Courier;
+use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
 use crate::config::plan::{AppId, Names, Plan, Tier, TierId};
 use crate::config::{self, Problem};
@@ -66,6 +66,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The letters to applications cannot be opened.
+    #[error(transparent)]
+    Letters(#[from] BoxError),
     /// A listener cannot be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -98,13 +101,14 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
 
     let told = arrivals.clone();
     let courier = Courier::spawn(
+        &plan.node.data_dir.join("callbacks"),
         tables.clone(),
-        Default::default(),
         clock,
         meters.shared(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
-    );
+    )?;
+    let courier = Arc::new(courier);
     let brought = arrivals.clone();
     let reader = Reader::spawn(journal.clone(), move |bodies| drop(brought.send(Arrival::Bodies(bodies))))?;
     let sought = arrivals.clone();
@@ -139,7 +143,15 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         let _vital = Vital("the door");
         accept::serve(http, door, stopped).await;
     });
-    let page = control::Admin { desk, token, metrics_token: plan.node.metrics_token.clone(), scrape };
+    let callbacks = Arc::new(Office::new(courier.clone(), store.clone()));
+    let page = control::Admin {
+        name: plan.node.name.clone(),
+        desk,
+        callbacks,
+        token,
+        metrics_token: plan.node.metrics_token.clone(),
+        scrape,
+    };
     let admin = tokio::spawn(async move {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;

@@ -18,15 +18,16 @@ const UNBIND: Duration = Duration::from_secs(2);
 pub(super) enum Stopping {
     /// Windows are being finished, until then at the latest.
     Windows(Time),
-    /// Links say goodbye, until then at the latest.
-    Links(Time),
+    /// Links say goodbye, and callbacks under way are finished, until these times at the latest.
+    Links(Time, Time),
 }
 
 impl Stopping {
     /// When it goes on by itself.
     pub(super) fn deadline(self) -> Time {
         match self {
-            Stopping::Windows(at) | Stopping::Links(at) => at,
+            Stopping::Windows(at) => at,
+            Stopping::Links(links, calls) => links.min(calls),
         }
     }
 }
@@ -50,10 +51,13 @@ impl Line {
                     warn!(parts = self.flights.len(), "drain: unanswered parts are left in doubt");
                 }
                 self.fleet.unbind(self.clock.now().wall);
-                self.stopping = Some(Stopping::Links(now.after(UNBIND)));
-                self.fleet.open() == 0
+                self.courier.quiet();
+                self.stopping = Some(Stopping::Links(now.after(UNBIND), until));
+                false
             }
-            Some(Stopping::Links(until)) => self.fleet.open() == 0 || now >= until,
+            Some(Stopping::Links(links, calls)) => {
+                (self.fleet.open() == 0 || now >= links) && (self.courier.open() == 0 || now >= calls)
+            }
             _ => false,
         }
     }
@@ -61,9 +65,11 @@ impl Line {
     /// Everything to disk, threads joined. Acknowledgements that still come find nobody; their records are durable.
     pub(super) async fn close(self, arrivals: mpsc::UnboundedReceiver<Arrival>) {
         let Line { journal, store, reader, seeker, report, fleet, courier, .. } = self;
+        let letters = courier.stop();
         drop((fleet, courier, arrivals));
         let closed = tokio::task::spawn_blocking(move || {
             drop((reader, seeker));
+            letters.close();
             store.close();
             journal.close();
         });

@@ -1,40 +1,34 @@
 //! The courier: one task that owns the calls under way. Each app has a queue and a client of its own, so an endpoint
-//! that hangs holds up nobody else's events.
+//! that hangs holds up nobody else's events; what does not go at once is in the letter box, whose thread it orders and
+//! hears.
 
-use std::collections::{HashMap, HashSet};
-use std::io::Write as _;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use super::queue::{Batch, Called, Ends, Event, EventRef, Queue, Settings};
-use super::reach::Reach;
-use super::signature::sign;
+use super::endpoint::{Endpoint, mark};
+use super::letter::{Event, EventRef, Letter};
+use super::letters::{Answer, BoxError, BoxSettings, Letters, Order, Totals};
+use super::queue::{Called, Ended, Fate, Queue, State, Step};
+use super::settings::Settings;
 use crate::admit::Tables;
-use crate::clock::{Clock, Moment, Wall};
+use crate::clock::{Clock, Moment, Time, Wall};
 use crate::config::plan::{AppId, Callback};
 use crate::ids::MessageId;
+use crate::journal::record::Telling;
 use crate::meter::Meter;
 use crate::vital::Vital;
 
-/// Most octets of an answer that are read, so that its connection can be used again.
-const ANSWER_LIMIT: usize = 64 * 1024;
-/// How long that may take.
-const DRAIN: Duration = Duration::from_secs(1);
-/// Longest wait an endpoint may ask for.
-const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(3600);
-/// How long an unused connection to an endpoint is kept.
-const IDLE: Duration = Duration::from_secs(60);
+/// How often letters of apps without an endpoint are looked at.
+const LOOK: Duration = Duration::from_secs(600);
+/// How long after a start the journal may bring events that letters hold already.
+const RETOLD: Duration = Duration::from_secs(600);
 
 /// Something an app wants to know.
 #[derive(Clone, Debug)]
@@ -53,15 +47,15 @@ pub struct Notice {
     pub data: String,
 }
 
-/// An event's end.
+/// An event that needs the journal no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Its message.
     pub id: MessageId,
     /// Its number within the message.
     pub seq: u32,
-    /// Whether the endpoint took it; else it never will be told: no endpoint, given up after a day, or no room.
-    pub delivered: bool,
+    /// Why.
+    pub end: Telling,
 }
 
 /// Takes notices; calls endpoints until dropped.
@@ -71,70 +65,151 @@ pub struct Courier {
 }
 
 /// What courier and callers share.
-struct Bag {
-    tables: Arc<ArcSwap<Tables>>,
-    clock: Clock,
+pub(super) struct Bag {
+    pub(super) tables: Arc<ArcSwap<Tables>>,
+    pub(super) clock: Clock,
+    pub(super) letters: Letters,
     meter: Arc<dyn Meter>,
-    settings: Settings,
     inside: Mutex<Inside>,
+    inbox: Arc<Inbox>,
+    /// Calls under way, and ends not yet told.
+    open: AtomicUsize,
+}
+
+/// What the letter box says, on its way to the courier.
+#[derive(Default)]
+struct Inbox {
+    answers: Mutex<Vec<Answer>>,
     changed: Notify,
 }
 
 #[derive(Default)]
 struct Inside {
-    queues: HashMap<AppId, Queue>,
+    apps: HashMap<AppId, AppQueue>,
     /// Ends not yet told.
     over: Vec<Told>,
-    /// Apps whose events found no room since their last delivery; each is logged once.
-    overflowing: HashSet<AppId>,
+    /// Events that letters held when the process started, while the journal may bring them again.
+    known: HashSet<(u64, u32)>,
+    /// By app: the mark of its endpoint that answered 410.
+    gone: HashMap<String, [u8; 32]>,
+    /// Apps whose letters found no room since their last delivery; each is logged once.
+    overflowing: HashSet<Arc<str>>,
+    /// No further calls: the process is about to end.
+    quiet: bool,
+}
+
+struct AppQueue {
+    name: Arc<str>,
+    queue: Queue,
+    failure: Option<(Wall, String)>,
+}
+
+/// How an app's callbacks stand, as memory knows.
+pub(super) struct View {
+    pub(super) state: State,
+    pub(super) open: usize,
+    pub(super) oldest: Option<Wall>,
+    pub(super) failure: Option<(Wall, String)>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Courier {
-    /// Starts the courier on this runtime. `told` hears of every event's end, in lists.
+    /// Starts the courier on this runtime, with its letters in `dir`. `told` hears of every event's end, in lists.
+    ///
+    /// # Errors
+    /// The letter box cannot be opened.
     pub fn spawn(
+        dir: &Path,
         tables: Arc<ArcSwap<Tables>>,
-        settings: Settings,
         clock: Clock,
         meter: Arc<dyn Meter>,
         told: impl Fn(Vec<Told>) + Send + 'static,
-    ) -> Courier {
-        let (inside, changed) = (Mutex::default(), Notify::new());
-        let bag = Arc::new(Bag { tables, clock, meter, settings, inside, changed });
-        let round = Round { bag: bag.clone(), endpoints: HashMap::new(), calls: JoinSet::new(), out: HashMap::new() };
+    ) -> Result<Courier, BoxError> {
+        let (inbox, settings) = (Arc::new(Inbox::default()), tables.load().plan.callbacks.clone());
+        let place = BoxSettings { dir: dir.to_owned(), quota: settings.quota, keep_dead: settings.keep_dead };
+        let heard = inbox.clone();
+        let answers = move |answers| {
+            lock(&heard.answers).extend(answers);
+            heard.changed.notify_one();
+        };
+        let (letters, found) = Letters::open(&place, move || clock.now().wall, answers)?;
+        let inside = Mutex::new(Inside { known: found.events, gone: found.gone, ..Inside::default() });
+        let open = AtomicUsize::new(0);
+        let bag = Arc::new(Bag { tables, clock, letters, meter, inside, inbox, open });
+        let round = Round {
+            bag: bag.clone(),
+            plan: None,
+            settings,
+            endpoints: HashMap::new(),
+            calls: JoinSet::new(),
+            out: HashMap::new(),
+            look: clock.now().time,
+            retold: clock.now().time.after(RETOLD),
+        };
         let task = tokio::spawn(round.run(told)).abort_handle();
-        Courier { bag, task }
+        Ok(Courier { bag, task })
     }
 
     /// Takes an event; never blocks. Its end is told later, whatever it is.
     pub fn tell(&self, notice: Notice) {
-        let now = self.bag.clock.now();
+        let (bag, now) = (&*self.bag, self.bag.clock.now());
         let which = EventRef { id: notice.id, seq: notice.seq, at: notice.at };
-        let mut inside = self.bag.lock();
-        if endpoint(&self.bag.tables.load(), notice.app).is_none() {
-            self.bag.over(&mut inside, &[which], now, "no_endpoint");
-        } else {
-            let queue = inside.queues.entry(notice.app).or_insert_with(|| Queue::new(self.bag.settings.clone()));
-            let dropped = queue.push(now.time, Event { which, json: render(&which, &notice) });
-            self.bag.over(&mut inside, &dropped, now, "overflow");
-            if !dropped.is_empty() && inside.overflowing.insert(notice.app) {
-                let app = self.bag.name(notice.app);
-                tracing::warn!(app = &*app, "no room for more events; the oldest will not be told");
-            }
+        let mut inside = lock(&bag.inside);
+        if !inside.known.is_empty() && inside.known.remove(&(which.id.0, which.seq)) {
+            inside.over.push(Told { id: which.id, seq: which.seq, end: Telling::Kept });
+        } else if endpoint(&bag.tables.load(), notice.app).is_none() {
+            bag.over(&mut inside, &[which], now, "no_endpoint");
+        } else if let Some(app) = bag.app(&mut inside, notice.app) {
+            app.queue.push(now, Event::render(which, notice.kind, &notice.data));
         }
         drop(inside);
-        self.bag.changed.notify_one();
+        bag.inbox.changed.notify_one();
     }
 
-    /// Events waiting for all apps; what is in flight not counted.
+    /// Events that no endpoint has taken yet, of all apps, in memory and on disk.
     pub fn backlog(&self) -> usize {
-        self.bag.lock().queues.values().map(Queue::backlog).sum()
+        let open: usize = lock(&self.bag.inside).apps.values().map(|app| app.queue.open()).sum();
+        let kept: u64 = self.totals().values().map(|totals| totals.waiting_events).sum();
+        open + usize::try_from(kept).unwrap_or(usize::MAX)
     }
 
-    /// How many events of this app still fit. Whoever tells many at once (after a restart) looks here first: what does not
-    /// fit is given up.
+    /// How many more events of this app memory should take. Whoever tells looks here first.
     pub fn room(&self, app: AppId) -> usize {
-        let held = self.bag.lock().queues.get(&app).map_or(0, Queue::backlog);
-        self.bag.settings.most_events.saturating_sub(held)
+        let inside = lock(&self.bag.inside);
+        let room = inside.apps.get(&app).map(|app| app.queue.room());
+        room.unwrap_or_else(|| self.bag.tables.load().plan.callbacks.most_events)
+    }
+
+    /// What every app has on disk.
+    pub fn totals(&self) -> BTreeMap<Arc<str>, Totals> {
+        self.bag.letters.totals()
+    }
+
+    /// Starts no further calls.
+    pub fn quiet(&self) {
+        lock(&self.bag.inside).quiet = true;
+    }
+
+    /// Calls under way, and ends not yet told.
+    pub fn open(&self) -> usize {
+        self.bag.open.load(Relaxed)
+    }
+
+    /// Ends all calls; the letter box is left to be closed, which waits for the disk.
+    pub fn stop(&self) -> Letters {
+        self.task.abort();
+        self.bag.letters.clone()
+    }
+
+    pub(super) fn bag(&self) -> &Bag {
+        &self.bag
+    }
+
+    pub(super) fn shared(&self) -> Arc<Bag> {
+        self.bag.clone()
     }
 }
 
@@ -145,50 +220,88 @@ impl Drop for Courier {
 }
 
 impl Bag {
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes ends, counted under `result`.
     fn over(&self, inside: &mut Inside, events: &[EventRef], now: Moment, result: &'static str) {
+        let end = if result == "delivered" { Telling::Delivered } else { Telling::Never };
         for event in events {
-            self.meter.callback(result, Duration::from_millis(now.wall.0.saturating_sub(event.at.0)));
-            inside.over.push(Told { id: event.id, seq: event.seq, delivered: result == "delivered" });
+            self.count(event, now, result);
+            inside.over.push(Told { id: event.id, seq: event.seq, end });
         }
     }
 
-    fn name(&self, app: AppId) -> Arc<str> {
-        self.tables.load().plan.names.apps.get(usize::from(app.0)).cloned().unwrap_or_default()
+    fn count(&self, event: &EventRef, now: Moment, result: &'static str) {
+        self.meter.callback(result, Duration::from_millis(now.wall.0.saturating_sub(event.at.0)));
+    }
+
+    fn count_all(&self, events: u64, result: &'static str) {
+        (0..events).for_each(|_| self.meter.callback(result, Duration::ZERO));
+    }
+
+    pub(super) fn name(&self, app: AppId) -> Option<Arc<str>> {
+        self.tables.load().plan.names.apps.get(usize::from(app.0)).cloned()
+    }
+
+    fn id(&self, name: &str) -> Option<AppId> {
+        let id = self.tables.load().plan.names.apps.iter().position(|known| **known == *name)?;
+        u16::try_from(id).ok().map(AppId)
+    }
+
+    /// The app's queue, made if there is none.
+    fn app<'i>(&self, inside: &'i mut Inside, id: AppId) -> Option<&'i mut AppQueue> {
+        if !inside.apps.contains_key(&id) {
+            let name = self.name(id)?;
+            let waiting = self.letters.total(&name).waiting > 0;
+            let mut queue = Queue::new(self.tables.load().plan.callbacks.clone(), waiting);
+            if inside.gone.contains_key(&*name) {
+                queue.disable();
+            }
+            inside.apps.insert(id, AppQueue { name, queue, failure: None });
+        }
+        inside.apps.get_mut(&id)
+    }
+
+    /// How an app stands.
+    pub(super) fn view(&self, id: AppId) -> Option<View> {
+        let inside = lock(&self.inside);
+        let AppQueue { queue, failure, .. } = inside.apps.get(&id)?;
+        Some(View { state: queue.state(), open: queue.open(), oldest: queue.oldest(), failure: failure.clone() })
+    }
+
+    /// Calls an endpoint again that rests or answered 410; false where there is none.
+    pub(super) fn resume(&self, id: AppId) -> bool {
+        if endpoint(&self.tables.load(), id).is_none() {
+            return false;
+        }
+        let mut inside = lock(&self.inside);
+        let Some(app) = self.app(&mut inside, id) else { return false };
+        app.queue.resume();
+        let name = app.name.clone();
+        if inside.gone.remove(&*name).is_some() {
+            self.letters.order(&name, Order::Gone(None));
+        }
+        drop(inside);
+        self.inbox.changed.notify_one();
+        true
     }
 }
 
-fn endpoint(tables: &Tables, app: AppId) -> Option<&Callback> {
+pub(super) fn endpoint(tables: &Tables, app: AppId) -> Option<&Callback> {
     tables.plan.apps.iter().find(|a| a.id == app)?.callback.as_ref()
-}
-
-/// The event as it stands in a body.
-fn render(which: &EventRef, notice: &Notice) -> Bytes {
-    let mut json = Vec::with_capacity(notice.data.len() + 128);
-    // Writing to memory does not fail; ids, kinds and times hold nothing that needs escapes.
-    let _ = write!(
-        json,
-        r#"{{"id":"{which}","type":"{}","time":"{}","seq":{},"data":{}}}"#,
-        notice.kind, notice.at, notice.seq, notice.data
-    );
-    json.into()
 }
 
 /// The courier's task.
 struct Round {
     bag: Arc<Bag>,
+    /// The tables last looked at.
+    plan: Option<Arc<Tables>>,
+    settings: Settings,
     endpoints: HashMap<AppId, Endpoint>,
     calls: JoinSet<Called>,
-    out: HashMap<Id, (AppId, Batch)>,
-}
-
-struct Endpoint {
-    callback: Callback,
-    client: Client<HttpsConnector<Reach>, Full<Bytes>>,
+    out: HashMap<Id, (AppId, Letter)>,
+    /// When to look after apps without an endpoint again.
+    look: Time,
+    /// Until when the journal may bring again what letters hold.
+    retold: Time,
 }
 
 impl Round {
@@ -196,13 +309,14 @@ impl Round {
         let _vital = Vital("the courier");
         loop {
             let deadline = self.dispatch();
-            let over = std::mem::take(&mut self.bag.lock().over);
+            let over = std::mem::take(&mut lock(&self.bag.inside).over);
             if !over.is_empty() {
                 told(over);
             }
-            let wake = deadline.and_then(|time| self.bag.clock.instant(time)).map(tokio::time::Instant::from_std);
+            self.bag.open.store(self.out.len(), Relaxed);
+            let wake = self.bag.clock.instant(deadline).map(tokio::time::Instant::from_std);
             tokio::select! {
-                () = self.bag.changed.notified() => {}
+                () = self.bag.inbox.changed.notified() => {}
                 Some(ended) = self.calls.join_next_with_id() => {
                     self.ended(ended);
                     while let Some(ended) = self.calls.try_join_next_with_id() {
@@ -214,115 +328,217 @@ impl Round {
         }
     }
 
-    /// Starts every call that may start; says when to look again.
-    fn dispatch(&mut self) -> Option<crate::clock::Time> {
+    /// Does what is to be done now; says when to look again.
+    fn dispatch(&mut self) -> Time {
         let bag = self.bag.clone();
-        let (tables, now) = (bag.tables.load(), bag.clock.now());
-        let mut inside = bag.lock();
-        let mut gone = Vec::new();
-        let mut deadline = None;
-        for (app, queue) in &mut inside.queues {
-            let Some(callback) = endpoint(&tables, *app) else {
-                gone.extend(queue.clear());
+        let (tables, now) = (bag.tables.load_full(), bag.clock.now());
+        let mut inside = lock(&bag.inside);
+        if self.plan.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &tables)) {
+            self.planned(&mut inside, &tables);
+            self.plan = Some(tables.clone());
+        }
+        self.heard(&mut inside, now);
+        if now.time >= self.look {
+            self.look = now.time.after(LOOK);
+            self.look_after_the_lost(&tables, now);
+        }
+        if now.time >= self.retold {
+            inside.known = HashSet::new();
+        }
+        let mut deadline = self.look;
+        let (mut unwanted, quiet) = (Vec::new(), inside.quiet);
+        for (id, app) in &mut inside.apps {
+            let Some(callback) = endpoint(&tables, *id) else {
+                let (events, places) = app.queue.clear();
+                unwanted.extend(events);
+                if !places.is_empty() {
+                    bag.letters.order(&app.name, Order::Return(places));
+                }
                 continue;
             };
-            while let Some(batch) = queue.next(now.time) {
-                let call = self.endpoint(*app, callback).call(&batch, now.wall, &bag.settings);
-                let id = self.calls.spawn(call).id();
-                self.out.insert(id, (*app, batch));
+            while let Some(step) = app.queue.next(now).filter(|_| !quiet) {
+                self.step(*id, &app.name, callback, step, now);
             }
-            deadline = [deadline, queue.deadline()].into_iter().flatten().min();
+            deadline = deadline.min(app.queue.deadline(now).unwrap_or(deadline));
         }
-        bag.over(&mut inside, &gone, now, "no_endpoint");
-        inside.queues.retain(|app, queue| !queue.is_idle() || endpoint(&tables, *app).is_some());
-        self.endpoints.retain(|app, _| endpoint(&tables, *app).is_some());
+        bag.over(&mut inside, &unwanted, now, "no_endpoint");
+        inside.apps.retain(|id, app| !app.queue.is_idle() || endpoint(&tables, *id).is_some());
+        self.endpoints.retain(|id, _| endpoint(&tables, *id).is_some());
         deadline
     }
 
-    /// The app's client; a new one where its configuration changed.
-    fn endpoint(&mut self, app: AppId, callback: &Callback) -> &Endpoint {
-        if self.endpoints.get(&app).is_none_or(|known| known.callback != *callback) {
-            self.endpoints.insert(app, Endpoint::new(callback, &self.bag.settings));
+    fn step(&mut self, id: AppId, name: &Arc<str>, callback: &Callback, step: Step, now: Moment) {
+        let letters = &self.bag.letters;
+        match step {
+            Step::Call(letter) => {
+                if self.endpoints.get(&id).is_none_or(|known| !known.is(callback, &self.settings)) {
+                    self.endpoints.insert(id, Endpoint::new(callback, &self.settings));
+                }
+                let call = self.endpoints[&id].call(&letter, now.wall, &self.settings);
+                self.out.insert(self.calls.spawn(call).id(), (id, letter));
+            }
+            Step::Keep(letter, due) => letters.order(name, Order::Keep(letter, due)),
+            Step::Bury(letter) => {
+                for event in &letter.events {
+                    self.bag.count(event, now, "given_up");
+                }
+                letters.order(name, if letter.place.is_some() { Order::Bury(letter) } else { Order::KeepDead(letter) });
+            }
+            Step::Fetch(most) => letters.order(name, Order::Fetch(now.wall, most)),
         }
-        &self.endpoints[&app]
+    }
+
+    /// Another configuration is in force.
+    fn planned(&mut self, inside: &mut Inside, tables: &Tables) {
+        let (bag, settings) = (self.bag.clone(), &tables.plan.callbacks);
+        if self.settings != *settings {
+            self.settings = settings.clone();
+            inside.apps.values_mut().for_each(|app| app.queue.configure(settings));
+            bag.letters.order(&"".into(), Order::Limits(settings.quota, settings.keep_dead));
+        }
+        for app in &tables.plan.apps {
+            let Some(callback) = &app.callback else { continue };
+            if inside.gone.get(&*app.name).is_some_and(|gone| *gone != mark(callback)) {
+                inside.gone.remove(&*app.name);
+                bag.letters.order(&app.name, Order::Gone(None));
+                if let Some(known) = inside.apps.get_mut(&app.id) {
+                    known.queue.resume();
+                }
+                tracing::info!(app = &*app.name, "callbacks go on: the configuration names another endpoint");
+            }
+            let moved = self.endpoints.get(&app.id).is_some_and(|known| known.callback.url != callback.url);
+            if moved && let Some(known) = inside.apps.get_mut(&app.id) {
+                known.queue.resume();
+            }
+            // Letters of an app that has its endpoint back, or had some before the start.
+            if bag.letters.total(&app.name).waiting > 0 && !inside.apps.contains_key(&app.id) {
+                bag.app(inside, app.id);
+            }
+        }
+    }
+
+    /// Letters of apps without an endpoint die as others do.
+    fn look_after_the_lost(&self, tables: &Tables, now: Moment) {
+        let limit = u64::try_from(self.settings.give_up_after.as_millis()).unwrap_or(u64::MAX);
+        let before = Wall(now.wall.0.saturating_sub(limit));
+        for (name, totals) in self.bag.letters.totals() {
+            let known = tables.plan.apps.iter().any(|app| app.name == name && app.callback.is_some());
+            if totals.waiting > 0 && !known {
+                self.bag.letters.order(&name, Order::BuryOverdue(before, "no endpoint"));
+            }
+        }
+    }
+
+    /// What the letter box has said.
+    fn heard(&mut self, inside: &mut Inside, now: Moment) {
+        let answers = std::mem::take(&mut *lock(&self.bag.inbox.answers));
+        for answer in answers {
+            self.answer(inside, answer, now);
+        }
+    }
+
+    fn answer(&mut self, inside: &mut Inside, answer: Answer, now: Moment) {
+        let bag = self.bag.clone();
+        let settled = |inside: &mut Inside, name: &str, events: &[EventRef]| {
+            if let Some(app) = bag.id(name).and_then(|id| inside.apps.get_mut(&id)) {
+                app.queue.settled(events.len());
+            }
+        };
+        match answer {
+            Answer::Kept(name, events) => {
+                settled(inside, &name, &events);
+                let told = |event: &EventRef| Told { id: event.id, seq: event.seq, end: Telling::Kept };
+                inside.over.extend(events.iter().map(told));
+            }
+            Answer::NoRoom(name, events) => {
+                settled(inside, &name, &events);
+                bag.over(inside, &events, now, "overflow");
+                overflows(inside, name);
+            }
+            Answer::Dropped(name, events) => {
+                bag.count_all(events, "overflow");
+                overflows(inside, name);
+            }
+            Answer::Died(_, events) => bag.count_all(events, "given_up"),
+            Answer::Fetched(name, letters, next) => match bag.id(&name).and_then(|id| inside.apps.get_mut(&id)) {
+                Some(app) => app.queue.fetched(letters, next),
+                None => {
+                    let places = letters.iter().filter_map(|letter| letter.place).collect();
+                    bag.letters.order(&name, Order::Return(places));
+                }
+            },
+            Answer::Waits(name, due) => {
+                if let Some(app) = bag.id(&name).and_then(|id| bag.app(inside, id)) {
+                    app.queue.waits(due);
+                }
+            }
+        }
     }
 
     fn ended(&mut self, ended: Result<(Id, Called), JoinError>) {
         // A call that panicked counts as failed: its events are tried again.
-        let (id, called) = ended.unwrap_or_else(|e| (e.id(), Called::Failed(None)));
-        let Some((app, batch)) = self.out.remove(&id) else { return };
-        let now = self.bag.clock.now();
-        let mut inside = self.bag.lock();
-        let Some(queue) = inside.queues.get_mut(&app) else { return };
-        let late = |event: &EventRef| Duration::from_millis(now.wall.0.saturating_sub(event.at.0));
-        let first = batch.events.first().map(late).unwrap_or_default();
-        let Ends { delivered, given_up, again, tripped } = queue.answered(now.time, batch, called, fastrand::f64());
-        for _ in 0..again {
-            self.bag.meter.callback("retried", first);
+        let (id, called) = ended.unwrap_or_else(|e| (e.id(), Called::Failed("internal error".into(), None)));
+        let Some((app_id, letter)) = self.out.remove(&id) else { return };
+        let bag = self.bag.clone();
+        let now = bag.clock.now();
+        let mut inside = lock(&bag.inside);
+        let Some(app) = inside.apps.get_mut(&app_id) else { return };
+        let Ended { letter, fate, tripped, gone, overdue } = app.queue.answered(now, letter, called, fastrand::f64());
+        let name = app.name.clone();
+        if fate != Fate::Delivered {
+            app.failure = Some((now.wall, letter.failure.clone()));
         }
-        self.bag.over(&mut inside, &delivered, now, "delivered");
-        self.bag.over(&mut inside, &given_up, now, "given_up");
-        if !delivered.is_empty() {
-            inside.overflowing.remove(&app);
+        let first_time = letter.place.is_none();
+        match fate {
+            Fate::Delivered if first_time => bag.over(&mut inside, &letter.events, now, "delivered"),
+            Fate::Delivered => {
+                letter.events.iter().for_each(|event| bag.count(event, now, "delivered"));
+                bag.letters.order(&name, Order::Delivered(letter));
+            }
+            _ if first_time && endpoint(&bag.tables.load(), app_id).is_none() => {
+                app.queue.settled(letter.events.len());
+                bag.over(&mut inside, &letter.events, now, "no_endpoint");
+            }
+            Fate::Again(due) => {
+                letter.events.iter().for_each(|event| bag.count(event, now, "retried"));
+                let order = if first_time { Order::Keep(letter, due) } else { Order::PutOff(letter, due) };
+                bag.letters.order(&name, order);
+            }
+            Fate::Dead => {
+                letter.events.iter().for_each(|event| bag.count(event, now, "given_up"));
+                let (events, first) = (letter.events.len(), letter.events.first().map(ToString::to_string));
+                tracing::warn!(app = &*name, events, first, failure = letter.failure, "a letter is dead");
+                bag.letters.order(&name, if first_time { Order::KeepDead(letter) } else { Order::Bury(letter) });
+            }
         }
-        drop(inside);
-        if tripped || !given_up.is_empty() {
-            let app = self.bag.name(app);
-            if tripped {
-                tracing::warn!(app = &*app, "callbacks keep failing; only a trial now and then from here on");
-            }
-            if let Some(first) = given_up.first() {
-                tracing::warn!(app = &*app, events = given_up.len(), %first, "events given up after the last try");
-            }
+        if fate == Fate::Delivered {
+            inside.overflowing.remove(&name);
+        }
+        if let Some(before) = overdue {
+            bag.letters.order(&name, Order::BuryOverdue(before, "given up: the endpoint was down all the time"));
+        }
+        if tripped {
+            tracing::warn!(app = &*name, "callbacks keep failing; only a trial now and then from here on");
+        }
+        if let Some(callback) = endpoint(&bag.tables.load(), app_id).filter(|_| gone) {
+            inside.gone.insert(name.to_string(), mark(callback));
+            bag.letters.order(&name, Order::Gone(Some(mark(callback))));
+            bag.letters.order(&name, Order::BuryOverdue(Wall(u64::MAX), "the endpoint answered 410 Gone"));
+            tracing::warn!(
+                app = &*name,
+                "the endpoint answered 410 Gone: no more calls; its events are kept as dead letters until it is configured anew or resumed"
+            );
         }
     }
 }
 
-impl Endpoint {
-    fn new(callback: &Callback, settings: &Settings) -> Self {
-        let reach = Reach::new(&callback.allow_private, settings.connect);
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(reach);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(settings.in_flight)
-            .build(connector);
-        Endpoint { callback: callback.clone(), client }
+/// Logs a burst of events without room once.
+fn overflows(inside: &mut Inside, app: Arc<str>) {
+    if !inside.overflowing.contains(&app) {
+        tracing::warn!(
+            app = &*app,
+            "the callback quota is full: the oldest letters are dropped; replay what is missed"
+        );
+        inside.overflowing.insert(app);
     }
-
-    /// One call, as a future of its own. The body and its id stay the same over repetitions; time and signature do not.
-    fn call(&self, batch: &Batch, now: Wall, settings: &Settings) -> impl Future<Output = Called> + Send + use<> {
-        let timestamp = now.0 / 1_000;
-        let signature = sign(&self.callback.secrets, &batch.id, timestamp, &batch.body);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(&self.callback.url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("qiao/", env!("CARGO_PKG_VERSION")))
-            .header("webhook-id", &batch.id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            .body(Full::new(batch.body.clone()));
-        let (client, total) = (self.client.clone(), settings.total);
-        async move {
-            let Ok(request) = request else { return Called::Failed(None) };
-            let Ok(Ok(answer)) = tokio::time::timeout(total, client.request(request)).await else {
-                return Called::Failed(None);
-            };
-            let (head, body) = answer.into_parts();
-            // The status has decided; the rest is read for the connection's sake only.
-            let _ = tokio::time::timeout(DRAIN, Limited::new(body, ANSWER_LIMIT).collect()).await;
-            verdict(head.status, head.headers.get(RETRY_AFTER))
-        }
-    }
-}
-
-fn verdict(status: StatusCode, retry_after: Option<&HeaderValue>) -> Called {
-    if status.is_success() {
-        return Called::Taken;
-    }
-    let heeded = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    let seconds = retry_after.filter(|_| heeded).and_then(|v| v.to_str().ok()?.trim().parse().ok());
-    Called::Failed(seconds.map(|s| Duration::from_secs(s).min(RETRY_AFTER_LIMIT)))
 }

@@ -224,7 +224,9 @@ fn group(old: &Group, new: &Group, names: &Names) -> Vec<String> {
     let members = |channels: &Vec<ChannelId>| list(channels.iter().map(|c| names.channels.get(usize::from(c.0))));
     Words::default()
         .value("channels", &old.channels, &new.channels, members)
-        .debug("spill_after", &old.spill_after, &new.spill_after)
+        .value("spill_after", &old.spill_after, &new.spill_after, |wait| {
+            wait.map_or_else(|| "never".to_owned(), |wait| format!("{wait:?}"))
+        })
         .or(old != new)
 }
 
@@ -243,7 +245,9 @@ fn app(old: &App, new: &App, names: &Names) -> Vec<String> {
         .value("tiers", &old.tiers, &new.tiers, tiers_of(names))
         .debug("signatures", &old.signatures, &new.signatures)
         .debug("numbers", &old.numbers, &new.numbers)
-        .debug("default_country", &old.default_country, &new.default_country)
+        .value("default_country", &old.default_country, &new.default_country, |country| {
+            country.clone().unwrap_or_else(|| "none".to_owned())
+        })
         .debug("allow_ips", &old.allow_ips, &new.allow_ips);
     match (&old.callback, &new.callback) {
         (None, Some(_)) => words.0.push("callback added".to_owned()),

@@ -28,6 +28,7 @@ pub(super) struct Whole<'s> {
     pub(super) journal: Option<Found<written::Journal>>,
     pub(super) limits: Option<Found<written::Limits>>,
     pub(super) store: Option<Found<written::Store>>,
+    pub(super) callbacks: Option<Found<written::Callbacks>>,
     pub(super) uplink: Option<Found<written::Uplink>>,
     pub(super) tiers: Vec<Found<written::Tier>>,
     pub(super) channels: Vec<(Found<written::Channel>, Tables<'s>)>,
@@ -43,7 +44,8 @@ pub(super) struct Whole<'s> {
 pub(super) type Tables<'s> = Vec<(&'static str, Spanned<DeValue<'s>>)>;
 
 /// The sections only `qiao.toml` may have.
-const NODE_SECTIONS: [&str; 8] = ["include", "node", "http", "admin", "journal", "limits", "store", "uplink"];
+const NODE_SECTIONS: [&str; 9] =
+    ["include", "node", "http", "admin", "journal", "limits", "store", "callbacks", "uplink"];
 /// The sections any file may have.
 const SECTIONS: [&str; 6] = ["channel", "group", "route", "app", "tier", "numbers"];
 
@@ -210,6 +212,7 @@ fn section<'s>(
         "journal" => whole.journal = table(file, key, value, report),
         "limits" => whole.limits = table(file, key, value, report),
         "store" => whole.store = table(file, key, value, report),
+        "callbacks" => whole.callbacks = table(file, key, value, report),
         "uplink" => whole.uplink = table(file, key, value, report),
         "numbers" => whole.numbers.extend(table(file, key, value, report)),
         "tier" => read_all(file, key, value, &mut whole.tiers, report),

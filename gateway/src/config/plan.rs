@@ -11,6 +11,7 @@ use carriers::{Profile, Protocol};
 use ipnet::IpNet;
 
 pub use super::numbers::{Numbers, Range};
+use crate::callback::Settings;
 
 /// A channel's index in [`Names::channels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +82,8 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// Apps in file order.
     pub apps: Vec<App>,
+    /// `[callbacks]`: how events reach apps.
+    pub callbacks: Settings,
     /// What `[numbers]` knows; empty where there is none.
     pub numbers: Arc<Numbers>,
 }

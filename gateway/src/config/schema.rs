@@ -18,6 +18,7 @@ struct QiaoToml {
     journal: Option<written::Journal>,
     limits: Option<written::Limits>,
     store: Option<written::Store>,
+    callbacks: Option<written::Callbacks>,
     uplink: Option<written::Uplink>,
     numbers: Option<written::Numbers>,
     tier: Option<Vec<written::Tier>>,

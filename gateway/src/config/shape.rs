@@ -102,7 +102,7 @@ fn missing_because_removed(message: &str, bad: &[String]) -> bool {
 }
 
 /// An operator's words for serde's. Values are left out: one of them may be a secret in the wrong place.
-fn explain(message: &str) -> (String, String) {
+pub(super) fn explain(message: &str) -> (String, String) {
     if let Some((what, hint)) = message.split_once('\n') {
         return (what.to_owned(), hint.to_owned());
     }

@@ -83,7 +83,7 @@ impl Profile for ToyProfile {
         "toy"
     }
     fn fingerprint(&self) -> String {
-        String::new()
+        format!("{:?}", self.0)
     }
 }
 
@@ -487,5 +487,127 @@ mod carried {
         assert_eq!(names, ["demo-a", "demo-b"]);
         assert_eq!(plan.node.http_listen.port(), 18080);
         assert_eq!(plan.node.admin_listen.port(), 19090);
+    }
+}
+
+/// What one plan changes about another.
+mod diff {
+    use super::super::diff::Diff;
+    use super::*;
+
+    /// The changes from one text to the next, and what waits for a restart.
+    fn between(old: &str, new: &str) -> (Vec<String>, Vec<String>, bool) {
+        let dir = write(&[(MAIN_FILE, old)]);
+        let load = |names| load_among(dir.path(), names, &env, TOYS, |_| Ok(()), &Inputs::default()).unwrap().0;
+        let old = load(Names::default());
+        fs::write(dir.path().join(MAIN_FILE), new).unwrap();
+        let new = load(old.names.clone());
+        let diff = Diff::between(&old, &new);
+        (diff.changes.iter().map(ToString::to_string).collect(), diff.restart, diff.routing)
+    }
+
+    /// As [`between`], from [`whole`] to the same with `from` replaced.
+    fn replaced(from: &str, to: &str) -> (Vec<String>, bool) {
+        assert!(whole().contains(from));
+        let (changes, restart, routing) = between(&whole(), &whole().replace(from, to));
+        assert_eq!(restart, [""; 0]);
+        (changes, routing)
+    }
+
+    #[test]
+    fn the_same_plan_changes_nothing() {
+        assert_eq!(between(&whole(), &whole()), (vec![], vec![], false));
+        let other_way = [APP, GROUP, CHANNEL, ROUTE].concat();
+        assert_eq!(between(&whole(), &other_way), (vec![], vec![], false), "where things stand is nothing to a plan");
+    }
+
+    #[test]
+    fn what_is_added_and_removed_is_named() {
+        let second = CHANNEL.replace("\"a\"", "\"b\"").replace("127.0.0.1:1", "127.0.0.1:2");
+        let (more, _, routing) = between(&whole(), &[whole().as_str(), &second].concat());
+        assert_eq!((more, routing), (vec!["channel b: added".to_owned()], true));
+        let (less, _, routing) = between(&whole(), &[CHANNEL, GROUP, APP].concat());
+        assert_eq!((less, routing), (vec!["route r: removed".to_owned()], true));
+    }
+
+    #[test]
+    fn what_changed_is_said_in_words_and_whether_messages_go_other_ways() {
+        for (from, to, words, routing) in [
+            ("rate = 200", "rate = 100", "channel a: rate 200 → 100, burst 4 → 2", false),
+            ("rate = 200", "rate = 200\ncost = 0.5\nlinks = 2", "channel a: links 1 → 2, cost 0 → 0.5", false),
+            ("rate = 200", "rate = 200\ntiers = \"otp\"", "channel a: tiers [otp notice marketing] → [otp]", true),
+            ("rate = 200", "rate = 200\nwindow = 20", "channel a: window 10 → 20, its links are made anew", true),
+            ("127.0.0.1:1", "127.0.0.1:9", "channel a: account changed, its links are made anew", true),
+            ("name = \"r\"", "name = \"r\"\nmatch = { tier = \"otp\" }", "route r: conditions changed", true),
+            ("name = \"g\"", "name = \"g\"\nspill_after = \"5s\"", "group g: spill_after 1s → 5s", true),
+            ("rate = 500", "rate = 50", "app shop: rate 500 → 50", false),
+        ] {
+            assert_eq!(replaced(from, to), (vec![words.to_owned()], routing), "{to}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_routes_is_part_of_them() {
+        let second = "[[route]]\nname = \"s\"\ngroup = \"g\"\nmatch = { tier = \"otp\" }\n";
+        let (old, new) = ([&whole(), second].concat(), [CHANNEL, GROUP, second, ROUTE, APP].concat());
+        let moved = |name: &str| format!("route {name}: another place in the order");
+        assert_eq!(between(&old, &new), (vec![moved("s"), moved("r")], vec![], true));
+    }
+
+    #[test]
+    fn secrets_and_addresses_that_may_hold_one_are_only_counted() {
+        let hook = |url: &str, secret: &str| {
+            format!("{}[app.callback]\nurl = \"https://{url}\"\nsecret = {secret}\n", whole())
+        };
+        let old = hook("shop.example/?token=hunter2", "\"env:HOOK\"");
+        let new = hook("shop.example/?token=hunter3", "[\"env:HOOK\", \"env:HOOK\"]")
+            .replace("[\"env:KEY\"]", "[\"env:KEY\", \"Zk3vTq9LxR2bNw7HcY5mPa\"]");
+        let (changes, ..) = between(&old, &new);
+        let words = "keys changed (1 → 2), callback url changed, callback secrets changed (1 → 2)";
+        assert_eq!(changes, [format!("app shop: {words}")]);
+        assert_eq!(replaced("env:KEY", "Zk3vTq9LxR2bNw7HcY5mPa").0, ["app shop: keys changed (1 → 1)"]);
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_stays_as_it_is() {
+        let late = "[node]\ndrain_timeout = \"3s\"\n[http]\nlisten = \"127.0.0.1:81\"\n[admin]\ntoken = \"env:KEY\"\n";
+        let new = [late, &whole()].concat();
+        let (changes, restart, _) = between(&whole(), &new);
+        assert_eq!(changes, ["node: [node] drain_timeout 10s → 3s"]);
+        assert_eq!(restart, ["[http] listen 127.0.0.1:8080 → 127.0.0.1:81", "[admin] token changed"]);
+        let (in_force, files) = (plan(&[(MAIN_FILE, &whole())]).unwrap().0, plan(&[(MAIN_FILE, &new)]).unwrap().0);
+        let node = files.node.until_restart(&in_force.node);
+        assert_eq!((node.drain_timeout.as_secs(), node.http_listen.port()), (3, 8080));
+        assert!(node.admin_token.is_none());
+    }
+
+    #[test]
+    fn what_was_read_is_known_by_place_and_content() {
+        let rest = [GROUP, ROUTE, APP, "[numbers]\nplan = \"numbers/plan.csv\"\n"].concat();
+        let files = [
+            (MAIN_FILE, "include = [\"channels/*.toml\", \"rest.toml\"]\n"),
+            ("channels/a.toml", &*CHANNEL.replace("address", "secret = \"file:keys/a\"\naddress")),
+            ("rest.toml", &rest),
+            ("numbers/plan.csv", "86138,mobile,Beijing,CN\n"),
+            ("keys/a", "secret"),
+        ];
+        let dir = write(&files);
+        let seen = || {
+            let inputs = Inputs::default();
+            let _ = load_among(dir.path(), Names::default(), &env, TOYS, |_| Ok(()), &inputs);
+            inputs.seen()
+        };
+        let first = seen();
+        let folders: Vec<_> = first.folders.iter().map(|f| f.strip_prefix(dir.path()).unwrap().to_owned()).collect();
+        assert_eq!(folders, ["", "channels", "keys", "numbers"].map(std::path::PathBuf::from));
+        assert_eq!(first, seen());
+        for (name, text) in files {
+            fs::write(dir.path().join(name), format!("{text} ")).unwrap();
+            assert_ne!(first.digest, seen().digest, "{name}");
+            fs::write(dir.path().join(name), text).unwrap();
+            assert_eq!(first.digest, seen().digest, "{name}");
+        }
+        fs::write(dir.path().join("channels/b.toml"), "").unwrap();
+        assert_ne!(first.digest, seen().digest, "a file that was not there");
     }
 }

@@ -116,6 +116,39 @@ pub(super) struct Store {
     pub(super) receipt_wait: Option<Spanned<Period>>,
 }
 
+/// `[callbacks]`: how events reach the apps' endpoints.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Callbacks {
+    /// Wait before each repetition; the last repeats; default ["5s", "30s", "2m", "10m", "30m", "1h"].
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) schedule: Option<Spanned<Vec<Period>>>,
+    /// How long an event is tried before it becomes a dead letter; default "24h".
+    #[schemars(with = "Option<String>")]
+    pub(super) give_up_after: Option<Spanned<Period>>,
+    /// How long connecting may take; default "3s".
+    #[schemars(with = "Option<String>")]
+    pub(super) connect_timeout: Option<Spanned<Period>>,
+    /// How long a whole call may take; default "10s".
+    #[schemars(with = "Option<String>")]
+    pub(super) total_timeout: Option<Spanned<Period>>,
+    /// Failures in a row after which an endpoint rests; default 10.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) trip_after: Option<Spanned<u32>>,
+    /// How often a resting endpoint is tried; default "30s".
+    #[schemars(with = "Option<String>")]
+    pub(super) trial_every: Option<Spanned<Period>>,
+    /// How long events stay in memory while their endpoint takes nothing, before they are written to disk; default "1s".
+    #[schemars(with = "Option<String>")]
+    pub(super) spill_after: Option<Spanned<Period>>,
+    /// Most disk an app's waiting and dead letters may take; beyond, its oldest are dropped; default "256MiB".
+    #[schemars(with = "Option<SizeSchema>")]
+    pub(super) quota: Option<Spanned<Size>>,
+    /// How long dead letters are kept; default "30d".
+    #[schemars(with = "Option<String>")]
+    pub(super) keep_dead: Option<Spanned<Period>>,
+}
+
 /// `[uplink]`: messages from handsets.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

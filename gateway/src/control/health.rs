@@ -9,23 +9,35 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::{Admin, door::gone};
-use crate::app::Question;
+use crate::app::{ChannelStatus, Question};
 
 pub(super) fn pages() -> Router<Arc<Admin>> {
     Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready)).route("/metrics", get(metrics))
 }
 
-/// Ready: a message posted now would be taken, and some channel has a link to send it.
+/// Ready: a message posted now would be taken, and some channel is in service with a link to send it.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let Some(channels) = admin.desk.ask(Question::Channels).await else { return gone() };
-    let up = channels.iter().filter(|c| c.window > 0).count();
-    let closed = admin.desk.closed();
-    let text = match closed {
-        Some(reason) => format!("takes no messages: {reason}\n"),
-        None => format!("{up} of {} channels up\n", channels.len()),
-    };
-    let status = if closed.is_none() && up > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, text).into_response()
+    let (ready, text) = readiness(admin.desk.closed(), &channels);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, text + "\n").into_response()
+}
+
+/// Whether the gateway is ready, and in words how it stands. What operators took out of service is named: a page that
+/// only says "0 of 2 up" sends people looking for a carrier's fault.
+pub(super) fn readiness(closed: Option<&'static str>, channels: &[ChannelStatus]) -> (bool, String) {
+    if let Some(reason) = closed {
+        return (false, format!("takes no messages: {reason}"));
+    }
+    let count = |states: &[&str]| channels.iter().filter(|c| states.contains(&c.state)).count();
+    let serving = count(&["up", "paused"]);
+    let mut text = format!("{serving} of {} channels up", channels.len());
+    for (states, word) in [(&["held"][..], "held"), (&["draining", "drained"], "drained")] {
+        if count(states) > 0 {
+            text += &format!(", {} {word}", count(states));
+        }
+    }
+    (serving > 0, text)
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

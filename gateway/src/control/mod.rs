@@ -4,6 +4,7 @@
 //! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. One file per topic.
 
 mod apps;
+mod callbacks;
 mod channels;
 mod door;
 mod health;
@@ -11,6 +12,7 @@ mod messages;
 mod orders;
 mod queues;
 mod reload;
+mod status;
 mod token;
 mod uplinks;
 
@@ -22,15 +24,20 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 
 use crate::app::{Desk, Scrape};
+use crate::callback::Office;
 use crate::config::plan::Secret;
 use door::{guard, refuse};
 
-pub use token::{Token, token};
+pub use token::{FILE as TOKEN_FILE, Token, token};
 
 /// What the admin door works with.
 pub struct Admin {
+    /// `[node] name`.
+    pub name: String,
     /// The line.
     pub desk: Arc<Desk>,
+    /// What applications are told.
+    pub callbacks: Arc<Office>,
     /// For operators.
     pub token: Token,
     /// For scrapers, where configured.
@@ -45,8 +52,10 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     let admin = Arc::new(admin);
     let pages = Router::new()
         .merge(health::pages())
+        .merge(status::pages())
         .merge(channels::pages())
         .merge(apps::pages())
+        .merge(callbacks::pages())
         .merge(queues::pages())
         .merge(reload::pages())
         .merge(messages::pages())

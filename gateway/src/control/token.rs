@@ -2,40 +2,51 @@
 
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::plan::Node;
 
 /// Name of the file in the data directory.
-const FILE: &str = "admin.token";
+pub const FILE: &str = "admin.token";
 
 /// A secret that is compared in constant time and never printed.
-pub struct Token(String);
+pub struct Token {
+    secret: String,
+    file: Option<PathBuf>,
+}
 
 impl Token {
     /// Whether this is it.
     pub fn is(&self, given: &str) -> bool {
-        same(self.0.as_bytes(), given.as_bytes())
+        same(self.secret.as_bytes(), given.as_bytes())
+    }
+
+    /// Where it lies; none where it is configured.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
 
-/// Equality that takes the same time wherever the difference is.
+/// Equality that takes the same time wherever the difference is, and whatever the lengths are: digests are compared.
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
-    a.ct_eq(b).into()
+    Sha256::digest(a).ct_eq(&Sha256::digest(b)).into()
 }
 
 /// The configured token, the one in the data directory, or a new one written there (mode 0600).
 pub fn token(node: &Node) -> io::Result<Token> {
     if let Some(token) = &node.admin_token {
-        return Ok(Token(token.reveal().to_owned()));
+        return Ok(Token { secret: token.reveal().to_owned(), file: None });
     }
     let path = node.data_dir.join(FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) if text.trim().len() >= 32 => {
             // A copy or a restore may have opened it to others.
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-            return Ok(Token(text.trim().to_owned()));
+            let file = path.canonicalize().ok();
+            return Ok(Token { secret: text.trim().to_owned(), file });
         }
         Ok(_) => std::fs::remove_file(&path)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -48,5 +59,5 @@ pub fn token(node: &Node) -> io::Result<Token> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{token}")?;
     file.sync_all()?;
-    Ok(Token(token))
+    Ok(Token { secret: token, file: path.canonicalize().ok() })
 }

@@ -1,11 +1,12 @@
 //! One question to the admin door: the request, its answer, and how it is shown. Every topic goes through here.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use super::print::text;
 use crate::cli::Exit;
+use crate::control::TOKEN_FILE;
 
 /// How long the gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -62,7 +64,13 @@ impl Ask<'_> {
         } else {
             writeln!(self.out, "{}: {}", text(&answer["code"]), text(&answer["detail"]))?;
         }
-        Ok(if status.is_success() { Exit::Ok } else { Exit::No })
+        Ok(match status {
+            status if status.is_success() => Exit::Ok,
+            // Nobody was let in, or nobody could answer: that is no "no".
+            StatusCode::UNAUTHORIZED => Exit::CouldNotRun,
+            status if status.is_server_error() => Exit::CouldNotRun,
+            _ => Exit::No,
+        })
     }
 
     /// The status and the JSON of an answer.
@@ -90,23 +98,88 @@ impl Ask<'_> {
         path: &str,
         body: Option<Value>,
     ) -> io::Result<(StatusCode, Bytes)> {
+        let token = match &self.token_file {
+            Some(file) => Some(read_token(file)?),
+            None if method != Method::GET => self.find_token().await?,
+            None => None,
+        };
+        self.exchange(method, path, body, token).await
+    }
+
+    /// The token of a gateway on this machine, where we may read it; the gateway says where it lies.
+    async fn find_token(&self) -> io::Result<Option<String>> {
+        let host = self.url.parse::<Uri>().ok().and_then(|url| Some(url.host()?.to_owned())).unwrap_or_default();
+        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        if host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback()) {
+            return Ok(None);
+        }
+        let (_, status) = self.exchange(Method::GET, "/admin/v1/status", None, None).await?;
+        let status: Value = serde_json::from_slice(&status).unwrap_or_default();
+        match status["token_file"].as_str().map(PathBuf::from) {
+            // Whoever answers there must not have other files sent to it.
+            Some(file) if file.is_absolute() && file.file_name() == Some(TOKEN_FILE.as_ref()) => {
+                Ok(Some(read_token(&file).map_err(|error| {
+                    io::Error::new(error.kind(), format!("{error}; run as the gateway's user, or give --token-file"))
+                })?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        token: Option<String>,
+    ) -> io::Result<(StatusCode, Bytes)> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let mut request = Request::builder().method(method).uri(&url);
-        if let Some(file) = &self.token_file {
-            let token = std::fs::read_to_string(file);
-            let token = token.map_err(|e| io::Error::other(format!("{}: {e}", file.display())))?;
-            request = request.header("authorization", format!("Bearer {}", token.trim()));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
         let body = body.map(|b| b.to_string()).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(body))).map_err(io::Error::other)?;
+        let request =
+            request.body(Full::new(Bytes::from(body))).map_err(|e| io::Error::other(format!("{url}: {e}")))?;
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let unreachable = |e: &dyn std::fmt::Display| io::Error::other(format!("{url}: {e}; is the gateway running?"));
+        let unreachable = |e: &dyn std::error::Error| {
+            let mut why = e;
+            while let Some(deeper) = why.source() {
+                why = deeper;
+            }
+            io::Error::other(format!("{url}: {why}; is the gateway running?"))
+        };
         let exchange = async {
             let response = client.request(request).await.map_err(|e| unreachable(&e))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-            Ok((status, body.map_err(|e| unreachable(&e))?.to_bytes()))
+            Ok((status, body.map_err(|e| unreachable(&*e))?.to_bytes()))
         };
-        tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| unreachable(&"no answer in time"))?
+        tokio::time::timeout(PATIENCE, exchange).await.map_err(|late| unreachable(&late))?
+    }
+}
+
+fn read_token(file: &Path) -> io::Result<String> {
+    let token = std::fs::read_to_string(file);
+    let token = token.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
+    Ok(token.trim().to_owned())
+}
+
+/// A name as one segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_~".contains(&b) || b == b'.' && name.len() > 2;
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment() {
+        assert_eq!(segment("cmcc-gd_1.a"), "cmcc-gd_1.a");
+        assert_eq!(segment("../x y?"), "..%2Fx%20y%3F");
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("桥"), "%E6%A1%A5");
     }
 }

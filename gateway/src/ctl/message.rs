@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::ask::Ask;
+use super::ask::{Ask, segment};
 use super::print::text;
 use crate::cli::Exit;
 
 pub(super) async fn run(ask: &mut Ask<'_>, id: &str) -> io::Result<Exit> {
-    ask.get(&format!("/admin/v1/messages/{id}"), timeline).await
+    ask.get(&format!("/admin/v1/messages/{}", segment(id)), timeline).await
 }
 
 fn timeline(answer: &Value, out: &mut dyn Write) -> io::Result<()> {

@@ -1,10 +1,13 @@
 //! `qiao ctl`: the operator's client of the admin door. One file per topic; each asks through [`ask::Ask`].
 
 mod ask;
+mod callbacks;
 mod channels;
 mod message;
+mod orders;
 mod print;
 mod queues;
+mod reload;
 mod status;
 mod uplinks;
 
@@ -12,21 +15,24 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use crate::cli::Exit;
 use ask::Ask;
+pub use callbacks::Callbacks;
+pub use orders::{Apps, Terms};
 pub use uplinks::Uplinks;
 
 /// `qiao ctl`
 #[derive(Debug, Args)]
 pub struct CtlArgs {
     /// The admin door
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    #[arg(long, value_name = "URL", env = "QIAO_URL", default_value = "http://127.0.0.1:9090")]
     pub url: String,
-    /// File that holds the admin token (made at first start as DATA_DIR/admin.token)
-    #[arg(long, value_name = "FILE")]
+    /// File that holds the admin token; on the gateway's own machine DATA_DIR/admin.token is found by itself
+    #[arg(long, value_name = "FILE", env = "QIAO_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
-    /// Print the answer as JSON
+    /// Print the answer as JSON, errors too
     #[arg(long, global = true)]
     pub json: bool,
     /// What to ask.
@@ -37,20 +43,54 @@ pub struct CtlArgs {
 /// What an operator can ask.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Ctl {
-    /// Whether the gateway lives and is ready
-    #[command(after_help = "Example: qiao ctl status")]
+    /// Whether the gateway lives and is ready, and what is out of service
+    #[command(after_help = "Example: qiao ctl status\n\nExits with 1 where the gateway is not ready.")]
     Status,
-    /// Channels: state, links, window, pace
+    /// Channels: state, window, pace, links; who holds one, until when, and why
     #[command(after_help = "Example: qiao ctl channels pccw-1")]
     Channels {
         /// One channel only
         name: Option<String>,
+    },
+    /// Hold a channel: it takes nothing new; its links stay, receipts keep coming
+    #[command(after_help = "Example: qiao ctl hold pccw-1 --for 10m --reason 'carrier maintenance'")]
+    Hold {
+        /// The channel
+        name: String,
+        /// For how long, and why.
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Drain a channel: it takes nothing new, finishes what is open, and unbinds
+    #[command(after_help = "Example: qiao ctl drain pccw-1 --reason 'moved to another account'")]
+    Drain {
+        /// The channel
+        name: String,
+        /// For how long, and why.
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Release a channel that is held or drained: back in service, its links dialled again
+    #[command(after_help = "Example: qiao ctl release pccw-1")]
+    Release {
+        /// The channel
+        name: String,
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// A message's way so far; text and number are masked
     #[command(after_help = "Example: qiao ctl message 0qk3m8z5r1xa")]
     Message {
         /// Its id
         id: String,
+    },
+    /// Callbacks by app: waiting, dead, failing; and what to do about them
+    #[command(after_help = "Example: qiao ctl callbacks")]
+    Callbacks {
+        /// What to do; absent: show how they stand.
+        #[command(subcommand)]
+        what: Option<Callbacks>,
     },
     /// What waits, by group and tier
     #[command(after_help = "Example: qiao ctl queues --json")]
@@ -68,44 +108,51 @@ pub enum Ctl {
         #[command(subcommand)]
         order: Option<Uplinks>,
     },
-    /// Take a channel out of service for new messages; what is open is finished
-    #[command(
-        after_help = "Example: qiao ctl --token-file data/admin.token hold pccw-1 --reason 'carrier maintenance'"
-    )]
-    Hold {
-        /// The channel
-        name: String,
-        /// Why, for the log
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
-    /// Put a held channel back into service
-    #[command(after_help = "Example: qiao ctl --token-file data/admin.token release pccw-1")]
-    Release {
-        /// The channel
-        name: String,
-        /// Why, for the log
-        #[arg(long, default_value = "")]
-        reason: String,
+    /// Read the configuration anew: prints what changed, or every problem and nothing changed
+    #[command(after_help = "Example: qiao ctl reload\n\nExits with 1 where the configuration has problems.")]
+    Reload,
+    /// Apps: rate, messages not finished, where events go; hold and release one
+    #[command(after_help = "Example: qiao ctl apps")]
+    Apps {
+        /// Hold or release one; without it, all are shown.
+        #[command(subcommand)]
+        command: Option<Apps>,
     },
 }
 
 /// Asks the admin door and prints its answer.
 ///
 /// # Errors
-/// The door cannot be reached, or what it says is not JSON.
+/// The door cannot be reached, or what it says is not JSON. With `--json` that is printed as `{"error"}` instead.
 pub async fn run(args: &CtlArgs, out: &mut dyn Write) -> io::Result<Exit> {
-    let mut ask = Ask { url: args.url.clone(), token_file: args.token_file.clone(), json: args.json, out };
-    let ask = &mut ask;
-    match &args.command {
+    let (url, token_file) = (args.url.clone(), args.token_file.clone());
+    let mut ask = Ask { url, token_file, json: args.json, out };
+    match topic(&args.command, &mut ask).await {
+        Err(error) if args.json && error.kind() != io::ErrorKind::BrokenPipe => {
+            writeln!(ask.out, "{:#}", json!({ "error": error.to_string() }))?;
+            Ok(Exit::CouldNotRun)
+        }
+        done => done,
+    }
+}
+
+async fn topic(command: &Ctl, ask: &mut Ask<'_>) -> io::Result<Exit> {
+    match command {
         Ctl::Status => status::run(ask).await,
         Ctl::Channels { name } => channels::run(ask, name.as_deref()).await,
+        Ctl::Hold { name, terms } => orders::channel(ask, name, "hold", terms).await,
+        Ctl::Drain { name, terms } => orders::channel(ask, name, "drain", terms).await,
+        Ctl::Release { name, reason } => {
+            let terms = Terms { reason: reason.clone(), ..Terms::default() };
+            orders::channel(ask, name, "release", &terms).await
+        }
+        Ctl::Message { id } => message::run(ask, id).await,
+        Ctl::Callbacks { what } => callbacks::run(ask, what.as_ref()).await,
         Ctl::Queues => queues::run(ask).await,
+        Ctl::Reload => reload::run(ask).await,
+        Ctl::Apps { command } => orders::apps(ask, command.as_ref()).await,
         Ctl::Uplinks { order: None, unmatched, limit } => uplinks::run(ask, *unmatched, *limit).await,
         Ctl::Uplinks { order: Some(Uplinks::Deliver { id: Some(id), .. }), .. } => uplinks::deliver(ask, id).await,
         Ctl::Uplinks { order: Some(Uplinks::Deliver { id: None, .. }), .. } => uplinks::deliver_all(ask).await,
-        Ctl::Message { id } => message::run(ask, id).await,
-        Ctl::Hold { name, reason } => channels::order(ask, name, "hold", reason).await,
-        Ctl::Release { name, reason } => channels::order(ask, name, "release", reason).await,
     }
 }

@@ -1,22 +1,35 @@
-//! `qiao ctl status`: whether the gateway lives and is ready.
+//! `qiao ctl status`: whether the gateway lives and is ready, and what is out of service.
 
-use std::io;
+use std::io::{self, Write};
 
-use http::{Method, StatusCode};
-use serde_json::json;
+use http::Method;
+use serde_json::Value;
 
 use super::ask::Ask;
+use super::print::{text, words};
 use crate::cli::Exit;
 
 pub(super) async fn run(ask: &mut Ask<'_>) -> io::Result<Exit> {
-    let (live, _) = ask.fetch(Method::GET, "/livez", None).await?;
-    let (ready, body) = ask.fetch(Method::GET, "/readyz", None).await?;
-    let detail = String::from_utf8_lossy(&body).trim().to_owned();
-    let (live, ready) = (live == StatusCode::OK, ready == StatusCode::OK);
-    if ask.json {
-        writeln!(ask.out, "{}", json!({ "live": live, "ready": ready, "detail": detail }))?;
-    } else {
-        writeln!(ask.out, "{}: {detail}", if live && ready { "ready" } else { "not ready" })?;
+    let answer = ask.call(Method::GET, "/admin/v1/status", None).await?;
+    let ready = answer.1["ready"] == true;
+    let exit = ask.show(answer, show)?;
+    Ok(if exit == Exit::Ok && !ready { Exit::No } else { exit })
+}
+
+fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let ready = if answer["ready"] == true { "ready" } else { "not ready" };
+    writeln!(out, "{ready}: {}", text(&answer["detail"]))?;
+    writeln!(
+        out,
+        "{} {}, {} messages not finished",
+        text(&answer["name"]),
+        text(&answer["version"]),
+        answer["messages"]
+    )?;
+    for (what, key) in [("channels", "held_channels"), ("apps", "held_apps")] {
+        if answer[key].as_array().is_some_and(|list| !list.is_empty()) {
+            writeln!(out, "{what} out of service by an operator's order: {}", words(&answer[key]))?;
+        }
     }
-    Ok(if live && ready { Exit::Ok } else { Exit::No })
+    Ok(())
 }

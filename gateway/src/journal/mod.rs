@@ -23,6 +23,7 @@ use tail::{Stop, Tail};
 
 pub mod bodies;
 mod commit;
+pub(crate) mod database;
 pub mod disk;
 mod fold;
 mod frame;

@@ -198,15 +198,26 @@ pub struct Outcome<'a> {
     pub correction: bool,
 }
 
-/// The app has been told of an event, or will never be (no endpoint, given up).
+/// Why an event needs the journal no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// The app will never be told: it has no endpoint, or there is no room.
+    Never,
+    /// The endpoint took it.
+    Delivered,
+    /// It is in a letter on disk.
+    Kept,
+}
+
+/// The app has been told of an event, or the journal is no more needed for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {
     /// When.
     pub at: Wall,
     /// The event's number, from 1.
     pub event: u8,
-    /// Whether the endpoint took it.
-    pub delivered: bool,
+    /// Why.
+    pub end: Telling,
 }
 
 /// A receipt whose part is not known (yet).
@@ -376,7 +387,7 @@ impl Record<'_> {
             }
             Record::Called(r) => {
                 put_u64(out, r.at.0);
-                out.extend_from_slice(&[r.event, u8::from(r.delivered)]);
+                out.extend_from_slice(&[r.event, r.end as u8]);
             }
             Record::Orphan(r) => {
                 put_u64(out, r.at.0);
@@ -481,7 +492,9 @@ impl Record<'_> {
                 let (reason, code, channel) = (take.str()?, take.str()?, take.str()?);
                 Record::Outcome(Outcome { at, outcome, reason, code, evidence, channel, correction })
             }
-            kind::CALLED => Record::Called(Called { at: take.wall()?, event: take.u8()?, delivered: take.flag()? }),
+            kind::CALLED => {
+                Record::Called(Called { at: take.wall()?, event: take.u8()?, end: take.one_of(&TELLINGS)? })
+            }
             kind::ORPHAN => {
                 let (at, state) = (take.wall()?, take.one_of(&STATES)?);
                 let count = take.u8()?;
@@ -531,6 +544,7 @@ const OUTCOMES: [OutcomeKind; 4] =
     [OutcomeKind::Delivered, OutcomeKind::Failed, OutcomeKind::Expired, OutcomeKind::Cancelled];
 const CODINGS: [Coding; 6] = [Coding::Gsm7, Coding::Ascii, Coding::Latin1, Coding::Ucs2, Coding::Gbk, Coding::Binary];
 const EVIDENCES: [Evidence; 3] = [Evidence::Receipt, Evidence::Answer, Evidence::None];
+const TELLINGS: [Telling; 3] = [Telling::Never, Telling::Delivered, Telling::Kept];
 
 fn put_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
@@ -683,7 +697,7 @@ mod tests {
                 channel: "",
                 correction: true,
             }),
-            Record::Called(Called { at: Wall(7), event: 1, delivered: true }),
+            Record::Called(Called { at: Wall(7), event: 1, end: Telling::Kept }),
             Record::Orphan(Orphan {
                 at: Wall(8),
                 channel: "a",
@@ -749,6 +763,10 @@ mod tests {
             assert_eq!(*v as usize, i);
         }
         for (i, v) in EVIDENCES.iter().enumerate() {
+            assert_eq!(*v as usize, i);
+        }
+        // The first two were a flag once.
+        for (i, v) in TELLINGS.iter().enumerate() {
             assert_eq!(*v as usize, i);
         }
     }

@@ -4,25 +4,26 @@
 //! One keyspace per UTC day of the messages' ids, so that what is too old goes as a whole. One thread writes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, PersistMode};
 
+use super::database::Kind;
 use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::vital::Vital;
 
-/// Version of the keys and values below.
-const VERSION: &[u8] = b"1";
-/// Keyspace that holds it.
-const ABOUT: &str = "about";
+const KIND: Kind = Kind {
+    name: "the store",
+    lost: "histories of finished messages before now are lost",
+    version: b"1",
+    cache: 16 << 20,
+    memtable: 16 << 20,
+    ahead: 512 << 20,
+};
 const DAY_MS: u64 = 86_400_000;
 /// Most messages in one batch, and how long a batch gathers.
 const BATCH: usize = 2_000;
@@ -31,8 +32,6 @@ const GATHER: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest sleep, so that days end even when nothing finishes.
 const LOOK: Duration = Duration::from_secs(600);
-const CACHE_OCTETS: u64 = 16 << 20;
-const MEMTABLE_OCTETS: u64 = 16 << 20;
 
 /// First octets of keys.
 mod tag {
@@ -115,7 +114,7 @@ impl Store {
         mut persisted: impl FnMut(&[u64]) + Send + 'static,
     ) -> Result<Store, StoreError> {
         let failed = |reason: String| StoreError { dir: settings.dir.clone(), reason };
-        let (database, days) = open_or_renew(&settings.dir).map_err(failed)?;
+        let (database, days) = open(&settings.dir).map_err(failed)?;
         let shared = Arc::new(Shared {
             dir: settings.dir.clone(),
             keep_days: settings.history.as_millis().div_ceil(u128::from(DAY_MS)).try_into().unwrap_or(u32::MAX),
@@ -170,6 +169,36 @@ impl Store {
     /// The newest message with this client reference key.
     pub fn client_ref(&self, key_octets: &[u8]) -> Option<u64> {
         self.thread.shared.find_id(&key(tag::CLIENT_REF, key_octets))
+    }
+
+    /// Histories of messages with ids above `after`, in the order of their ids, at most `most` of them; fewer only at
+    /// the end. For a thread that may wait: it reads the disk.
+    pub fn histories(&self, after: u64, most: usize) -> Vec<(u64, Vec<u8>)> {
+        let shared = &self.thread.shared;
+        let first = day_of(MessageId(after).wall());
+        let days = shared.days.read().unwrap_or_else(PoisonError::into_inner);
+        let days: Vec<(u32, Keyspace)> = days.iter().map(|(day, keyspace)| (*day, keyspace.clone())).collect();
+        let mut found = Vec::new();
+        // What was stored late (its own day was dropped before) lies in a later day than its id's: it is passed over.
+        for (day, keyspace) in days.into_iter().filter(|(day, _)| *day >= first) {
+            let (from, to) = (key(tag::HISTORY, &after.saturating_add(1).to_be_bytes()), [tag::HISTORY + 1]);
+            for entry in keyspace.range(&from[..]..&to[..]).take(most - found.len()) {
+                match entry.into_inner() {
+                    Ok((name, value)) => {
+                        let id = name.get(1..).and_then(|id| id.try_into().ok()).map(u64::from_be_bytes);
+                        found.extend(id.map(|id| (id, value.to_vec())));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, day, "the store cannot read");
+                        break;
+                    }
+                }
+            }
+            if found.len() >= most {
+                break;
+            }
+        }
+        found
     }
 
     /// Messages from handsets with ids below `before`, newest first, or only those that nobody owns.
@@ -344,7 +373,7 @@ impl Filling {
             // After a failed write the engine takes no more until it is opened again.
             self.shared.days.write().unwrap_or_else(PoisonError::into_inner).clear();
             self.database = None;
-            match open_or_renew(&self.shared.dir) {
+            match open(&self.shared.dir) {
                 Ok((database, days)) => {
                     *self.shared.days.write().unwrap_or_else(PoisonError::into_inner) = days;
                     self.database = Some(database);
@@ -390,7 +419,7 @@ impl Filling {
         if let Some(known) = known {
             return Ok(known);
         }
-        let made = database.keyspace(&day_name(day), options).map_err(|error| error.to_string())?;
+        let made = database.keyspace(&day_name(day), || KIND.options()).map_err(|error| error.to_string())?;
         self.shared.days.write().unwrap_or_else(PoisonError::into_inner).insert(day, made.clone());
         Ok(made)
     }
@@ -414,85 +443,22 @@ fn day_name(day: u32) -> String {
     format!("day-{day}")
 }
 
-fn options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_OCTETS)
-}
-
-type Opened = (Database, BTreeMap<u32, Keyspace>);
-
-/// Why the store does not open.
-enum Failure {
-    /// Its content is of no use.
-    Damaged(String),
-    /// It is not its content's fault.
-    Refused(String),
-}
-
-impl From<fjall::Error> for Failure {
-    fn from(error: fjall::Error) -> Self {
-        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
-        let text = error.to_string();
-        let kind = match &error {
-            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => Some(error.kind()),
-            _ => None,
-        };
-        match (&error, kind) {
-            (fjall::Error::Locked, _) => Failure::Refused(text),
-            (_, Some(kind)) if !matches!(kind, InvalidData | NotFound | UnexpectedEof) => Failure::Refused(text),
-            _ => Failure::Damaged(text),
+fn open(dir: &Path) -> Result<(Database, BTreeMap<u32, Keyspace>), String> {
+    KIND.open(dir, |database| {
+        let mut days = BTreeMap::new();
+        for name in database.list_keyspace_names() {
+            if let Some(day) = name.strip_prefix("day-").and_then(|day| day.parse().ok()) {
+                days.insert(day, database.keyspace(&name, || KIND.options())?);
+            }
         }
-    }
-}
-
-fn open_or_renew(dir: &Path) -> Result<Opened, String> {
-    match try_open(dir) {
-        Ok(opened) => Ok(opened),
-        Err(Failure::Refused(reason)) => Err(reason),
-        Err(Failure::Damaged(reason)) => {
-            let mut aside = dir.as_os_str().to_owned();
-            aside.push(".damaged");
-            tracing::error!(reason, dir = %dir.display(), aside = %Path::new(&aside).display(),
-                "the store is damaged: moved aside and begun anew; histories of finished messages before now are lost");
-            // One damaged store is enough to look into.
-            let _ = fs::remove_dir_all(&aside);
-            fs::rename(dir, &aside).map_err(|error| error.to_string())?;
-            try_open(dir).map_err(|failure| match failure {
-                Failure::Damaged(reason) | Failure::Refused(reason) => reason,
-            })
-        }
-    }
-}
-
-fn try_open(dir: &Path) -> Result<Opened, Failure> {
-    let refused = |error: io::Error| Failure::Refused(error.to_string());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(refused)?;
-    // What an index holds must not keep the gateway from starting, not even by a panic of its engine.
-    let opened = catch_unwind(AssertUnwindSafe(|| read(dir)));
-    opened.unwrap_or_else(|_| Err(Failure::Damaged("its engine panicked".into())))
-}
-
-fn read(dir: &Path) -> Result<Opened, Failure> {
-    let database = Database::builder(dir).cache_size(CACHE_OCTETS).worker_threads(1).open()?;
-    let about = database.keyspace(ABOUT, options)?;
-    match about.get("version")? {
-        Some(version) if &*version != VERSION => {
-            return Err(Failure::Damaged(format!("version {}", String::from_utf8_lossy(&version))));
-        }
-        Some(_) => {}
-        None => about.insert("version", VERSION)?,
-    }
-    let mut days = BTreeMap::new();
-    for name in database.list_keyspace_names() {
-        if let Some(day) = name.strip_prefix("day-").and_then(|day| day.parse().ok()) {
-            days.insert(day, database.keyspace(&name, options)?);
-        }
-    }
-    Ok((database, days))
+        Ok(days)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::sync::mpsc::{Receiver, channel};
 

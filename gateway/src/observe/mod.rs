@@ -100,8 +100,12 @@ pub struct Metrics {
     pub callbacks: IntCounterVec,
     /// `qiao_callback_delay_seconds`: outcome to the endpoint's 2xx.
     pub callback_delay: Histogram,
-    /// `qiao_callback_backlog`
+    /// `qiao_callback_backlog`: events in memory and on disk.
     pub callback_backlog: IntGauge,
+    /// `qiao_callback_letters{app,state}`: on disk, `waiting` or `dead`.
+    pub callback_letters: IntGaugeVec,
+    /// `qiao_callback_octets{app}`: of those letters.
+    pub callback_octets: IntGaugeVec,
     /// `qiao_messages`: accepted and not yet forgotten.
     pub messages: IntGauge,
     /// `qiao_receipts_waiting`: receipts without a part yet.
@@ -250,6 +254,8 @@ impl Metrics {
             callbacks: make.counts("qiao_callbacks_total", "Callback requests by result.", &["result"]),
             callback_delay: make.time("qiao_callback_delay_seconds", "Outcome to the endpoint's 2xx.", &SLOW),
             callback_backlog: make.level("qiao_callback_backlog", "Events not yet taken by their endpoint."),
+            callback_letters: make.levels("qiao_callback_letters", "Letters on disk by state.", &["app", "state"]),
+            callback_octets: make.levels("qiao_callback_octets", "Octets of letters on disk.", &["app"]),
             messages: make.level("qiao_messages", "Messages accepted and not yet forgotten."),
             orphans: make.level("qiao_receipts_waiting", "Receipts waiting for their part."),
             reloads: make.counts("qiao_config_reloads_total", "Configurations read anew, by result.", &["result"]),

@@ -9,7 +9,7 @@ use super::{Ack, Effect, Ledger, Report, history, tell};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
-use crate::journal::record::{Accepted, Called, Outcome, Record};
+use crate::journal::record::{Accepted, Called, Outcome, Record, Telling};
 
 /// Pause before an outcome record that the journal refused is written again.
 const REWRITE_PAUSE: Duration = Duration::from_millis(500);
@@ -87,16 +87,16 @@ impl Report {
         }
     }
 
-    /// The endpoint took an event, or never will.
-    pub fn told(&mut self, now: Moment, id: MessageId, seq: u32, delivered: bool, ledger: &mut impl Ledger) {
-        if self.uplinks.told(now, id, delivered, ledger) {
+    /// An event needs no telling from here any more: the endpoint took it, a letter on disk has it, or it never will.
+    pub fn told(&mut self, now: Moment, id: MessageId, seq: u32, end: Telling, ledger: &mut impl Ledger) {
+        if self.uplinks.told(now, id, end, ledger) {
             return;
         }
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else {
             return self.told_late(id, seq);
         };
         let event = u8::try_from(seq).unwrap_or(u8::MAX);
-        ledger.note(id, &Record::Called(Called { at: now.wall, event, delivered }));
+        ledger.note(id, &Record::Called(Called { at: now.wall, event, end }));
         detail.told(seq);
         self.over(id);
     }

@@ -75,6 +75,28 @@ pub fn event(
     Some((kind, concluded.at, data))
 }
 
+/// The events of a finished message that happened from `from` on and before `to`, by its history: number, kind, time
+/// and content. None where it is another app's, or wants no events. What handsets wrote has no events here.
+pub fn again(
+    id: MessageId,
+    records: &[u8],
+    app: &str,
+    (from, to): (Wall, Wall),
+    company: impl Fn(&str) -> Option<String>,
+) -> Vec<(u32, &'static str, Wall, EventData)> {
+    let mut names = Names::default();
+    let Some((accepted, detail)) = history::restore(records, &mut names) else { return Vec::new() };
+    if accepted.app != app || !accepted.callback {
+        return Vec::new();
+    }
+    let within = (1..).zip(&detail.outcomes).filter(|(_, outcome)| (from..to).contains(&outcome.at));
+    let tell = |(seq, _)| {
+        let (kind, at, data) = event(id, accepted.tier, &detail, seq, &names, &company)?;
+        Some((seq, kind, at, data))
+    };
+    within.filter_map(tell).collect()
+}
+
 /// Tells a story from a message's records, as [`history::write`] left them. `company` gives a channel's carrier.
 /// `None` where they do not begin with the message.
 pub fn story(id: MessageId, records: &[u8], company: impl Fn(&str) -> Option<String>) -> Option<Story> {

@@ -143,7 +143,8 @@ impl Switch {
     #[must_use]
     pub fn homeless(&self) -> Vec<MessageId> {
         let waiting = self.lanes.iter().filter(|(lane, _)| !self.is_home(lane)).flat_map(|(_, queue)| queue.iter());
-        let flying = self.flying.values().filter_map(|id| self.attempts.get(id)).map(|attempt| &attempt.pending);
+        let flying = self.flying.values().filter_map(|id| self.attempts.get(id));
+        let flying = flying.filter(|attempt| !attempt.concluded).map(|attempt| &attempt.pending);
         let others = self.later.iter().chain(flying).filter(|pending| !self.is_home(&pending.lane));
         waiting.chain(others.map(|pending| &pending.entry)).map(|entry| entry.id).collect()
     }

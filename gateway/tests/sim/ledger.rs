@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use gateway::clock::Time;
-use gateway::config::plan::{ChannelId, InDoubt};
+use gateway::config::plan::{ChannelId, GroupId, InDoubt};
 use gateway::ids::MessageId;
-use gateway::switch::{Answer, Command, End, Message, Settings};
+use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Settings};
 use link::LinkId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,13 @@ pub(crate) struct Run {
     refused: bool,
 }
 
+impl Run {
+    /// Whether the carrier has nothing of it yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.submitted == 0
+    }
+}
+
 /// What at least one world in a campaign must have seen.
 #[derive(Debug, Default)]
 pub(crate) struct Reached {
@@ -66,10 +73,19 @@ pub(crate) struct Reached {
     pub(crate) continued: u64,
     pub(crate) concluded_in_flight: u64,
     pub(crate) concluded_waiting: u64,
+    /// Moved while waiting, and handed back for it.
+    pub(crate) moved_waiting: u64,
+    pub(crate) moved_back: u64,
+    /// Found without any channel after a reload.
+    pub(crate) homeless: u64,
+    /// Links that were told to end with parts on the wire.
+    pub(crate) closed_busy: u64,
+    /// Channels that came back after they had left.
+    pub(crate) returned: u64,
 }
 
 impl Reached {
-    fn fields(&self) -> [(&'static str, u64); 11] {
+    fn fields(&self) -> [(&'static str, u64); 16] {
         [
             ("expired", self.expired),
             ("rejected", self.rejected),
@@ -82,6 +98,11 @@ impl Reached {
             ("continued", self.continued),
             ("concluded_in_flight", self.concluded_in_flight),
             ("concluded_waiting", self.concluded_waiting),
+            ("moved_waiting", self.moved_waiting),
+            ("moved_back", self.moved_back),
+            ("homeless", self.homeless),
+            ("closed_busy", self.closed_busy),
+            ("returned", self.returned),
         ]
     }
 
@@ -97,6 +118,11 @@ impl Reached {
         self.continued += other.continued;
         self.concluded_in_flight += other.concluded_in_flight;
         self.concluded_waiting += other.concluded_waiting;
+        self.moved_waiting += other.moved_waiting;
+        self.moved_back += other.moved_back;
+        self.homeless += other.homeless;
+        self.closed_busy += other.closed_busy;
+        self.returned += other.returned;
     }
 
     /// A campaign that never reached a state proves nothing about it.
@@ -127,6 +153,8 @@ pub(crate) struct Ledger {
     used: HashMap<LinkId, usize>,
     paces: HashMap<ChannelId, Pace>,
     settings: Settings,
+    /// Told to end: nothing may start there.
+    pub(crate) closing: HashSet<LinkId>,
     pub(crate) held: HashSet<ChannelId>,
     paused: HashMap<ChannelId, Time>,
     lower_starts: Vec<(ChannelId, u8, u8)>,
@@ -140,6 +168,41 @@ impl Ledger {
             pace.limits.push_back((now.after(Duration::from_secs(1)), limit(channel.rate, channel.burst)));
         }
         self.settings = settings.clone();
+    }
+
+    fn channel(&self, id: ChannelId) -> Option<&ChannelRule> {
+        self.settings.channels.iter().find(|channel| channel.id == id)
+    }
+
+    fn group(&self, id: GroupId) -> Option<&GroupRule> {
+        self.settings.groups.iter().find(|group| group.id == id)
+    }
+
+    /// Whether the rules have any channel for the message.
+    fn is_home(&self, message: &Message) -> bool {
+        let admits = |id: &ChannelId| self.channel(*id).is_some_and(|channel| channel.tiers.contains(&message.tier));
+        self.group(message.group).is_some_and(|group| group.channels.iter().any(admits))
+    }
+
+    pub(crate) fn message(&self, id: MessageId) -> &Message {
+        &self.fates[&id].message
+    }
+
+    /// Messages that have not ended and that the rules have no channel for.
+    pub(crate) fn homeless(&self) -> Vec<MessageId> {
+        let open = self.fates.values().filter(|fate| fate.state != State::Done && !fate.concluded);
+        open.filter(|fate| !self.is_home(&fate.message)).map(|fate| fate.message.id).collect()
+    }
+
+    pub(crate) fn moved(&mut self, id: MessageId, group: GroupId) {
+        let fate = self.fates.get_mut(&id).unwrap();
+        self.reached.moved_waiting += u64::from(fate.state == State::Waiting);
+        fate.message.group = group;
+    }
+
+    pub(crate) fn link_closing(&mut self, link: LinkId) {
+        self.reached.closed_busy += u64::from(!self.on_wire(link).is_empty());
+        self.closing.insert(link);
     }
 
     pub(crate) fn accept(&mut self, message: Message) {
@@ -256,11 +319,12 @@ impl Ledger {
             }
             End::NoChannel => {
                 self.reached.no_channel += 1;
-                let group = &self.settings.groups[usize::from(fate.message.group.0)];
+                assert!(self.is_home(&fate.message), "{id} fails for want of rules");
+                let group = self.group(fate.message.group).unwrap();
                 let open = group.channels.iter().filter(|c| {
                     let refused = fate.excluded.contains(c) || fate.refusing.contains(c);
-                    let admits = &self.settings.channels[usize::from(c.0)].tiers;
-                    !refused && admits.contains(&fate.message.tier) && fate.message.parts <= 4
+                    let admits = self.channel(**c).is_some_and(|rule| rule.tiers.contains(&fate.message.tier));
+                    !refused && admits && fate.message.parts <= 4
                 });
                 assert_eq!(open.count(), 0, "{id} could go elsewhere");
             }
@@ -272,6 +336,10 @@ impl Ledger {
 
     fn start(&mut self, now: Time, attempt: AttemptRef, id: MessageId, link: LinkId, parts: u8, only: u64) {
         let channel = ChannelId(link.channel);
+        let of_group = self.group(self.fates[&id].message.group).is_some_and(|group| group.channels.contains(&channel));
+        assert!(of_group, "{id} starts on a channel that is none of its group");
+        assert!(!self.closing.contains(&link), "{id} starts on a link that is about to end");
+        let admits = self.channel(channel).is_some_and(|rule| rule.tiers.contains(&self.fates[&id].message.tier));
         let fate = self.fates.get_mut(&id).unwrap();
         assert_eq!(fate.state, State::Waiting, "{id} starts again");
         let validity = fate.message.expires.since(fate.message.accepted);
@@ -279,8 +347,7 @@ impl Ledger {
         assert!(now.after(margin) < fate.message.expires, "{id} starts after its end, or too close to it");
         assert!(now >= fate.not_before, "{id} starts {:?} too early", fate.not_before.since(now));
         assert!(!fate.excluded.contains(&channel), "{id} starts on a channel that cannot carry it");
-        let rule = &self.settings.channels[usize::from(channel.0)];
-        assert!(rule.tiers.contains(&fate.message.tier) && !self.held.contains(&channel));
+        assert!(admits && !self.held.contains(&channel));
         assert!(self.paused.get(&channel).is_none_or(|until| *until <= now), "starts on a paused channel");
         fate.state = State::Flying(attempt);
         fate.first_start.get_or_insert(now);
@@ -311,12 +378,13 @@ impl Ledger {
     }
 
     fn pace(&mut self, now: Time, channel: ChannelId, parts: u32) {
-        let rule = &self.settings.channels[usize::from(channel.0)];
+        let rule = self.channel(channel).unwrap();
+        let now_allowed = limit(rule.rate, rule.burst);
         let pace = self.paces.entry(channel).or_default();
         pace.log.push_back((now, parts));
         pace.log.retain(|(at, _)| now.since(*at) < Duration::from_secs(1));
         pace.limits.retain(|(until, _)| now < *until);
-        let limit = pace.limits.iter().map(|(_, l)| *l).chain([limit(rule.rate, rule.burst)]).max().unwrap();
+        let limit = pace.limits.iter().map(|(_, l)| *l).chain([now_allowed]).max().unwrap();
         let sum: u32 = pace.log.iter().map(|(_, n)| n).sum();
         let messages = pace.log.iter().filter(|(_, n)| *n > 0).count();
         assert!(sum <= limit || messages == 1, "{sum} parts in one second of at most {limit}");
@@ -471,6 +539,7 @@ impl Ledger {
 
     pub(crate) fn link_down(&mut self, link: LinkId) {
         self.windows.remove(&link);
+        self.closing.remove(&link);
         for run in self.runs.values_mut().filter(|run| run.link == link) {
             run.slots = 0;
         }
@@ -493,14 +562,14 @@ impl Ledger {
         }
         for fate in self.otps.iter().map(|id| &self.fates[id]).filter(|f| f.state == State::Waiting) {
             let fresh = fate.refused == 0 && fate.excluded.is_empty() && fate.first_start.is_none();
-            let group = &self.settings.groups[usize::from(fate.message.group.0)];
+            let Some(group) = self.group(fate.message.group) else { continue };
             let left = fate.message.expires.since(now);
             if !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
                 continue;
             }
             let usable = |c: &&ChannelId| {
-                let up = self.windows.keys().any(|link| link.channel == c.0);
-                let admits = self.settings.channels[usize::from(c.0)].tiers.contains(&fate.message.tier);
+                let up = self.windows.keys().any(|link| link.channel == c.0 && !self.closing.contains(link));
+                let admits = self.channel(**c).is_some_and(|rule| rule.tiers.contains(&fate.message.tier));
                 let paused = self.paused.get(c).is_some_and(|until| now < *until);
                 up && admits && !paused && !self.held.contains(c)
             };

@@ -11,7 +11,7 @@ use gateway::clock::{Moment, Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
 use gateway::ids::MessageId;
 use gateway::switch::{
-    Answer, ChannelRule, Command, Event, GroupRule, Message, NotStarted, Recovered, Settings, Switch, TierRule,
+    Answer, ChannelRule, Command, Event, GroupRule, Home, Message, NotStarted, Recovered, Settings, Switch, TierRule,
 };
 use link::LinkId;
 
@@ -60,6 +60,8 @@ enum What {
     Blackout,
     Hold(u16, bool),
     Reload,
+    /// A link that was told to end has ended, at the latest when it was looked at so often.
+    Gone(u16, u16, u8),
     HandOver(u64, u8),
     Answer(u64),
     Conclude(u64),
@@ -70,8 +72,16 @@ pub(crate) struct World {
     shape: Shape,
     switch: Switch,
     pub(crate) ledger: Ledger,
+    /// All that may ever be in a plan.
+    whole: Settings,
     settings: Settings,
+    /// Links there are, up or not, and not yet told to end.
     windows: Vec<(LinkId, usize)>,
+    next_link: u16,
+    /// Which routes lead where.
+    routing: u64,
+    /// Messages accepted before the routes changed.
+    before: u64,
     agenda: BinaryHeap<Reverse<(Time, u64, What)>>,
     turn: u64,
     now: Time,
@@ -102,8 +112,12 @@ impl World {
         let mut world = World {
             switch: Switch::new(7),
             ledger: Ledger::default(),
+            whole: settings.clone(),
             settings,
             windows,
+            next_link: 10,
+            routing: 0,
+            before: 0,
             agenda: BinaryHeap::new(),
             turn: 0,
             now: START,
@@ -141,7 +155,7 @@ impl World {
                 self.at(at, What::Hold(channel, true));
                 self.at(at + 2_000, What::Hold(channel, false));
             }
-            for _ in 0..self.rng.u32(0..4) {
+            for _ in 0..self.rng.u32(0..8) {
                 let at = self.rng.u64(500..20_000);
                 self.at(at, What::Reload);
             }
@@ -252,7 +266,8 @@ impl World {
         match what {
             What::Accept => self.accept(),
             What::Up(channel, link) => {
-                let (link, window) = *self.windows.iter().find(|(l, _)| *l == LinkId { channel, link }).unwrap();
+                let known = self.windows.iter().find(|(l, _)| *l == LinkId { channel, link });
+                let Some((link, window)) = known.copied() else { return };
                 if !self.ledger.windows.contains_key(&link) {
                     self.ledger.link_up(link, window);
                     self.tell(Event::LinkUp(link, window));
@@ -276,14 +291,8 @@ impl World {
                 };
                 self.tell(Event::Hold(channel, hold));
             }
-            What::Reload => {
-                for channel in &mut self.settings.channels {
-                    channel.rate = (channel.rate * (0.5 + self.rng.f64())).max(5.0);
-                    channel.burst = self.rng.u32(1..12);
-                }
-                self.ledger.plan(self.now, &self.settings);
-                self.tell(Event::Plan(self.settings.clone()));
-            }
+            What::Reload => self.reload(),
+            What::Gone(channel, link, looks) => self.gone(LinkId { channel, link }, looks),
             What::HandOver(attempt, parts) => self.hand_over(AttemptRef(attempt), parts),
             What::Answer(ticket) => self.answer(Ticket(ticket)),
             What::Conclude(id) => {
@@ -291,6 +300,102 @@ impl World {
                 self.tell(Event::Concluded(MessageId(id)));
             }
         }
+    }
+
+    /// Rates change; channels leave and come back, or change their account; groups change their members, or go.
+    fn reload(&mut self) {
+        for channel in &mut self.whole.channels {
+            channel.rate = (channel.rate * (0.5 + self.rng.f64())).max(5.0);
+            channel.burst = self.rng.u32(1..12);
+        }
+        let old: Vec<ChannelId> = self.settings.channels.iter().map(|c| c.id).collect();
+        let mut next = self.whole.clone();
+        next.channels.retain(|_| self.rng.u8(0..5) > 0);
+        for group in &mut next.groups {
+            self.rng.shuffle(&mut group.channels);
+            group.channels.retain(|id| next.channels.iter().any(|c| c.id == *id));
+        }
+        next.groups.retain(|group| !group.channels.is_empty() && self.rng.u8(0..6) > 0);
+        let returned = next.channels.iter().filter(|c| !old.contains(&c.id)).count();
+        self.ledger.reached.returned += returned as u64;
+        self.ledger.plan(self.now, &next);
+        self.settings = next;
+        self.tell(Event::Plan(self.settings.clone()));
+        for channel in (0..3).map(ChannelId) {
+            let stays = self.settings.channels.iter().any(|c| c.id == channel) && self.rng.u8(0..4) > 0;
+            let (left, kept) =
+                std::mem::take(&mut self.windows).into_iter().partition(|(l, _)| !stays && l.channel == channel.0);
+            self.windows = kept;
+            let left: Vec<(LinkId, usize)> = left;
+            for (link, _) in left {
+                self.ledger.link_closing(link);
+                self.tell(Event::LinkClosing(link));
+                self.at(1, What::Gone(link.channel, link.link, 10));
+            }
+            self.fill(channel);
+        }
+        self.follow_routes();
+    }
+
+    /// New links for a channel of the plan once the last of the old ones has ended.
+    fn fill(&mut self, channel: ChannelId) {
+        let present = self.windows.iter().any(|(link, _)| link.channel == channel.0)
+            || self.ledger.closing.iter().any(|link| link.channel == channel.0);
+        if present || !self.settings.channels.iter().any(|c| c.id == channel) {
+            return;
+        }
+        for _ in 0..self.rng.u16(1..=2) {
+            let link = LinkId { channel: channel.0, link: self.next_link };
+            self.next_link += 1;
+            let window = self.rng.usize(4..=16);
+            self.windows.push((link, window));
+            let wait = self.rng.u64(1..300);
+            self.at(wait, What::Up(link.channel, link.link));
+        }
+    }
+
+    /// A link ends once nothing is open on it, or when its patience is at an end.
+    fn gone(&mut self, link: LinkId, looks: u8) {
+        let open = self.ledger.on_wire(link);
+        if !open.is_empty() && looks > 0 {
+            return self.at(100, What::Gone(link.channel, link.link, looks - 1));
+        }
+        for ticket in open {
+            let doubt = [Doubt::Unsent, Doubt::Unacked, Doubt::Acked][self.rng.usize(..3)];
+            self.end(ticket, Answer::Unanswered(doubt));
+        }
+        self.ledger.link_down(link);
+        self.tell(Event::LinkDown(link));
+        self.tell(Event::LinkGone(link));
+        self.fill(ChannelId(link.channel));
+    }
+
+    /// The group that routes lead a message to now.
+    fn route(&self, id: MessageId) -> Option<GroupId> {
+        let groups = &self.settings.groups;
+        let nth = (id.0 ^ self.routing) as usize % groups.len().max(1);
+        groups.get(nth).map(|group| group.id)
+    }
+
+    /// What the line does after a reload: those without any channel are moved at once, the others when they are
+    /// handed over.
+    fn follow_routes(&mut self) {
+        (self.routing, self.before) = (self.rng.u64(..), self.next_id);
+        let mut homeless = self.switch.homeless();
+        homeless.sort();
+        assert!(homeless == self.ledger.homeless(), "whom the rules have no channel for");
+        self.ledger.reached.homeless += homeless.len() as u64;
+        for id in homeless {
+            if let Some(group) = self.route(id) {
+                self.relocate(id, group);
+            }
+        }
+    }
+
+    fn relocate(&mut self, id: MessageId, group: GroupId) {
+        let Message { tier, parts, .. } = *self.ledger.message(id);
+        self.ledger.moved(id, group);
+        self.tell(Event::Moved(id, Home { group, tier, parts }));
     }
 
     fn accept(&mut self) {
@@ -311,7 +416,7 @@ impl World {
     }
 
     fn lose(&mut self, link: LinkId, back: u64) {
-        if !self.ledger.windows.contains_key(&link) {
+        if !self.ledger.windows.contains_key(&link) || self.ledger.closing.contains(&link) {
             return;
         }
         for ticket in self.ledger.on_wire(link) {
@@ -325,9 +430,15 @@ impl World {
 
     fn hand_over(&mut self, attempt: AttemptRef, parts: u8) {
         let run = &self.ledger.runs[&attempt];
-        let (link, message) = (run.link, run.message);
-        if !self.ledger.windows.contains_key(&link) {
+        let (link, message, whole) = (run.link, run.message, run.is_new());
+        if !self.ledger.windows.contains_key(&link) || self.ledger.closing.contains(&link) {
             return self.refuse(attempt, NotStarted::Retry);
+        }
+        let now_at = self.route(message).filter(|_| whole && message.0 <= self.before && self.shape.faults);
+        if let Some(group) = now_at.filter(|group| *group != self.ledger.message(message).group) {
+            self.ledger.reached.moved_back += 1;
+            self.relocate(message, group);
+            return self.refuse(attempt, NotStarted::Moved);
         }
         if self.shape.faults {
             match self.rng.u32(0..400) {

@@ -81,6 +81,18 @@ impl Page {
         samples.fold(0.0, |sum, (_, _, value)| sum + value)
     }
 
+    /// The bound, in the histogram's unit, below which the share `share` of all observations of `name` with these labels
+    /// lies; infinite beyond the last bucket, `None` where nothing was observed.
+    pub fn quantile(&self, name: &str, labels: &[(&str, &str)], share: f64) -> Option<f64> {
+        let buckets = format!("{name}_bucket");
+        let mut bounds: Vec<(f64, String)> =
+            self.values(&buckets, "le").into_iter().filter_map(|le| Some((le.parse().ok()?, le))).collect();
+        bounds.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let wanted = share * self.sum(&format!("{name}_count"), labels);
+        let below = |le: &str| self.sum(&buckets, &[labels, &[("le", le)]].concat());
+        bounds.into_iter().find(|(_, le)| wanted > 0.0 && below(le) >= wanted).map(|(bound, _)| bound)
+    }
+
     /// The values label `label` has in the samples of `name`, in the page's order.
     pub fn values(&self, name: &str, label: &str) -> Vec<String> {
         let prefix = format!("{label}=\"");
@@ -109,5 +121,23 @@ mod tests {
         assert_eq!(page.sum("qq", &[]), 8.0);
         assert_eq!(page.sum("q", &[("channel", "c")]), 0.0);
         assert_eq!(page.values("q", "channel"), ["a", "b"]);
+    }
+
+    #[test]
+    fn quantiles_are_the_bounds_of_buckets_over_all_series() {
+        let series = |app: &str, counts: [u32; 3]| {
+            let [low, high, all] = counts;
+            format!(
+                "h_bucket{{app=\"{app}\",le=\"0.1\"}} {low}\nh_bucket{{app=\"{app}\",le=\"2\"}} {high}\n\
+                 h_bucket{{app=\"{app}\",le=\"+Inf\"}} {all}\nh_count{{app=\"{app}\"}} {all}\n"
+            )
+        };
+        let page = Page::read(&(series("a", [8, 9, 9]) + &series("b", [0, 0, 1])));
+        assert_eq!(page.quantile("h", &[], 0.5), Some(0.1));
+        assert_eq!(page.quantile("h", &[], 0.9), Some(2.0));
+        assert_eq!(page.quantile("h", &[("app", "a")], 0.99), Some(2.0));
+        assert_eq!(page.quantile("h", &[], 0.99), Some(f64::INFINITY));
+        assert_eq!(page.quantile("none", &[], 0.5), None);
+        assert_eq!(Page::read(&series("a", [0, 0, 0])).quantile("h", &[], 0.5), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The line as real processes on loopback, started, watched and stopped from outside: what the benchmark and the demo
 //! have in common. Nothing here links with the gateway; it sees what an operator sees.
 
+pub mod board;
 pub mod case;
 pub mod door;
 pub mod figures;

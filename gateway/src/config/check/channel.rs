@@ -12,7 +12,7 @@ use super::{Check, placed};
 use crate::config::file::Tables;
 use crate::config::plan::{Channel, Tier};
 use crate::config::problem::{Place, suggestion};
-use crate::config::shape::Found;
+use crate::config::shape::{self, Found};
 use crate::config::value::nets;
 use crate::config::written;
 
@@ -183,7 +183,11 @@ impl Check<'_, '_> {
             Err(problems) => {
                 for problem in problems {
                     let place = found.at(problem.span.unwrap_or_else(|| whole.clone()));
-                    self.report.error(place, problem.message, problem.hint.unwrap_or_default());
+                    let (message, hint) = match problem.hint {
+                        Some(hint) => (problem.message, hint),
+                        None => shape::explain(&problem.message),
+                    };
+                    self.report.error(place, message, hint);
                 }
                 None
             }

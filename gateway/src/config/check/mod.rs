@@ -2,6 +2,7 @@
 //! usable value after a problem; the plan is thrown away if any was found.
 
 mod app;
+mod callbacks;
 mod channel;
 mod node;
 mod route;
@@ -69,6 +70,7 @@ pub(super) fn plan(
     Known::new("route", names_of(&whole.routes, |r| r.name.as_ref()), check.report);
     let empty = whole.is_empty();
     let node = check.node(&whole);
+    let callbacks = check.callbacks(whole.callbacks.as_ref());
     let tiers = check.tiers(&whole.tiers);
     let numbers = numbers::read(&whole.numbers, secrets, check.report);
     let channels = check.channels(whole.channels, &tiers);
@@ -85,7 +87,7 @@ pub(super) fn plan(
             .push(warning_of_main("no channel, group, route or app is defined", "add them or include their files"));
     }
     let names = check.names.clone();
-    let plan = Plan { names, node, tiers, channels, groups, routes, apps, numbers: Arc::new(numbers) };
+    let plan = Plan { names, node, tiers, channels, groups, routes, apps, callbacks, numbers: Arc::new(numbers) };
     check.lint(&plan);
     Some(plan)
 }

@@ -81,7 +81,7 @@ fn a_receipt_that_comes_while_a_correction_is_being_told_is_not_lost() {
     world.hear(A, "x0", id, Delivered);
     assert_eq!(world.told.len(), 1);
     world.endpoint = true;
-    world.report.told(world.now(), id, 2, true, &mut world.log);
+    world.report.told(world.now(), id, 2, Telling::Delivered, &mut world.log);
     world.run();
     assert_eq!(world.heard_of(id).len(), 2);
     assert_eq!(outcomes(&world, id).last(), Some(&OutcomeKind::Delivered));

@@ -344,8 +344,8 @@ fn an_app_without_callbacks_is_not_told_and_its_message_ends_all_the_same() {
     world.keeping = false;
     world.hear(A, "x", id, Failed);
     // A slip elsewhere must do no harm.
-    world.report.told(world.now(), id, 1, true, &mut world.log);
-    world.report.told(world.now(), id, 200, true, &mut world.log);
+    world.report.told(world.now(), id, 1, Telling::Delivered, &mut world.log);
+    world.report.told(world.now(), id, 200, Telling::Delivered, &mut world.log);
     world.hear(A, "x", id, Delivered);
     world.keeping = true;
     world.report.persisted(world.now(), id, &mut world.log);

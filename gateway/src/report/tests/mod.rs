@@ -21,7 +21,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, Names, TierId};
 use crate::ids::MessageId;
 use crate::journal::At;
-use crate::journal::record::{Accepted, AnswerKind, Attempt, OutcomeKind, Record, kind};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, OutcomeKind, Record, Telling, kind};
 use crate::switch::{End, Message};
 
 const RECEIPT_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -323,7 +323,7 @@ impl World {
         let (kind, _, data) = self.report.event(id, seq, company).expect("an event that is to be told can be told");
         self.told.push(Called { id, seq, kind, status: data.status, reason: data.reason });
         if self.endpoint {
-            self.report.told(self.now(), id, seq, true, &mut self.log);
+            self.report.told(self.now(), id, seq, Telling::Delivered, &mut self.log);
         }
     }
 

@@ -77,7 +77,7 @@ impl World {
         assert_eq!(id.to_string(), data.id);
         self.received.push((id, app, data));
         if self.endpoint {
-            self.report.told(self.now(), id, 1, true, &mut self.log);
+            self.report.told(self.now(), id, 1, Telling::Delivered, &mut self.log);
         }
     }
 

@@ -40,7 +40,7 @@ use crate::admit::number::mask;
 use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names};
 use crate::ids::MessageId;
-use crate::journal::record::{Called, Joined, Mo, Record};
+use crate::journal::record::{Called, Joined, Mo, Record, Telling};
 use crate::route::owner::Owners;
 
 use content::{Content, Piece};
@@ -404,12 +404,12 @@ impl Uplinks {
             if let Some(content) = self.messages.get(&oldest).and_then(|m| m.content.as_deref()) {
                 self.effects.push(Effect::GivenUp(content.channel.clone()));
             }
-            self.told(now, oldest, false, ledger);
+            self.told(now, oldest, Telling::Never, ledger);
         }
     }
 
-    /// The endpoint took it, or never will. False where no message from a handset has that id.
-    pub(super) fn told(&mut self, now: Moment, id: MessageId, delivered: bool, ledger: &mut impl Ledger) -> bool {
+    /// The endpoint or a letter on disk has it, or it never will be told. False where no message from a handset has that id.
+    pub(super) fn told(&mut self, now: Moment, id: MessageId, end: Telling, ledger: &mut impl Ledger) -> bool {
         let Some(message) = self.messages.get_mut(&id) else { return false };
         if !std::mem::take(&mut message.telling) {
             return true;
@@ -418,7 +418,7 @@ impl Uplinks {
         self.telling.remove(&id);
         self.telling_octets = self.telling_octets.saturating_sub(message.octets());
         if message.journaled {
-            ledger.note(id, &Record::Called(Called { at: now.wall, event: EVENT, delivered }));
+            ledger.note(id, &Record::Called(Called { at: now.wall, event: EVENT, end }));
         }
         if std::mem::take(&mut message.stale) {
             self.keep(id);

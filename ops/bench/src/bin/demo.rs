@@ -1,6 +1,10 @@
 //! `demo`: the demo configuration with everything around it as real processes on free ports: two simulated carriers, a
-//! callback sink and a load of about 20 s, during which the first carrier goes away and comes back. Ends with the
-//! ledger's line and its exit code.
+//! callback sink and a load of 25 s, during which the first carrier goes away and comes back. A board shows the
+//! line meanwhile: drawn in place on a terminal (`NO_COLOR` is honoured), a frame every few seconds elsewhere. Ends with
+//! the ledger's line and its exit code.
+//!
+//! The carrier is not killed as a process: its simulator closes the listener and cuts the connections, and keeps what it
+//! has accepted, as a message centre's own store would.
 //!
 //! Exit codes: 0 the ledger closes, 1 it does not, 2 usage, 3 could not run.
 
@@ -9,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bench::door::Page;
+use bench::board::{self, Event, Look, Screen, Tone};
+use bench::door::{self, Page};
 use bench::line::{Far, Gateway, Load, Sink};
 use bench::process::program;
 use bench::{Result, told_to_stop, trace};
@@ -26,10 +31,18 @@ const ADMIN: &str = "127.0.0.1:19090";
 const CALLBACKS: &str = "127.0.0.1:18081";
 const CARRIERS: [(&str, &str); 2] = [("demo-a", "127.0.0.1:27751"), ("demo-b", "127.0.0.1:27752")];
 const ANY: &str = "127.0.0.1:0";
+/// The carrier that fails.
+const BROKEN: &str = "demo-a";
+/// The demo's tiers, strictest first.
+const TIERS: [&str; 3] = ["otp", "notice", "marketing"];
+/// Between two looks at the gateway.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Between two frames where there is no terminal; what happens is shown at once.
+const FRAME_EVERY: Duration = Duration::from_secs(5);
 /// How long after the load every message must have its end; validities are 15 s at most.
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// When the first carrier goes, and when it is back, in shares of the load's time.
-const FAULT: (f64, f64) = (0.25, 0.45);
+const FAULT: (f64, f64) = (0.2, 0.32);
 
 /// Gateway, two simulated carriers, load and callbacks; the first carrier fails and comes back; the ledger closes.
 #[derive(Debug, Parser)]
@@ -39,7 +52,7 @@ struct Options {
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     rate: u32,
     /// How long they are posted
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(3..=600))]
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..=600))]
     seconds: u32,
     /// The demo configuration
     #[arg(long, default_value = "ops/config/demo")]
@@ -88,19 +101,20 @@ async fn play(options: &Options, dir: &Path) -> Result<bool> {
     configure(&options.config, &far, &sink, dir)?;
     let gateway = Gateway::start(dir).await?;
     gateway.bound(CARRIERS.len() as u32).await?;
-    println!("gateway http://{}  admin http://{}  simulators http://{}", gateway.http, gateway.admin, far.control);
-    println!("per channel: its link, parts per second, window used/allowed\n");
+    println!("gateway http://{}  admin http://{}", gateway.http, gateway.admin);
+    println!("faults at http://{}", far.control);
+    println!();
 
     let (rate, lasts) = (options.rate.to_string(), format!("{}s", options.seconds));
     let load = Load::start(dir, "client", &gateway, KEY, &["--rate", &rate, "--for", &lasts, "--retry-unknown"])?;
-    let fault_at = watch(options, &gateway, &far, &sink, load).await?;
+    let failover = watch(options, &Parts { gateway: &gateway, far: &far, sink: &sink, dir }, load).await?;
 
     let resubmitted = Page::fetch(gateway.admin).await?.sum("qiao_in_doubt_resubmitted_total", &[]);
     gateway.process.stop().await?;
     far.process.stop().await?;
     sink.process.stop().await?;
-    if let Some(ms) = trace::first_submit_after(&dir.join("demo-b.jsonl"), fault_at)? {
-        println!("failover: the first message went to demo-b {ms:.0} ms after demo-a was gone");
+    if let Some(Failover { to, ms }) = failover {
+        println!("failover: the first message went to {to} {ms:.0} ms after {BROKEN} was gone");
     }
     ledger(dir, resubmitted as u64).await
 }
@@ -129,43 +143,79 @@ fn configure(from: &Path, far: &Far, sink: &Sink, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints a line a second, breaks the first carrier and mends it, until the load is over and every accepted message has
-/// its end. When the carrier was broken, in ms since 1970.
-async fn watch(options: &Options, gateway: &Gateway, far: &Far, sink: &Sink, load: Load) -> Result<f64> {
+/// Shows the line, breaks the first carrier and mends it, until the load is over and every accepted message has its
+/// end. What was seen of the failover.
+async fn watch(options: &Options, parts: &Parts<'_>, load: Load) -> Result<Option<Failover>> {
     let started = Instant::now();
     let moment = |share: f64| started + Duration::from_secs(u64::from(options.seconds)).mul_f64(share);
-    let second = Duration::from_secs(1);
-    let mut every = interval_at(started + second, second);
+    let mut every = interval_at(started + LOOK_EVERY, LOOK_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut fault_at, mut mended, mut accepted) = (None, false, None);
+    let mut show = Show::new(started, options.rate);
+    let (mut fault_at, mut failover, mut mended, mut accepted) = (None, None, false, None);
     let posted = load.finished();
     tokio::pin!(posted);
     loop {
         tokio::select! {
             _ = every.tick() => {
-                let page = Page::fetch(gateway.admin).await?;
-                println!("{:>4} s  {}", started.elapsed().as_secs(), progress(&page));
-                let told = sink.ends().await?;
-                if accepted.is_some_and(|accepted| mended && told >= accepted && ended(&page, accepted)) {
-                    return Ok(fault_at.unwrap_or(0.0));
+                if let (Some(at), None) = (fault_at, &failover) {
+                    failover = Failover::look(parts.dir, at);
+                    if let Some(seen) = &failover {
+                        show.event(Tone::Good, format!("{} carries on: its first message {:.0} ms later", seen.to, seen.ms));
+                    }
+                }
+                let page = Page::fetch(parts.gateway.admin).await?;
+                show.draw(parts.gateway, &page, accepted.is_some()).await?;
+                let told = parts.sink.ends().await?;
+                let back = mended && show.up;
+                if accepted.is_some_and(|accepted| back && told >= accepted && ended(&page, accepted)) {
+                    show.event(Tone::Good, "every message has its end, and the application knows it".into());
+                    show.last(parts.gateway, &page).await?;
+                    return Ok(failover);
                 }
             }
             summary = &mut posted, if accepted.is_none() => accepted = summary?["accepted"].as_u64(),
             () = tokio::time::sleep_until(moment(FAULT.0)), if fault_at.is_none() => {
                 fault_at = Some(now_ms());
-                far.fault("demo-a", Some("refuse")).await?;
-                println!("        demo-a is gone: its links are closed, new ones refused");
+                parts.far.fault(BROKEN, Some("refuse")).await?;
+                show.event(Tone::Bad, format!("{BROKEN} killed: its listener is closed, its connections are cut"));
             }
             () = tokio::time::sleep_until(moment(FAULT.1)), if fault_at.is_some() && !mended => {
                 mended = true;
-                far.fault("demo-a", None).await?;
-                println!("        demo-a is back");
+                parts.far.fault(BROKEN, None).await?;
+                show.event(Tone::Good, format!("{BROKEN} listens again; the gateway's next dial will find it"));
             }
         }
         if Instant::now() > moment(1.0) + ENDED_WITHIN {
             println!("not every message has its end after {} s", ENDED_WITHIN.as_secs());
-            return Ok(fault_at.unwrap_or(0.0));
+            return Ok(failover);
         }
+    }
+}
+
+/// What runs while the demo is watched.
+struct Parts<'p> {
+    gateway: &'p Gateway,
+    far: &'p Far,
+    sink: &'p Sink,
+    dir: &'p Path,
+}
+
+/// The first message that another carrier got after the broken one was gone.
+struct Failover {
+    to: &'static str,
+    ms: f64,
+}
+
+impl Failover {
+    /// Looks for it in what the carriers wrote down since `moment`, in ms since 1970. They may be writing: what cannot
+    /// be read yet is read at the next look.
+    fn look(dir: &Path, moment: f64) -> Option<Self> {
+        let others = CARRIERS.iter().map(|(name, _)| *name).filter(|name| *name != BROKEN);
+        let first = |to| {
+            let ms = trace::first_submit_after(&dir.join(format!("{to}.jsonl")), moment).ok()??;
+            Some(Failover { to, ms })
+        };
+        others.filter_map(first).min_by(|a, b| a.ms.total_cmp(&b.ms))
     }
 }
 
@@ -174,22 +224,58 @@ fn ended(page: &Page, accepted: u64) -> bool {
     page.sum("qiao_outcomes_total", &[]) >= accepted as f64 && page.sum("qiao_callback_backlog", &[]) == 0.0
 }
 
-/// The line's state in one line.
-fn progress(page: &Page) -> String {
-    let outcome = |outcome: &str| page.sum("qiao_outcomes_total", &[("outcome", outcome)]);
-    let accepted = page.sum("qiao_messages_accepted_total", &[]);
-    let (delivered, failed, expired) = (outcome("delivered"), outcome("failed"), outcome("expired"));
-    let mut line =
-        format!("accepted {accepted:>6}  delivered {delivered:>6}  failed {failed:>4}  expired {expired:>3}");
-    line += &format!("  waiting {:>4}", page.sum("qiao_queue_messages", &[]));
-    for channel in page.values("qiao_window_limit", "channel") {
-        let of = |name: &str| page.sum(name, &[("channel", &channel)]);
-        let up = page.sum("qiao_links", &[("channel", &channel), ("state", "up")]) > 0.0;
-        let (in_flight, window, pace) = (of("qiao_window_in_flight"), of("qiao_window_limit"), of("qiao_pace_parts"));
-        let state = if up { "up" } else { "DOWN" };
-        line += &format!(" | {channel} {state:<4} {pace:>4}/s {in_flight:>3}/{window:<3}");
+/// Where the demo is shown: a board on a terminal, a frame now and then elsewhere.
+struct Show {
+    started: Instant,
+    rate: u32,
+    screen: Option<Screen>,
+    events: Vec<Event>,
+    /// Whether the broken carrier's channel was up at the last look.
+    up: bool,
+    /// When the next frame is due where there is no terminal.
+    due: Instant,
+}
+
+impl Show {
+    fn new(started: Instant, rate: u32) -> Self {
+        Self { started, rate, screen: Screen::open(), events: Vec::new(), up: true, due: started + FRAME_EVERY }
     }
-    line
+
+    fn event(&mut self, tone: Tone, text: String) {
+        self.events.push(Event { at: self.started.elapsed(), text, tone });
+        self.due = Instant::now();
+    }
+
+    /// Looks at the gateway and shows what is new.
+    async fn draw(&mut self, gateway: &Gateway, page: &Page, posted: bool) -> Result<()> {
+        let channels = door::json(gateway.admin, "/admin/v1/channels").await?;
+        let queues = door::json(gateway.admin, "/admin/v1/queues").await?;
+        let now = board::read(self.started.elapsed(), &TIERS, &channels, &queues, page)?;
+        let up = now.channels.iter().any(|channel| channel.name == BROKEN && channel.state == "up");
+        if up && !self.up {
+            self.event(Tone::Good, format!("{BROKEN} is bound again and takes the traffic back"));
+        }
+        self.up = up;
+        let title = match posted {
+            false => format!("qiao demo: {} messages/s", self.rate),
+            true => "qiao demo: posting is over, the last receipts come".into(),
+        };
+        if let Some(screen) = &mut self.screen {
+            return Ok(screen.draw(&board::frame(&title, &now, &self.events, screen.look()))?);
+        }
+        if Instant::now() >= self.due {
+            self.due = Instant::now() + FRAME_EVERY;
+            let look = Look { width: board::USUAL_WIDTH, colour: false };
+            println!("{}\n", board::frame(&title, &now, &self.events, look).join("\n"));
+        }
+        Ok(())
+    }
+
+    /// Shows the end.
+    async fn last(&mut self, gateway: &Gateway, page: &Page) -> Result<()> {
+        self.due = Instant::now();
+        self.draw(gateway, page, true).await
+    }
 }
 
 fn now_ms() -> f64 {
@@ -200,10 +286,10 @@ fn now_ms() -> f64 {
 /// Lets the checker compare what client, carriers and sink wrote down; its words are the demo's last.
 async fn ledger(dir: &Path, resubmitted: u64) -> Result<bool> {
     let resubmitted = resubmitted.to_string();
-    let carriers = ["demo-a.jsonl", "demo-b.jsonl"];
+    let carriers = CARRIERS.map(|(name, _)| format!("{name}.jsonl"));
     let mut command = Command::new(program("qiao-sim")?);
     command.current_dir(dir).kill_on_drop(true).args(["ledger", "--client", "client.jsonl", "--callbacks"]);
-    command.arg("callbacks.jsonl").args(carriers.into_iter().flat_map(|log| ["--carrier", log]));
+    command.arg("callbacks.jsonl").args(carriers.into_iter().flat_map(|log| ["--carrier".to_owned(), log]));
     command.args(["--resubmitted", &resubmitted]);
     let status = timeout(ENDED_WITHIN, command.status()).await.map_err(|_| "the ledger takes too long")??;
     match status.code() {

@@ -1,0 +1,722 @@
+//! The letter box: letters on disk, by app in the order of their due times, so that the next one due is the first key
+//! of its app and memory holds nothing but sums; and dead letters beside them, by app in the order of their deaths.
+//!
+//! One thread writes. It takes orders in turn and answers those that someone waits for once they are synced; what a
+//! crash takes from it was told as kept to nobody. A letter's body is written once: what moves, from one due time to
+//! the next or to the dead and back, is its entry. An app's letters never have more octets than its quota: its oldest
+//! dead letters go first, then the waiting ones that are due first, which are the oldest where an endpoint is down.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::letter::{EventRef, Letter, Place};
+use super::shelf::{Changes, Cursor, DeadPage, Entry, Shelf};
+use crate::clock::Wall;
+use crate::ids::{Ids, MessageId};
+use crate::vital::Vital;
+
+/// Syncs are at least this far apart: letters are written when nobody waits for them.
+const GATHER: Duration = Duration::from_millis(50);
+/// Pause after a write that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Most orders in one round.
+const ROUND: usize = 1_000;
+/// Letters moved or dropped at a time, so that no order keeps others waiting.
+const PIECE: usize = 200;
+/// How often old dead letters are looked for.
+const UPKEEP: Duration = Duration::from_secs(600);
+
+const FIRST: Place = Place { due: Wall(0), number: MessageId(0) };
+const FIRST_DEAD: Cursor = Cursor { died: Wall(0), number: MessageId(0) };
+
+/// Where letters are and how much of them is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxSettings {
+    /// The directory, made if absent, readable by its owner only.
+    pub dir: PathBuf,
+    /// Most octets of an app.
+    pub quota: u64,
+    /// How long dead letters are kept.
+    pub keep_dead: Duration,
+}
+
+/// The letter box cannot be opened, not even anew.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", dir.display())]
+pub struct BoxError {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// What an app has on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Letters that wait.
+    pub waiting: u64,
+    /// Events in them.
+    pub waiting_events: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Events in them.
+    pub dead_events: u64,
+    /// Octets of both.
+    pub octets: u64,
+}
+
+/// Which dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one of this number.
+    One(MessageId),
+    /// All that died before then.
+    All(Wall),
+}
+
+/// What the box is to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Keep a letter until it is due; [`Answer::Kept`] once it is synced.
+    Keep(Letter, Wall),
+    /// Keep a letter with events that were told before, due now; [`Answer::Waits`].
+    Again(Letter),
+    /// Keep a letter among the dead; [`Answer::Kept`] once it is synced.
+    KeepDead(Letter),
+    /// Bring letters due by then, at most so many; [`Answer::Fetched`].
+    Fetch(Wall, usize),
+    /// A letter that was fetched goes on waiting: its first call is over, it is due again then.
+    PutOff(Letter, Wall),
+    /// A letter that was fetched has died.
+    Bury(Letter),
+    /// A letter that was fetched is delivered.
+    Delivered(Letter),
+    /// Letters that were fetched are not called after all.
+    Return(Vec<Place>),
+    /// Letters that began to wait before then are dead, for this reason; in the order of their due times, until the
+    /// first one that did not.
+    BuryOverdue(Wall, &'static str),
+    /// Dead letters wait again, due now; [`Answer::Waits`].
+    Resend(Which),
+    /// Remember that the endpoint with this mark is gone; `None`: no more.
+    Gone(Option<[u8; 32]>),
+    /// Dead letters that were kept long enough go.
+    Purge,
+    /// Another quota (octets) and time for dead letters, for all apps.
+    Limits(u64, Duration),
+}
+
+/// What the box has to say.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// These events are in a letter on disk.
+    Kept(Arc<str>, Vec<EventRef>),
+    /// These events found no room and were told to nobody.
+    NoRoom(Arc<str>, Vec<EventRef>),
+    /// So many events that were kept had to make room.
+    Dropped(Arc<str>, u64),
+    /// So many events died on disk.
+    Died(Arc<str>, u64),
+    /// The letters asked for, and when the next one is due.
+    Fetched(Arc<str>, Vec<Letter>, Option<Wall>),
+    /// Letters wait that were dead, or told anew; due then.
+    Waits(Arc<str>, Wall),
+}
+
+/// What was found on disk at start.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Apps whose endpoint is gone, and which one that was.
+    pub gone: HashMap<String, [u8; 32]>,
+    /// Events of all letters: a crash may have come between a letter and the journal's note of it.
+    pub events: HashSet<(u64, u32)>,
+}
+
+/// The letter box; clones are handles to the same one.
+#[derive(Clone)]
+pub struct Letters {
+    thread: Arc<Thread>,
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    orders: Mutex<Option<mpsc::Sender<(Arc<str>, Order)>>>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    totals: Mutex<BTreeMap<Arc<str>, Totals>>,
+    /// Orders given and not yet done.
+    backlog: AtomicUsize,
+    closing: AtomicBool,
+    /// For those who read; `None` while it could not be opened again after a failure.
+    shelf: Mutex<Option<Shelf>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Letters {
+    /// Opens or makes the box; one that is damaged is moved aside (`<dir>.damaged`) and begun anew. `clock` tells the
+    /// wall time; `answers` is called by the box's thread and must not block.
+    ///
+    /// # Errors
+    /// The directory or its file system refuses.
+    pub fn open(
+        settings: &BoxSettings,
+        clock: impl Fn() -> Wall + Send + 'static,
+        answers: impl FnMut(Vec<Answer>) + Send + 'static,
+    ) -> Result<(Letters, Found), BoxError> {
+        let failed = |reason: String| BoxError { dir: settings.dir.clone(), reason };
+        let shelf = Shelf::open(&settings.dir).map_err(failed)?;
+        let census = shelf.census().map_err(failed)?;
+        let found = Found { gone: census.gone, events: census.events };
+        let shared = Arc::new(Shared {
+            dir: settings.dir.clone(),
+            totals: Mutex::new(census.totals),
+            backlog: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            shelf: Mutex::new(Some(shelf.clone())),
+        });
+        let (sender, orders) = mpsc::channel();
+        let keeper = Keeper {
+            shared: shared.clone(),
+            shelf: Some(shelf),
+            out: HashSet::new(),
+            fronts: HashMap::new(),
+            first_dead: HashMap::new(),
+            ids: Ids::above(census.highest),
+            quota: settings.quota,
+            keep_dead: settings.keep_dead,
+            clock: Box::new(clock),
+            answers: Box::new(answers),
+            said: Vec::new(),
+            more: Vec::new(),
+        };
+        let run = move || {
+            let _vital = Vital("the letter box");
+            keeper.run(&orders);
+        };
+        let handle = Builder::new().name("letters".into()).spawn(run).map_err(|error| failed(error.to_string()))?;
+        let thread = Thread { shared, orders: Mutex::new(Some(sender)), handle: Mutex::new(Some(handle)) };
+        Ok((Letters { thread: Arc::new(thread) }, found))
+    }
+
+    /// Gives an order; never blocks. Orders are carried out in turn.
+    pub fn order(&self, app: &Arc<str>, order: Order) {
+        self.thread.shared.backlog.fetch_add(1, Relaxed);
+        if let Some(orders) = &*lock(&self.thread.orders) {
+            // The thread ends only after this end of the channel.
+            let _ = orders.send((app.clone(), order));
+        }
+    }
+
+    /// Orders not yet carried out.
+    pub fn backlog(&self) -> usize {
+        self.thread.shared.backlog.load(Relaxed)
+    }
+
+    /// What every app has on disk; apps that have nothing may be missing.
+    pub fn totals(&self) -> BTreeMap<Arc<str>, Totals> {
+        lock(&self.thread.shared.totals).clone()
+    }
+
+    /// What an app has on disk.
+    pub fn total(&self, app: &str) -> Totals {
+        lock(&self.thread.shared.totals).get(app).copied().unwrap_or_default()
+    }
+
+    /// Since when the letter of an app that is due next has waited. Reads the disk.
+    pub fn oldest(&self, app: &str) -> Option<Wall> {
+        let shelf = lock(&self.thread.shared.shelf).clone()?;
+        shelf.first_waiting(app).ok()?.map(|(_, entry)| entry.since())
+    }
+
+    /// An app's dead letters after the cursor, oldest first. Reads the disk: not for a thread that must not wait.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn dead(&self, app: &str, after: Option<Cursor>, most: usize) -> Result<DeadPage, String> {
+        let shelf = lock(&self.thread.shared.shelf).clone().ok_or("the letter box is being opened again")?;
+        shelf.dead_page(app, after, most)
+    }
+
+    /// Whether an app has a dead letter of that number. Reads the disk.
+    pub fn has_dead(&self, app: &str, number: MessageId) -> bool {
+        let shelf = lock(&self.thread.shared.shelf).clone();
+        shelf.is_some_and(|shelf| shelf.dead(app, FIRST_DEAD).flatten().any(|(at, _)| at.number == number))
+    }
+
+    /// Whether it is about to end.
+    pub fn is_closing(&self) -> bool {
+        self.thread.shared.closing.load(Relaxed)
+    }
+
+    /// Carries out what was ordered and ends the thread; gives up where the disk refuses.
+    pub fn close(&self) {
+        self.thread.end();
+    }
+}
+
+impl Thread {
+    fn end(&self) {
+        drop(lock(&self.orders).take());
+        let handle = lock(&self.handle).take();
+        self.shared.closing.store(true, Relaxed);
+        if let Some(handle) = &handle {
+            handle.thread().unpark();
+        }
+        let foreign = handle.filter(|handle| handle.thread().id() != std::thread::current().id());
+        if foreign.is_some_and(|handle| handle.join().is_err()) {
+            tracing::error!("the letter box's thread panicked");
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+type Given = (Arc<str>, Order);
+
+/// What the thread owns.
+struct Keeper {
+    shared: Arc<Shared>,
+    shelf: Option<Shelf>,
+    /// Letters that were fetched and not yet spoken of again.
+    out: HashSet<MessageId>,
+    /// Where each app's letters begin at the earliest, so that what was removed before need not be passed again.
+    fronts: HashMap<Arc<str>, Place>,
+    /// The same of its dead ones.
+    first_dead: HashMap<Arc<str>, Cursor>,
+    /// Numbers for letters.
+    ids: Ids,
+    quota: u64,
+    keep_dead: Duration,
+    clock: Box<dyn Fn() -> Wall + Send>,
+    answers: Box<dyn FnMut(Vec<Answer>) + Send>,
+    /// Answers of this round, to be given once it is on disk.
+    said: Vec<Answer>,
+    /// What is left of orders that are carried out in pieces.
+    more: Vec<Given>,
+}
+
+impl Keeper {
+    fn run(mut self, orders: &mpsc::Receiver<Given>) {
+        let (mut synced, mut upkept) = (Instant::now(), None::<Instant>);
+        loop {
+            if upkept.is_none_or(|at| at.elapsed() >= UPKEEP) {
+                upkept = Some(Instant::now());
+                self.upkeep();
+            }
+            let Some((mut round, taken)) = self.gather(orders, synced) else { return };
+            self.number_all(&mut round);
+            let sync = round.iter().any(|(_, order)| order.needs_sync());
+            if !self.carry_out_or_give_up(&round, sync) {
+                return;
+            }
+            if sync {
+                synced = Instant::now();
+            }
+            self.shared.backlog.fetch_sub(taken, Relaxed);
+            let said = std::mem::take(&mut self.said);
+            if !said.is_empty() {
+                (self.answers)(said);
+            }
+        }
+    }
+
+    /// The next orders, and how many of them are new; `None` at the end. Where some need a sync and the last one was
+    /// just now, others may join.
+    fn gather(&mut self, orders: &mpsc::Receiver<Given>, synced: Instant) -> Option<(Vec<Given>, usize)> {
+        let mut round = std::mem::take(&mut self.more);
+        let old = round.len();
+        if round.is_empty() {
+            match orders.recv_timeout(UPKEEP) {
+                Ok(first) => round.push(first),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        round.extend(orders.try_iter().take(ROUND));
+        while round.iter().any(|(_, order)| order.needs_sync())
+            && let Some(left) = GATHER.checked_sub(synced.elapsed())
+            && round.len() < ROUND
+            && let Ok(next) = orders.recv_timeout(left)
+        {
+            round.push(next);
+        }
+        let taken = round.len() - old;
+        Some((round, taken))
+    }
+
+    /// Numbers are given once, so that a round that is carried out again writes the same keys.
+    fn number_all(&self, round: &mut [Given]) {
+        let now = (self.clock)();
+        for (_, order) in round {
+            let (letter, due) = match order {
+                Order::Keep(letter, due) => (letter, *due),
+                Order::KeepDead(letter) | Order::Again(letter) => (letter, now),
+                _ => continue,
+            };
+            letter.place = Some(Place { due, number: self.ids.next(now) });
+        }
+    }
+
+    /// Carries a round out, again after every failure, until it works; false if the box is closed before it does.
+    /// Nobody was told that anything of it is on disk.
+    fn carry_out_or_give_up(&mut self, round: &[Given], sync: bool) -> bool {
+        let mut mended = false;
+        loop {
+            match self.carry_out(round, sync) {
+                Ok(()) => {
+                    if mended {
+                        tracing::info!("the letter box can write again");
+                    }
+                    return true;
+                }
+                Err(error) => tracing::error!(error, "the letter box cannot write; opening it again"),
+            }
+            (mended, self.said, self.more) = (true, Vec::new(), Vec::new());
+            // After a failed write the engine takes no more until it is opened again.
+            (self.shelf, *lock(&self.shared.shelf)) = (None, None);
+            std::thread::park_timeout(PAUSE);
+            if self.shared.closing.load(Relaxed) {
+                return false;
+            }
+            match Shelf::open(&self.shared.dir).and_then(|shelf| Ok((shelf.census()?, shelf))) {
+                Ok((census, shelf)) => {
+                    // Sums had run ahead of what was written.
+                    *lock(&self.shared.totals) = census.totals;
+                    self.fronts.clear();
+                    (self.shelf, *lock(&self.shared.shelf)) = (Some(shelf.clone()), Some(shelf));
+                }
+                Err(reason) => tracing::error!(reason, "the letter box cannot be opened again"),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, round: &[Given], sync: bool) -> Result<(), String> {
+        let shelf = self.shelf.clone().ok_or("it is not open")?;
+        let mut work = Work { changes: shelf.changes(), shelf, now: (self.clock)(), keeper: self };
+        for (app, order) in round {
+            work.carry_out(app, order)?;
+        }
+        work.changes.flush()?;
+        if sync { work.shelf.sync() } else { Ok(()) }
+    }
+
+    /// Looks for dead letters that are too old.
+    fn upkeep(&mut self) {
+        let apps: Vec<Arc<str>> =
+            lock(&self.shared.totals).iter().filter(|(_, t)| t.dead > 0).map(|(a, _)| a.clone()).collect();
+        self.more.extend(apps.into_iter().map(|app| (app, Order::Purge)));
+    }
+}
+
+impl Order {
+    fn needs_sync(&self) -> bool {
+        matches!(self, Order::Keep(..) | Order::KeepDead(_) | Order::Gone(Some(_)) | Order::Resend(_))
+    }
+}
+
+/// A round being carried out.
+struct Work<'k> {
+    shelf: Shelf,
+    changes: Changes,
+    now: Wall,
+    keeper: &'k mut Keeper,
+}
+
+impl Work<'_> {
+    fn carry_out(&mut self, app: &Arc<str>, order: &Order) -> Result<(), String> {
+        match order {
+            Order::Keep(letter, _) => self.keep(app, letter, false),
+            Order::KeepDead(letter) => self.keep(app, letter, true),
+            Order::Again(letter) => self.keep_again(app, letter),
+            Order::Fetch(by, most) => self.fetch(app, *by, *most),
+            Order::PutOff(letter, due) => self.put_off(app, letter, *due),
+            Order::Bury(letter) => self.bury(app, letter),
+            Order::Delivered(letter) => self.delivered(app, letter),
+            Order::Return(places) => {
+                for place in places {
+                    self.keeper.out.remove(&place.number);
+                    self.front(app, *place);
+                }
+                Ok(())
+            }
+            Order::BuryOverdue(before, why) => self.bury_overdue(app, *before, why),
+            Order::Resend(which) => self.resend(app, *which),
+            Order::Gone(mark) => {
+                self.changes.gone(app, mark.as_ref());
+                Ok(())
+            }
+            Order::Limits(quota, keep_dead) => {
+                (self.keeper.quota, self.keeper.keep_dead) = (*quota, *keep_dead);
+                Ok(())
+            }
+            Order::Purge => self.purge(app),
+        }
+    }
+
+    fn totals(&self, app: &Arc<str>, change: impl FnOnce(&mut Totals)) {
+        change(lock(&self.keeper.shared.totals).entry(app.clone()).or_default());
+    }
+
+    /// No letter of the app lies before this place, or before one that is known to be earlier.
+    fn front(&mut self, app: &Arc<str>, place: Place) {
+        if let Some(front) = self.keeper.fronts.get_mut(app) {
+            *front = (*front).min(place);
+        }
+    }
+
+    /// The letters of an app from the first one on.
+    fn waiting(
+        &mut self,
+        app: &Arc<str>,
+    ) -> Result<impl Iterator<Item = Result<(Place, Entry), String>> + use<>, String> {
+        self.changes.flush()?;
+        Ok(self.shelf.waiting(app, self.keeper.fronts.get(app).copied().unwrap_or(FIRST)))
+    }
+
+    fn keep(&mut self, app: &Arc<str>, letter: &Letter, dead: bool) -> Result<(), String> {
+        let answer = if self.store(app, letter, dead)? { Answer::Kept } else { Answer::NoRoom };
+        self.keeper.said.push(answer(app.clone(), letter.events.clone()));
+        Ok(())
+    }
+
+    fn keep_again(&mut self, app: &Arc<str>, letter: &Letter) -> Result<(), String> {
+        let answer = if self.store(app, letter, false)? {
+            Answer::Waits(app.clone(), self.now)
+        } else {
+            Answer::Dropped(app.clone(), letter.events.len() as u64)
+        };
+        self.keeper.said.push(answer);
+        Ok(())
+    }
+
+    /// Writes a letter to where it is to lie; false where there is no room for it.
+    fn store(&mut self, app: &Arc<str>, letter: &Letter, dead: bool) -> Result<bool, String> {
+        let Some(place) = letter.place else { return Ok(false) };
+        let entry = Entry::of(letter);
+        // Carried out before a failure, it is there already.
+        if self.shelf.has_body(place.number)? {
+            return Ok(true);
+        }
+        if !self.make_room(app, entry.octets())? {
+            return Ok(false);
+        }
+        self.changes.body(place.number, &letter.body);
+        if dead {
+            self.dies(app, place, &entry)?
+        } else {
+            self.waits(app, place, &entry)?
+        }
+        Ok(true)
+    }
+
+    /// Drops an app's oldest letters, dead ones first, until so many octets fit; false where nothing more can go.
+    fn make_room(&mut self, app: &Arc<str>, octets: u64) -> Result<bool, String> {
+        let quota = self.keeper.quota;
+        let excess = |work: &Self| {
+            let held = lock(&work.keeper.shared.totals).get(app).copied().unwrap_or_default();
+            (held.octets + octets > quota).then_some(held)
+        };
+        if octets > quota {
+            return Ok(false);
+        }
+        let mut dropped = 0;
+        while let Some(held) = excess(self) {
+            if held.dead > 0 {
+                dropped += self.drop_dead(app, 1, |_| true)?.1;
+                continue;
+            }
+            let out = self.keeper.out.clone();
+            let first = self.waiting(app)?.find(|item| item.as_ref().map_or(true, |(at, _)| !out.contains(&at.number)));
+            let Some((place, entry)) = first.transpose()? else { return Ok(false) };
+            self.changes.no_longer_waits(app, place);
+            self.changes.no_body(place.number);
+            self.totals(app, |totals| totals.remove(&entry, false));
+            if self.keeper.out.is_empty() {
+                self.keeper.fronts.insert(app.clone(), place);
+            }
+            dropped += entry.event_count();
+        }
+        if dropped > 0 {
+            self.keeper.said.push(Answer::Dropped(app.clone(), dropped));
+        }
+        Ok(true)
+    }
+
+    /// Drops an app's oldest dead letters while they are `old`, at most so many; how many those were, and their events.
+    fn drop_dead(&mut self, app: &Arc<str>, most: usize, old: impl Fn(Wall) -> bool) -> Result<(usize, u64), String> {
+        self.changes.flush()?;
+        let (mut count, mut events) = (0, 0);
+        let from = self.keeper.first_dead.get(app).copied().unwrap_or(FIRST_DEAD);
+        for item in self.shelf.dead(app, from) {
+            let (at, entry) = item?;
+            self.keeper.first_dead.insert(app.clone(), at);
+            if count >= most || !old(at.died) {
+                return Ok((count, events));
+            }
+            (count, events) = (count + 1, events + entry.event_count());
+            self.changes.no_longer_dead(app, at);
+            self.changes.no_body(at.number);
+            self.totals(app, |totals| totals.remove(&entry, true));
+        }
+        if count == 0 {
+            // Nothing is left, whatever the sums say.
+            self.totals(app, |totals| (totals.dead, totals.dead_events) = (0, 0));
+        }
+        Ok((count, events))
+    }
+
+    fn purge(&mut self, app: &Arc<str>) -> Result<(), String> {
+        let keep = u64::try_from(self.keeper.keep_dead.as_millis()).unwrap_or(u64::MAX);
+        let before = self.now.0.saturating_sub(keep);
+        let (dropped, _) = self.drop_dead(app, PIECE, |died| died.0 < before)?;
+        if dropped == PIECE {
+            self.keeper.more.push((app.clone(), Order::Purge));
+        }
+        if dropped > 0 {
+            tracing::info!(app = &**app, letters = dropped, "dead letters were kept long enough and are dropped");
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, app: &Arc<str>, by: Wall, most: usize) -> Result<(), String> {
+        let (mut letters, mut next, mut front) = (Vec::new(), None, None);
+        for item in self.waiting(app)? {
+            let (place, entry) = item?;
+            front.get_or_insert(place);
+            if self.keeper.out.contains(&place.number) {
+                continue;
+            }
+            if place.due > by || letters.len() >= most {
+                next = Some(place.due);
+                break;
+            }
+            match self.shelf.body(place.number)? {
+                Some(body) => letters.push(entry.letter(place, body)),
+                None => {
+                    tracing::error!(app = &**app, letter = %place.number, "a letter has lost its body; it is dropped");
+                    self.changes.no_longer_waits(app, place);
+                    self.totals(app, |totals| totals.remove(&entry, false));
+                }
+            }
+        }
+        if let Some(front) = front {
+            self.keeper.fronts.insert(app.clone(), front);
+        }
+        self.keeper.out.extend(letters.iter().filter_map(|letter| Some(letter.place?.number)));
+        self.keeper.said.push(Answer::Fetched(app.clone(), letters, next));
+        Ok(())
+    }
+
+    /// Takes a letter that was out from where it lies, if it still lies there.
+    fn take(&mut self, app: &Arc<str>, letter: &Letter) -> Result<Option<(Place, Entry)>, String> {
+        let Some(place) = letter.place else { return Ok(None) };
+        self.keeper.out.remove(&place.number);
+        let Some(entry) = self.shelf.find_waiting(app, place)? else { return Ok(None) };
+        self.changes.no_longer_waits(app, place);
+        self.totals(app, |totals| totals.remove(&entry, false));
+        Ok(Some((place, entry)))
+    }
+
+    fn put_off(&mut self, app: &Arc<str>, letter: &Letter, due: Wall) -> Result<(), String> {
+        let Some((old, _)) = self.take(app, letter)? else { return Ok(()) };
+        self.waits(app, Place { due, ..old }, &Entry::of(letter))
+    }
+
+    fn waits(&mut self, app: &Arc<str>, place: Place, entry: &Entry) -> Result<(), String> {
+        self.changes.wait(app, place, entry)?;
+        self.front(app, place);
+        self.totals(app, |totals| totals.add(entry, false));
+        Ok(())
+    }
+
+    fn bury(&mut self, app: &Arc<str>, letter: &Letter) -> Result<(), String> {
+        let Some((place, _)) = self.take(app, letter)? else { return Ok(()) };
+        self.dies(app, place, &Entry::of(letter))
+    }
+
+    fn dies(&mut self, app: &Arc<str>, place: Place, entry: &Entry) -> Result<(), String> {
+        let at = Cursor { died: self.now, number: place.number };
+        self.changes.die(app, at, entry)?;
+        if let Some(first) = self.keeper.first_dead.get_mut(app) {
+            *first = (*first).min(at);
+        }
+        self.totals(app, |totals| totals.add(entry, true));
+        Ok(())
+    }
+
+    fn delivered(&mut self, app: &Arc<str>, letter: &Letter) -> Result<(), String> {
+        if let Some((place, _)) = self.take(app, letter)? {
+            self.changes.no_body(place.number);
+        }
+        Ok(())
+    }
+
+    fn bury_overdue(&mut self, app: &Arc<str>, before: Wall, why: &'static str) -> Result<(), String> {
+        let (mut count, mut events) = (0, 0);
+        for item in self.waiting(app)? {
+            let (place, entry) = item?;
+            if self.keeper.out.contains(&place.number) {
+                continue;
+            }
+            if entry.since() >= before {
+                break;
+            }
+            if count >= PIECE {
+                self.keeper.more.push((app.clone(), Order::BuryOverdue(before, why)));
+                break;
+            }
+            (count, events) = (count + 1, events + entry.event_count());
+            self.changes.no_longer_waits(app, place);
+            self.totals(app, |totals| totals.remove(&entry, false));
+            self.dies(app, place, &entry.died(why))?;
+        }
+        if count > 0 {
+            tracing::warn!(app = &**app, letters = count, reason = why, "letters are dead");
+            self.keeper.said.push(Answer::Died(app.clone(), events));
+        }
+        Ok(())
+    }
+
+    fn resend(&mut self, app: &Arc<str>, which: Which) -> Result<(), String> {
+        self.changes.flush()?;
+        let mut count = 0;
+        for item in self.shelf.dead(app, FIRST_DEAD) {
+            let (at, entry) = item?;
+            match which {
+                Which::One(number) if number != at.number => continue,
+                Which::All(before) if at.died >= before => break,
+                Which::All(_) if count >= PIECE => {
+                    self.keeper.more.push((app.clone(), Order::Resend(which)));
+                    break;
+                }
+                _ => {}
+            }
+            count += 1;
+            self.changes.no_longer_dead(app, at);
+            self.totals(app, |totals| totals.remove(&entry, true));
+            self.waits(app, Place { due: self.now, number: at.number }, &entry.again(self.now))?;
+            if matches!(which, Which::One(_)) {
+                break;
+            }
+        }
+        if count > 0 {
+            self.keeper.said.push(Answer::Waits(app.clone(), self.now));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! `qiao ctl callbacks`: how they stand, dead letters, and the orders `resend`, `replay`, `resume`.
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::ask::Ask;
+use super::print::text;
+use crate::cli::Exit;
+
+/// What an operator can do about callbacks.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Callbacks {
+    /// Letters that were given up: what is in them, and why
+    #[command(after_help = "Example: qiao ctl callbacks dead shop --limit 20")]
+    Dead {
+        /// The app
+        app: String,
+        /// Most letters
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Where the page before ended
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Call the endpoint again with dead letters
+    #[command(after_help = "Example: qiao ctl --token-file data/admin.token callbacks resend shop --all")]
+    Resend {
+        /// The app
+        app: String,
+        /// One letter
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+    /// Tell all events again that happened between two times
+    #[command(
+        after_help = "Example: qiao ctl --token-file data/admin.token callbacks replay shop --from 2026-03-01T08:00:00Z --to 2026-03-01T14:00:00Z"
+    )]
+    Replay {
+        /// The app
+        app: String,
+        /// RFC 3339
+        #[arg(long)]
+        from: String,
+        /// RFC 3339; not included
+        #[arg(long)]
+        to: String,
+    },
+    /// Call an endpoint again that rests or answered 410
+    #[command(after_help = "Example: qiao ctl --token-file data/admin.token callbacks resume shop")]
+    Resume {
+        /// The app
+        app: String,
+    },
+}
+
+pub(super) async fn run(ask: &mut Ask<'_>, what: Option<&Callbacks>) -> io::Result<Exit> {
+    let page = |app: &str, verb: &str| format!("/admin/v1/callbacks/{app}/{verb}");
+    match what {
+        None => ask.get("/admin/v1/callbacks", table).await,
+        Some(Callbacks::Dead { app, limit, cursor }) => {
+            let cursor = cursor.as_ref().map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+            ask.get(&format!("{}?limit={limit}{cursor}", page(app, "dead")), dead).await
+        }
+        Some(Callbacks::Resend { app, id, .. }) => {
+            let which = id.as_ref().map_or(json!({ "all": true }), |id| json!({ "id": id }));
+            ask.post(&page(app, "resend"), which, |answer, out| {
+                writeln!(out, "{}: {} letters go out again", text(&answer["app"]), answer["letters"])
+            })
+            .await
+        }
+        Some(Callbacks::Replay { app, from, to }) => {
+            ask.post(&page(app, "replay"), json!({ "from": from, "to": to }), |answer, out| {
+                let (from, to) = (text(&answer["from"]), text(&answer["to"]));
+                writeln!(out, "{}: events from {from} to {to} are told again", text(&answer["app"]))
+            })
+            .await
+        }
+        Some(Callbacks::Resume { app }) => {
+            ask.post(&page(app, "resume"), json!({}), |answer, out| {
+                writeln!(out, "{}: called again", text(&answer["app"]))
+            })
+            .await
+        }
+    }
+}
+
+fn table(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:<16} {:<9} {:>9} {:>9} {:>8} {:>7} {:>12}  {:<24} LAST FAILURE",
+        "APP", "STATE", "MEMORY", "DISK", "LETTERS", "DEAD", "QUOTA", "OLDEST"
+    )?;
+    for c in answer["callbacks"].as_array().into_iter().flatten() {
+        let (octets, quota) = (c["octets"].as_u64().unwrap_or(0), c["quota"].as_u64().unwrap_or(0).max(1));
+        let used = format!("{}% of {}M", octets.saturating_mul(100) / quota, quota >> 20);
+        let or_dash = |value: &Value| if value.is_null() { "-".to_owned() } else { text(value) };
+        writeln!(
+            out,
+            "{:<16} {:<9} {:>9} {:>9} {:>8} {:>7} {used:>12}  {:<24} {}",
+            text(&c["app"]),
+            text(&c["state"]),
+            c["in_memory"],
+            c["on_disk"],
+            c["letters"],
+            c["dead"],
+            or_dash(&c["oldest"]),
+            or_dash(&c["last_failure"]["what"])
+        )?;
+        if !c["endpoint"].is_null() {
+            writeln!(out, "  {}", text(&c["endpoint"]))?;
+        }
+        let replay = &c["replay"];
+        if !replay.is_null() {
+            let (from, to) = (text(&replay["from"]), text(&replay["to"]));
+            let (messages, events) = (&replay["messages"], &replay["events"]);
+            writeln!(out, "  replay {from} to {to}: {}, {messages} messages, {events} events", text(&replay["state"]))?;
+        }
+    }
+    Ok(())
+}
+
+fn dead(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
+    for letter in answer["letters"].as_array().into_iter().flatten() {
+        let events: Vec<&Value> = letter["events"].as_array().into_iter().flatten().collect();
+        writeln!(
+            out,
+            "{} died {} after {} calls: {} ({} events, {})",
+            text(&letter["id"]),
+            text(&letter["died_at"]),
+            letter["tries"],
+            text(&letter["failure"]),
+            events.len(),
+            text(&letter["webhook_id"])
+        )?;
+        for event in events {
+            writeln!(out, "  {} {:<18} {}", text(&event["time"]), text(&event["type"]), text(&event["id"]))?;
+        }
+    }
+    if !answer["cursor"].is_null() {
+        writeln!(out, "more: --cursor {}", text(&answer["cursor"]))?;
+    }
+    Ok(())
+}
