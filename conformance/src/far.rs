@@ -52,6 +52,12 @@ impl Simulator {
         self.order("POST", "/mo", &json!({ "carrier": carrier, "from": from, "to": to, "text": text }));
     }
 
+    /// A handset writes a long message, sent as `parts` says (`{"long":"udh8","order":[2,1]}`).
+    pub fn long_uplink(&self, carrier: &str, from: &str, to: &str, text: &str, parts: Value) {
+        let order = json!({ "carrier": carrier, "from": from, "to": to, "text": text, "parts": parts });
+        self.order("POST", "/mo", &order);
+    }
+
     /// What a carrier counted.
     pub fn counter(&self, carrier: &str, name: &str) -> u64 {
         let report = http::call(self.control, "GET", "/carriers", &[], &[]).expect("the control port answers").json();

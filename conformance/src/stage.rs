@@ -105,6 +105,10 @@ pub struct Plan {
     sink: Vec<String>,
     callbacks: String,
     other: Option<SocketAddr>,
+    /// Access numbers, with the app that owns each.
+    numbers: Vec<(String, String)>,
+    /// Further sections of the node.
+    sections: String,
 }
 
 impl Plan {
@@ -119,6 +123,8 @@ impl Plan {
             sink: Vec::new(),
             callbacks: String::new(),
             other: None,
+            numbers: Vec::new(),
+            sections: String::new(),
         }
     }
 
@@ -143,6 +149,18 @@ impl Plan {
     /// Seed of the carriers' dice.
     pub fn seed(mut self, seed: u64) -> Plan {
         self.seed = seed;
+        self
+    }
+
+    /// Access numbers of an app: `shop` or `other`.
+    pub fn numbers(mut self, app: &str, numbers: &[&str]) -> Plan {
+        self.numbers.extend(numbers.iter().map(|number| (app.to_owned(), (*number).to_owned())));
+        self
+    }
+
+    /// Further sections of `qiao.toml`.
+    pub fn sections(mut self, sections: &str) -> Plan {
+        self.sections.push_str(sections);
         self
     }
 
@@ -205,13 +223,17 @@ impl Plan {
     }
 
     fn node(&self, http: SocketAddr, admin: SocketAddr) -> String {
-        let Plan { journal, receipt_wait, tiers, callbacks, .. } = self;
+        let Plan { journal, receipt_wait, tiers, callbacks, sections, .. } = self;
         format!(
             "include = ['line.toml']\n[node]\nname = 'test'\ndata_dir = 'data'\ndrain_timeout = '5s'\n\
              [http]\nlisten = '{http}'\nheader_timeout = '1s'\nbody_timeout = '2s'\n\
              [admin]\nlisten = '{admin}'\n[journal]\n{journal}\n\
-             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n[callbacks]\n{callbacks}\n{tiers}"
+             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n[callbacks]\n{callbacks}\n{sections}{tiers}"
         )
+    }
+
+    fn numbers_of(&self, app: &str) -> Vec<&str> {
+        self.numbers.iter().filter(|(of, _)| of == app).map(|(_, number)| number.as_str()).collect()
     }
 
     fn line(&self, simulator: &Simulator, sink: SocketAddr) -> String {
@@ -230,10 +252,12 @@ impl Plan {
         write!(
             text,
             "[[group]]\nname = 'all'\nchannels = [{}]\n[[route]]\nname = 'everything'\ngroup = 'all'\n\
-             [[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
+             [[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\nnumbers = {:?}\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
              secret = '{SECRET}'\nallow_private = ['127.0.0.0/8']\n\
-             [[app]]\nid = 'other'\nkeys = ['{OTHER_KEY}']\nrate = 100\n",
-            members.join(", ")
+             [[app]]\nid = 'other'\nkeys = ['{OTHER_KEY}']\nrate = 100\nnumbers = {:?}\n",
+            members.join(", "),
+            self.numbers_of("shop"),
+            self.numbers_of("other")
         )
         .unwrap();
         if let Some(other) = self.other {

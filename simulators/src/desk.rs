@@ -14,6 +14,7 @@ use crate::fault::{Faults, Kind};
 use crate::lines::Lines;
 use crate::records::{self, Concat, Record};
 use crate::scenario::{Carrier, Receipts};
+use crate::uplink;
 
 /// What was counted since the start.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -320,7 +321,8 @@ impl Desk {
                 self.counters.mo_acked += u64::from(acked);
                 let (from, to, text) = (&*mo.from, &*mo.to, &*mo.text);
                 let (from, to, text) = (from.into(), to.into(), text.into());
-                self.lines.push(&Record::Mo(records::Mo { t_ms, carrier, from, to, text, acked, tries }));
+                let udh = mo.segment.as_ref().map(|segment| segment.concat);
+                self.lines.push(&Record::Mo(records::Mo { t_ms, carrier, from, to, text, udh, acked, tries }));
             }
         }
     }
@@ -351,8 +353,9 @@ impl Desk {
         for (at, index) in &mut self.mo {
             let mo = &self.config.mo[*index];
             if *at <= now {
-                let mo = Mo { from: mo.from.as_str().into(), to: mo.to.as_str().into(), text: mo.text.as_str().into() };
-                self.ready.push_back(Delivery::new(Content::Mo(mo)));
+                // The scenario was checked.
+                let parts = uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref()).unwrap_or_default();
+                self.ready.extend(parts.into_iter().map(|mo| Delivery::new(Content::Mo(mo))));
                 *at += self.config.mo[*index].every.map_or(Duration::MAX / 4, |every| every.0);
             }
         }

@@ -158,9 +158,12 @@ pub struct Mo<'a> {
     /// The service number.
     #[serde(borrow)]
     pub to: Cow<'a, str>,
-    /// Text.
+    /// Text, of the whole message where this is a part.
     #[serde(borrow)]
     pub text: Cow<'a, str>,
+    /// Which part of it; absent for a whole message.
+    #[serde(default)]
+    pub udh: Option<Concat>,
     /// Whether the other side took it.
     pub acked: bool,
     /// How often it was sent.

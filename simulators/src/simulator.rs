@@ -192,7 +192,10 @@ impl Simulator {
 
     /// Sends an uplink message.
     pub fn send_mo(&self, carrier: &str, from: &str, to: &str, text: &str) {
-        self.call(Call::Mo(carrier.to_owned(), Mo { from: from.into(), to: to.into(), text: text.into() }));
+        self.call(Call::Mo(
+            carrier.to_owned(),
+            Mo { from: from.into(), to: to.into(), text: text.into(), segment: None },
+        ));
     }
 
     /// Where every carrier stands, in the scenario's order; what was called before has been done.

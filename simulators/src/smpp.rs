@@ -267,6 +267,7 @@ impl Conversation {
         }
         let sequence = self.next_sequence();
         self.write_delivery(sequence, &delivery, desk);
+        self.ended |= !delivery.is_receipt() && faults.on(Kind::CloseAfterMo);
         self.open.insert(sequence, Open { since: now, delivery });
     }
 
@@ -310,9 +311,20 @@ impl Conversation {
     }
 
     fn write_mo(&mut self, sequence: u32, mo: &Mo, tlvs: &mut BytesMut) {
-        let alphabet = cheapest(&mo.text, &[Alphabet::Gsm7]);
-        let mut text = BytesMut::new();
-        alphabet.encode(&mo.text, &mut text);
+        let (alphabet, text) = match &mo.segment {
+            Some(segment) => (segment.alphabet, segment.data.clone()),
+            None => {
+                let alphabet = cheapest(&mo.text, &[Alphabet::Gsm7]);
+                let mut text = BytesMut::new();
+                alphabet.encode(&mo.text, &mut text);
+                (alphabet, text.freeze())
+            }
+        };
+        if let Some(Concat { reference, total, seq }) = mo.segment.as_ref().filter(|s| !s.udh).map(|s| s.concat) {
+            put_tlv(tlvs, tag::SAR_MSG_REF_NUM, &reference.to_be_bytes());
+            put_tlv(tlvs, tag::SAR_TOTAL_SEGMENTS, &[total]);
+            put_tlv(tlvs, tag::SAR_SEGMENT_SEQNUM, &[seq]);
+        }
         let fits = text.len() <= 254;
         if !fits {
             put_tlv(tlvs, tag::MESSAGE_PAYLOAD, &text);
@@ -322,6 +334,7 @@ impl Conversation {
             source_addr_npi: 1,
             source_addr: mo.from.as_bytes(),
             destination_addr: mo.to.as_bytes(),
+            esm_class: if mo.segment.as_ref().is_some_and(|segment| segment.udh) { UDHI } else { 0 },
             data_coding: if alphabet == Alphabet::Ucs2 { 8 } else { 0 },
             short_message: if fits { &text } else { &[] },
             tlvs: Tlvs::new(tlvs),

@@ -476,10 +476,39 @@ fn uplink_messages_come_by_the_clock_and_on_demand() {
         assert_eq!(said.len(), 1);
         hall.say(link, said[0].sequence, taken());
     }
-    hall.centre.send_mo(hall.now, Mo { from: "1".into(), to: "2".into(), text: "x".repeat(300).into() });
+    hall.centre.send_mo(hall.now, Mo { from: "1".into(), to: "2".into(), text: "x".repeat(300).into(), segment: None });
     let said = hall.heard(link);
     assert_eq!(said[0].tlv(tag::MESSAGE_PAYLOAD).unwrap().len(), 300);
     assert_eq!(hall.log()[0]["text"], "退订");
+}
+
+#[test]
+fn a_long_uplink_message_comes_in_parts_and_order_as_the_scenario_says() {
+    for (long, udh) in [("udh8", true), ("udh16", true), ("sar", false)] {
+        let mo = format!(
+            "mo = [{{ at = 5, from = '1', to = '2', text = 'abcd', parts = {{ long = '{long}', cut = 2, order = [2, 1] }} }}]"
+        );
+        let mut hall = Hall::new(&mo);
+        let link = hall.bound();
+        hall.pass(10);
+        let said = hall.heard(link);
+        assert_eq!(said.len(), 2, "{long}");
+        assert_eq!(said[0].tlv(tag::SAR_SEGMENT_SEQNUM).is_some(), !udh);
+        said.iter().for_each(|said| drop(hall.say(link, said.sequence, taken())));
+        let log = hall.log();
+        assert_eq!((&log[0]["udh"]["seq"], &log[1]["udh"]["seq"]), (&2.into(), &1.into()));
+        assert_eq!((&log[0]["text"], &log[0]["acked"]), (&"abcd".into(), &true.into()));
+    }
+}
+
+#[test]
+fn an_uplink_message_lost_with_its_connection_is_sent_again_on_the_next() {
+    let mut hall = Hall::new("");
+    let link = hall.bound();
+    hall.fault("kind = 'close_after_mo'");
+    hall.centre.send_mo(hall.now, Mo { from: "1".into(), to: "2".into(), text: "x".into(), segment: None });
+    assert_eq!(hall.heard(link).len(), 1);
+    assert!(hall.centre.ended(link));
 }
 
 #[test]
