@@ -17,7 +17,7 @@ use bytes::BytesMut;
 
 use crate::octets::{Cause, Reader};
 
-pub use kinds::{CString, Fixed, Hidden, Items, Prefixed, Repeated};
+pub use kinds::{CString, Fixed, Hidden, Items, Prefixed, Repeated, Tail};
 
 /// How one field lies on the wire. `E` is the protocol's edition, `()` where there is only one.
 pub trait Field<'a, E: Copy = ()> {
@@ -65,14 +65,23 @@ pub struct Misread {
 
 macro_rules! layout {
     ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> { $($fields:tt)+ }) => {
-        layout! { $(#[$meta])* $vis struct $name<$life> in () { $($fields)+ } }
+        layout! { @ $life () [<$life>] $(#[$meta])* $vis struct $name { $($fields)+ } }
     };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> in $edition:ty {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> in $edition:ty { $($fields:tt)+ }) => {
+        layout! { @ $life $edition [<$life>] $(#[$meta])* $vis struct $name { $($fields)+ } }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)+ }) => {
+        layout! { @ 'a () [] $(#[$meta])* $vis struct $name { $($fields)+ } }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident in $edition:ty { $($fields:tt)+ }) => {
+        layout! { @ 'a $edition [] $(#[$meta])* $vis struct $name { $($fields)+ } }
+    };
+    (@ $life:lifetime $edition:ty [$($generics:tt)*] $(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$field_meta:meta])* $field:ident: $value:ty $(as $kind:ty)?,)+
     }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Default, PartialEq, Eq)]
-        $vis struct $name<$life> {
+        $vis struct $name $($generics)* {
             $($(#[$field_meta])* $vis $field: $value,)+
         }
 
@@ -82,7 +91,7 @@ macro_rules! layout {
             use $crate::layout::{Field, Layout, Misread, Show, kind as on_wire};
             use $crate::octets::Reader;
 
-            impl<$life> Layout<$life, $edition> for $name<$life> {
+            impl<$life> Layout<$life, $edition> for $name $($generics)* {
                 fn read(from: &mut Reader<$life>, edition: $edition) -> Result<Self, Misread> {
                     Ok($name {
                         $($field: <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::read(from, edition)
@@ -107,11 +116,11 @@ macro_rules! layout {
                 }
             }
 
-            impl<$life> fmt::Debug for $name<$life> {
+            impl $($generics)* fmt::Debug for $name $($generics)* {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.debug_struct(stringify!($name))
                         $(.field(stringify!($field), &Show(|f: &mut fmt::Formatter<'_>| {
-                            <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::show(self.$field, f)
+                            <on_wire!($value $(, $kind)?) as Field<'_, $edition>>::show(self.$field, f)
                         })))+
                         .finish()
                 }

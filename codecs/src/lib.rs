@@ -4,8 +4,14 @@
 //! [`layout`] and [`octets`]; [`text`] holds character sets and the splitting of long messages. Everything that is read
 //! borrows from the octets it was read from. No I/O, no clock, no runtime; no input makes anything here panic.
 
+pub mod cmpp;
+mod digest;
 pub mod framing;
 pub mod layout;
 pub mod octets;
+pub mod pdu;
 pub mod smpp;
 pub mod text;
+pub mod time;
+pub mod tlv;
+pub mod words;

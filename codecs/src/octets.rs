@@ -31,7 +31,8 @@ impl<'a> Reader<'a> {
         self.left.len()
     }
 
-    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Cause> {
+    /// Exactly `N` octets.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Cause> {
         let (chunk, left) = self.left.split_first_chunk::<N>().ok_or(Cause::Short)?;
         self.left = left;
         Ok(*chunk)
@@ -39,22 +40,22 @@ impl<'a> Reader<'a> {
 
     /// One octet.
     pub fn u8(&mut self) -> Result<u8, Cause> {
-        self.chunk().map(u8::from_be_bytes)
+        self.array().map(u8::from_be_bytes)
     }
 
     /// Two octets, big endian.
     pub fn u16(&mut self) -> Result<u16, Cause> {
-        self.chunk().map(u16::from_be_bytes)
+        self.array().map(u16::from_be_bytes)
     }
 
     /// Four octets, big endian.
     pub fn u32(&mut self) -> Result<u32, Cause> {
-        self.chunk().map(u32::from_be_bytes)
+        self.array().map(u32::from_be_bytes)
     }
 
     /// Eight octets, big endian.
     pub fn u64(&mut self) -> Result<u64, Cause> {
-        self.chunk().map(u64::from_be_bytes)
+        self.array().map(u64::from_be_bytes)
     }
 
     /// Exactly `count` octets.
