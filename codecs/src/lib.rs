@@ -10,6 +10,8 @@ pub mod framing;
 pub mod layout;
 pub mod octets;
 pub mod pdu;
+pub mod sgip;
+pub mod smgp;
 pub mod smpp;
 pub mod text;
 pub mod time;
