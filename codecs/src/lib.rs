@@ -13,6 +13,7 @@ pub mod pdu;
 pub mod sgip;
 pub mod smgp;
 pub mod smpp;
+pub mod stat;
 pub mod text;
 pub mod time;
 pub mod tlv;

@@ -25,7 +25,7 @@ impl Origin {
         let [g0, g1, g2] = three(self.gateway);
         let [s0, s1, s2] = three(self.sequence);
         [g0, g1, g2, self.month, self.day, self.hour, self.minute, s0, s1, s2]
-            .map(|pair| pair / 10 % 10 << 4 | pair % 10)
+            .map(|pair| ((pair / 10 % 10) << 4) | (pair % 10))
     }
 
     /// Reads an id; `None` where it is not of digits or holds no time, and so was made otherwise.
