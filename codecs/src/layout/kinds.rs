@@ -100,8 +100,9 @@ impl<'a, E: Copy, const WIDTH: usize> Field<'a, E> for Fixed<WIDTH> {
     }
     fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
         let value = at_most(until_nul(value), WIDTH);
-        out.put_slice(value);
-        out.put_bytes(0, WIDTH - value.len());
+        let start = out.len();
+        out.put_bytes(0, WIDTH);
+        out[start..start + value.len()].copy_from_slice(value);
     }
     fn octets(_: &'a [u8], _: E) -> usize {
         WIDTH
