@@ -261,6 +261,58 @@ mod tests {
     }
 
     #[test]
+    fn a_single_text_needs_no_room_and_reads_as_it_was() {
+        let one = Submit { numbers: Items::one(b"13800138000"), ..Submit::default() };
+        for edition in [Edition::Two, Edition::Three] {
+            let (mut octets, mut room) = (BytesMut::new(), BytesMut::new());
+            one.write(edition, &mut octets);
+            assert_eq!(octets.len(), one.octets(edition));
+            assert_eq!(Submit::read(&mut Reader::new(&octets), edition), Ok(one));
+            assert_eq!(Repeated::<Number>::iter(one.numbers, edition).collect::<Vec<_>>(), [b"13800138000"]);
+            assert_eq!(Repeated::<Number>::gather([&b"13800138000"[..]], edition, &mut room), one.numbers);
+        }
+        let long = Submit { numbers: Items::one(&[b'1'; 22]), ..Submit::default() };
+        assert_eq!((long.unfit(Edition::Two), long.unfit(Edition::Three)), (Some("numbers"), None));
+    }
+
+    #[test]
+    fn texts_gathered_are_at_most_255() {
+        let mut room = BytesMut::new();
+        let items = Repeated::<Number>::gather(std::iter::repeat_n(&b"1"[..], 300), Edition::Two, &mut room);
+        assert_eq!((items.count(), Repeated::<Number>::iter(items, Edition::Two).count()), (255, 255));
+        assert_eq!(Repeated::<Number>::gather([], Edition::Two, &mut BytesMut::new()), Items::default());
+    }
+
+    #[test]
+    fn a_last_field_may_be_cut_and_is_written_whole() {
+        layout! {
+            struct Answer<'a> {
+                result: u8,
+                digest: [u8; 2] as Tail<Hidden<[u8; 2]>>,
+                reserve: &'a [u8] as Tail<Fixed<4>>,
+            }
+        }
+        let whole = Answer { result: 1, digest: [2, 3], reserve: b"abcd" };
+        let octets = [1, 2, 3, b'a', b'b', b'c', b'd'];
+        for (end, expected) in [
+            (7, whole),
+            (6, Answer { reserve: b"", ..whole }),
+            (3, Answer { reserve: b"", ..whole }),
+            (2, Answer { result: 1, ..Answer::default() }),
+            (1, Answer { result: 1, ..Answer::default() }),
+        ] {
+            let read = Answer::read(&mut Reader::new(&octets[..end]), ());
+            assert_eq!(read, Ok(expected), "{end}");
+            assert_eq!(expected.octets(()), 7);
+        }
+        assert_eq!(Answer::read(&mut Reader::new(b""), ()).unwrap_err().field, "result");
+        let mut written = BytesMut::new();
+        whole.write((), &mut written);
+        assert_eq!(written[..], octets);
+        assert_eq!(format!("{whole:?}"), "Answer { result: 0x1, digest: 2 octets, reserve: \"abcd\" }");
+    }
+
+    #[test]
     fn the_first_field_that_cannot_be_read_is_named() {
         for (length, field) in
             [(0, "msg_id"), (23, "service_id"), (24, "numbers"), (25, "number_type"), (30, "long_content")]

@@ -10,3 +10,20 @@ layout! {
         reserved: u8 as Tail<u8>,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::round_trip;
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn layouts_round_trip(entropy in proptest::collection::vec(any::<u8>(), 0..4)) {
+            for version in [Version::V20, Version::V30] {
+                round_trip::<ActiveTestResp, _>(&entropy, version, &mut BytesMut::new());
+            }
+        }
+    }
+}

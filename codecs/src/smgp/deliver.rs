@@ -1,8 +1,7 @@
 //! Deliver and Deliver_Resp (SMGP 3.0): a message from a handset, or a report.
 
-use super::report;
+use super::report::{self, ReceiptText};
 use crate::layout::{Fixed, Hidden, Prefixed, Tail, layout};
-use crate::smpp::receipt::ReceiptText;
 use crate::tlv::Tlvs;
 
 layout! {

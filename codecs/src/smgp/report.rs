@@ -4,7 +4,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::octets::at_most;
-use crate::smpp::receipt::ReceiptText;
+pub use crate::smpp::receipt::ReceiptText;
 
 /// Where the first label is, and what stands after a raw id.
 const ID: &[u8] = b"id:";

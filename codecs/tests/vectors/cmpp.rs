@@ -2,13 +2,13 @@
 
 use bytes::BytesMut;
 use codecs::cmpp::{
-    ActiveTestResp, Body, Connect, ConnectResp, Deliver, DeliverResp, Fwd, FwdResp, Number, Origin, Pdu, Report,
-    Submit, SubmitResp, Version,
+    ActiveTestResp, Body, CancelResp, Connect, ConnectResp, Deliver, DeliverResp, Fwd, FwdResp, Number, Origin, Pdu,
+    Report, Submit, SubmitResp, Version, command, nack, status,
 };
 use codecs::layout::{Items, Layout, Repeated};
 use codecs::text::{Alphabet, udh};
 
-use crate::far::written;
+use crate::far::{Wire, written};
 use crate::{encoded, kept, long, part};
 
 const SECRET: &[u8] = b"888888";
@@ -329,6 +329,35 @@ fn answers_cut_after_what_matters_are_read() {
     let octets = [0, 0, 0, 16, 0x80, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 3];
     let body = Body::ConnectResp(ConnectResp { status: 3, ..ConnectResp::default() });
     assert_eq!(Pdu::read(&octets, Version::V30), Ok(Pdu { sequence: 7, body }));
+}
+
+#[test]
+fn a_field_that_cannot_be_read_is_answered_with_its_result() {
+    let msg_id = [9; 8];
+    let content = [&msg_id[..], &[0; 56], &[200, b'x']].concat();
+    for (command, body, reason, answer) in [
+        (command::CONNECT, &b"900001"[..], "authenticator_source", {
+            Body::ConnectResp(ConnectResp::refused(status::connect::STRUCTURE, Version::V20))
+        }),
+        (command::SUBMIT, b"123456789", "pk_number", {
+            Body::SubmitResp(SubmitResp { msg_id: [0; 8], result: status::result::STRUCTURE })
+        }),
+        (command::DELIVER, &content, "msg_content", {
+            Body::DeliverResp(DeliverResp { msg_id, result: status::result::LENGTH })
+        }),
+        (command::DELIVER, b"123", "msg_id", {
+            Body::DeliverResp(DeliverResp { msg_id: [0; 8], result: status::result::STRUCTURE })
+        }),
+        (command::CANCEL, b"123", "msg_id", Body::CancelResp(CancelResp { success_id: 1 })),
+    ] {
+        let octets = Wire::Cmpp(Version::V20).framed(command, body);
+        let skip = Pdu::read(&octets, Version::V20).unwrap_err();
+        assert_eq!((skip.command, skip.reason, skip.is_request()), (command, reason, true));
+        assert_eq!(nack(&skip, &octets, Version::V20), Some(Pdu { sequence: 0x0707_0707, body: answer }));
+    }
+    let octets = Wire::Cmpp(Version::V20).framed(command::QUERY, b"");
+    let skip = Pdu::read(&octets, Version::V20).unwrap_err();
+    assert_eq!(nack(&skip, &octets, Version::V20), None);
 }
 
 /// What 2.0 has no field for is told before it is lost.

@@ -1,9 +1,12 @@
 //! What SGIP's vectors mean.
 
 use codecs::layout::Items;
-use codecs::sgip::{Bind, Body, Deliver, Pdu, Report, Resp, Sequence, Submit, login_type, report_flag, result, state};
+use codecs::sgip::{
+    Bind, Body, Deliver, Pdu, Report, Resp, Sequence, Submit, command, login_type, nack, report_flag, result, state,
+};
 use codecs::text::Alphabet;
 
+use crate::far::Wire;
 use crate::{encoded, long, part};
 
 /// The node of SP 12345 in Beijing.
@@ -109,6 +112,24 @@ fn submit(name: &str) -> (Sequence, Body<'static>) {
         _ => panic!("{name}"),
     };
     (sequence, Body::Submit(submit))
+}
+
+#[test]
+fn a_field_that_cannot_be_read_is_answered_with_its_result() {
+    let content = [&[0; 45][..], &200_u32.to_be_bytes(), b"x"].concat();
+    for (command, body, reason, answer) in [
+        (command::BIND, &b"\x01name"[..], "login_name", Body::BindResp(Resp::new(result::FORMAT))),
+        (command::SUBMIT, &[1; 44], "user_number", Body::SubmitResp(Resp::new(result::FORMAT))),
+        (command::DELIVER, &content, "message_content", Body::DeliverResp(Resp::new(result::LENGTH))),
+        (command::REPORT, b"12345678901", "submit_sequence", Body::ReportResp(Resp::new(result::FORMAT))),
+        (command::USER_RPT, b"", "sp_number", Body::UserRptResp(Resp::new(result::FORMAT))),
+    ] {
+        let octets = Wire::Sgip.framed(command, body);
+        let skip = Pdu::read(&octets, ()).unwrap_err();
+        assert_eq!((skip.command, skip.reason, skip.is_request()), (command, reason, true));
+        assert_eq!(nack(&skip), Some(Pdu { sequence: Sequence::from([7; 12]), body: answer }));
+        assert!(skip.to_string().contains("0117901063-0117901063-117901063"), "{skip}");
+    }
 }
 
 /// The message's id is its Submit's sequence number, in the same octets.

@@ -2,13 +2,14 @@
 
 use bytes::BytesMut;
 use codecs::layout::Items;
-use codecs::smgp::report::{self, Spelling};
+use codecs::smgp::report::{self, ReceiptText, Spelling};
 use codecs::smgp::{
-    Body, Deliver, DeliverResp, Login, LoginResp, Origin, Pdu, Submit, SubmitResp, Tlvs, login_mode, put_tlv, tag,
+    Body, Deliver, DeliverResp, Login, LoginResp, Origin, Pdu, Submit, SubmitResp, Tlvs, command, login_mode, nack,
+    put_tlv, status, tag,
 };
-use codecs::smpp::receipt::ReceiptText;
 use codecs::text::Alphabet;
 
+use crate::far::Wire;
 use crate::{encoded, hex, kept, long, part};
 
 const SECRET: &[u8] = b"12345678";
@@ -275,6 +276,28 @@ fn ids_of_other_programs_tell_their_origin() {
     let origin = Origin::of(id("57106211220352300002")).unwrap();
     assert_eq!(origin, Origin { gateway: 571_062, month: 11, day: 22, hour: 3, minute: 52, sequence: 300_002 });
     assert_eq!(Origin::of(id("01e24011220353088f53")), None);
+}
+
+#[test]
+fn a_field_that_cannot_be_read_is_answered_with_its_status() {
+    let msg_id = [9; 10];
+    let content = [&msg_id[..], &[0; 58], &[200, b'x']].concat();
+    for (command, body, reason, answer) in [
+        (command::LOGIN, &b"10000001"[..], "authenticator_client", {
+            Body::LoginResp(LoginResp::refused(status::STRUCTURE))
+        }),
+        (command::SUBMIT, b"123456789", "service_id", {
+            Body::SubmitResp(SubmitResp { msg_id: [0; 10], status: status::STRUCTURE })
+        }),
+        (command::DELIVER, &content, "msg_content", {
+            Body::DeliverResp(DeliverResp { msg_id, status: status::MSG_LENGTH })
+        }),
+    ] {
+        let octets = Wire::Smgp.framed(command, body);
+        let skip = Pdu::read(&octets, ()).unwrap_err();
+        assert_eq!((skip.command, skip.reason, skip.is_request()), (command, reason, true));
+        assert_eq!(nack(&skip, &octets), Some(Pdu { sequence: 0x0707_0707, body: answer }));
+    }
 }
 
 #[test]
