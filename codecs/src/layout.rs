@@ -288,17 +288,17 @@ mod tests {
         layout! {
             struct Answer<'a> {
                 result: u8,
-                digest: [u8; 2] as Tail<Hidden<[u8; 2]>>,
-                reserve: &'a [u8] as Tail<Fixed<4>>,
+                digest: [u8; 4] as Tail<Hidden<[u8; 4]>>,
+                reserve: &'a [u8] as Tail<Fixed<2>>,
             }
         }
-        let whole = Answer { result: 1, digest: [2, 3], reserve: b"abcd" };
-        let octets = [1, 2, 3, b'a', b'b', b'c', b'd'];
+        let whole = Answer { result: 1, digest: [2, 3, 4, 5], reserve: b"ab" };
+        let octets = [1, 2, 3, 4, 5, b'a', b'b'];
         for (end, expected) in [
             (7, whole),
             (6, Answer { reserve: b"", ..whole }),
-            (3, Answer { reserve: b"", ..whole }),
-            (2, Answer { result: 1, ..Answer::default() }),
+            (5, Answer { reserve: b"", ..whole }),
+            (4, Answer { result: 1, ..Answer::default() }),
             (1, Answer { result: 1, ..Answer::default() }),
         ] {
             let read = Answer::read(&mut Reader::new(&octets[..end]), ());
@@ -309,7 +309,7 @@ mod tests {
         let mut written = BytesMut::new();
         whole.write((), &mut written);
         assert_eq!(written[..], octets);
-        assert_eq!(format!("{whole:?}"), "Answer { result: 0x1, digest: 2 octets, reserve: \"abcd\" }");
+        assert_eq!(format!("{whole:?}"), "Answer { result: 0x1, digest: 4 octets, reserve: \"ab\" }");
     }
 
     #[test]

@@ -151,9 +151,19 @@ mod tests {
 
     #[test]
     fn what_is_not_known_has_no_words() {
-        for stat in
-            [&b""[..], b"3", b"660", b"MK", b"MK:", b"MK:00240", b"MK10024", b"XX:0001", b"\xff\xfe:0001", b"MKABCDE"]
-        {
+        for stat in [
+            &b""[..],
+            b"3",
+            b"660",
+            b"MK",
+            b"MK:",
+            b"MK:00240",
+            b"MK10024",
+            b"XX:0001",
+            b"\xff\xfe:0001",
+            b"MKABCDE",
+            b"MK0ABCD",
+        ] {
             assert_eq!(words(stat), None, "{}", stat.escape_ascii());
         }
     }

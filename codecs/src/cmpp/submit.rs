@@ -28,7 +28,7 @@ layout! {
         tp_pid: u8,
         /// 1 where the text has a user data header; see [`crate::text::udh::is_indicated`].
         tp_udhi: u8,
-        /// 0 ASCII, 3 SIM card, 4 octets, 8 UCS-2, 15 GBK; others as in GSM 03.38.
+        /// How the text is written: see [`crate::text::msg_fmt`].
         msg_fmt: u8,
         /// The account (SP_Id).
         msg_src: &'a [u8] as Fixed<6>,

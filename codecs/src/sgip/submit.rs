@@ -37,7 +37,7 @@ layout! {
         tp_pid: u8,
         /// 1 where the text has a user data header; see [`crate::text::udh::is_indicated`].
         tp_udhi: u8,
-        /// 0 ASCII, 3 SIM card, 4 octets, 8 UCS-2, 15 GBK; others as in GSM 03.38.
+        /// How the text is written: see [`crate::text::msg_fmt`].
         message_coding: u8,
         /// 0 a short message.
         message_type: u8,

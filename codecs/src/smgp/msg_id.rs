@@ -57,7 +57,8 @@ mod tests {
         assert_eq!(Origin::of(id), Some(origin));
         assert_eq!(origin.msg_id(), id);
         let binary = [0x01, 0xe2, 0x40, 0x11, 0x22, 0x03, 0x53, 0x08, 0x8f, 0x53];
-        for other in [[0; 10], [0xff; 10], binary] {
+        let low = [0x57, 0x1a, 0x62, 0x11, 0x22, 0x03, 0x52, 0x30, 0x00, 0x02];
+        for other in [[0; 10], [0xff; 10], binary, low] {
             assert_eq!(Origin::of(other), None);
         }
     }

@@ -179,6 +179,14 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_looks_like_a_label_is_an_id() {
+        for id in [b" stat:NO\0 ", b"\0sub:7 id:", b" sub: err:"] {
+            let text = written(&report(id), Spelling::Spaced);
+            assert_eq!(read(&text), report(id), "{}", id.escape_ascii());
+        }
+    }
+
+    #[test]
     fn ids_in_digits_are_the_same_ids() {
         let found = read(b"id:57106211220352300002 sub:001 dlvrd:001 stat:UNDELIV err:660");
         assert_eq!(msg_id(&found), Some([0x57, 0x10, 0x62, 0x11, 0x22, 0x03, 0x52, 0x30, 0x00, 0x02]));

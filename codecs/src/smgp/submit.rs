@@ -20,7 +20,7 @@ layout! {
         fee_code: &'a [u8] as Fixed<6>,
         /// The price of a month or the cap, in hundredths of a yuan.
         fixed_fee: &'a [u8] as Fixed<6>,
-        /// 0 ASCII, 3 SIM card, 4 octets, 8 UCS-2, 15 GB18030, 246 SIM data.
+        /// How the text is written: see [`crate::text::msg_fmt`].
         msg_format: u8,
         /// Until when it is worth delivering; empty for the carrier's default. See [`crate::time::Moment::absolute`].
         valid_time: &'a [u8] as Fixed<17>,

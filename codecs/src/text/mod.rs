@@ -5,6 +5,7 @@
 
 mod gbk;
 mod gsm;
+pub mod msg_fmt;
 pub mod split;
 pub mod udh;
 
