@@ -1,5 +1,7 @@
 //! CMPP, SGIP and SMGP from outside, by PDUs that other programs sent: each means what is said beside it and is written
 //! again octet by octet; cut, damaged and glued ones cost an answer at most.
+//!
+//! Rows whose origin is a unit test of gocmpp are data of that project (Apache-2.0); all others were captured on loopback.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod cmpp;
