@@ -3,6 +3,7 @@
 
 pub mod case;
 pub mod door;
+pub mod failover;
 pub mod figures;
 pub mod line;
 pub mod process;
