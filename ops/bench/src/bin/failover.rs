@@ -101,6 +101,11 @@ impl Options {
         if self.quick { self.runs.min(3) } else { self.runs }
     }
 
+    /// Where the runs' files are.
+    fn data(&self) -> PathBuf {
+        self.out.join("failover")
+    }
+
     fn times(&self) -> Times {
         Times { calm: self.calm, cap: self.cap }
     }
@@ -111,6 +116,7 @@ impl Options {
 struct Book {
     measured: Vec<Measured>,
     skipped: Vec<String>,
+    failed: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -128,7 +134,10 @@ fn main() -> ExitCode {
                 }
             })
         });
-    network::sweep();
+    // Runs that failed leave their evidence.
+    if !options.keep && book.failed.is_empty() {
+        let _ = std::fs::remove_dir_all(options.data());
+    }
     match done.and(conclude(&options, &machine, &book)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -145,18 +154,22 @@ fn conclude(options: &Options, machine: &Value, book: &Book) -> Result<()> {
         book.measured.iter().for_each(|measured| println!("{measured}"));
     }
     book.skipped.iter().for_each(|skipped| println!("SKIPPED: {skipped}"));
+    book.failed.iter().for_each(|failed| println!("FAILED: {failed}"));
     let rows: Vec<Value> = book.measured.iter().map(Measured::json).collect();
     let path = options.out.join("failover.json");
-    let page = json!({ "machine": machine, "rows": rows, "skipped": book.skipped });
+    let page = json!({ "machine": machine, "rows": rows, "skipped": book.skipped, "failed": book.failed });
     std::fs::write(&path, serde_json::to_string_pretty(&page)? + "\n")?;
     println!("\nwritten to {}", path.display());
-    Ok(())
+    match book.failed.len() {
+        0 => Ok(()),
+        rows => Err(format!("{rows} rows failed; what they left is in {}", options.data().display()).into()),
+    }
 }
 
 async fn measure(options: &Options, book: &mut Book) -> Result<()> {
     network::sweep();
     std::fs::create_dir_all(&options.out)?;
-    let data = std::path::absolute(options.out.join("failover"))?;
+    let data = std::path::absolute(options.data())?;
     let rows = possible(options, &data, book).await?;
     let kannel = kannel(options, &rows, book);
     let about = rows.iter().map(|row| estimate(row, options, kannel.is_some())).sum::<Duration>();
@@ -170,29 +183,42 @@ async fn measure(options: &Options, book: &mut Book) -> Result<()> {
     let started = Instant::now();
     for (index, row) in rows.iter().enumerate() {
         eprintln!("{:>5} s  {} of {}: {row}", started.elapsed().as_secs(), index + 1, rows.len());
-        let times = options.times();
-        let run = |row, dir: PathBuf| async move { trial::run(row, times, &dir).await };
-        let ours = side_by_side(row, options.runs(), &data.join("qiao"), run).await?;
-        let mut measured = Measured { row: *row, ours, kannel: None };
-        if let Some(kannel) = kannel.as_ref().filter(|_| Kannel::plays(row)) {
-            let mut beside = Beside::default();
-            for (timers, runs) in [(Timers::Tuned, &mut beside.tuned), (Timers::AsShipped, &mut beside.as_shipped)] {
-                eprintln!("{:>5} s          Kannel, {timers:?}", started.elapsed().as_secs());
-                let run = |row, dir: PathBuf| {
-                    let kannel = kannel.clone();
-                    async move { kannel.run(row, timers, times, &dir).await }
-                };
-                *runs = side_by_side(row, options.runs(), &data.join("kannel"), run).await?;
+        match measured(options, row, kannel.as_ref(), &data).await {
+            Ok(measured) => {
+                eprintln!("{measured}");
+                book.measured.push(measured);
             }
-            measured.kannel = Some(beside);
+            Err(error) => {
+                let failed = format!("{row}: {error}");
+                eprintln!("!! FAILED: {failed}");
+                book.failed.push(failed);
+            }
         }
-        eprintln!("{measured}");
-        book.measured.push(measured);
+    }
+    Ok(())
+}
+
+/// All runs of one row, ours and Kannel's.
+async fn measured(options: &Options, row: &Row, kannel: Option<&Kannel>, data: &Path) -> Result<Measured> {
+    let times = options.times();
+    let data = data.join(format!("{}-{}-{}-{}", row.fault.name(), row.rate, row.shape.strategy(), row.answer));
+    let run = |row, dir: PathBuf| async move { trial::run(row, times, &dir).await };
+    let mut measured = Measured { row: *row, ours: side_by_side(row, options.runs(), &data, run).await?, kannel: None };
+    if let Some(kannel) = kannel.filter(|_| Kannel::plays(row)) {
+        let beside = measured.kannel.insert(Beside::default());
+        for (timers, runs) in [(Timers::Tuned, &mut beside.tuned), (Timers::AsShipped, &mut beside.as_shipped)] {
+            eprintln!("         Kannel, {timers:?}");
+            let run = |row, dir: PathBuf| {
+                let kannel = kannel.clone();
+                async move { kannel.run(row, timers, times, &dir).await }
+            };
+            *runs = side_by_side(row, options.runs(), &data.join(format!("{timers:?}")), run).await?;
+        }
     }
     if !options.keep {
         let _ = std::fs::remove_dir_all(&data);
     }
-    Ok(())
+    Ok(measured)
 }
 
 /// The rows that can be run here; the others are said to be skipped.

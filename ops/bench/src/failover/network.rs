@@ -83,18 +83,26 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // The device outside goes with the one inside.
-        let _ = run("ip", &["netns", "del", &self.name]);
+        remove(&self.name);
     }
+}
+
+/// Removes device and namespace of this name. The device would go with the namespace, but only when the last socket in
+/// it is gone. What is not there need not be removed.
+fn remove(name: &str) {
+    let _ = run("ip", &["link", "del", name]);
+    let _ = run("ip", &["netns", "del", name]);
 }
 
 /// Removes what benchmarks that are gone left behind.
 pub fn sweep() {
-    let Ok(listed) = Command::new("ip").args(["netns", "list"]).output() else { return };
-    for name in String::from_utf8_lossy(&listed.stdout).lines().filter_map(|line| line.split_whitespace().next()) {
+    let listed = |args: &[&str]| Command::new("ip").args(args).output().map(|done| done.stdout).unwrap_or_default();
+    let all = [listed(&["netns", "list"]), listed(&["-brief", "link", "show", "type", "veth"])].concat();
+    for line in String::from_utf8_lossy(&all).lines() {
+        let name = line.split([' ', '@']).next().unwrap_or("");
         let gone = |pid: u32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
         if owner(name).is_some_and(gone) {
-            let _ = run("ip", &["netns", "del", name]);
+            remove(name);
         }
     }
 }
