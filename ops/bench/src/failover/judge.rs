@@ -246,6 +246,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_answered_before_the_fault_is_not_exposed_however_late() {
+        let found = judge(&evidence(
+            &[(1, 8_000.0), (2, 10_500.0)],
+            &[(1, read(8_001.0, Some(9_000.0)))],
+            &[(2, read(10_600.0, Some(10_620.0)))],
+        ));
+        assert_eq!(found.to_backup_ms, Some(100.0));
+    }
+
+    #[test]
     fn what_comes_after_the_fault_is_not_exposed() {
         let found = judge(&evidence(&[(2, 15_100.0)], &[], &[(2, read(15_101.0, Some(15_121.0)))]));
         assert_eq!(found.to_backup_ms, None);
