@@ -54,8 +54,10 @@ pub async fn run(row: Row, times: Times, dir: &Path) -> Result<Finding> {
     let gateway = Gateway::start(dir).await?;
     gateway.bound(2).await?;
 
+    // It is stopped when the run is over; were this program killed, it would stop then.
+    let longest = format!("{}s", (times.calm + times.cap + ENDED_WITHIN).as_secs());
     let rate = row.rate.to_string();
-    let args = ["--rate", &rate, "--for", "1h", "--tiers", "otp=1,notice=1", "--to-prefix", "+86138"];
+    let args = ["--rate", &rate, "--for", &longest, "--tiers", "otp=1,notice=1", "--to-prefix", "+86138"];
     let load = Load::start(dir, "load", &gateway, KEY, &args)?;
     // The fault begins anywhere between two messages.
     sleep(times.calm + Duration::from_secs_f64(fastrand::f64() / f64::from(row.rate))).await;
