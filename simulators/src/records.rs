@@ -71,6 +71,9 @@ pub struct Post<'a> {
     /// How often the request was sent.
     #[serde(default)]
     pub tries: u32,
+    /// When the answer came, ms since 1970; when the message was given up where none came.
+    #[serde(default)]
+    pub answered_ms: f64,
 }
 
 /// Which part of which long message.
@@ -120,6 +123,30 @@ pub struct Submit<'a> {
 
 fn one() -> u8 {
     1
+}
+
+/// A line of a carrier's `wire` file: what went over its connections, at the moment it did, whatever came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Wire<'a> {
+    /// A submit was read.
+    Read {
+        /// When, ms since 1970.
+        t_ms: f64,
+        /// Destination address as sent.
+        #[serde(borrow)]
+        destination: Cow<'a, str>,
+    },
+    /// A submit was answered.
+    Answer {
+        /// When, ms since 1970.
+        t_ms: f64,
+        /// Destination address as sent.
+        #[serde(borrow)]
+        destination: Cow<'a, str>,
+        /// The protocol's status; 0 for accepted.
+        status: u32,
+    },
 }
 
 /// A receipt the far side sent.

@@ -77,6 +77,9 @@ pub struct Carrier {
     pub rules: BTreeMap<String, Status>,
     /// Line file of accepted submits and receipts.
     pub log: Option<PathBuf>,
+    /// Line file of submits read and answers given, refused ones too; every line is in it at once, so that it is whole
+    /// when the process is killed or stopped.
+    pub wire: Option<PathBuf>,
     /// Faults by time.
     #[serde(default, rename = "fault")]
     pub faults: Vec<fault::Spec>,

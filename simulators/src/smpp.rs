@@ -164,15 +164,23 @@ impl Conversation {
         if !self.bound.is_some_and(|bound| bound.sends) {
             return self.refuse(faults, status::RINVBNDSTS, sequence);
         }
-        if self.late.len() >= desk.config().window {
+        let submission = submission(now, sm);
+        desk.read(&submission);
+        let accepted = if self.late.len() >= desk.config().window {
             desk.counters.over_window += 1;
             desk.counters.refused += 1;
-            return self.refuse(faults, status::RMSGQFUL, sequence);
-        }
-        let submission = submission(now, sm);
-        let accepted = match desk.submit(&submission, faults) {
+            Err(status::RMSGQFUL)
+        } else {
+            desk.submit(&submission, faults)
+        };
+        let accepted = match accepted {
             Ok(accepted) => accepted,
-            Err(status) => return self.refuse(faults, status, sequence),
+            Err(status) => {
+                if !silent(faults) {
+                    desk.answered(now, &submission, status);
+                }
+                return self.refuse(faults, status, sequence);
+            }
         };
         self.submits += 1;
         let cut_off = faults.close_after().is_some_and(|after| self.submits >= after);
@@ -188,6 +196,7 @@ impl Conversation {
             desk.note(&submission, &accepted.id, false);
         } else if accepted.due <= now {
             self.answer(sequence, &accepted.id);
+            desk.answered(now, &submission, status::ROK);
             desk.note(&submission, &accepted.id, true);
         } else {
             self.order += 1;
@@ -234,6 +243,7 @@ impl Conversation {
             let answered = !silent(faults);
             if answered {
                 self.answer(late.sequence, &late.id);
+                desk.answered(now, &late.submission, status::ROK);
             }
             desk.note(&late.submission, &late.id, answered);
         }

@@ -7,6 +7,7 @@ use crate::centre::{Centre, Link, Order};
 use crate::clock::Clock;
 use crate::fault::Spec;
 use crate::lines::Lines;
+use crate::records::Wire;
 use crate::scenario::Scenario;
 
 /// A centre, its clock and its log.
@@ -14,6 +15,7 @@ struct Hall {
     centre: Centre,
     now: Instant,
     log: tempfile::NamedTempFile,
+    wire: tempfile::NamedTempFile,
 }
 
 /// A PDU that came back: command, status, sequence, and the octets.
@@ -57,8 +59,10 @@ impl Hall {
         let config = scenario.carriers().next().unwrap().clone();
         let log = tempfile::NamedTempFile::new().unwrap();
         let clock = Clock::start();
+        let wire = tempfile::NamedTempFile::new().unwrap();
         let desk = Desk::new(config, 1, clock, Lines::open(log.path()).unwrap());
-        Self { centre: Centre::new(desk), now: clock.started(), log }
+        let desk = desk.with_wire(Lines::open(wire.path()).unwrap());
+        Self { centre: Centre::new(desk), now: clock.started(), log, wire }
     }
 
     fn open(&mut self) -> Link {
@@ -435,6 +439,33 @@ fn errors_throttle_and_slow_change_answers() {
     assert!(hall.say(link, 4, submit()).is_empty());
     hall.pass(300);
     assert_eq!(hall.heard(link)[0].status, 0);
+}
+
+#[test]
+fn the_wire_file_has_every_read_and_every_answer_at_once() {
+    let mut hall = Hall::new("answer_latency = 20");
+    let link = hall.bound();
+    hall.say(link, 2, submit());
+    let wire = |hall: &Hall| {
+        let text = std::fs::read_to_string(hall.wire.path()).unwrap();
+        let line = |line: &str| match serde_json::from_str(line).unwrap() {
+            Wire::Read { t_ms, destination } => (t_ms, destination.into_owned(), None),
+            Wire::Answer { t_ms, destination, status } => (t_ms, destination.into_owned(), Some(status)),
+        };
+        text.lines().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(wire(&hall).len(), 1, "read, not yet answered");
+    hall.pass(20);
+    hall.fault("kind = 'errors'\nfor = 10");
+    hall.say(link, 3, submit());
+    hall.pass(10);
+    hall.fault("kind = 'mute'");
+    hall.say(link, 4, submit());
+    let wire = wire(&hall);
+    let kinds: Vec<_> = wire.iter().map(|(_, _, status)| *status).collect();
+    assert_eq!(kinds, [None, Some(0), None, Some(status::RSYSERR), None]);
+    assert!(wire.iter().all(|(_, to, _)| to.as_bytes() == TO));
+    assert!((wire[1].0 - wire[0].0 - 20.0).abs() < 0.01, "{wire:?}");
 }
 
 #[test]
