@@ -313,7 +313,7 @@ impl Version {
         Version {
             swapped: n % 2 == 1,
             rate: [HIGH, LOW][n / PHASE % 2],
-            guest: [Some(false), Some(false), None, Some(true), None][n / 3 % 5],
+            guest: [Some(false), Some(true), None, Some(true), Some(false)][n / 3 % 5],
             rotating: n % 4 < 2,
         }
     }

@@ -304,6 +304,11 @@ impl World {
 
     /// Rates change; channels leave and come back, or change their account; groups change their members, or go.
     fn reload(&mut self) {
+        // They come in bursts: a channel may leave and return within the second its contract speaks of.
+        if self.rng.u8(0..3) > 0 {
+            let soon = self.rng.u64(20..400);
+            self.at(soon, What::Reload);
+        }
         for channel in &mut self.whole.channels {
             channel.rate = (channel.rate * (0.5 + self.rng.f64())).max(5.0);
             channel.burst = self.rng.u32(1..12);
