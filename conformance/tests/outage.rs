@@ -237,6 +237,54 @@ fn a_quota_bounds_the_disk_and_what_it_cost_is_replayed_from_history() {
     assert_eq!((taken.len(), replayed), (wanted, wanted), "every event told after all, delivered ones again");
 }
 
+/// What an outage costs the others, as exactly as this machine allows: the endpoint dies and comes back, eight times
+/// each, and the delays of the healthy one's events in either case are laid side by side.
+#[test]
+#[ignore = "a measurement: wants a machine of its own and takes three minutes"]
+fn measure_what_an_outage_costs_the_others() {
+    const ROUNDS: usize = 8;
+    let mut scene = Scene::start(COMPRESSED, &[]);
+    let length = ["--for", "180s", "--retry-unknown"];
+    let shop = scene.stage.load("shop", &[&["--rate", "200"], &length[..]].concat());
+    let other = scene.stage.other_load("other", &[&["--rate", "80"], &length[..]].concat());
+    let (mut calm, mut storm) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let_pass(seconds(2));
+        let began = now_ms();
+        let_pass(seconds(8));
+        calm.push((began, now_ms()));
+        match round % 3 {
+            0 => scene.mortal.stop(),
+            1 => scene.becomes(&["--delay", "60s"]),
+            _ => scene.becomes(&["--fail-rate", "1", "--status", "500"]),
+        }
+        let_pass(seconds(2));
+        let began = now_ms();
+        let_pass(seconds(8));
+        storm.push((began, now_ms()));
+        scene.becomes(&[]);
+    }
+    drop((shop, other));
+    scene.stage.sink.stop();
+    let all = |spans: &[(f64, f64)]| {
+        let mut all: Vec<f64> = spans.iter().flat_map(|span| delays(&scene.stage.sink.log, *span)).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    let (calm, storm) = (all(&calm), all(&storm));
+    let median = |delays: &[f64]| delays[delays.len() / 2];
+    println!(
+        "others: {} events, p50 {:.2} ms, p99 {:.2} ms; during outages {} events, p50 {:.2} ms, p99 {:.2} ms: {:+.1} %",
+        calm.len(),
+        median(&calm),
+        p99(&calm),
+        storm.len(),
+        median(&storm),
+        p99(&storm),
+        (p99(&storm) / p99(&calm) - 1.0) * 100.0
+    );
+}
+
 /// RFC 3339 in UTC, by the system's own calendar.
 fn humantime(ms: f64) -> String {
     let at = format!("@{:.3}", ms / 1e3);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Tier, TierId};
+use crate::callback::Settings;
 
 /// What a reload changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,9 +25,9 @@ pub struct Diff {
 /// One thing that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// `channel`, `group`, `route`, `app`, `tier`, `numbers` or `node`.
+    /// `channel`, `group`, `route`, `app`, `tier`, `numbers`, `callbacks` or `node`.
     pub what: &'static str,
-    /// Its name; empty for `numbers` and `node`.
+    /// Its name; empty for `numbers`, `callbacks` and `node`.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub name: String,
     /// In which way.
@@ -70,6 +71,10 @@ impl Diff {
         diff.things("app", (&old.apps, &new.apps), |a| &a.name, |a, b| app(a, b, &new.names));
         if old.numbers != new.numbers {
             diff.changed("numbers", vec![format!("{} entries → {}", old.numbers.len(), new.numbers.len())]);
+        }
+        let settings = callbacks(&old.callbacks, &new.callbacks);
+        if !settings.is_empty() {
+            diff.changed("callbacks", settings);
         }
         let mut at_once = Vec::new();
         node(&old.node, &new.node, &mut at_once, &mut diff.restart);
@@ -265,6 +270,21 @@ fn callback(old: &Callback, new: &Callback, words: &mut Words) {
         &old.allow_private,
         &new.allow_private,
     );
+}
+
+/// All of them count at once.
+fn callbacks(old: &Settings, new: &Settings) -> Vec<String> {
+    Words::default()
+        .debug("schedule", &old.schedule, &new.schedule)
+        .debug("give_up_after", &old.give_up_after, &new.give_up_after)
+        .debug("connect_timeout", &old.connect, &new.connect)
+        .debug("total_timeout", &old.total, &new.total)
+        .plain("trip_after", &old.trip_after, &new.trip_after)
+        .debug("trial_every", &old.trial_every, &new.trial_every)
+        .debug("spill_after", &old.spill_after, &new.spill_after)
+        .plain("quota", &old.quota, &new.quota)
+        .debug("keep_dead", &old.keep_dead, &new.keep_dead)
+        .or(old != new)
 }
 
 /// Sorts the settings of the node: those that count at once, and those that wait for a start. A new setting has to be
