@@ -154,7 +154,8 @@ fn killed_between_the_parts_it_is_still_joined_and_told_once() {
 fn killed_under_a_stream_of_them_every_one_that_was_answered_is_told_once() {
     let mut stage = plan().start();
     for n in 0..60 {
-        let (from, to) = (format!("86138{n:08}"), format!("{SHOP}{n}"));
+        // No extension makes it a number of the other app.
+        let (from, to) = (format!("86138{n:08}"), format!("{SHOP}7{n}"));
         let how = json!({ "long": "sar", "reference": n, "order": [2, 1, 3], "cut": 4 });
         match n % 2 {
             0 => stage.simulator.uplink("a", &from, &to, &format!("short {n}")),
