@@ -222,7 +222,8 @@ impl Line {
                 arrived.push(arrival);
             }
             self.turn(&mut arrived, &mut heard);
-            if door.is_finished() && self.stopped() {
+            if self.stopped(door.is_finished()) {
+                door.abort();
                 return self.close(arrivals).await;
             }
         }

@@ -10,23 +10,27 @@ use super::states::Cause;
 use super::{Arrival, Line};
 use crate::clock::{Moment, Time};
 
-/// How long links may take to unbind once their windows are empty.
+/// How long links may take to unbind once their windows are empty; never more than a quarter of all the time there is.
 const UNBIND: Duration = Duration::from_secs(2);
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopping {
-    /// Windows are being finished, until then at the latest.
-    Windows(Time),
-    /// Links say goodbye, until then at the latest.
-    Links(Time),
+    /// Windows are being finished, until then at the latest; `end` is when all is to be over.
+    Windows { until: Time, end: Time },
+    /// Links say goodbye and the last requests are answered, until then at the latest.
+    Links { end: Time },
 }
 
 impl Stopping {
+    fn begin(now: Time, most: Duration) -> Stopping {
+        Stopping::Windows { until: now.after(most.saturating_sub(UNBIND.min(most / 4))), end: now.after(most) }
+    }
+
     /// When it goes on by itself.
     pub(super) fn deadline(self) -> Time {
         match self {
-            Stopping::Windows(at) | Stopping::Links(at) => at,
+            Stopping::Windows { until: at, .. } | Stopping::Links { end: at } => at,
         }
     }
 }
@@ -37,23 +41,24 @@ impl Line {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping::Windows(now.time.after(self.plan.node.drain_timeout)));
+        self.stopping = Some(Stopping::begin(now.time, self.plan.node.drain_timeout));
         self.enforce_all(now, Cause::Stop);
     }
 
-    /// Moves the end on; true when the line is to be closed.
-    pub(super) fn stopped(&mut self) -> bool {
-        let now = self.clock.now().time;
+    /// Moves the end on; true when the line is to be closed. A client that dawdles over its request (`answered` is when
+    /// none is left) holds nothing up: at the end its connection closes, and nothing was promised to it.
+    pub(super) fn stopped(&mut self, answered: bool) -> bool {
+        let now = self.clock.now();
         match self.stopping {
-            Some(Stopping::Windows(until)) if self.flights.is_empty() || now >= until => {
+            Some(Stopping::Windows { until, end }) if self.flights.is_empty() || now.time >= until => {
                 if !self.flights.is_empty() {
                     warn!(parts = self.flights.len(), "drain: unanswered parts are left in doubt");
                 }
-                self.fleet.unbind(self.clock.now().wall);
-                self.stopping = Some(Stopping::Links(now.after(UNBIND)));
-                self.fleet.open() == 0
+                self.fleet.unbind(now.wall);
+                self.stopping = Some(Stopping::Links { end });
+                answered && self.fleet.open() == 0
             }
-            Some(Stopping::Links(until)) => self.fleet.open() == 0 || now >= until,
+            Some(Stopping::Links { end }) => (answered && self.fleet.open() == 0) || now.time >= end,
             _ => false,
         }
     }

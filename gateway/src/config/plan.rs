@@ -83,6 +83,8 @@ pub struct Plan {
     pub apps: Vec<App>,
     /// What `[numbers]` knows; empty where there is none.
     pub numbers: Arc<Numbers>,
+    /// All of it as written, without its secrets: for operators.
+    pub written: Arc<serde_json::Value>,
 }
 
 /// A text that is not shown.
