@@ -3,9 +3,12 @@
 //! Types and unknown keys are serde's to find, one at a time; what the values mean is checked afterwards and all of it
 //! is reported together. No message repeats a secret.
 
+use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
@@ -20,6 +23,19 @@ pub fn read<T: DeserializeOwned>(table: Spanned<DeValue<'_>>) -> Result<T, Probl
         message: error.message().to_owned(),
         hint: None,
     })
+}
+
+/// A secret as written: a reference (`env:NAME`, `file:PATH`), or the secret itself. Its schema says `writeOnly`, which
+/// is how whoever shows a configuration knows; [`Checks::secret`] takes nothing else.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline, extend("writeOnly" = true))]
+pub struct SecretText(String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
 }
 
 /// Reads `"30s"`, `"500ms"`, `"2m"`, `"1h"`.
@@ -101,8 +117,8 @@ impl Checks {
     }
 
     /// A secret of at most `most` printable ASCII characters, by its reference.
-    pub fn secret(&mut self, key: &str, value: &Spanned<String>, most: usize, secrets: Secrets<'_>) -> String {
-        match secrets(value.get_ref()) {
+    pub fn secret(&mut self, key: &str, value: &Spanned<SecretText>, most: usize, secrets: Secrets<'_>) -> String {
+        match secrets(&value.get_ref().0) {
             Ok(secret) if secret.len() > most => {
                 self.problem(value.span(), format!("`{key}` has more than {most} characters"), "");
                 String::new()

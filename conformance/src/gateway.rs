@@ -111,6 +111,15 @@ impl Gateway {
         Metrics(page.text())
     }
 
+    /// Runs `qiao ctl` with `args` and nothing of the test's own environment: its exit code, and what it printed.
+    pub fn operator(&self, args: &[&str]) -> (i32, String) {
+        let mut command = Command::new(programs::qiao());
+        command.args(["ctl", "--url", &format!("http://{}", self.admin)]).args(args);
+        command.env_remove("QIAO_URL").env_remove("QIAO_TOKEN_FILE");
+        let output = command.output().expect("qiao runs");
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Runs `qiao ctl` with `args`: whether it said yes, and what it printed.
     pub fn ctl(&self, args: &[&str]) -> (bool, String) {
         let mut command = Command::new(programs::qiao());

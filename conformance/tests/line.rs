@@ -279,6 +279,8 @@ fn secrets_numbers_and_texts_stay_where_they_belong() {
     // What goes wrong is logged the most.
     stage.post_with(&json!({ "to": "+86138001380009999999", "text": text }), &[]);
     stage.post_with(&json!({ "to": TO, "text": text, "tier": "nonsense" }), &[]);
+    let stranger = [("Authorization", "Bearer canary-stranger-91c7"), ("Content-Type", "application/json")];
+    assert_eq!(stage.gateway.call("POST", "/v1/messages", &stranger, text.as_bytes()).status, 401);
     stage.simulator.fault("a", json!({ "kind": "garbage" }));
     stage.simulator.fault("b", json!({ "kind": "reset" }));
     end(&stage, &stage.post(&json!({ "to": TO, "text": text, "tier": "otp" })));
@@ -286,11 +288,30 @@ fn secrets_numbers_and_texts_stay_where_they_belong() {
     assert!(yes && operators.contains(&id), "{operators}");
     let (yes, as_json) = stage.gateway.ctl(&["--json", "message", &id]);
     assert!(yes && as_json.contains("****"), "{as_json}");
-    let pages = ["/metrics", "/admin/v1/channels", "/admin/v1/queues"].map(|page| stage.gateway.ask(page).text());
+    // Operators write numbers into reasons, and secrets into files that do not fit.
+    let (code, held) = stage.gateway.operator(&["hold", "a", "--reason", "complaints of 8613800138000"]);
+    assert_eq!(code, 0, "{held}");
+    let file = stage.config().join("line.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{good}[[app]]\nid = 'x'\nrate = 1\nkeys = ['canary-weak']\n")).unwrap();
+    let (code, refused) = stage.gateway.operator(&["reload"]);
+    assert_eq!(code, 1, "{refused}");
+    std::fs::write(&file, good).unwrap();
+    let pages = [
+        "/metrics",
+        "/admin/v1/channels",
+        "/admin/v1/queues",
+        "/admin/v1/apps",
+        "/admin/v1/config",
+        "/admin/v1/status",
+    ]
+    .map(|page| stage.gateway.ask(page).text());
     stage.gateway.drain(seconds(10));
     stage.gateway.restart();
-    let seen = [stage.gateway.log(), operators, as_json, pages.concat()].concat();
-    for canary in [KEY, OTHER_KEY, SECRET, &SECRET[6..], PASSWORD, text, "428301", "8613800138000", "13800138000"] {
+    let token = std::fs::read_to_string(stage.config().join("data/admin.token")).unwrap();
+    let seen = [stage.gateway.log(), operators, as_json, held, refused, pages.concat()].concat();
+    let secrets = [KEY, OTHER_KEY, SECRET, &SECRET[6..], PASSWORD, "canary-stranger", "canary-weak", token.trim()];
+    for canary in secrets.into_iter().chain([text, "428301", "8613800138000", "13800138000"]) {
         let line = seen.lines().find(|line| line.contains(canary));
         assert!(line.is_none(), "{canary} is seen in: {}", line.unwrap_or_default());
     }

@@ -225,14 +225,15 @@ impl Line {
                 arrived.push(arrival);
             }
             self.turn(&mut arrived, &mut heard);
-            if door.is_finished() && self.stopped() {
+            if self.stopped(door.is_finished()) {
+                door.abort();
                 return self.close(arrivals).await;
             }
         }
     }
 
     fn deadline(&self) -> tokio::time::Instant {
-        let stop = self.stopping.map(stop::Stopping::deadline);
+        let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
         let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));

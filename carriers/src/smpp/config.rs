@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use crate::protocol::{Common, Leg, Life, Probe, Problem, Reach, Role, Secrets, Transport};
-use crate::table::Checks;
+use crate::table::{Checks, SecretText};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -30,8 +30,8 @@ pub struct Table {
     #[schemars(with = "String", length(max = 15))]
     system_id: Spanned<String>,
     /// Its password (`env:NAME`, `file:PATH` or inline), at most 8 characters.
-    #[schemars(with = "String")]
-    password: Spanned<String>,
+    #[schemars(with = "SecretText")]
+    password: Spanned<SecretText>,
     /// What the carrier wants here, if anything, at most 12 characters.
     #[schemars(with = "Option<String>", length(max = 12))]
     system_type: Option<Spanned<String>>,

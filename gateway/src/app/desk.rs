@@ -131,6 +131,11 @@ impl Desk {
         self.pressure.closed()
     }
 
+    /// The configuration in force as written, without its secrets.
+    pub fn written(&self) -> Arc<serde_json::Value> {
+        self.tables.load().plan.written.clone()
+    }
+
     /// Messages accepted and not yet forgotten, as of a moment ago.
     pub fn messages(&self) -> usize {
         self.pressure.messages.load(std::sync::atomic::Ordering::Relaxed)

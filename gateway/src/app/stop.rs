@@ -10,24 +10,29 @@ use super::states::Cause;
 use super::{Arrival, Line};
 use crate::clock::{Moment, Time};
 
-/// How long links may take to unbind once their windows are empty.
+/// How long links may take to unbind once their windows are empty; never more than a quarter of all the time there is.
 const UNBIND: Duration = Duration::from_secs(2);
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopping {
-    /// Windows are being finished, until then at the latest.
-    Windows(Time),
-    /// Links say goodbye, and callbacks under way are finished, until these times at the latest.
-    Links(Time, Time),
+    /// Windows are being finished, until then at the latest; `end` is when all is to be over.
+    Windows { until: Time, end: Time },
+    /// Links say goodbye until `links`; the last requests are answered and callbacks under way end until `end`.
+    Links { links: Time, end: Time },
 }
 
 impl Stopping {
+    fn begin(now: Time, most: Duration) -> Stopping {
+        Stopping::Windows { until: now.after(most.saturating_sub(UNBIND.min(most / 4))), end: now.after(most) }
+    }
+
     /// When it goes on by itself.
-    pub(super) fn deadline(self) -> Time {
+    pub(super) fn deadline(self, now: Time) -> Time {
         match self {
-            Stopping::Windows(at) => at,
-            Stopping::Links(links, calls) => links.min(calls),
+            Stopping::Windows { until, .. } => until,
+            Stopping::Links { links, .. } if now < links => links,
+            Stopping::Links { end, .. } => end,
         }
     }
 }
@@ -38,25 +43,27 @@ impl Line {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping::Windows(now.time.after(self.plan.node.drain_timeout)));
+        self.stopping = Some(Stopping::begin(now.time, self.plan.node.drain_timeout));
         self.enforce_all(now, Cause::Stop);
     }
 
-    /// Moves the end on; true when the line is to be closed.
-    pub(super) fn stopped(&mut self) -> bool {
-        let now = self.clock.now().time;
+    /// Moves the end on; true when the line is to be closed. A client that dawdles over its request (`answered` is when
+    /// none is left) holds nothing up: at the end its connection closes, and nothing was promised to it.
+    pub(super) fn stopped(&mut self, answered: bool) -> bool {
+        let now = self.clock.now();
         match self.stopping {
-            Some(Stopping::Windows(until)) if self.flights.is_empty() || now >= until => {
+            Some(Stopping::Windows { until, end }) if self.flights.is_empty() || now.time >= until => {
                 if !self.flights.is_empty() {
                     warn!(parts = self.flights.len(), "drain: unanswered parts are left in doubt");
                 }
-                self.fleet.unbind(self.clock.now().wall);
+                self.fleet.unbind(now.wall);
                 self.courier.quiet();
-                self.stopping = Some(Stopping::Links(now.after(UNBIND), until));
+                self.stopping = Some(Stopping::Links { links: now.time.after(UNBIND).min(end), end });
                 false
             }
-            Some(Stopping::Links(links, calls)) => {
-                (self.fleet.open() == 0 || now >= links) && (self.courier.open() == 0 || now >= calls)
+            Some(Stopping::Links { links, end }) => {
+                let unbound = self.fleet.open() == 0 || now.time >= links;
+                (answered && unbound && self.courier.open() == 0) || now.time >= end
             }
             _ => false,
         }

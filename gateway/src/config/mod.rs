@@ -10,6 +10,7 @@ mod inputs;
 mod numbers;
 pub mod plan;
 mod problem;
+mod redact;
 mod schema;
 mod shape;
 mod value;
@@ -41,6 +42,7 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub fn period(text: &str) -> Option<std::time::Duration> {
     value::Period::parse(text).map(|period| period.0)
 }
+
 /// A plan with the warnings about it, or all problems.
 pub type Outcome = Result<(Plan, Vec<Problem>), Vec<Problem>>;
 
@@ -88,7 +90,7 @@ fn load_among(
     let plan = check::plan(whole, &mut report, names, &value::Secrets { dir, env, inputs }, (protocols, servable));
     let (failed, problems) = report.finish();
     match plan {
-        Some(plan) if !failed => Ok((plan, problems)),
+        Some(plan) if !failed => Ok((Plan { written: redact::shown(&sources).into(), ..plan }, problems)),
         _ => Err(problems),
     }
 }

@@ -86,6 +86,8 @@ pub struct Plan {
     pub callbacks: Settings,
     /// What `[numbers]` knows; empty where there is none.
     pub numbers: Arc<Numbers>,
+    /// All of it as written, without its secrets: for operators.
+    pub written: Arc<serde_json::Value>,
 }
 
 /// A text that is not shown.

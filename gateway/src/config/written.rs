@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use super::value::{Many, Net, Period, PeriodOrNever, Size};
+use carriers::table::SecretText;
 
 /// `[node]`
 #[derive(Default, Deserialize, JsonSchema)]
@@ -63,11 +64,11 @@ pub(super) struct Admin {
     /// Allow plain HTTP on an address that is not loopback.
     #[serde(default)]
     pub(super) insecure: bool,
-    /// Operators' token; made at first start where absent.
-    #[schemars(with = "Option<String>")]
+    /// Operators' token (`env:NAME`, `file:PATH` or inline); made at first start where absent.
+    #[schemars(with = "Option<SecretText>")]
     pub(super) token: Option<Spanned<String>>,
-    /// Token that may read metrics only.
-    #[schemars(with = "Option<String>")]
+    /// Token that may read metrics only (`env:NAME`, `file:PATH` or inline).
+    #[schemars(with = "Option<SecretText>")]
     pub(super) metrics_token: Option<Spanned<String>>,
     /// Not available.
     #[schemars(skip)]
@@ -93,6 +94,15 @@ pub(super) struct Journal {
 enum SizeSchema {
     Octets(u64),
     Text(String),
+}
+
+/// One secret or several.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum SecretTexts {
+    One(SecretText),
+    Several(Vec<SecretText>),
 }
 
 /// `[limits]`
@@ -319,7 +329,7 @@ pub(super) struct App {
     #[schemars(with = "String")]
     pub(super) id: Option<Spanned<String>>,
     /// Bearer keys (`env:NAME`, `file:PATH` or inline), each of at least 128 bits.
-    #[schemars(with = "Many")]
+    #[schemars(with = "SecretTexts")]
     pub(super) keys: Option<Spanned<Many>>,
     /// Parts per second at the door; the burst is two seconds of it.
     #[schemars(with = "u32", range(min = 1))]
@@ -349,10 +359,10 @@ pub(super) struct App {
 #[serde(deny_unknown_fields)]
 pub(super) struct Callback {
     /// `https` URL; `http` only to loopback or `allow_private`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "uri"))]
     pub(super) url: Spanned<String>,
     /// Signing secrets `whsec_…`, newest first (`env:NAME`, `file:PATH` or inline).
-    #[schemars(with = "Many")]
+    #[schemars(with = "SecretTexts")]
     pub(super) secret: Spanned<Many>,
     /// Private ranges it may reach.
     #[schemars(with = "Option<Vec<String>>")]

@@ -1,11 +1,13 @@
 //! The admin door: health, metrics, channels, queues, messages with text and numbers masked, hold and release.
 //!
 //! Every `POST` needs the token; off loopback everything does (metrics may have a token of their own). `Host` and
-//! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. One file per topic.
+//! `Origin` are checked, so that a page in somebody's browser cannot reach a door on loopback. Connections, heads,
+//! bodies and times are bounded. One file per topic.
 
 mod apps;
 mod callbacks;
 mod channels;
+mod config;
 mod door;
 mod health;
 mod messages;
@@ -16,12 +18,19 @@ mod status;
 mod token;
 mod uplinks;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::{Router, middleware};
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tower_service::Service;
 
 use crate::app::{Desk, Scrape};
 use crate::callback::Office;
@@ -46,28 +55,79 @@ pub struct Admin {
     pub scrape: Scrape,
 }
 
-/// Serves operators until the future is dropped.
+/// Most connections at once; what operators and scrapers need, many times over.
+const CONNECTIONS: usize = 128;
+/// How long a request's head may take, and how long a connection may rest between two.
+const HEAD: Duration = Duration::from_secs(15);
+/// How long a request may take, from its head to its answer: a reload reads files.
+const WHOLE: Duration = Duration::from_secs(30);
+/// Most octets of a body.
+const BODY: usize = 64 * 1024;
+/// Most octets of a head, and most headers.
+const HEAD_OCTETS: usize = 16 * 1024;
+const HEADERS: usize = 64;
+/// Wait after an accept that failed for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves operators until the future is dropped, and with it all connections.
 pub async fn serve(listener: TcpListener, admin: Admin) {
     let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
-    let admin = Arc::new(admin);
-    let pages = Router::new()
+    let pages = router(Arc::new(admin), local);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(connections.spawn(connection(stream, pages.clone()))),
+            Err(error) => {
+                tracing::warn!(%error, "the admin door cannot accept connections now; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn router(admin: Arc<Admin>, local: bool) -> Router {
+    Router::new()
         .merge(health::pages())
         .merge(status::pages())
+        .merge(config::pages())
         .merge(channels::pages())
         .merge(apps::pages())
         .merge(callbacks::pages())
         .merge(queues::pages())
-        .merge(reload::pages())
         .merge(messages::pages())
+        .merge(reload::pages())
         .merge(uplinks::pages())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "not_found", "no such page"))
         .method_not_allowed_fallback(async || {
-            refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this way")
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the page has other methods: see Allow")
         })
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state((admin.clone(), local), guard))
         .with_state(admin)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, pages).await {
-        tracing::error!(%error, "the admin door is closed");
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(WHOLE, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            refuse(StatusCode::REQUEST_TIMEOUT, "timeout", "the request did not arrive, or was not done, in time")
+        }
     }
+}
+
+async fn connection(stream: TcpStream, pages: Router) {
+    let service = hyper::service::service_fn(move |request| pages.clone().call(request));
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_OCTETS)
+        .serve_connection(TokioIo::new(stream), service);
+    // Errors here are the client's.
+    let _ = serving.await;
 }

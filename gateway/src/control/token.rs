@@ -30,6 +30,12 @@ impl Token {
     }
 }
 
+impl From<String> for Token {
+    fn from(secret: String) -> Self {
+        Token { secret, file: None }
+    }
+}
+
 /// Equality that takes the same time wherever the difference is, and whatever the lengths are: digests are compared.
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     Sha256::digest(a).ct_eq(&Sha256::digest(b)).into()
@@ -38,7 +44,7 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
 /// The configured token, the one in the data directory, or a new one written there (mode 0600).
 pub fn token(node: &Node) -> io::Result<Token> {
     if let Some(token) = &node.admin_token {
-        return Ok(Token { secret: token.reveal().to_owned(), file: None });
+        return Ok(token.reveal().to_owned().into());
     }
     let path = node.data_dir.join(FILE);
     match std::fs::read_to_string(&path) {

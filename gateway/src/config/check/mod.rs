@@ -87,7 +87,18 @@ pub(super) fn plan(
             .push(warning_of_main("no channel, group, route or app is defined", "add them or include their files"));
     }
     let names = check.names.clone();
-    let plan = Plan { names, node, tiers, channels, groups, routes, apps, callbacks, numbers: Arc::new(numbers) };
+    let plan = Plan {
+        names,
+        node,
+        tiers,
+        channels,
+        groups,
+        routes,
+        apps,
+        callbacks,
+        numbers: Arc::new(numbers),
+        written: Arc::default(),
+    };
     check.lint(&plan);
     Some(plan)
 }

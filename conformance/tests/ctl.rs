@@ -1,0 +1,178 @@
+//! The operator's commands against a real gateway: what they print for people and for programs, and how they end.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use conformance::stage::{KEY, OTHER_KEY, PASSWORD, SECRET};
+use conformance::wait::{seconds, until};
+use conformance::{Carrier, Plan, Stage, http};
+use serde_json::{Value, json};
+
+fn stage() -> Stage {
+    Plan::of(["a", "b"].map(Carrier::named)).start()
+}
+
+/// What a command prints for people; it must end with `code`.
+#[track_caller]
+fn says(stage: &Stage, code: i32, args: &[&str]) -> String {
+    let (ended, said) = stage.gateway.operator(args);
+    assert_eq!(ended, code, "{args:?}: {said}");
+    said
+}
+
+/// What it prints for programs.
+#[track_caller]
+fn json(stage: &Stage, code: i32, args: &[&str]) -> Value {
+    let said = says(stage, code, &[args, &["--json"]].concat());
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"))
+}
+
+/// The words of each line.
+fn words(text: &str) -> Vec<Vec<&str>> {
+    text.lines().map(|line| line.split_whitespace().collect()).collect()
+}
+
+#[test]
+fn what_stands_how_is_shown() {
+    let stage = stage();
+    let id = stage.send("+8613800138000", "otp");
+    stage.told(&id);
+    let said = says(&stage, 0, &["status"]);
+    assert!(said.starts_with("ready: 2 of 2 channels up\ntest 0."), "{said}");
+    let status = json(&stage, 0, &["status"]);
+    assert_eq!((&status["ready"], &status["held_channels"]), (&json!(true), &json!([])), "{status:#}");
+    let said = says(&stage, 0, &["channels"]);
+    let lines = words(&said);
+    assert_eq!(lines[0], ["CHANNEL", "CARRIER", "PROTOCOL", "STATE", "WINDOW", "RATE/S", "LINKS"]);
+    assert_eq!(lines[1][..6], ["a", "carrier-a", "smpp", "up", "0/50", "2000"], "{said}");
+    assert_eq!(json(&stage, 0, &["channels", "b"])["name"], "b");
+    let said = says(&stage, 0, &["message", &id]);
+    assert!(said.starts_with(&format!("{id} delivered to +8613*******00 (otp)\n")), "{said}");
+    assert_eq!(json(&stage, 0, &["message", &id])["status"], "delivered");
+    assert_eq!(words(&says(&stage, 0, &["queues"]))[0], ["GROUP", "TIER", "MESSAGES", "OLDEST/MS"]);
+    let apps = says(&stage, 0, &["apps"]);
+    let lines = words(&apps);
+    assert_eq!(lines[1][..4], ["shop", "in", "service", "100000"], "{apps}");
+    assert_eq!(lines[1][6], stage.sink.address.to_string(), "{apps}");
+    assert_eq!(json(&stage, 0, &["apps"])["apps"][1]["id"], "other");
+}
+
+#[test]
+fn orders_are_given_shown_and_end() {
+    let stage = stage();
+    let said = says(&stage, 0, &["hold", "a", "--for", "10m", "--reason", "works \u{1b}[31m +8613800138000"]);
+    assert!(said.starts_with("a: held since ") && said.contains(" until 2"), "{said}");
+    assert!(said.ends_with(": works \\u{1b}[31m +86138******00 (now held)\n"), "{said}");
+    let said = says(&stage, 0, &["channels"]);
+    assert!(words(&said)[2].starts_with(&["held", "since"]), "{said}");
+    assert_eq!(says(&stage, 0, &["status"]).lines().next(), Some("ready: 1 of 2 channels up, 1 held"));
+    let id = stage.send("+8613800138000", "otp");
+    stage.told(&id);
+    assert_eq!((stage.submits("a").len(), stage.submits("b").len()), (0, 1));
+
+    let drained = json(&stage, 0, &["drain", "b"]);
+    assert_eq!((&drained["channel"], &drained["order"]["order"]), (&json!("b"), &json!("drain")), "{drained:#}");
+    until("b to be drained", seconds(10), || (json(&stage, 0, &["channels", "b"])["state"] == "drained").then_some(()));
+    assert_eq!(says(&stage, 1, &["status"]).lines().next(), Some("not ready: 0 of 2 channels up, 1 held, 1 drained"));
+    assert_eq!(json(&stage, 1, &["status"])["held_channels"], json!(["a", "b"]));
+    assert_eq!(stage.gateway.ask("/readyz").status, 503);
+
+    assert!(says(&stage, 0, &["release", "a"]).starts_with("a: in service (now up)"));
+    says(&stage, 0, &["release", "b"]);
+    stage.gateway.await_channels(&["a", "b"]);
+    says(&stage, 0, &["hold", "a", "--for", "1s"]);
+    until("the hold to expire", seconds(10), || (json(&stage, 0, &["channels", "a"])["state"] == "up").then_some(()));
+
+    let held = says(&stage, 0, &["apps", "hold", "shop", "--reason", "spam", "--detail", "call us"]);
+    assert!(held.ends_with("until released: spam\n"), "{held}");
+    let refused = stage.post_with(&json!({ "to": "+8613800138000", "text": "x" }), &[]);
+    assert_eq!((refused.status, refused.json()["code"].clone()), (403, json!("app_held")));
+    assert_eq!(refused.json()["detail"], "call us");
+    says(&stage, 0, &["apps", "release", "shop"]);
+    stage.send("+8613800138000", "otp");
+
+    let log = stage.gateway.log();
+    for event in
+        ["an operator's order\"", "an operator's order has expired\"", "back in service\"", "\"channel state\""]
+    {
+        assert!(log.contains(event), "{event} is not in the log: {log}");
+    }
+    let moved = stage.gateway.metrics();
+    let moves = |labels: &[(&str, &str)]| moved.sum("qiao_channel_transitions_total", labels);
+    assert_eq!(moves(&[("channel", "a"), ("to", "held"), ("cause", "operator")]), 2.0, "{}", moved.text());
+    assert_eq!(moves(&[("channel", "a"), ("from", "held"), ("to", "up"), ("cause", "time")]), 1.0);
+    assert_eq!(moves(&[("channel", "b"), ("from", "draining"), ("to", "drained"), ("cause", "link")]), 1.0);
+}
+
+#[test]
+fn a_reload_says_what_changed_or_every_problem() {
+    let stage = stage();
+    let file = stage.config().join("line.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(says(&stage, 0, &["reload"]).lines().last(), Some("reloaded: nothing is different"));
+    std::fs::write(&file, good.replace("rate = 100\n", "rate = 200\n")).unwrap();
+    // The file's watcher may be quicker: the change is told once.
+    let said = says(&stage, 0, &["reload"]);
+    assert!(said.contains("reloaded: "), "{said}");
+    until("the new rate", seconds(10), || (json(&stage, 0, &["apps"])["apps"][1]["rate"] == 200).then_some(()));
+    std::fs::write(&file, format!("{good}\nnonsense = 1\n")).unwrap();
+    let said = says(&stage, 1, &["reload"]);
+    assert!(said.starts_with("line.toml:") && said.contains(": error: unknown key `nonsense`"), "{said}");
+    assert!(said.ends_with("nothing has changed: mend these and reload again\n"), "{said}");
+    assert_eq!(json(&stage, 1, &["reload"])["code"], "invalid_configuration");
+}
+
+#[test]
+fn a_no_and_a_failure_are_told_apart() {
+    let mut stage = stage();
+    assert_eq!(says(&stage, 1, &["channels", "nix"]), "no_channel: no channel of that name\n");
+    assert_eq!(json(&stage, 1, &["hold", "nix"])["code"], "no_channel");
+    assert_eq!(json(&stage, 1, &["apps", "hold", "nix"])["code"], "no_app");
+    assert_eq!(json(&stage, 1, &["message", "../x y"])["code"], "no_message");
+    assert_eq!(json(&stage, 1, &["hold", "a", "--for", "soon"])["code"], "invalid_for");
+    says(&stage, 2, &["hold"]);
+    says(&stage, 2, &["frobnicate"]);
+    let wrong = stage.logs().join("wrong.token");
+    std::fs::write(&wrong, "0123456789abcdef0123456789abcdef").unwrap();
+    assert_eq!(json(&stage, 3, &["hold", "a", "--token-file", &wrong.to_string_lossy()])["code"], "unauthorized");
+    assert!(json(&stage, 3, &["hold", "a", "--token-file", "/nowhere"])["error"].is_string());
+    stage.gateway.kill();
+    let error = json(&stage, 3, &["status"]);
+    assert!(error["error"].as_str().unwrap().contains("is the gateway running?"), "{error}");
+}
+
+#[test]
+fn the_configuration_in_force_is_shown_without_its_secrets() {
+    let stage = stage();
+    let page = stage.gateway.ask("/admin/v1/config");
+    let (shown, text) = (page.json(), page.text());
+    assert_eq!((&shown["node"]["name"], &shown["channel"][0]["name"]), (&json!("test"), &json!("a")), "{text}");
+    assert_eq!(shown["channel"][0]["smpp"]["password"], "***", "{text}");
+    for secret in [KEY, OTHER_KEY, SECRET, &SECRET[6..], PASSWORD] {
+        assert!(!text.contains(secret), "{secret} is seen in {text}");
+    }
+}
+
+#[test]
+fn the_door_refuses_in_its_own_form() {
+    let stage = stage();
+    let token = std::fs::read_to_string(stage.config().join("data/admin.token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let call = |method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]| {
+        http::call(stage.gateway.admin, method, path, headers, body).unwrap()
+    };
+    let auth = [("Authorization", bearer.as_str())];
+    let large = vec![b' '; 70_000];
+    for (answer, status, code) in [
+        (call("GET", "/nowhere", &[], &[]), 404, "not_found"),
+        (call("POST", "/admin/v1/channels", &auth, &[]), 405, "method_not_allowed"),
+        (call("POST", "/admin/v1/channels/a/hold", &[], &[]), 401, "unauthorized"),
+        (call("POST", "/admin/v1/channels/a/hold", &auth, b"{"), 400, "invalid_json"),
+        (call("POST", "/admin/v1/channels/a/hold", &auth, &large), 413, "body_too_large"),
+        (call("GET", "/admin/v1/channels/%ff", &[], &[]), 400, "bad_request"),
+        (call("GET", "/metrics", &[("Origin", "null")], &[]), 403, "wrong_origin"),
+    ] {
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{}", answer.text());
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{code}");
+        assert_eq!(answer.header("www-authenticate").is_some(), status == 401, "{code}");
+        assert_eq!(answer.header("allow").is_some(), status == 405, "{code}: {:?}", answer.headers);
+    }
+}
