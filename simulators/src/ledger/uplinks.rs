@@ -12,13 +12,18 @@ use crate::records::{Event, Mo};
 /// A handset and what it wrote to.
 type Pair = (u64, Box<str>);
 
+/// What makes parts those of one message: carrier, pair, reference, total.
+type Key = (Box<str>, Pair, u16, u8);
+
+/// A long message: its text, the parts sent, and those taken.
+type Long = (Box<str>, BTreeSet<u8>, BTreeSet<u8>);
+
 /// Everything about uplink messages that the files say.
 #[derive(Debug, Default)]
 pub(super) struct Uplinks {
     /// By handset, service number and text: short messages taken, and sent in all.
     short: BTreeMap<(Pair, Box<str>), (u64, u64)>,
-    /// Long ones by carrier, pair, reference and total: text, parts sent, parts taken.
-    long: BTreeMap<(Box<str>, Pair, u16, u8), (Box<str>, BTreeSet<u8>, BTreeSet<u8>)>,
+    long: BTreeMap<Key, Long>,
     /// Whole messages the sink was told, by pair and text: their events.
     told: BTreeMap<(Pair, Box<str>), BTreeSet<Box<str>>>,
     /// The same for messages with gaps, by pair.

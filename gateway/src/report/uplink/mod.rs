@@ -506,7 +506,7 @@ impl Uplinks {
             Some((Stage::Open(_) | Stage::Closing, _)) => return Delivery::Unknown,
             Some((Stage::Whole, None)) | None => {}
         }
-        let Some((content, joined)) = history.and_then(|octets| Content::restore(octets)) else {
+        let Some((content, joined)) = history.and_then(Content::restore) else {
             return Delivery::Unknown;
         };
         let Some((app, extension)) = self.rules.owners.owner(&content.to) else { return Delivery::NoOwner };

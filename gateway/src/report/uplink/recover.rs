@@ -115,10 +115,8 @@ impl Uplinks {
         for (place, id) in joined.parts.iter().enumerate() {
             let Some((id, part)) = id.and_then(|id| parts.remove_entry(&id)) else { continue };
             let record = part.record();
-            if !self.messages.contains_key(&first) {
-                let content = Content::of(part.channel.clone(), &record);
-                self.messages.insert(first, Message::new(Stage::Whole, content));
-            }
+            let whole = || Message::new(Stage::Whole, Content::of(part.channel.clone(), &record));
+            self.messages.entry(first).or_insert_with(whole);
             self.put(now, first, (place, id, repeats::print(&record)), &record);
         }
         if !self.messages.contains_key(&first) {
