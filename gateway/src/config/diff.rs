@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Tier, TierId};
+use crate::callback::Settings;
 
 /// What a reload changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -73,6 +74,7 @@ impl Diff {
         }
         let mut at_once = Vec::new();
         node(&old.node, &new.node, &mut at_once, &mut diff.restart);
+        diff.restart.extend(callbacks(&old.callbacks, &new.callbacks));
         if !at_once.is_empty() {
             diff.changed("node", at_once);
         }
@@ -267,6 +269,21 @@ fn callback(old: &Callback, new: &Callback, words: &mut Words) {
     );
 }
 
+/// The courier takes these when it starts.
+fn callbacks(old: &Settings, new: &Settings) -> Vec<String> {
+    Words::default()
+        .debug("[callbacks] schedule", &old.schedule, &new.schedule)
+        .debug("[callbacks] give_up_after", &old.give_up_after, &new.give_up_after)
+        .debug("[callbacks] connect_timeout", &old.connect, &new.connect)
+        .debug("[callbacks] total_timeout", &old.total, &new.total)
+        .plain("[callbacks] trip_after", &old.trip_after, &new.trip_after)
+        .debug("[callbacks] trial_every", &old.trial_every, &new.trial_every)
+        .debug("[callbacks] spill_after", &old.spill_after, &new.spill_after)
+        .plain("[callbacks] quota", &old.quota, &new.quota)
+        .debug("[callbacks] keep_dead", &old.keep_dead, &new.keep_dead)
+        .or(old != new)
+}
+
 /// Sorts the settings of the node: those that count at once, and those that wait for a start. A new setting has to be
 /// put on either side.
 fn node(old: &Node, new: &Node, at_once: &mut Vec<String>, restart: &mut Vec<String>) {
@@ -314,9 +331,18 @@ fn node(old: &Node, new: &Node, at_once: &mut Vec<String>, restart: &mut Vec<Str
         .or(false);
 }
 
+impl Plan {
+    /// This plan as far as it counts at once, with what waits for a start as it is in force.
+    #[must_use]
+    pub fn until_restart(self, in_force: &Plan) -> Plan {
+        let (node, callbacks) = (self.node.until_restart(&in_force.node), in_force.callbacks.clone());
+        Plan { node, callbacks, ..self }
+    }
+}
+
 impl Node {
     /// These settings as far as they count at once, with those that wait for a start as they are in force.
-    pub fn until_restart(&self, in_force: &Node) -> Node {
+    fn until_restart(&self, in_force: &Node) -> Node {
         Node {
             name: self.name.clone(),
             drain_timeout: self.drain_timeout,

@@ -547,13 +547,18 @@ mod diff {
 
     #[test]
     fn what_waits_for_a_restart_stays_as_it_is() {
-        let late = "[node]\ndrain_timeout = \"3s\"\n[http]\nlisten = \"127.0.0.1:81\"\n[admin]\ntoken = \"env:KEY\"\n";
+        const KEEP: &str = "[callbacks] keep_dead 2592000s → 259200s";
+        let late = "[node]\ndrain_timeout = \"3s\"\n[http]\nlisten = \"127.0.0.1:81\"\n[admin]\ntoken = \"env:KEY\"\n\
+                    [callbacks]\nkeep_dead = \"3d\"\n";
         let new = [late, &whole()].concat();
         let (changes, restart, _) = between(&whole(), &new);
         assert_eq!(changes, ["node: [node] drain_timeout 10s → 3s"]);
-        assert_eq!(restart, ["[http] listen 127.0.0.1:8080 → 127.0.0.1:81", "[admin] token changed"]);
+        assert_eq!(restart, ["[http] listen 127.0.0.1:8080 → 127.0.0.1:81", "[admin] token changed", KEEP]);
         let (in_force, files) = (plan(&[(MAIN_FILE, &whole())]).unwrap().0, plan(&[(MAIN_FILE, &new)]).unwrap().0);
-        let node = files.node.until_restart(&in_force.node);
+        let callbacks = in_force.callbacks.clone();
+        let plan = files.until_restart(&in_force);
+        assert_eq!(plan.callbacks, callbacks);
+        let node = plan.node;
         assert_eq!((node.drain_timeout.as_secs(), node.http_listen.port()), (3, 8080));
         assert!(node.admin_token.is_none());
     }
