@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt demo bench clean
+.PHONY: help build test lint fmt demo bench bench-failover clean
 
 help: ## This list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 build: ## The programs, optimised: target/release/{qiao,qiao-sim}
 	$(CARGO) build --release --locked --bins
@@ -27,6 +27,9 @@ demo: build ## Gateway, two simulated carriers, load and callbacks for half a mi
 
 bench: build ## The benchmark suite: a table here, figures in target/bench/*.json
 	ops/bench/run.sh
+
+bench-failover: build ## Breaks a carrier, every way and rate, and measures how soon traffic moves (FLAGS=--quick: a minute)
+	ops/bench/failover.sh $(FLAGS)
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -4,6 +4,9 @@
 //! boundary is known and the connection is lost; and [`Skip`], a bad PDU between good boundaries, which is answered and
 //! passed over. Nothing is reserved for a length a peer claims: octets are waited for, not made room for.
 
+/// Set in the command id of every answer (SMPP, CMPP, SGIP, SMGP); the rest of it is its request's.
+pub const RESPONSE: u32 = 0x8000_0000;
+
 /// What lengths a protocol allows for a whole PDU, in octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -21,24 +24,25 @@ pub struct Broken {
     pub length: u32,
 }
 
-/// A PDU that cannot be read on a stream that can: what is needed to answer it and go on.
+/// A PDU that cannot be read on a stream that can: what is needed to answer it and go on. `S` is the protocol's
+/// sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("command {command:#010x}, sequence {sequence}: {reason} cannot be read")]
-pub struct Skip {
+pub struct Skip<S = u32> {
     /// The PDU's command id.
     pub command: u32,
     /// The PDU's sequence number.
-    pub sequence: u32,
+    pub sequence: S,
     /// The status to answer with, in the protocol's own numbers.
     pub status: u32,
     /// The field at fault, as the protocol names it.
     pub reason: &'static str,
 }
 
-impl Skip {
+impl<S> Skip<S> {
     /// Whether the PDU was a request, so that the peer waits for an answer. Answers are never answered.
     pub fn is_request(&self) -> bool {
-        self.command & 0x8000_0000 == 0
+        self.command & RESPONSE == 0
     }
 }
 

@@ -17,7 +17,7 @@ use bytes::BytesMut;
 
 use crate::octets::{Cause, Reader};
 
-pub use kinds::{CString, Fixed, Hidden, Items, Prefixed, Repeated};
+pub use kinds::{CString, Fixed, Hidden, Items, Prefixed, Repeated, Tail};
 
 /// How one field lies on the wire. `E` is the protocol's edition, `()` where there is only one.
 pub trait Field<'a, E: Copy = ()> {
@@ -65,14 +65,23 @@ pub struct Misread {
 
 macro_rules! layout {
     ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> { $($fields:tt)+ }) => {
-        layout! { $(#[$meta])* $vis struct $name<$life> in () { $($fields)+ } }
+        layout! { @ $life () [<$life>] $(#[$meta])* $vis struct $name { $($fields)+ } }
     };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> in $edition:ty {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> in $edition:ty { $($fields:tt)+ }) => {
+        layout! { @ $life $edition [<$life>] $(#[$meta])* $vis struct $name { $($fields)+ } }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)+ }) => {
+        layout! { @ 'a () [] $(#[$meta])* $vis struct $name { $($fields)+ } }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident in $edition:ty { $($fields:tt)+ }) => {
+        layout! { @ 'a $edition [] $(#[$meta])* $vis struct $name { $($fields)+ } }
+    };
+    (@ $life:lifetime $edition:ty [$($generics:tt)*] $(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$field_meta:meta])* $field:ident: $value:ty $(as $kind:ty)?,)+
     }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Default, PartialEq, Eq)]
-        $vis struct $name<$life> {
+        $vis struct $name $($generics)* {
             $($(#[$field_meta])* $vis $field: $value,)+
         }
 
@@ -82,7 +91,7 @@ macro_rules! layout {
             use $crate::layout::{Field, Layout, Misread, Show, kind as on_wire};
             use $crate::octets::Reader;
 
-            impl<$life> Layout<$life, $edition> for $name<$life> {
+            impl<$life> Layout<$life, $edition> for $name $($generics)* {
                 fn read(from: &mut Reader<$life>, edition: $edition) -> Result<Self, Misread> {
                     Ok($name {
                         $($field: <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::read(from, edition)
@@ -107,11 +116,11 @@ macro_rules! layout {
                 }
             }
 
-            impl<$life> fmt::Debug for $name<$life> {
+            impl $($generics)* fmt::Debug for $name $($generics)* {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.debug_struct(stringify!($name))
                         $(.field(stringify!($field), &Show(|f: &mut fmt::Formatter<'_>| {
-                            <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::show(self.$field, f)
+                            <on_wire!($value $(, $kind)?) as Field<'_, $edition>>::show(self.$field, f)
                         })))+
                         .finish()
                 }
@@ -249,6 +258,58 @@ mod tests {
         let read = Submit::read(&mut Reader::new(&octets), Edition::Three).unwrap();
         let found: Vec<_> = Repeated::<Number>::iter(read.numbers, Edition::Three).collect();
         assert_eq!(found, [b"8613800138000", b"8613900139000"]);
+    }
+
+    #[test]
+    fn a_single_text_needs_no_room_and_reads_as_it_was() {
+        let one = Submit { numbers: Items::one(b"13800138000"), ..Submit::default() };
+        for edition in [Edition::Two, Edition::Three] {
+            let (mut octets, mut room) = (BytesMut::new(), BytesMut::new());
+            one.write(edition, &mut octets);
+            assert_eq!(octets.len(), one.octets(edition));
+            assert_eq!(Submit::read(&mut Reader::new(&octets), edition), Ok(one));
+            assert_eq!(Repeated::<Number>::iter(one.numbers, edition).collect::<Vec<_>>(), [b"13800138000"]);
+            assert_eq!(Repeated::<Number>::gather([&b"13800138000"[..]], edition, &mut room), one.numbers);
+        }
+        let long = Submit { numbers: Items::one(&[b'1'; 22]), ..Submit::default() };
+        assert_eq!((long.unfit(Edition::Two), long.unfit(Edition::Three)), (Some("numbers"), None));
+    }
+
+    #[test]
+    fn texts_gathered_are_at_most_255() {
+        let mut room = BytesMut::new();
+        let items = Repeated::<Number>::gather(std::iter::repeat_n(&b"1"[..], 300), Edition::Two, &mut room);
+        assert_eq!((items.count(), Repeated::<Number>::iter(items, Edition::Two).count()), (255, 255));
+        assert_eq!(Repeated::<Number>::gather([], Edition::Two, &mut BytesMut::new()), Items::default());
+    }
+
+    #[test]
+    fn a_last_field_may_be_cut_and_is_written_whole() {
+        layout! {
+            struct Answer<'a> {
+                result: u8,
+                digest: [u8; 4] as Tail<Hidden<[u8; 4]>>,
+                reserve: &'a [u8] as Tail<Fixed<2>>,
+            }
+        }
+        let whole = Answer { result: 1, digest: [2, 3, 4, 5], reserve: b"ab" };
+        let octets = [1, 2, 3, 4, 5, b'a', b'b'];
+        for (end, expected) in [
+            (7, whole),
+            (6, Answer { reserve: b"", ..whole }),
+            (5, Answer { reserve: b"", ..whole }),
+            (4, Answer { result: 1, ..Answer::default() }),
+            (1, Answer { result: 1, ..Answer::default() }),
+        ] {
+            let read = Answer::read(&mut Reader::new(&octets[..end]), ());
+            assert_eq!(read, Ok(expected), "{end}");
+            assert_eq!(expected.octets(()), 7);
+        }
+        assert_eq!(Answer::read(&mut Reader::new(b""), ()).unwrap_err().field, "result");
+        let mut written = BytesMut::new();
+        whole.write((), &mut written);
+        assert_eq!(written[..], octets);
+        assert_eq!(format!("{whole:?}"), "Answer { result: 0x1, digest: 4 octets, reserve: \"ab\" }");
     }
 
     #[test]

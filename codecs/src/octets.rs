@@ -31,7 +31,8 @@ impl<'a> Reader<'a> {
         self.left.len()
     }
 
-    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Cause> {
+    /// Exactly `N` octets.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Cause> {
         let (chunk, left) = self.left.split_first_chunk::<N>().ok_or(Cause::Short)?;
         self.left = left;
         Ok(*chunk)
@@ -39,22 +40,22 @@ impl<'a> Reader<'a> {
 
     /// One octet.
     pub fn u8(&mut self) -> Result<u8, Cause> {
-        self.chunk().map(u8::from_be_bytes)
+        self.array().map(u8::from_be_bytes)
     }
 
     /// Two octets, big endian.
     pub fn u16(&mut self) -> Result<u16, Cause> {
-        self.chunk().map(u16::from_be_bytes)
+        self.array().map(u16::from_be_bytes)
     }
 
     /// Four octets, big endian.
     pub fn u32(&mut self) -> Result<u32, Cause> {
-        self.chunk().map(u32::from_be_bytes)
+        self.array().map(u32::from_be_bytes)
     }
 
     /// Eight octets, big endian.
     pub fn u64(&mut self) -> Result<u64, Cause> {
-        self.chunk().map(u64::from_be_bytes)
+        self.array().map(u64::from_be_bytes)
     }
 
     /// Exactly `count` octets.
@@ -90,8 +91,30 @@ impl<'a> Reader<'a> {
 
 /// What stands before the first NUL; everything where there is none.
 pub fn until_nul(octets: &[u8]) -> &[u8] {
-    let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
-    &octets[..end]
+    &octets[..nul(octets).unwrap_or(octets.len())]
+}
+
+/// Where the first NUL is. PDUs are full of padded fields, so eight octets are looked at together: taking 1 from each
+/// borrows into the highest bit of those that are 0, and of none before the first of them.
+fn nul(octets: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let first = |eight: &[u8; 8]| {
+        let word = u64::from_le_bytes(*eight);
+        let zeros = word.wrapping_sub(ONES) & !word & HIGHS;
+        (zeros != 0).then(|| zeros.trailing_zeros() as usize / 8)
+    };
+    let (words, rest) = octets.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        if let Some(at) = first(word) {
+            return Some(8 * index + at);
+        }
+    }
+    match octets.last_chunk::<8>() {
+        // What the last eight share with those before holds no NUL.
+        Some(last) => first(last).map(|at| octets.len() - 8 + at),
+        None => rest.iter().position(|&octet| octet == 0),
+    }
 }
 
 /// The first `max` octets of `octets`, or fewer.
@@ -130,6 +153,18 @@ mod tests {
         assert_eq!(Reader::new(b"abc\0").cstring(4), Ok(&b"abc"[..]));
         assert_eq!(Reader::new(b"abc\0").cstring(3), Err(Cause::Long));
         assert_eq!(Reader::new(b"\0rest").cstring(1), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn the_first_nul_is_found_wherever_it_is() {
+        for length in 0..40 {
+            for (at, fill) in (0..=length).flat_map(|at| [0x01, 0x80, 0xff, b'1'].map(|fill| (at, fill))) {
+                let mut octets = vec![fill; length];
+                octets[at..].iter_mut().step_by(3).for_each(|octet| *octet = 0);
+                assert_eq!(until_nul(&octets), &octets[..at], "{octets:x?}");
+                assert_eq!(nul(&octets), octets.iter().position(|&octet| octet == 0));
+            }
+        }
     }
 
     #[test]

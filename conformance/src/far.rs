@@ -52,6 +52,12 @@ impl Simulator {
         self.order("POST", "/mo", &json!({ "carrier": carrier, "from": from, "to": to, "text": text }));
     }
 
+    /// A handset writes a long message, sent as `parts` says (`{"long":"udh8","order":[2,1]}`).
+    pub fn long_uplink(&self, carrier: &str, from: &str, to: &str, text: &str, parts: Value) {
+        let order = json!({ "carrier": carrier, "from": from, "to": to, "text": text, "parts": parts });
+        self.order("POST", "/mo", &order);
+    }
+
     /// What a carrier counted.
     pub fn counter(&self, carrier: &str, name: &str) -> u64 {
         let report = http::call(self.control, "GET", "/carriers", &[], &[]).expect("the control port answers").json();
@@ -88,19 +94,28 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink for calls signed with `secret`.
-    pub fn start(dir: &Path, secret: &str, more: &[&str]) -> Sink {
-        let log = dir.join("callbacks.jsonl");
+    /// A sink for calls signed with `secret`. One that is started again under its name goes on with its log.
+    pub fn start(name: &str, dir: &Path, secret: &str, more: &[&str]) -> Sink {
+        let log = dir.join(format!("{name}.jsonl"));
         let mut command = Command::new(programs::qiao_sim());
         command.args(["callbacks", "--secret", secret, "--log"]).arg(&log).args(more);
-        let (process, said) = start("callbacks", dir, command);
+        let (process, said) = start(name, dir, command);
         Sink { process, address: parsed(&said["callbacks"]), log }
     }
 
-    /// Ends it; its log is complete then.
+    /// Ends it, if it has not ended; its log is complete then.
     pub fn stop(&mut self) {
-        self.process.terminate();
-        self.process.end(seconds(10));
+        if self.process.ended().is_none() {
+            self.process.terminate();
+            self.process.end(seconds(10));
+        }
+    }
+
+    /// Ends it and starts it again on its address, to behave otherwise.
+    pub fn becomes(&mut self, name: &str, dir: &Path, secret: &str, more: &[&str]) {
+        self.stop();
+        let listen = self.address.to_string();
+        *self = Sink::start(name, dir, secret, &[&["--listen", listen.as_str()], more].concat());
     }
 }
 

@@ -103,6 +103,12 @@ pub struct Plan {
     journal: String,
     seed: u64,
     sink: Vec<String>,
+    callbacks: String,
+    other: Option<SocketAddr>,
+    /// Access numbers, with the app that owns each.
+    numbers: Vec<(String, String)>,
+    /// Further sections of the node.
+    sections: String,
 }
 
 impl Plan {
@@ -115,6 +121,10 @@ impl Plan {
             journal: "segment_bytes = '4MiB'\nmax_bytes = '256MiB'".into(),
             seed: 1,
             sink: Vec::new(),
+            callbacks: String::new(),
+            other: None,
+            numbers: Vec::new(),
+            sections: String::new(),
         }
     }
 
@@ -142,9 +152,33 @@ impl Plan {
         self
     }
 
+    /// Access numbers of an app: `shop` or `other`.
+    pub fn numbers(mut self, app: &str, numbers: &[&str]) -> Plan {
+        self.numbers.extend(numbers.iter().map(|number| (app.to_owned(), (*number).to_owned())));
+        self
+    }
+
+    /// Further sections of `qiao.toml`.
+    pub fn sections(mut self, sections: &str) -> Plan {
+        self.sections.push_str(sections);
+        self
+    }
+
     /// More arguments for the callback sink.
     pub fn sink(mut self, args: &[&str]) -> Plan {
         self.sink = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Lines of `[callbacks]`.
+    pub fn callbacks(mut self, callbacks: &str) -> Plan {
+        self.callbacks = callbacks.into();
+        self
+    }
+
+    /// Where the other application's events go.
+    pub fn other(mut self, endpoint: SocketAddr) -> Plan {
+        self.other = Some(endpoint);
         self
     }
 
@@ -163,7 +197,7 @@ impl Plan {
         [&logs, &config].into_iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
         let simulator = Simulator::start("carriers", &logs, &self.scenario(&logs));
         let more: Vec<&str> = self.sink.iter().map(String::as_str).collect();
-        let sink = Sink::start(&logs, SECRET, &more);
+        let sink = Sink::start("callbacks", &logs, SECRET, &more);
         std::fs::write(config.join("line.toml"), self.line(&simulator, sink.address)).unwrap();
         let gateway = Gateway::start(&config, &logs, |http, admin| self.node(http, admin));
         Stage { gateway, simulator, sink, plan: self, logs, dir }
@@ -189,13 +223,17 @@ impl Plan {
     }
 
     fn node(&self, http: SocketAddr, admin: SocketAddr) -> String {
-        let Plan { journal, receipt_wait, tiers, .. } = self;
+        let Plan { journal, receipt_wait, tiers, callbacks, sections, .. } = self;
         format!(
             "include = ['line.toml']\n[node]\nname = 'test'\ndata_dir = 'data'\ndrain_timeout = '5s'\n\
              [http]\nlisten = '{http}'\nheader_timeout = '1s'\nbody_timeout = '2s'\n\
              [admin]\nlisten = '{admin}'\n[journal]\n{journal}\n\
-             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n{tiers}"
+             [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n[callbacks]\n{callbacks}\n{sections}{tiers}"
         )
+    }
+
+    fn numbers_of(&self, app: &str) -> Vec<&str> {
+        self.numbers.iter().filter(|(of, _)| of == app).map(|(_, number)| number.as_str()).collect()
     }
 
     fn line(&self, simulator: &Simulator, sink: SocketAddr) -> String {
@@ -214,12 +252,21 @@ impl Plan {
         write!(
             text,
             "[[group]]\nname = 'all'\nchannels = [{}]\n[[route]]\nname = 'everything'\ngroup = 'all'\n\
-             [[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
+             [[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\nnumbers = {:?}\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
              secret = '{SECRET}'\nallow_private = ['127.0.0.0/8']\n\
-             [[app]]\nid = 'other'\nkeys = ['{OTHER_KEY}']\nrate = 100\n",
-            members.join(", ")
+             [[app]]\nid = 'other'\nkeys = ['{OTHER_KEY}']\nrate = 100\nnumbers = {:?}\n",
+            members.join(", "),
+            self.numbers_of("shop"),
+            self.numbers_of("other")
         )
         .unwrap();
+        if let Some(other) = self.other {
+            write!(
+                text,
+                "[app.callback]\nurl = 'http://{other}/hooks'\nsecret = '{SECRET}'\nallow_private = ['127.0.0.0/8']\n"
+            )
+            .unwrap();
+        }
         text
     }
 }
@@ -303,6 +350,20 @@ impl Stage {
     /// Starts load with these arguments.
     pub fn load(&self, name: &str, args: &[&str]) -> Load {
         Load::start(name, &self.logs, self.gateway.http, KEY, args)
+    }
+
+    /// Starts load of the other application with these arguments.
+    pub fn other_load(&self, name: &str, args: &[&str]) -> Load {
+        Load::start(name, &self.logs, self.gateway.http, OTHER_KEY, args)
+    }
+
+    /// Runs `qiao ctl` as an operator: what it says, as JSON; it must say yes.
+    #[track_caller]
+    pub fn order(&self, args: &[&str]) -> Value {
+        let token = self.config().join("data/admin.token");
+        let (yes, said) = self.gateway.ctl(&[&["--token-file", &token.to_string_lossy(), "--json"], args].concat());
+        assert!(yes, "{args:?}: {said}");
+        serde_json::from_str(&said).unwrap_or_else(|_| panic!("{args:?}: not JSON: {said}"))
     }
 
     /// Waits until nothing is under way: every message told and handed to the store.

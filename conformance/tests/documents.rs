@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -233,29 +233,28 @@ fn example() -> BTreeMap<PathBuf, String> {
 #[test]
 fn the_example_shows_every_key() {
     let schema = Command::new(qiao()).args(["check", "--schema"]).output().unwrap();
-    let mut keys = BTreeSet::new();
+    let mut keys = BTreeMap::new();
     properties(&serde_json::from_slice(&schema.stdout).unwrap(), &mut keys);
     assert!(keys.len() > 50, "{keys:?}");
-    let text: String = example()
-        .into_iter()
-        .filter(|(path, _)| path.extension().is_some_and(|e| e == "toml"))
-        .map(|(_, text)| text)
-        .collect();
-    let shown = |key: &String| {
-        let table = [format!("[{key}]"), format!("[[{key}]]"), format!(".{key}]")];
+    let toml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    let text: String = example().into_iter().filter(|(path, _)| toml(path)).map(|(_, text)| text).collect();
+    let shown = |key: &str| {
         let set = format!("{key} =");
         let begins = |at: usize| at == 0 || text[..at].ends_with([' ', '\n']);
-        table.iter().any(|table| text.contains(table)) || text.match_indices(&set).any(|(at, _)| begins(at))
+        let tables = [format!("[{key}]"), format!(".{key}]")].map(|table| text.matches(&table).count().min(1));
+        tables.iter().sum::<usize>() + text.match_indices(&set).filter(|(at, _)| begins(*at)).count()
     };
-    let missing: Vec<&String> = keys.iter().filter(|key| !shown(key)).collect();
-    assert!(missing.is_empty(), "ops/config/example says nothing of {missing:?}");
+    // A key of two tables is to be seen twice.
+    let missing: Vec<&String> = keys.iter().filter(|(key, tables)| shown(key) < **tables).map(|(key, _)| key).collect();
+    assert!(missing.is_empty(), "ops/config/example says too little of {missing:?}");
 }
 
-fn properties(schema: &Value, keys: &mut BTreeSet<String>) {
+/// How many tables have each key.
+fn properties(schema: &Value, keys: &mut BTreeMap<String, usize>) {
     let below: Vec<&Value> = match schema {
         Value::Object(object) => {
             let own = object.get("properties").and_then(Value::as_object);
-            keys.extend(own.into_iter().flat_map(|own| own.keys().cloned()));
+            own.into_iter().flat_map(|own| own.keys()).for_each(|key| *keys.entry(key.clone()).or_default() += 1);
             object.values().collect()
         }
         Value::Array(list) => list.iter().collect(),
@@ -282,6 +281,46 @@ fn what_the_example_has_commented_out_is_valid_too() {
     }
     let out = Command::new(qiao()).arg("check").arg("--config").arg(dir.path()).envs(env).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+}
+
+/// Everything the gateway and its links are written in.
+fn sources() -> String {
+    let mut folders = vec![root().join("gateway/src"), root().join("carriers/link/src")];
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                text += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    text
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_metric_and_log_line_named_exists() {
+    let (sources, mut seen) = (sources(), 0);
+    let pages = pages();
+    for page in pages.iter().filter(|page| page.path.starts_with("ops/guide")) {
+        let log = page.text.split("## What the log says").nth(1).map_or("", |rest| rest.split("\n## ").next().unwrap());
+        let cells = log.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+        let said = cells.flat_map(quoted).map(|text| text.split(" …").next().unwrap().trim_end_matches([';', ':']));
+        let prose = page.text.split("```").step_by(2).flat_map(quoted);
+        let metrics = prose.filter(|word| word.starts_with("qiao_")).map(|word| word.split('{').next().unwrap());
+        for name in said.chain(metrics) {
+            assert!(sources.contains(&format!("\"{name}")), "{}: `{name}` occurs nowhere in the gateway", page.path);
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} were found");
 }
 
 #[test]

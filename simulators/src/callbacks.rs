@@ -17,7 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
 use crate::args::plain_or_env;
@@ -131,6 +131,8 @@ struct Told {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
+    time: String,
+    #[serde(default)]
     seq: u64,
     #[serde(default)]
     data: serde_json::Value,
@@ -219,6 +221,7 @@ impl Sink {
             state.lines.push(&Record::BadSignature(BadSignature { t_ms, webhook_id, reason }));
             return serve::empty(StatusCode::UNAUTHORIZED);
         }
+        let body_hash: String = Sha256::digest(body)[..8].iter().map(|octet| format!("{octet:02x}")).collect();
         let Ok(body) = serde_json::from_slice::<Body>(body) else {
             state.stats.malformed += 1;
             return serve::empty(StatusCode::BAD_REQUEST);
@@ -241,6 +244,8 @@ impl Sink {
                 client_ref,
                 t_ms,
                 seq: told.seq,
+                time: told.time.into(),
+                body_hash: body_hash.as_str().into(),
                 status,
                 data: told.data,
             }));

@@ -1,7 +1,7 @@
 //! The control port: faults and uplink messages on demand, and what was counted. Loopback only.
 //!
 //! `POST /faults {"carrier","kind","for",…}` (no carrier: all), `DELETE /faults` (`{"carrier"}` to clear one),
-//! `GET /carriers`, `POST /mo {"carrier","from","to","text"}`.
+//! `GET /carriers`, `POST /mo {"carrier","from","to","text","parts"}`.
 
 use std::rc::Rc;
 
@@ -13,9 +13,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::carrier::Carrier;
-use crate::delivery::Mo;
 use crate::fault::Spec;
 use crate::serve;
+use crate::uplink::{self, Parts};
 
 #[derive(Deserialize)]
 struct FaultOrder {
@@ -37,6 +37,7 @@ struct MoOrder {
     from: String,
     to: String,
     text: String,
+    parts: Option<Parts>,
 }
 
 /// Serves the control port for `carriers`. Never returns.
@@ -89,8 +90,9 @@ fn clear(carriers: &[Rc<Carrier>], body: &[u8]) -> Result<(), String> {
 fn mo(carriers: &[Rc<Carrier>], body: &[u8]) -> Result<(), String> {
     let order: MoOrder = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     for carrier in named(carriers, Some(&order.carrier))? {
-        let (from, to, text) = (order.from.as_str().into(), order.to.as_str().into(), order.text.as_str().into());
-        carrier.send_mo(Mo { from, to, text });
+        uplink::cut(&order.from, &order.to, &order.text, order.parts.as_ref())?
+            .into_iter()
+            .for_each(|mo| carrier.send_mo(mo));
     }
     Ok(())
 }

@@ -2,6 +2,11 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+use codecs::text::Alphabet;
+
+use crate::records::Concat;
+
 /// The end a carrier reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stat {
@@ -55,8 +60,23 @@ pub struct Mo {
     pub from: Box<str>,
     /// The service number.
     pub to: Box<str>,
-    /// Text.
+    /// Text, of the whole message.
     pub text: Box<str>,
+    /// Where it is one part of a long one.
+    pub segment: Option<Segment>,
+}
+
+/// One part of a long uplink message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its place.
+    pub concat: Concat,
+    /// How its text is written.
+    pub alphabet: Alphabet,
+    /// Whether `data` begins with a user data header; else the protocol's own fields tell its place.
+    pub udh: bool,
+    /// Header, if any, and text.
+    pub data: Bytes,
 }
 
 /// What is delivered.

@@ -12,8 +12,9 @@ use crate::clock::Clock;
 use crate::delivery::{Content, Delivery, Mo, Receipt, Stat, Taken};
 use crate::fault::{Faults, Kind};
 use crate::lines::Lines;
-use crate::records::{self, Concat, Record};
+use crate::records::{self, Concat, Record, Wire};
 use crate::scenario::{Carrier, Receipts};
+use crate::uplink;
 
 /// What was counted since the start.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -136,6 +137,7 @@ pub struct Desk {
     ready: VecDeque<Delivery>,
     mo: Vec<(Instant, usize)>,
     lines: Lines,
+    wire: Lines,
     /// What was counted.
     pub counters: Counters,
 }
@@ -160,8 +162,14 @@ impl Desk {
             ready: VecDeque::new(),
             mo,
             lines,
+            wire: Lines::nowhere(),
             counters: Counters::default(),
         }
+    }
+
+    /// The same desk, which also writes down what goes over the wire.
+    pub fn with_wire(self, wire: Lines) -> Self {
+        Self { wire, ..self }
     }
 
     /// The carrier's part of the scenario.
@@ -193,6 +201,20 @@ impl Desk {
             Err(_) => self.counters.binds_refused += 1,
         }
         verdict
+    }
+
+    /// Writes down that a submit was read.
+    pub fn read(&mut self, submission: &Submission<'_>) {
+        let t_ms = self.clock.t_ms(submission.at);
+        self.wire.push(&Wire::Read { t_ms, destination: Cow::Borrowed(&submission.destination) });
+        self.wire.flush();
+    }
+
+    /// Writes down that a submit is answered with `status`.
+    pub fn answered(&mut self, now: Instant, submission: &Submission<'_>, status: u32) {
+        let t_ms = self.clock.t_ms(now);
+        self.wire.push(&Wire::Answer { t_ms, destination: Cow::Borrowed(&submission.destination), status });
+        self.wire.flush();
     }
 
     /// Takes a submit, or says with which status to refuse it.
@@ -320,7 +342,8 @@ impl Desk {
                 self.counters.mo_acked += u64::from(acked);
                 let (from, to, text) = (&*mo.from, &*mo.to, &*mo.text);
                 let (from, to, text) = (from.into(), to.into(), text.into());
-                self.lines.push(&Record::Mo(records::Mo { t_ms, carrier, from, to, text, acked, tries }));
+                let udh = mo.segment.as_ref().map(|segment| segment.concat);
+                self.lines.push(&Record::Mo(records::Mo { t_ms, carrier, from, to, text, udh, acked, tries }));
             }
         }
     }
@@ -351,8 +374,9 @@ impl Desk {
         for (at, index) in &mut self.mo {
             let mo = &self.config.mo[*index];
             if *at <= now {
-                let mo = Mo { from: mo.from.as_str().into(), to: mo.to.as_str().into(), text: mo.text.as_str().into() };
-                self.ready.push_back(Delivery::new(Content::Mo(mo)));
+                // The scenario was checked.
+                let parts = uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref()).unwrap_or_default();
+                self.ready.extend(parts.into_iter().map(|mo| Delivery::new(Content::Mo(mo))));
                 *at += self.config.mo[*index].every.map_or(Duration::MAX / 4, |every| every.0);
             }
         }
@@ -384,7 +408,7 @@ impl Desk {
         let later = std::mem::take(&mut self.later).into_iter().map(|Reverse(later)| later.delivery);
         let left: Vec<Delivery> = later.chain(std::mem::take(&mut self.ready)).collect();
         left.iter().filter(|delivery| delivery.tries > 0).for_each(|delivery| self.finish(now, delivery, false));
-        self.lines.close()
+        self.lines.close().and(self.wire.close())
     }
 }
 

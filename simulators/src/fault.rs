@@ -38,6 +38,8 @@ pub enum Kind {
     SplitBytes,
     /// A connection is closed right after its `after`-th submit (default 1), which gets no answer.
     CloseAfter,
+    /// A connection is closed right after an uplink message left on it, whose answer is never read.
+    CloseAfterMo,
 }
 
 impl Kind {

@@ -1,7 +1,8 @@
 //! The ledger: lays what client, carriers and callback sink wrote down side by side and says whether it adds up.
 //!
 //! Every message answered 202 has exactly one end; nothing has an end that was not posted; what is called delivered was
-//! really accepted by a carrier, with the receipts to show for it; copies at the carriers are counted in messages.
+//! really accepted by a carrier, with the receipts to show for it; copies at the carriers are counted in messages; what
+//! handsets sent and a carrier was told is taken reached the application once.
 //! `ledger/read.rs` takes the files in, this file judges, `ledger/report.rs` prints.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use crate::records::{Concat, Posted};
 
 mod read;
 mod report;
+mod uplinks;
 
 pub use read::Books;
 pub use report::{Finding, Report};
@@ -28,6 +30,9 @@ pub struct Options {
     /// Line files of the callback sink
     #[arg(long, required = true, num_args = 1..)]
     pub callbacks: Vec<PathBuf>,
+    /// What the gateway lists as unmatched uplinks (GET /admin/v1/uplinks?unmatched=true): those need not be told
+    #[arg(long)]
+    pub unmatched: Option<PathBuf>,
     /// Messages without an end yet are no fault
     #[arg(long)]
     pub allow_pending: bool,
@@ -178,6 +183,7 @@ pub fn judge(books: &Books, options: &Options) -> Report {
         report.found_many(*finding, offenders);
     }
     receipts(books, &mut report);
+    uplinks::judge(books, options, &mut report);
     for pace in &options.pace {
         keep_pace(pace, books, &mut report);
     }

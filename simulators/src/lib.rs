@@ -22,5 +22,6 @@ pub mod scenario;
 pub mod serve;
 pub mod simulator;
 pub mod smpp;
+pub mod uplink;
 
 pub use simulator::Simulator;

@@ -368,6 +368,7 @@ impl Run {
             status: end.status,
             id: end.id.as_str().into(),
             tries: end.tries,
+            answered_ms: self.clock.t_ms(Instant::now()),
         }));
     }
 

@@ -71,6 +71,9 @@ pub struct Post<'a> {
     /// How often the request was sent.
     #[serde(default)]
     pub tries: u32,
+    /// When the answer came, ms since 1970; when the message was given up where none came.
+    #[serde(default)]
+    pub answered_ms: f64,
 }
 
 /// Which part of which long message.
@@ -122,6 +125,30 @@ fn one() -> u8 {
     1
 }
 
+/// A line of a carrier's `wire` file: what went over its connections, at the moment it did, whatever came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Wire<'a> {
+    /// A submit was read.
+    Read {
+        /// When, ms since 1970.
+        t_ms: f64,
+        /// Destination address as sent.
+        #[serde(borrow)]
+        destination: Cow<'a, str>,
+    },
+    /// A submit was answered.
+    Answer {
+        /// When, ms since 1970.
+        t_ms: f64,
+        /// Destination address as sent.
+        #[serde(borrow)]
+        destination: Cow<'a, str>,
+        /// The protocol's status; 0 for accepted.
+        status: u32,
+    },
+}
+
 /// A receipt the far side sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Receipt<'a> {
@@ -158,9 +185,12 @@ pub struct Mo<'a> {
     /// The service number.
     #[serde(borrow)]
     pub to: Cow<'a, str>,
-    /// Text.
+    /// Text, of the whole message where this is a part.
     #[serde(borrow)]
     pub text: Cow<'a, str>,
+    /// Which part of it; absent for a whole message.
+    #[serde(default)]
+    pub udh: Option<Concat>,
     /// Whether the other side took it.
     pub acked: bool,
     /// How often it was sent.
@@ -190,6 +220,12 @@ pub struct Event<'a> {
     /// Order of this message's events.
     #[serde(default)]
     pub seq: u64,
+    /// When it happened, as the event says.
+    #[serde(borrow, default)]
+    pub time: Cow<'a, str>,
+    /// First 8 octets of the call's body's SHA-256, in hex: a call repeated is the same call.
+    #[serde(borrow, default)]
+    pub body_hash: Cow<'a, str>,
     /// What this sink answered; only 2xx means that it has the event.
     #[serde(default = "no_content")]
     pub status: u16,

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use crate::fault;
 use crate::latency::{Latency, Span};
+use crate::uplink;
 
 /// Everything one process simulates.
 #[derive(Debug, Deserialize)]
@@ -76,6 +77,9 @@ pub struct Carrier {
     pub rules: BTreeMap<String, Status>,
     /// Line file of accepted submits and receipts.
     pub log: Option<PathBuf>,
+    /// Line file of submits read and answers given, refused ones too; every line is in it at once, so that it is whole
+    /// when the process is killed or stopped.
+    pub wire: Option<PathBuf>,
     /// Faults by time.
     #[serde(default, rename = "fault")]
     pub faults: Vec<fault::Spec>,
@@ -166,6 +170,8 @@ pub struct Mo {
     pub to: String,
     /// Text, any language.
     pub text: String,
+    /// Sends it as a long message; absent: in one.
+    pub parts: Option<uplink::Parts>,
 }
 
 /// How a number is spelled in a message id.
@@ -346,6 +352,10 @@ impl Scenario {
             }
             if carrier.mo.iter().any(|mo| mo.every.is_some_and(|every| every.0.is_zero())) {
                 return Err(at(format!("`{}` has an mo with every = 0", carrier.name)));
+            }
+            for mo in &carrier.mo {
+                uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref())
+                    .map_err(|problem| at(format!("`{}` has an mo that cannot be sent: {problem}", carrier.name)))?;
             }
         }
         Ok(())

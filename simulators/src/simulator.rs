@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -73,10 +73,13 @@ async fn run(
     let clock = Clock::start();
     let mut carriers = Vec::new();
     for (index, config) in scenario.carriers().enumerate() {
-        let lines = config.log.as_deref().map_or_else(|| Ok(Lines::nowhere()), Lines::open);
-        let lines = lines.map_err(io_error(format!("log of `{}`", config.name)))?;
+        let open = |path: &Option<PathBuf>| {
+            let lines = path.as_deref().map_or_else(|| Ok(Lines::nowhere()), Lines::open);
+            lines.map_err(io_error(format!("log of `{}`", config.name)))
+        };
+        let (lines, wire) = (open(&config.log)?, open(&config.wire)?);
         let seed = scenario.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(index as u64);
-        let centre = Centre::new(Desk::new(config.clone(), seed, clock, lines));
+        let centre = Centre::new(Desk::new(config.clone(), seed, clock, lines).with_wire(wire));
         let carrier = Carrier::start(centre, config.listen).await;
         carriers.push(carrier.map_err(io_error(format!("`{}` on {}", config.name, config.listen)))?);
     }
@@ -192,7 +195,10 @@ impl Simulator {
 
     /// Sends an uplink message.
     pub fn send_mo(&self, carrier: &str, from: &str, to: &str, text: &str) {
-        self.call(Call::Mo(carrier.to_owned(), Mo { from: from.into(), to: to.into(), text: text.into() }));
+        self.call(Call::Mo(
+            carrier.to_owned(),
+            Mo { from: from.into(), to: to.into(), text: text.into(), segment: None },
+        ));
     }
 
     /// Where every carrier stands, in the scenario's order; what was called before has been done.

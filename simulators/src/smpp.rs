@@ -164,15 +164,23 @@ impl Conversation {
         if !self.bound.is_some_and(|bound| bound.sends) {
             return self.refuse(faults, status::RINVBNDSTS, sequence);
         }
-        if self.late.len() >= desk.config().window {
+        let submission = submission(now, sm);
+        desk.read(&submission);
+        let accepted = if self.late.len() >= desk.config().window {
             desk.counters.over_window += 1;
             desk.counters.refused += 1;
-            return self.refuse(faults, status::RMSGQFUL, sequence);
-        }
-        let submission = submission(now, sm);
-        let accepted = match desk.submit(&submission, faults) {
+            Err(status::RMSGQFUL)
+        } else {
+            desk.submit(&submission, faults)
+        };
+        let accepted = match accepted {
             Ok(accepted) => accepted,
-            Err(status) => return self.refuse(faults, status, sequence),
+            Err(status) => {
+                if !silent(faults) {
+                    desk.answered(now, &submission, status);
+                }
+                return self.refuse(faults, status, sequence);
+            }
         };
         self.submits += 1;
         let cut_off = faults.close_after().is_some_and(|after| self.submits >= after);
@@ -188,6 +196,7 @@ impl Conversation {
             desk.note(&submission, &accepted.id, false);
         } else if accepted.due <= now {
             self.answer(sequence, &accepted.id);
+            desk.answered(now, &submission, status::ROK);
             desk.note(&submission, &accepted.id, true);
         } else {
             self.order += 1;
@@ -234,6 +243,7 @@ impl Conversation {
             let answered = !silent(faults);
             if answered {
                 self.answer(late.sequence, &late.id);
+                desk.answered(now, &late.submission, status::ROK);
             }
             desk.note(&late.submission, &late.id, answered);
         }
@@ -267,6 +277,7 @@ impl Conversation {
         }
         let sequence = self.next_sequence();
         self.write_delivery(sequence, &delivery, desk);
+        self.ended |= !delivery.is_receipt() && faults.on(Kind::CloseAfterMo);
         self.open.insert(sequence, Open { since: now, delivery });
     }
 
@@ -310,9 +321,20 @@ impl Conversation {
     }
 
     fn write_mo(&mut self, sequence: u32, mo: &Mo, tlvs: &mut BytesMut) {
-        let alphabet = cheapest(&mo.text, &[Alphabet::Gsm7]);
-        let mut text = BytesMut::new();
-        alphabet.encode(&mo.text, &mut text);
+        let (alphabet, text) = match &mo.segment {
+            Some(segment) => (segment.alphabet, segment.data.clone()),
+            None => {
+                let alphabet = cheapest(&mo.text, &[Alphabet::Gsm7]);
+                let mut text = BytesMut::new();
+                alphabet.encode(&mo.text, &mut text);
+                (alphabet, text.freeze())
+            }
+        };
+        if let Some(Concat { reference, total, seq }) = mo.segment.as_ref().filter(|s| !s.udh).map(|s| s.concat) {
+            put_tlv(tlvs, tag::SAR_MSG_REF_NUM, &reference.to_be_bytes());
+            put_tlv(tlvs, tag::SAR_TOTAL_SEGMENTS, &[total]);
+            put_tlv(tlvs, tag::SAR_SEGMENT_SEQNUM, &[seq]);
+        }
         let fits = text.len() <= 254;
         if !fits {
             put_tlv(tlvs, tag::MESSAGE_PAYLOAD, &text);
@@ -322,6 +344,7 @@ impl Conversation {
             source_addr_npi: 1,
             source_addr: mo.from.as_bytes(),
             destination_addr: mo.to.as_bytes(),
+            esm_class: if mo.segment.as_ref().is_some_and(|segment| segment.udh) { UDHI } else { 0 },
             data_coding: if alphabet == Alphabet::Ucs2 { 8 } else { 0 },
             short_message: if fits { &text } else { &[] },
             tlvs: Tlvs::new(tlvs),

@@ -38,6 +38,30 @@ macro_rules! integer {
 }
 integer! { u8 put_u8 u16 put_u16 u32 put_u32 u64 put_u64 }
 
+/// Octets as they are: ids, digests.
+impl<'a, E: Copy, const N: usize> Field<'a, E> for [u8; N] {
+    type Value = [u8; N];
+    fn read(from: &mut Reader<'a>, _: E) -> Result<[u8; N], Cause> {
+        from.array()
+    }
+    fn write(value: [u8; N], _: E, out: &mut BytesMut) {
+        out.put_slice(&value);
+    }
+    fn octets(_: [u8; N], _: E) -> usize {
+        N
+    }
+    fn fits(_: [u8; N], _: E) -> bool {
+        true
+    }
+    fn show(value: [u8; N], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        value.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+    #[cfg(test)]
+    fn sample(entropy: &mut Entropy<'_>, _: E, out: &mut BytesMut) {
+        (0..N).for_each(|_| out.put_u8(entropy.next()));
+    }
+}
+
 /// Text ended by NUL, at most `MAX` octets with it.
 pub struct CString<const MAX: usize>;
 
@@ -76,8 +100,9 @@ impl<'a, E: Copy, const WIDTH: usize> Field<'a, E> for Fixed<WIDTH> {
     }
     fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
         let value = at_most(until_nul(value), WIDTH);
-        out.put_slice(value);
-        out.put_bytes(0, WIDTH - value.len());
+        let start = out.len();
+        out.put_bytes(0, WIDTH);
+        out[start..start + value.len()].copy_from_slice(value);
     }
     fn octets(_: &'a [u8], _: E) -> usize {
         WIDTH
@@ -135,25 +160,25 @@ macro_rules! prefixed {
 }
 prefixed! { u8 put_u8 u16 put_u16 u32 put_u32 }
 
-/// A field as `K` has it whose content logs must not show: passwords, numbers, message text.
+/// A field as `K` has it whose content logs must not show: passwords and their digests, numbers, message text.
 pub struct Hidden<K>(PhantomData<K>);
 
-impl<'a, E: Copy, K: Field<'a, E, Value = &'a [u8]>> Field<'a, E> for Hidden<K> {
-    type Value = &'a [u8];
-    fn read(from: &mut Reader<'a>, edition: E) -> Result<&'a [u8], Cause> {
+impl<'a, E: Copy, K: Field<'a, E, Value: AsRef<[u8]>>> Field<'a, E> for Hidden<K> {
+    type Value = K::Value;
+    fn read(from: &mut Reader<'a>, edition: E) -> Result<K::Value, Cause> {
         K::read(from, edition)
     }
-    fn write(value: &'a [u8], edition: E, out: &mut BytesMut) {
+    fn write(value: K::Value, edition: E, out: &mut BytesMut) {
         K::write(value, edition, out);
     }
-    fn octets(value: &'a [u8], edition: E) -> usize {
+    fn octets(value: K::Value, edition: E) -> usize {
         K::octets(value, edition)
     }
-    fn fits(value: &'a [u8], edition: E) -> bool {
+    fn fits(value: K::Value, edition: E) -> bool {
         K::fits(value, edition)
     }
-    fn show(value: &'a [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} octets", value.len())
+    fn show(value: K::Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} octets", value.as_ref().len())
     }
     #[cfg(test)]
     fn sample(entropy: &mut Entropy<'_>, edition: E, out: &mut BytesMut) {
@@ -161,23 +186,58 @@ impl<'a, E: Copy, K: Field<'a, E, Value = &'a [u8]>> Field<'a, E> for Hidden<K> 
     }
 }
 
-/// As many fields of kind `K` as the octet before them says; see [`Repeated::iter`].
+/// A last field as `K` has it that peers cut or leave out: where not all of it is there, it is taken to be empty.
+pub struct Tail<K>(PhantomData<K>);
+
+impl<'a, E: Copy, K: Field<'a, E, Value: Default>> Field<'a, E> for Tail<K> {
+    type Value = K::Value;
+    fn read(from: &mut Reader<'a>, edition: E) -> Result<K::Value, Cause> {
+        Ok(K::read(from, edition).unwrap_or_else(|_| {
+            from.rest();
+            K::Value::default()
+        }))
+    }
+    fn write(value: K::Value, edition: E, out: &mut BytesMut) {
+        K::write(value, edition, out);
+    }
+    fn octets(value: K::Value, edition: E) -> usize {
+        K::octets(value, edition)
+    }
+    fn fits(value: K::Value, edition: E) -> bool {
+        K::fits(value, edition)
+    }
+    fn show(value: K::Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        K::show(value, f)
+    }
+    #[cfg(test)]
+    fn sample(entropy: &mut Entropy<'_>, edition: E, out: &mut BytesMut) {
+        K::sample(entropy, edition, out);
+    }
+}
+
+/// As many texts of kind `K`, padded or ended by NUL, as the octet before them says; see [`Repeated::iter`].
 pub struct Repeated<K>(PhantomData<K>);
 
-/// The octets of repeated fields, and how many fields they are.
+/// Repeated texts: the only one, or the octets of several.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Items<'a> {
     count: u8,
+    /// Where `count` is 1 the text itself; else every field as on the wire.
     octets: &'a [u8],
 }
 
 impl<'a> Items<'a> {
-    /// Takes `octets` to be `count` fields, as their kind wrote them.
-    pub fn new(count: u8, octets: &'a [u8]) -> Self {
-        Items { count, octets }
+    /// A single text.
+    pub fn one(text: &'a [u8]) -> Self {
+        Items { count: 1, octets: text }
     }
 
-    /// How many fields.
+    /// Takes `octets` to be `count` fields, as their kind wrote them.
+    pub fn new(count: u8, octets: &'a [u8]) -> Self {
+        Items { count, octets: if count == 1 { until_nul(octets) } else { octets } }
+    }
+
+    /// How many there are.
     pub fn count(&self) -> u8 {
         self.count
     }
@@ -191,17 +251,37 @@ impl fmt::Debug for Items<'_> {
 }
 
 impl<K> Repeated<K> {
-    /// The values of the fields, in order.
-    pub fn iter<'a, E: Copy>(items: Items<'a>, edition: E) -> impl Iterator<Item = K::Value>
+    /// The texts, in order.
+    pub fn iter<'a, E: Copy>(items: Items<'a>, edition: E) -> impl Iterator<Item = &'a [u8]>
     where
-        K: Field<'a, E>,
+        K: Field<'a, E, Value = &'a [u8]>,
     {
         let mut reader = Reader::new(items.octets);
-        (0..items.count).map_while(move |_| K::read(&mut reader, edition).ok())
+        (0..items.count).map_while(move |_| match items.count {
+            1 => Some(items.octets),
+            _ => K::read(&mut reader, edition).ok(),
+        })
+    }
+
+    /// Writes the texts into `room`, so that they can be [`Items`]; no more than 255 of them.
+    pub fn gather<'a, 't, E: Copy>(
+        texts: impl IntoIterator<Item = &'t [u8]>,
+        edition: E,
+        room: &'a mut BytesMut,
+    ) -> Items<'a>
+    where
+        K: Field<'t, E, Value = &'t [u8]>,
+    {
+        let mut count = 0;
+        for text in texts.into_iter().take(usize::from(u8::MAX)) {
+            K::write(text, edition, room);
+            count += 1;
+        }
+        Items::new(count, room)
     }
 }
 
-impl<'a, E: Copy, K: Field<'a, E>> Field<'a, E> for Repeated<K> {
+impl<'a, E: Copy, K: Field<'a, E, Value = &'a [u8]>> Field<'a, E> for Repeated<K> {
     type Value = Items<'a>;
     fn read(from: &mut Reader<'a>, edition: E) -> Result<Items<'a>, Cause> {
         let mut ahead = *from;
@@ -212,17 +292,26 @@ impl<'a, E: Copy, K: Field<'a, E>> Field<'a, E> for Repeated<K> {
         }
         let octets = items.bytes(items.left() - ahead.left())?;
         *from = ahead;
-        Ok(Items { count, octets })
+        Ok(Items::new(count, octets))
     }
-    fn write(value: Items<'a>, _: E, out: &mut BytesMut) {
+    fn write(value: Items<'a>, edition: E, out: &mut BytesMut) {
         out.put_u8(value.count);
-        out.put_slice(value.octets);
+        match value.count {
+            1 => K::write(value.octets, edition, out),
+            _ => out.put_slice(value.octets),
+        }
     }
-    fn octets(value: Items<'a>, _: E) -> usize {
-        1 + value.octets.len()
+    fn octets(value: Items<'a>, edition: E) -> usize {
+        1 + match value.count {
+            1 => K::octets(value.octets, edition),
+            _ => value.octets.len(),
+        }
     }
     fn fits(value: Items<'a>, edition: E) -> bool {
-        Repeated::<K>::iter(value, edition).count() == usize::from(value.count)
+        match value.count {
+            1 => K::fits(value.octets, edition),
+            count => Repeated::<K>::iter(value, edition).count() == usize::from(count),
+        }
     }
     fn show(value: Items<'a>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&value, f)

@@ -1,8 +1,8 @@
 //! `bind_receiver`, `bind_transmitter`, `bind_transceiver` and their answers (SMPP 3.4 §4.1): one layout for the three.
 
 use super::pdu::Answer;
-use super::tlv::Tlvs;
 use crate::layout::{CString, Hidden, layout};
+use crate::tlv::Tlvs;
 
 layout! {
     /// Who binds, and how.

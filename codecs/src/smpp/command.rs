@@ -1,7 +1,6 @@
 //! Command ids (SMPP 3.4 §5.1.2, 5.0 §4.7.5): what a PDU is. An answer's id is its request's with [`RESPONSE`] set.
 
-/// Set in the id of every answer.
-pub const RESPONSE: u32 = 0x8000_0000;
+pub use crate::framing::RESPONSE;
 
 macro_rules! commands {
     ($($name:ident = $id:literal $wire:literal)+) => {

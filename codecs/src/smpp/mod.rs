@@ -12,13 +12,12 @@ mod sm;
 pub mod status;
 pub mod tag;
 pub mod time;
-mod tlv;
 
+pub use crate::tlv::{Tlvs, put as put_tlv};
 pub use bind::{Bind, BindResp};
 pub use header::{HEADER, Header};
 pub use pdu::{Body, Pdu};
 pub use sm::{Sm, SmResp};
-pub use tlv::{Tlvs, put as put_tlv};
 
 use crate::framing::Limits;
 

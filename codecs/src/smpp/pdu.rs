@@ -11,11 +11,11 @@ use bytes::BytesMut;
 use super::bind::{Bind, BindResp};
 use super::header::{HEADER, Header};
 use super::sm::{Sm, SmResp};
-use super::tlv::Tlvs;
 use super::{command, status};
 use crate::framing::Skip;
 use crate::layout::{Layout, Misread, Show};
 use crate::octets::{Cause, Reader, until_nul};
+use crate::tlv::Tlvs;
 
 /// One PDU; its length is known when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

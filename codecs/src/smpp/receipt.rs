@@ -171,7 +171,7 @@ fn label(octets: &[u8]) -> IResult<&[u8], Label> {
         value(Label::DoneDate, (tag_no_case("done"), one_of(" _"), tag_no_case("date"))),
         value(Label::Stat, tag_no_case("stat")),
         value(Label::Err, tag_no_case("err")),
-        value(Label::Text, tag_no_case("text")),
+        value(Label::Text, alt((tag_no_case("text"), tag_no_case("txt")))),
     ));
     terminated(name, char(':')).parse(octets)
 }

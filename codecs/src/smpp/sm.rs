@@ -2,8 +2,8 @@
 
 use super::pdu::Answer;
 use super::tag;
-use super::tlv::Tlvs;
 use crate::layout::{CString, Hidden, Prefixed, layout};
+use crate::tlv::Tlvs;
 
 layout! {
     /// A short message, or a receipt.
@@ -80,7 +80,7 @@ impl<'a> Answer<'a> for SmResp<'a> {
 mod tests {
     use super::*;
     use crate::layout::round_trip;
-    use crate::smpp::tlv::put;
+    use crate::tlv::put;
     use bytes::BytesMut;
     use proptest::prelude::*;
 

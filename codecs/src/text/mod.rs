@@ -3,7 +3,9 @@
 //! An [`Alphabet`] costs each character a number of *units* ([`Alphabet::units`]) and that is all that splitting needs
 //! to know; a further alphabet is a file with `units`, `encode` and `decode`, and an arm in each `match` here.
 
+mod gbk;
 mod gsm;
+pub mod msg_fmt;
 pub mod split;
 pub mod udh;
 
@@ -21,6 +23,8 @@ pub enum Alphabet {
     Ascii,
     /// ISO 8859-1. Unit: the octet.
     Latin1,
+    /// GBK; read as GB18030. Unit: the octet, two for a Chinese character.
+    Gbk,
     /// UTF-16 big endian, called UCS-2 by carriers. Unit: two octets.
     Ucs2,
 }
@@ -32,6 +36,7 @@ impl Alphabet {
             Alphabet::Gsm7 => gsm::units(c),
             Alphabet::Ascii => c.is_ascii().then_some(1),
             Alphabet::Latin1 => u8::try_from(c).is_ok().then_some(1),
+            Alphabet::Gbk => gbk::units(c),
             Alphabet::Ucs2 => Some(c.len_utf16()),
         }
     }
@@ -45,7 +50,7 @@ impl Alphabet {
     pub fn capacity(self, octets: usize) -> usize {
         match self {
             Alphabet::Gsm7 | Alphabet::Ascii => octets * 8 / 7,
-            Alphabet::Latin1 => octets,
+            Alphabet::Latin1 | Alphabet::Gbk => octets,
             Alphabet::Ucs2 => octets / 2,
         }
     }
@@ -56,6 +61,7 @@ impl Alphabet {
             Alphabet::Gsm7 => gsm::encode(text, out),
             Alphabet::Ascii => out.extend(text.chars().map(|c| if c.is_ascii() { c as u8 } else { SUBSTITUTE })),
             Alphabet::Latin1 => out.extend(text.chars().map(|c| u8::try_from(c).unwrap_or(SUBSTITUTE))),
+            Alphabet::Gbk => gbk::encode(text, out),
             Alphabet::Ucs2 => text.encode_utf16().for_each(|unit| out.put_u16(unit)),
         }
     }
@@ -66,6 +72,7 @@ impl Alphabet {
             Alphabet::Gsm7 => gsm::decode(octets),
             Alphabet::Ascii => octets.iter().map(|&o| if o.is_ascii() { o.into() } else { REPLACEMENT }).collect(),
             Alphabet::Latin1 => octets.iter().map(|&octet| char::from(octet)).collect(),
+            Alphabet::Gbk => gbk::decode(octets),
             Alphabet::Ucs2 => decode_utf16(octets),
         }
     }
@@ -93,7 +100,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: [Alphabet; 4] = [Gsm7, Ascii, Latin1, Ucs2];
+    const ALL: [Alphabet; 5] = [Gsm7, Ascii, Latin1, Gbk, Ucs2];
 
     fn encoded(alphabet: Alphabet, text: &str) -> Vec<u8> {
         let mut out = BytesMut::new();
@@ -106,6 +113,7 @@ mod tests {
         assert_eq!(encoded(Gsm7, "@£a€["), [0x00, 0x01, b'a', 0x1b, 0x65, 0x1b, 0x3c]);
         assert_eq!(encoded(Ascii, "a@é"), *b"a@?");
         assert_eq!(encoded(Latin1, "é€"), [0xe9, b'?']);
+        assert_eq!(encoded(Gbk, "a中😀"), [b'a', 0xd6, 0xd0, b'?']);
         assert_eq!(encoded(Ucs2, "中😀"), [0x4e, 0x2d, 0xd8, 0x3d, 0xde, 0x00]);
     }
 
@@ -113,6 +121,7 @@ mod tests {
     fn what_cannot_be_read_is_marked() {
         assert_eq!(Ascii.decode(b"a\x80"), "a\u{fffd}");
         assert_eq!(Ucs2.decode(&[0, b'a', 0xd8, 0x3d, 0, b'b', 0]), "a\u{fffd}b\u{fffd}");
+        assert_eq!(Gbk.decode(&[0xd6, 0xd0, 0xd6]), "中\u{fffd}");
         assert_eq!(Gsm7.decode(&[0, 0x80, 0]), "@\u{fffd}@");
     }
 
@@ -125,12 +134,13 @@ mod tests {
         assert_eq!(cheapest("õ", &[Gsm7, Latin1]), Latin1);
         assert_eq!(cheapest("ç", &[Gsm7]), Ucs2);
         assert_eq!(cheapest("验证码", &[Gsm7, Latin1]), Ucs2);
+        assert_eq!(cheapest(&"验证码1234".repeat(12), &[Gbk, Ucs2]), Gbk);
         assert_eq!(cheapest("", &[]), Ucs2);
     }
 
     proptest! {
         #[test]
-        fn what_an_alphabet_holds_comes_back(text in "(\\PC|[a-zA-Z@£$_Δ€{}\\[\\]~^\u{c}\n\r]){0,200}") {
+        fn what_an_alphabet_holds_comes_back(text in "(\\PC|[a-zA-Z@£$_Δ€中文验证码{}\\[\\]~^\u{c}\n\r]){0,200}") {
             for alphabet in ALL {
                 let kept: String = text.chars().filter(|&c| alphabet.units(c).is_some()).collect();
                 let octets = encoded(alphabet, &kept);

@@ -1,7 +1,7 @@
 //! Long messages: a text becomes segments that each fit a short message, joined again by the handset.
 //!
-//! A character is never torn: neither an escape and its septet nor a surrogate pair. Sizes, in units of the alphabet:
-//! alone 160 septets, 140 octets, 70 of UCS-2; joined 153, 134, 67, or with a 16-bit reference 152, 133, 66.
+//! A character is never torn: no escape from its septet, no half of a surrogate pair or of a Chinese character. Sizes,
+//! in units of the alphabet: alone 160 septets, 140 octets, 70 of UCS-2; joined 153, 134, 67, or with a 16-bit reference 152, 133, 66.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: [Alphabet; 4] = [Alphabet::Gsm7, Alphabet::Ascii, Alphabet::Latin1, Alphabet::Ucs2];
+    const ALL: [Alphabet; 5] = [Alphabet::Gsm7, Alphabet::Ascii, Alphabet::Latin1, Alphabet::Gbk, Alphabet::Ucs2];
     const REFERENCES: [Reference; 3] = [Reference::Udh8(0xfe), Reference::Udh16(0xfedc), Reference::Apart];
 
     #[test]
@@ -138,6 +138,7 @@ mod tests {
             (Alphabet::Gsm7, 160, 153, 152),
             (Alphabet::Ascii, 160, 153, 152),
             (Alphabet::Latin1, 140, 134, 133),
+            (Alphabet::Gbk, 140, 134, 133),
             (Alphabet::Ucs2, 70, 67, 66),
         ] {
             for (units, reference, parts) in [
@@ -162,6 +163,11 @@ mod tests {
         let parts = split(&text, Alphabet::Gsm7, Reference::Udh8(7), 9).unwrap();
         assert_eq!(parts[0].data.len(), 6 + 152);
         assert_eq!(parts[1].data[..9], [5, 0, 3, 7, 2, 2, 0x1b, 0x65, b'b']);
+
+        let text = format!("{}中{}", "a".repeat(133), "b".repeat(20));
+        let parts = split(&text, Alphabet::Gbk, Reference::Udh8(7), 9).unwrap();
+        assert_eq!(parts[0].data.len(), 6 + 133);
+        assert_eq!(parts[1].data[..9], [5, 0, 3, 7, 2, 2, 0xd6, 0xd0, b'b']);
 
         let text = format!("{}😀{}", "a".repeat(66), "b".repeat(20));
         let parts = split(&text, Alphabet::Ucs2, Reference::Udh16(0x0102), 9).unwrap();

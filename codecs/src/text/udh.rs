@@ -8,6 +8,12 @@ const CONCAT_8: u8 = 0x00;
 /// Concatenation with a 16-bit reference.
 const CONCAT_16: u8 = 0x08;
 
+/// Whether `TP_udhi` as CMPP, SGIP and SMGP carry it says that the text has a header: 1, or 0x40 where a gateway passes
+/// an SMPP `esm_class` through.
+pub fn is_indicated(tp_udhi: u8) -> bool {
+    tp_udhi & 0x41 != 0
+}
+
 /// A header found before the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Udh {
@@ -69,6 +75,12 @@ mod tests {
         let concat = Some(Concat { reference: 1, total: 2, sequence: 1 });
         assert_eq!(read(&ports_then_concat), Some(Udh { octets: 12, concat }));
         assert_eq!(read(&[0, b'x']), Some(Udh { octets: 1, concat: None }));
+    }
+
+    #[test]
+    fn either_bit_indicates_a_header() {
+        assert!(is_indicated(1) && is_indicated(0x40) && is_indicated(0x41));
+        assert!(!is_indicated(0) && !is_indicated(2));
     }
 
     #[test]

@@ -411,8 +411,12 @@ impl Round {
                 known.queue.resume();
             }
             // Letters of an app that has its endpoint back, or had some before the start.
-            if bag.letters.total(&app.name).waiting > 0 && !inside.apps.contains_key(&app.id) {
+            let (waiting, gone) = (bag.letters.total(&app.name).waiting > 0, inside.gone.contains_key(&*app.name));
+            if waiting || gone {
                 bag.app(inside, app.id);
+            }
+            if waiting && gone {
+                bag.letters.order(&app.name, Order::BuryOverdue(Wall(u64::MAX), "the endpoint is disabled"));
             }
         }
     }

@@ -17,7 +17,8 @@ use crate::clock::Wall;
 use crate::config::plan::{App, AppId, Plan};
 use crate::ids::MessageId;
 use crate::journal::store::Store;
-use crate::report::tell;
+use crate::report::{tell, uplink};
+use crate::route::owner::Owners;
 
 /// Courier and store, as operators work with them.
 pub struct Office {
@@ -169,13 +170,13 @@ impl Office {
     /// # Errors
     /// See [`Refused`].
     pub fn replay(&self, app: &str, from: Wall, to: Wall) -> Result<(), Refused> {
-        let (_, name) = self.callable(app)?;
+        let (id, name) = self.callable(app)?;
         let mut replays = lock(&self.replays);
         if replays.get(&name).is_some_and(|replay| !replay.done.load(Relaxed)) {
             return Err(Refused::Replaying);
         }
         let replay = Arc::new(Replay::new(from, to));
-        let (source, courier) = (self.source(name.clone(), from, to), self.courier.shared());
+        let (source, courier) = (self.source(id, from, to), self.courier.shared());
         let (running, app) = (replay.clone(), name.clone());
         let spawned = std::thread::Builder::new().name("replay".into()).spawn(move || {
             // A panic here costs the replay only; what it has done is in the letter box.
@@ -187,20 +188,23 @@ impl Office {
     }
 
     /// Finished messages and the events of theirs that are to be told again.
-    fn source(&self, app: Arc<str>, from: Wall, to: Wall) -> Source {
+    fn source(&self, id: AppId, from: Wall, to: Wall) -> Source {
         let (store, bag) = (self.store.clone(), self.courier.shared());
         Box::new(move |after, most| {
             let plan = bag.tables.load_full().plan.clone();
+            let Some(app) = plan.apps.iter().find(|app| app.id == id) else { return Vec::new() };
+            let owners = Owners::new(&plan.apps);
             let company = |name: &str| plan.channels.iter().find(|c| *c.name == *name).map(|c| c.carrier.clone());
             // Nothing happens to a message before it is made.
             let early = |(id, _): &(u64, Vec<u8>)| MessageId(*id).wall() < to;
             let again = |(id, history): (u64, Vec<u8>)| {
-                let told = tell::again(MessageId(id), &history, &app, (from, to), company);
-                let render = |(seq, kind, at, data): (u32, &str, Wall, tell::EventData)| {
-                    let data = serde_json::to_string(&data).ok()?;
-                    Some(Event::render(EventRef { id: MessageId(id), seq, at }, kind, &data))
-                };
-                (id, told.into_iter().filter_map(render).collect())
+                let message = MessageId(id);
+                let outcomes = tell::again(message, &history, &app.name, (from, to), company);
+                let received = uplink::again(message, &history, &owners, app, (from, to), company);
+                let outcomes =
+                    outcomes.into_iter().map(|(seq, kind, at, data)| rendered(message, seq, kind, at, &data));
+                let received = received.map(|(kind, at, data)| rendered(message, 1, kind, at, &data));
+                (id, outcomes.chain(received).flatten().collect())
             };
             store.histories(after, most).into_iter().take_while(early).map(again).collect()
         })
@@ -230,6 +234,10 @@ impl Office {
         }
         Ok((id, bag.name(id).ok_or(Refused::NoApp)?))
     }
+}
+
+fn rendered(id: MessageId, seq: u32, kind: &str, at: Wall, data: &impl Serialize) -> Option<Event> {
+    Some(Event::render(EventRef { id, seq, at }, kind, &serde_json::to_string(data).ok()?))
 }
 
 fn host(url: &str) -> Option<String> {

@@ -25,9 +25,9 @@ pub struct Diff {
 /// One thing that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// `channel`, `group`, `route`, `app`, `tier`, `numbers` or `node`.
+    /// `channel`, `group`, `route`, `app`, `tier`, `numbers`, `callbacks` or `node`.
     pub what: &'static str,
-    /// Its name; empty for `numbers` and `node`.
+    /// Its name; empty for `numbers`, `callbacks` and `node`.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub name: String,
     /// In which way.
@@ -72,9 +72,12 @@ impl Diff {
         if old.numbers != new.numbers {
             diff.changed("numbers", vec![format!("{} entries → {}", old.numbers.len(), new.numbers.len())]);
         }
+        let settings = callbacks(&old.callbacks, &new.callbacks);
+        if !settings.is_empty() {
+            diff.changed("callbacks", settings);
+        }
         let mut at_once = Vec::new();
         node(&old.node, &new.node, &mut at_once, &mut diff.restart);
-        diff.restart.extend(callbacks(&old.callbacks, &new.callbacks));
         if !at_once.is_empty() {
             diff.changed("node", at_once);
         }
@@ -269,18 +272,18 @@ fn callback(old: &Callback, new: &Callback, words: &mut Words) {
     );
 }
 
-/// The courier takes these when it starts.
+/// All of them count at once.
 fn callbacks(old: &Settings, new: &Settings) -> Vec<String> {
     Words::default()
-        .debug("[callbacks] schedule", &old.schedule, &new.schedule)
-        .debug("[callbacks] give_up_after", &old.give_up_after, &new.give_up_after)
-        .debug("[callbacks] connect_timeout", &old.connect, &new.connect)
-        .debug("[callbacks] total_timeout", &old.total, &new.total)
-        .plain("[callbacks] trip_after", &old.trip_after, &new.trip_after)
-        .debug("[callbacks] trial_every", &old.trial_every, &new.trial_every)
-        .debug("[callbacks] spill_after", &old.spill_after, &new.spill_after)
-        .plain("[callbacks] quota", &old.quota, &new.quota)
-        .debug("[callbacks] keep_dead", &old.keep_dead, &new.keep_dead)
+        .debug("schedule", &old.schedule, &new.schedule)
+        .debug("give_up_after", &old.give_up_after, &new.give_up_after)
+        .debug("connect_timeout", &old.connect, &new.connect)
+        .debug("total_timeout", &old.total, &new.total)
+        .plain("trip_after", &old.trip_after, &new.trip_after)
+        .debug("trial_every", &old.trial_every, &new.trial_every)
+        .debug("spill_after", &old.spill_after, &new.spill_after)
+        .plain("quota", &old.quota, &new.quota)
+        .debug("keep_dead", &old.keep_dead, &new.keep_dead)
         .or(old != new)
 }
 
@@ -331,18 +334,9 @@ fn node(old: &Node, new: &Node, at_once: &mut Vec<String>, restart: &mut Vec<Str
         .or(false);
 }
 
-impl Plan {
-    /// This plan as far as it counts at once, with what waits for a start as it is in force.
-    #[must_use]
-    pub fn until_restart(self, in_force: &Plan) -> Plan {
-        let (node, callbacks) = (self.node.until_restart(&in_force.node), in_force.callbacks.clone());
-        Plan { node, callbacks, ..self }
-    }
-}
-
 impl Node {
     /// These settings as far as they count at once, with those that wait for a start as they are in force.
-    fn until_restart(&self, in_force: &Node) -> Node {
+    pub fn until_restart(&self, in_force: &Node) -> Node {
         Node {
             name: self.name.clone(),
             drain_timeout: self.drain_timeout,

@@ -165,6 +165,29 @@ fn a_whole_configuration_becomes_a_plan_with_the_documented_defaults() {
 }
 
 #[test]
+fn an_access_number_is_digits_and_belongs_to_one_app() {
+    let with = |numbers: &str| format!("{}numbers = {numbers}\n", whole());
+    let (plan, _) = plan(&[(MAIN_FILE, &with("[\"+10690001\", \"106900012\"]"))]).unwrap();
+    assert_eq!(plan.apps[0].numbers, ["10690001", "106900012"]);
+    let two = with("[\"10690001\", \"1069x\", \"\"]")
+        + "[[app]]\nid = \"other\"\nkeys = \"k0000000000000000000000000000000000000000\"\n\
+         rate = 1\nnumbers = \"+10690001\"\n";
+    let found = problems(&two);
+    let is = |what: &str| found.iter().filter(|problem| problem.contains(what)).count();
+    assert_eq!((is("is no access number"), is("\"10690001\" is already given at qiao.toml:")), (2, 1), "{found:?}");
+}
+
+#[test]
+fn uplink_waits_are_ten_minutes_or_what_is_written() {
+    let (bare, _) = plan(&[(MAIN_FILE, &whole())]).unwrap();
+    assert_eq!(bare.node.uplink_join_wait, Duration::from_secs(600));
+    let main = format!("[uplink]\njoin_wait = \"30s\"\nduplicate_window = \"1m\"\n{}", whole());
+    let (plan, _) = plan(&[(MAIN_FILE, &main)]).unwrap();
+    let waits = (plan.node.uplink_join_wait, plan.node.uplink_duplicate_window);
+    assert_eq!(waits, (Duration::from_secs(30), Duration::from_secs(60)));
+}
+
+#[test]
 fn keys_are_kept_only_as_hashes() {
     use sha2::{Digest, Sha256};
     let (plan, _) = plan(&[(MAIN_FILE, &whole())]).unwrap();
@@ -547,18 +570,13 @@ mod diff {
 
     #[test]
     fn what_waits_for_a_restart_stays_as_it_is() {
-        const KEEP: &str = "[callbacks] keep_dead 2592000s → 259200s";
-        let late = "[node]\ndrain_timeout = \"3s\"\n[http]\nlisten = \"127.0.0.1:81\"\n[admin]\ntoken = \"env:KEY\"\n\
-                    [callbacks]\nkeep_dead = \"3d\"\n";
+        let late = "[node]\ndrain_timeout = \"3s\"\n[http]\nlisten = \"127.0.0.1:81\"\n[admin]\ntoken = \"env:KEY\"\n";
         let new = [late, &whole()].concat();
         let (changes, restart, _) = between(&whole(), &new);
         assert_eq!(changes, ["node: [node] drain_timeout 10s → 3s"]);
-        assert_eq!(restart, ["[http] listen 127.0.0.1:8080 → 127.0.0.1:81", "[admin] token changed", KEEP]);
+        assert_eq!(restart, ["[http] listen 127.0.0.1:8080 → 127.0.0.1:81", "[admin] token changed"]);
         let (in_force, files) = (plan(&[(MAIN_FILE, &whole())]).unwrap().0, plan(&[(MAIN_FILE, &new)]).unwrap().0);
-        let callbacks = in_force.callbacks.clone();
-        let plan = files.until_restart(&in_force);
-        assert_eq!(plan.callbacks, callbacks);
-        let node = plan.node;
+        let node = files.node.until_restart(&in_force.node);
         assert_eq!((node.drain_timeout.as_secs(), node.http_listen.port()), (3, 8080));
         assert!(node.admin_token.is_none());
     }

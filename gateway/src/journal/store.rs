@@ -543,6 +543,34 @@ mod tests {
     }
 
     #[test]
+    fn uplinks_are_listed_newest_first_over_days_and_leave_the_unmatched_once_owned() {
+        let fixture = Fixture::new();
+        let (store, persisted) = fixture.open();
+        let uplink = |id: u64, unmatched| {
+            let uplink = Some(ListedUplink { value: id.to_string().into_bytes(), unmatched });
+            store.put(Finished { id, history: b"h".to_vec(), uplink, ..Finished::default() });
+        };
+        let yesterday = fixture.id();
+        uplink(yesterday, true);
+        uplink(yesterday + 1, false);
+        fixture.now.store(TODAY + DAY_MS, Relaxed);
+        let today = fixture.id();
+        uplink(today, true);
+        wait(&persisted, 3);
+        let ids = |unmatched, before, limit| -> Vec<u64> {
+            store.uplinks(unmatched, before, limit).into_iter().map(|(id, _)| id).collect()
+        };
+        assert_eq!(ids(false, u64::MAX, 9), [today, yesterday + 1, yesterday]);
+        assert_eq!(ids(true, u64::MAX, 9), [today, yesterday]);
+        assert_eq!(ids(false, today, 1), [yesterday + 1], "pages go on below the last id");
+        assert!(store.is_unmatched(yesterday) && !store.is_unmatched(yesterday + 1));
+        uplink(yesterday, false);
+        wait(&persisted, 1);
+        assert!(!store.is_unmatched(yesterday));
+        assert_eq!((ids(true, u64::MAX, 9), ids(false, u64::MAX, 9).len()), (vec![today], 3));
+    }
+
+    #[test]
     fn closing_writes_what_waits() {
         let fixture = Fixture::new();
         let (store, _persisted) = fixture.open();

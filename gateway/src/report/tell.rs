@@ -76,7 +76,8 @@ pub fn event(
 }
 
 /// The events of a finished message that happened from `from` on and before `to`, by its history: number, kind, time
-/// and content. None where it is another app's, or wants no events. What handsets wrote has no events here.
+/// and content. None where it is another app's, or wants no events; for what handsets
+/// wrote see [`super::uplink::again`].
 pub fn again(
     id: MessageId,
     records: &[u8],

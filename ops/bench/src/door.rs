@@ -93,6 +93,11 @@ impl Page {
         bounds.into_iter().find(|(_, le)| wanted > 0.0 && below(le) >= wanted).map(|(bound, _)| bound)
     }
 
+    /// Whether there is any sample of `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(has, _, _)| has == name)
+    }
+
     /// The values label `label` has in the samples of `name`, in the page's order.
     pub fn values(&self, name: &str, label: &str) -> Vec<String> {
         let prefix = format!("{label}=\"");
@@ -121,6 +126,7 @@ mod tests {
         assert_eq!(page.sum("qq", &[]), 8.0);
         assert_eq!(page.sum("q", &[("channel", "c")]), 0.0);
         assert_eq!(page.values("q", "channel"), ["a", "b"]);
+        assert!(page.has("q") && !page.has("x"));
     }
 
     #[test]

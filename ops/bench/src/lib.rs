@@ -4,6 +4,7 @@
 pub mod board;
 pub mod case;
 pub mod door;
+pub mod failover;
 pub mod figures;
 pub mod line;
 pub mod process;

@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::Result;
 use crate::door::{self, Page};
-use crate::process::Process;
+use crate::process::{Process, program};
 
 /// How long the channels may take to bind.
 const BOUND_WITHIN: Duration = Duration::from_secs(20);
@@ -102,8 +104,17 @@ impl Far {
     /// # Errors
     /// They do not come up.
     pub async fn start(dir: &Path) -> Result<Self> {
-        let args = ["run", "carriers.toml", "--control", "127.0.0.1:0", "--ready-file", "carriers.json"];
-        let mut process = Process::start("carriers", "qiao-sim", &args, dir)?;
+        Self::start_by(Command::new(program("qiao-sim")?), dir).await
+    }
+
+    /// Starts the scenario by `simulator`, which runs our simulator with the arguments it is given, perhaps in a network
+    /// of its own.
+    ///
+    /// # Errors
+    /// They do not come up.
+    pub async fn start_by(mut simulator: Command, dir: &Path) -> Result<Self> {
+        simulator.args(["run", "carriers.toml", "--control", "127.0.0.1:0", "--ready-file", "carriers.json"]);
+        let mut process = Process::spawn("carriers", simulator, dir)?;
         let Addresses { carriers, control } = process.ready("carriers.json").await?;
         Ok(Self { process, carriers, control })
     }
@@ -118,6 +129,15 @@ impl Far {
             None => ("DELETE", serde_json::json!({ "carrier": carrier })),
         };
         door::ask(self.control, method, "/faults", &order.to_string()).await.map(drop)
+    }
+
+    /// Starts a fault of `carrier` that lasts as long as `lasts` says, for kinds that are but a moment otherwise.
+    ///
+    /// # Errors
+    /// The control port refuses.
+    pub async fn fault_for(&self, carrier: &str, kind: &str, lasts: &str) -> Result<()> {
+        let order = serde_json::json!({ "carrier": carrier, "kind": kind, "for": lasts });
+        door::ask(self.control, "POST", "/faults", &order.to_string()).await.map(drop)
     }
 }
 
@@ -176,6 +196,15 @@ impl Load {
         let fixed = ["load", "--url", &url, "--key", key, "--run", name, "--ledger", &ledger, "--quiet"];
         let all: Vec<&str> = fixed.into_iter().chain(args.iter().copied()).collect();
         Ok(Self { process: Process::start(name, "qiao-sim", &all, dir)?, out: dir.join(format!("{name}.out")) })
+    }
+
+    /// Ends it early; its summary.
+    ///
+    /// # Errors
+    /// As [`Load::finished`].
+    pub async fn stop(self) -> Result<Value> {
+        self.process.signal(Signal::TERM)?;
+        self.finished().await
     }
 
     /// Waits until it has posted everything; its summary.

@@ -50,18 +50,37 @@ impl Process {
     /// # Errors
     /// The program or its files cannot be opened.
     pub fn start(name: &str, program_name: &str, args: &[&str], dir: &Path) -> Result<Self> {
+        let mut command = Command::new(program(program_name)?);
+        command.args(args);
+        Self::spawn(name, command, dir)
+    }
+
+    /// Starts any command as [`Process::start`] starts our own programs.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn spawn(name: &str, mut command: Command, dir: &Path) -> Result<Self> {
         let file = |ending: &str| File::create(dir.join(format!("{name}.{ending}")));
-        let path = program(program_name)?;
-        let child = Command::new(&path)
-            .args(args)
+        let child = command
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(file("out")?)
             .stderr(file("log")?)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+            .map_err(|error| format!("{}: {error}", command.as_std().get_program().display()))?;
         Ok(Self { name: name.to_owned(), child, dir: dir.to_owned() })
+    }
+
+    /// Sends it `signal`; one that is gone does not mind.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        if let Some(pid) = self.pid().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            kill_process(pid, signal)?;
+        }
+        Ok(())
     }
 
     /// Its id while it runs.
@@ -107,14 +126,20 @@ impl Process {
         self.child.wait().await
     }
 
+    /// Kills it and waits until it is gone.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
     /// Asks it to end, and kills it when it does not.
     ///
     /// # Errors
     /// It did not end by itself, or not with exit code 0.
     pub async fn stop(mut self) -> Result<()> {
-        if let Some(pid) = self.pid().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-            kill_process(pid, Signal::TERM)?;
-        }
+        self.signal(Signal::TERM)?;
         match timeout(STOP_WITHIN, self.child.wait()).await {
             Ok(status) => {
                 let status = status?;

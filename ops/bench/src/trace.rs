@@ -81,7 +81,7 @@ pub fn first_submit_after(log: &Path, moment: f64) -> Result<Option<f64>> {
     Ok(first.is_finite().then_some(first - moment))
 }
 
-fn each(path: &Path, mut act: impl FnMut(Record<'_>)) -> Result<()> {
+pub(crate) fn each(path: &Path, mut act: impl FnMut(Record<'_>)) -> Result<()> {
     let named = |error: String| format!("{}: {error}", path.display());
     let file = File::open(path).map_err(|error| named(error.to_string()))?;
     for line in BufReader::with_capacity(1 << 20, file).lines() {
@@ -92,7 +92,7 @@ fn each(path: &Path, mut act: impl FnMut(Record<'_>)) -> Result<()> {
 }
 
 /// A number without its plus sign, as both sides can be compared.
-fn digits(number: &str) -> u64 {
+pub(crate) fn digits(number: &str) -> u64 {
     number.trim_start_matches('+').parse().unwrap_or(0)
 }
 

@@ -1,10 +1,11 @@
 //! Takes the three kinds of files in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use super::uplinks::{self, Uplinks};
 use super::{Accepted, End, Fate, Finding, Index, Message, Options, Told};
 use crate::records::{Event, Post, Receipt, Record, Submit};
 
@@ -18,6 +19,9 @@ pub struct Books {
     pub(super) fates: HashMap<(u16, Box<str>), Fate>,
     /// What was wrong on its own, without comparing.
     pub(super) findings: HashMap<Finding, Vec<String>>,
+    pub(super) uplinks: Uplinks,
+    /// What the gateway lists as unmatched, by service number.
+    pub(super) unmatched: BTreeMap<Box<str>, u64>,
     index: Index,
 }
 
@@ -28,6 +32,10 @@ impl Books {
         let files = [&options.client, &options.carrier, &options.callbacks];
         for path in files.into_iter().flatten() {
             books.read_file(path)?;
+        }
+        if let Some(path) = &options.unmatched {
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            books.unmatched = uplinks::unmatched(path).map_err(named)?;
         }
         Ok(books)
     }
@@ -59,7 +67,7 @@ impl Books {
             Record::Receipt(receipt) => self.receipt(&receipt),
             Record::Event(event) => self.event(&event),
             Record::BadSignature(bad) => self.find(Finding::BadSignature, bad.webhook_id.into_owned()),
-            Record::Mo(_) => {}
+            Record::Mo(mo) => self.uplinks.sent(&mo),
         }
     }
 
@@ -109,6 +117,9 @@ impl Books {
     }
 
     fn event(&mut self, event: &Event<'_>) {
+        if event.kind_of_event == "message.received" && (200..300).contains(&event.status) {
+            return self.uplinks.told(event);
+        }
         let end = End::of(&event.kind_of_event);
         let corrected = event.kind_of_event == "message.corrected";
         if !(200..300).contains(&event.status) || (end.is_none() && !corrected) {
@@ -147,13 +158,13 @@ fn bad_line(path: &Path, number: u64, error: &serde_json::Error) -> io::Error {
 }
 
 /// A phone number as a number: the plus sign and an international prefix are left out.
-fn number(address: &str) -> Option<u64> {
+pub(super) fn number(address: &str) -> Option<u64> {
     let digits = address.strip_prefix('+').or_else(|| address.strip_prefix("00")).unwrap_or(address);
     digits.parse().ok()
 }
 
 /// A number with its middle hidden.
-fn masked(address: &str) -> String {
+pub(super) fn masked(address: &str) -> String {
     let shown: Vec<char> = address.chars().collect();
     let (head, tail) = (shown.len().min(6), shown.len().saturating_sub(2).max(6).min(shown.len()));
     let hidden = tail - head;

@@ -36,6 +36,12 @@ pub enum Finding {
     NoSuchCarrier,
     /// A callback with a bad signature.
     BadSignature,
+    /// A carrier was told that an uplink message is taken, and nobody was told it.
+    UplinkLost,
+    /// An uplink message was told more than once.
+    UplinkTwice,
+    /// An uplink message was told that no handset sent.
+    UplinkNeverSent,
     /// The client used a destination, reference or id twice.
     PostedTwice,
     /// The client posted to something that is no number.
@@ -85,6 +91,13 @@ pub struct Report {
     pub duplicates: u64,
     /// Messages of which a carrier left a part unanswered.
     pub unanswered: u64,
+    /// Uplink messages that were told whole.
+    pub uplinks: u64,
+    /// Uplink messages that the gateway lists as unmatched.
+    pub uplinks_unmatched: u64,
+    /// By service number: how many lines of that list have been used up.
+    #[serde(skip)]
+    pub(super) excused: BTreeMap<Box<str>, u64>,
     /// Messages that were duplicated.
     pub duplicated: Offenders,
     /// Receipts that were sent and never taken.
@@ -142,6 +155,9 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, ", lost {lost}, duplicated {duplicates} (unanswered {unanswered}), unknown {unknown}")?;
+        if self.uplinks + self.uplinks_unmatched > 0 {
+            writeln!(f, "uplinks told {}, unmatched {}", self.uplinks, self.uplinks_unmatched)?;
+        }
         for (finding, offenders) in &self.findings {
             list(f, &words(*finding), offenders)?;
         }

@@ -236,3 +236,62 @@ fn a_torn_last_line_is_forgiven_and_a_bad_one_is_named() {
     let error = check(&options).unwrap_err().to_string();
     assert!(error.contains(":2:"), "{error}");
 }
+
+const MO: &str = r#"{"kind":"mo","t_ms":1,"carrier":"a","from":"8613800000001","to":"1069","text":"hi","udh":null,"acked":true,"tries":1}"#;
+const RECEIVED: &str = r#"{"kind":"event","webhook_id":"w9","event_id":"u1","type":"message.received","message_id":"u","client_ref":"","t_ms":9,"seq":1,"data":{"from":"+8613800000001","to":"1069","text":"hi","complete":true}}"#;
+
+/// A part of a long uplink message.
+fn mo_part(seq: u8, acked: bool) -> String {
+    let udh = format!("\"udh\":{{\"ref\":7,\"total\":2,\"seq\":{seq}}}");
+    MO.replace("\"udh\":null", &udh).replace("\"acked\":true", &format!("\"acked\":{acked}"))
+}
+
+#[test]
+fn an_uplink_that_was_taken_is_told_once() {
+    let again = RECEIVED.replace("u1", "u2");
+    let report = plain(&[], &[MO], &[RECEIVED, RECEIVED]);
+    assert!(report.holds() && report.uplinks == 1 && report.to_string().contains("uplinks told 1"), "{report}");
+    assert_eq!(sole(&plain(&[], &[MO], &[])), Finding::UplinkLost);
+    assert_eq!(sole(&plain(&[], &[MO], &[RECEIVED, &again])), Finding::UplinkTwice);
+    assert!(plain(&[], &[MO, MO], &[RECEIVED, &again]).holds(), "the same word twice");
+    assert_eq!(sole(&plain(&[], &[], &[RECEIVED])), Finding::UplinkNeverSent);
+    let refused = RECEIVED.replace("\"seq\":1", "\"seq\":1,\"status\":500");
+    assert_eq!(sole(&plain(&[], &[MO], &[&refused])), Finding::UplinkLost);
+    assert!(judged(&[], &[MO], &[], |options| options.allow_pending = true).holds());
+}
+
+#[test]
+fn an_uplink_whose_answer_never_came_may_be_told_once() {
+    let unanswered = MO.replace("\"acked\":true", "\"acked\":false");
+    assert!(plain(&[], &[&unanswered], &[]).holds());
+    assert!(plain(&[], &[&unanswered], &[RECEIVED]).holds());
+}
+
+#[test]
+fn a_long_uplink_is_told_joined() {
+    let (first, second) = (mo_part(1, true), mo_part(2, true));
+    assert!(plain(&[], &[&second, &first], &[RECEIVED]).holds());
+    assert_eq!(sole(&plain(&[], &[&first, &second], &[])), Finding::UplinkLost);
+    let halves = [RECEIVED.replace("hi", "h"), RECEIVED.replace("hi", "i").replace("u1", "u2")];
+    let report = plain(&[], &[&first, &second], &[&halves[0], &halves[1]]);
+    assert_eq!(report.findings.keys().collect::<Vec<_>>(), [&Finding::UplinkLost, &Finding::UplinkNeverSent]);
+}
+
+#[test]
+fn a_long_uplink_with_a_part_that_was_never_sent_is_told_with_gaps() {
+    let first = mo_part(1, true);
+    let gaps = RECEIVED.replace("\"complete\":true", "\"complete\":false").replace("hi", "h");
+    assert!(plain(&[], &[&first], &[&gaps]).holds());
+    assert_eq!(sole(&plain(&[], &[&first], &[])), Finding::UplinkLost);
+    assert_eq!(sole(&plain(&[], &[], &[&gaps])), Finding::UplinkNeverSent);
+}
+
+#[test]
+fn an_unmatched_uplink_is_accounted_for_by_the_gateways_list() {
+    let list = lines(&[r#"{"uplinks":[{"to":"1069"}]}"#]);
+    let with = |carrier: &[&str]| judged(&[], carrier, &[], |options| options.unmatched = Some(list.path().into()));
+    let report = with(&[MO]);
+    assert!(report.holds() && report.uplinks_unmatched == 1, "{report}");
+    assert_eq!(sole(&with(&[MO, MO])), Finding::UplinkLost);
+    assert_eq!(sole(&with(&[&MO.replace("1069", "1070")])), Finding::UplinkLost);
+}

@@ -7,6 +7,7 @@ use crate::centre::{Centre, Link, Order};
 use crate::clock::Clock;
 use crate::fault::Spec;
 use crate::lines::Lines;
+use crate::records::Wire;
 use crate::scenario::Scenario;
 
 /// A centre, its clock and its log.
@@ -14,6 +15,7 @@ struct Hall {
     centre: Centre,
     now: Instant,
     log: tempfile::NamedTempFile,
+    wire: tempfile::NamedTempFile,
 }
 
 /// A PDU that came back: command, status, sequence, and the octets.
@@ -57,8 +59,10 @@ impl Hall {
         let config = scenario.carriers().next().unwrap().clone();
         let log = tempfile::NamedTempFile::new().unwrap();
         let clock = Clock::start();
+        let wire = tempfile::NamedTempFile::new().unwrap();
         let desk = Desk::new(config, 1, clock, Lines::open(log.path()).unwrap());
-        Self { centre: Centre::new(desk), now: clock.started(), log }
+        let desk = desk.with_wire(Lines::open(wire.path()).unwrap());
+        Self { centre: Centre::new(desk), now: clock.started(), log, wire }
     }
 
     fn open(&mut self) -> Link {
@@ -438,6 +442,33 @@ fn errors_throttle_and_slow_change_answers() {
 }
 
 #[test]
+fn the_wire_file_has_every_read_and_every_answer_at_once() {
+    let mut hall = Hall::new("answer_latency = 20");
+    let link = hall.bound();
+    hall.say(link, 2, submit());
+    let wire = |hall: &Hall| {
+        let text = std::fs::read_to_string(hall.wire.path()).unwrap();
+        let line = |line: &str| match serde_json::from_str(line).unwrap() {
+            Wire::Read { t_ms, destination } => (t_ms, destination.into_owned(), None),
+            Wire::Answer { t_ms, destination, status } => (t_ms, destination.into_owned(), Some(status)),
+        };
+        text.lines().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(wire(&hall).len(), 1, "read, not yet answered");
+    hall.pass(20);
+    hall.fault("kind = 'errors'\nfor = 10");
+    hall.say(link, 3, submit());
+    hall.pass(10);
+    hall.fault("kind = 'mute'");
+    hall.say(link, 4, submit());
+    let wire = wire(&hall);
+    let kinds: Vec<_> = wire.iter().map(|(_, _, status)| *status).collect();
+    assert_eq!(kinds, [None, Some(0), None, Some(status::RSYSERR), None]);
+    assert!(wire.iter().all(|(_, to, _)| to.as_bytes() == TO));
+    assert!((wire[1].0 - wire[0].0 - 20.0).abs() < 0.01, "{wire:?}");
+}
+
+#[test]
 fn receipts_are_dropped_and_doubled_on_demand() {
     let mut hall = Hall::new("receipts = { after = 10 }");
     let link = hall.bound();
@@ -476,10 +507,39 @@ fn uplink_messages_come_by_the_clock_and_on_demand() {
         assert_eq!(said.len(), 1);
         hall.say(link, said[0].sequence, taken());
     }
-    hall.centre.send_mo(hall.now, Mo { from: "1".into(), to: "2".into(), text: "x".repeat(300).into() });
+    hall.centre.send_mo(hall.now, Mo { from: "1".into(), to: "2".into(), text: "x".repeat(300).into(), segment: None });
     let said = hall.heard(link);
     assert_eq!(said[0].tlv(tag::MESSAGE_PAYLOAD).unwrap().len(), 300);
     assert_eq!(hall.log()[0]["text"], "退订");
+}
+
+#[test]
+fn a_long_uplink_message_comes_in_parts_and_order_as_the_scenario_says() {
+    for (long, udh) in [("udh8", true), ("udh16", true), ("sar", false)] {
+        let mo = format!(
+            "mo = [{{ at = 5, from = '1', to = '2', text = 'abcd', parts = {{ long = '{long}', cut = 2, order = [2, 1] }} }}]"
+        );
+        let mut hall = Hall::new(&mo);
+        let link = hall.bound();
+        hall.pass(10);
+        let said = hall.heard(link);
+        assert_eq!(said.len(), 2, "{long}");
+        assert_eq!(said[0].tlv(tag::SAR_SEGMENT_SEQNUM).is_some(), !udh);
+        said.iter().for_each(|said| drop(hall.say(link, said.sequence, taken())));
+        let log = hall.log();
+        assert_eq!((&log[0]["udh"]["seq"], &log[1]["udh"]["seq"]), (&2.into(), &1.into()));
+        assert_eq!((&log[0]["text"], &log[0]["acked"]), (&"abcd".into(), &true.into()));
+    }
+}
+
+#[test]
+fn an_uplink_message_lost_with_its_connection_is_sent_again_on_the_next() {
+    let mut hall = Hall::new("");
+    let link = hall.bound();
+    hall.fault("kind = 'close_after_mo'");
+    hall.centre.send_mo(hall.now, Mo { from: "1".into(), to: "2".into(), text: "x".into(), segment: None });
+    assert_eq!(hall.heard(link).len(), 1);
+    assert!(hall.centre.ended(link));
 }
 
 #[test]

@@ -395,3 +395,143 @@ fn apps_that_take_nothing_do_not_fill_the_memory() {
     let [.., held] = world.report.uplinks.census();
     assert!(held <= 65 << 20, "{held}");
 }
+
+/// Carriers that repeat what they got no answer for, with crashes: what each message was is known, so that what the
+/// app is told can be checked.
+struct Dialogue {
+    world: World,
+    dice: fastrand::Rng,
+    generation: u64,
+    /// So many records are on disk for certain.
+    durable: usize,
+    /// What carriers still have to say: part, its message, and whether it is being asked.
+    owed: Vec<(Mo, Option<Inbound>)>,
+    /// Whole texts by handset.
+    sent: BTreeMap<String, String>,
+}
+
+impl Dialogue {
+    fn new(seed: u64) -> Dialogue {
+        let (mut dice, mut owed, mut sent) = (fastrand::Rng::with_seed(seed), Vec::new(), BTreeMap::new());
+        for n in 0..6u32 {
+            let (from, total) = (format!("+861380013800{n}"), dice.u8(1..5));
+            let text: String = (0..total).map(|_| dice.alphabetic()).collect();
+            for (place, letter) in (1..=total).zip(text.chars()) {
+                owed.push((Mo { from: from.clone(), ..part(&letter.to_string(), 7, total, place) }, None));
+            }
+            sent.insert(from, text);
+        }
+        dice.shuffle(&mut owed);
+        Dialogue { world: World::with_owner(), dice, generation: 1, durable: 0, owed, sent }
+    }
+
+    fn step(&mut self) {
+        match self.dice.u8(0..12) {
+            0..=5 if !self.owed.is_empty() => {
+                let index = self.dice.usize(0..self.owed.len());
+                if self.owed[index].1.is_none() {
+                    let inbound = self.world.say(&self.owed[index].0.clone(), LINE, self.generation);
+                    self.owed[index].1 = Some(inbound);
+                }
+            }
+            6 => self.lose_the_link(),
+            7 => self.world.endpoint = self.dice.bool(),
+            8 => self.world.keeping = self.dice.bool(),
+            9 => self.world.pass(Duration::from_secs(self.dice.u64(0..3))),
+            _ => {
+                self.durable = self.world.log.entries.len();
+                self.world.commit();
+            }
+        }
+        self.answers();
+    }
+
+    /// Answers on their way are read, or lost with the link.
+    fn answers(&mut self) {
+        self.world.effects();
+        let settled = std::mem::take(&mut self.world.settled);
+        self.owed.retain_mut(|(_, asked)| match settled.iter().find(|(inbound, _)| Some(*inbound) == *asked) {
+            Some((_, true)) => false,
+            Some((_, false)) => {
+                *asked = None;
+                true
+            }
+            None => true,
+        });
+    }
+
+    fn lose_the_link(&mut self) {
+        self.world.report.lost(self.world.now(), LINE, self.generation);
+        self.generation += 1;
+        self.owed.iter_mut().for_each(|(_, asked)| *asked = None);
+    }
+
+    /// The process dies, and with it some of what was not yet on disk; what was told and answered stays so.
+    fn crash(&mut self) {
+        let k = self.dice.usize(self.durable..=self.world.log.entries.len());
+        self.durable = k;
+        let mut again = self.world.restart(&self.world.log.entries[..k]);
+        again.received = std::mem::take(&mut self.world.received);
+        self.world = again;
+        self.lose_the_link();
+    }
+
+    fn finish(&mut self) {
+        (self.world.endpoint, self.world.keeping) = (true, true);
+        for _ in 0..100 {
+            self.world.run();
+            self.answers();
+            self.lose_the_link();
+            for (mo, asked) in &mut self.owed {
+                *asked = Some(self.world.say(mo, LINE, self.generation));
+            }
+            if self.owed.is_empty() {
+                break;
+            }
+        }
+        assert!(self.owed.is_empty(), "everything is answered in the end");
+    }
+
+    fn check(&self, context: &str) {
+        // An event may be told again after a crash, but it is the same one.
+        let events: BTreeMap<MessageId, (&str, &str)> =
+            self.world.received.iter().map(|(id, _, data)| (*id, (data.from.as_str(), data.text.as_str()))).collect();
+        for (id, _, data) in &self.world.received {
+            assert_eq!(events[id], (data.from.as_str(), data.text.as_str()), "{context}: what {id} says has changed");
+        }
+        let mut told: Vec<_> = events.values().copied().collect();
+        told.sort_unstable();
+        let sent: Vec<_> = self.sent.iter().map(|(from, text)| (from.as_str(), text.as_str())).collect();
+        assert_eq!(told, sent, "{context}");
+    }
+}
+
+#[test]
+fn a_dialogue_cut_at_any_record_tells_every_text_whole_and_once() {
+    let mut cuts = 0;
+    for seed in 0..60 {
+        let mut whole = Dialogue::new(seed);
+        (0..60).for_each(|_| whole.step());
+        let records = whole.world.log.entries.len();
+        whole.finish();
+        whole.check(&format!("seed {seed}, whole"));
+        for k in 0..=records {
+            let mut play = Dialogue::new(seed);
+            while play.world.log.entries.len() < k {
+                play.step();
+            }
+            play.crash();
+            (0..20).for_each(|_| play.step());
+            play.crash();
+            play.finish();
+            play.check(&format!("seed {seed}, cut at {k}"));
+            cuts += 1;
+            play.world.pass(WAIT);
+            play.world.run();
+            play.world.pass(Duration::ZERO);
+            play.world.assert_no_uplinks_left();
+            play.world.assert_all_ended();
+        }
+    }
+    assert!(cuts > 1_000, "{cuts}");
+}

@@ -301,4 +301,31 @@ mod tests {
         assert_eq!(back.history(parts, joined.at), octets);
         assert!(Content::restore(b"garbage").is_none());
     }
+
+    #[test]
+    fn a_history_is_told_again_to_the_owner_of_the_number_and_in_its_span() {
+        use super::super::again;
+        use crate::config::plan::{App, AppId};
+        use crate::route::owner::Owners;
+        let app = |id, number: &str| App {
+            id: AppId(id),
+            name: "app".into(),
+            keys: Vec::new(),
+            rate: 1,
+            tiers: Vec::new(),
+            signatures: Vec::new(),
+            numbers: vec![number.to_owned()],
+            default_country: None,
+            allow_ips: Vec::new(),
+            callback: None,
+        };
+        let (shop, bank) = (app(0, "10690001"), app(1, "10690002"));
+        let owners = Owners::new(&[shop.clone(), bank.clone()]);
+        let octets = content(&[Some((Coding::Ascii, b"hello"))]).history(vec![Some(MessageId(7))], Wall(77));
+        let told = |app: &App, from, to| again(MessageId(7), &octets, &owners, app, (Wall(from), Wall(to)), |_| None);
+        let (kind, at, event) = told(&shop, 77, 78).unwrap();
+        assert_eq!((kind, at, &*event.text, &*event.extension), ("message.received", Wall(77), "hello", "77"));
+        assert!(told(&bank, 77, 78).is_none() && told(&shop, 78, 99).is_none() && told(&shop, 0, 77).is_none());
+        assert!(crate::report::tell::again(MessageId(7), &octets, "app", (Wall(0), Wall(99)), |_| None).is_empty());
+    }
 }

@@ -38,7 +38,7 @@ use link::LinkId;
 use super::{Ack, Effect, Ledger, Report};
 use crate::admit::number::mask;
 use crate::clock::{Moment, Time, Wall};
-use crate::config::plan::{AppId, ChannelId, Names};
+use crate::config::plan::{App, AppId, ChannelId, Names};
 use crate::ids::MessageId;
 use crate::journal::record::{Called, Joined, Mo, Record, Telling};
 use crate::route::owner::Owners;
@@ -649,4 +649,24 @@ fn record<'a>(at: Wall, channel: &'a str, mo: &'a carriers::Mo) -> Mo<'a> {
 
 fn after(at: Wall, wait: Duration) -> Wall {
     Wall(at.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// The event of a finished message from a handset, by its history, where it is that app's by today's numbers and whole
+/// since `from` or later, and before `to`.
+pub fn again(
+    id: MessageId,
+    records: &[u8],
+    owners: &Owners,
+    app: &App,
+    (from, to): (Wall, Wall),
+    company: impl Fn(&str) -> Option<String>,
+) -> Option<(&'static str, Wall, Received)> {
+    let (content, joined) = Content::restore(records)?;
+    let (owner, extension) = owners.owner(&content.to)?;
+    if owner != app.id || !(from..to).contains(&joined.at) {
+        return None;
+    }
+    let carrier = company(&content.channel);
+    let received = content.received_event(id, extension.len(), carrier, app.default_country.as_deref());
+    Some(("message.received", joined.at, received))
 }

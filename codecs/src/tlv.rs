@@ -1,4 +1,4 @@
-//! TLVs after the mandatory fields (SMPP 3.4 §3.2.4): kept as they came, looked at when asked.
+//! TLVs after the mandatory fields (SMPP 3.4 §3.2.4, SMGP 3.0): kept as they came, looked at when asked.
 //!
 //! Unknown tags are kept. Octets at the end that are no whole TLV are kept too and passed over ([`Tlvs::stray`]).
 

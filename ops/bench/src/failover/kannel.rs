@@ -1,0 +1,249 @@
+//! Kannel in the gateway's place: the same two carriers, the same fault, the same judge. Its application door is asked
+//! for each message with an HTTP request of its own.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::carrier::{ACCOUNT, Carrier};
+use super::evidence::wire;
+use super::judge::{End, Evidence, Finding, Message, judge};
+use super::matrix::{Fault, Row, Shape};
+use super::now_ms;
+use super::trial::{Times, outage};
+use crate::Result;
+use crate::door;
+use crate::process::Process;
+
+/// Where its packages put its programs.
+const HOMES: [&str; 3] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"];
+/// How long it may take to serve and to bind both carriers.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long after the load a message may still reach a carrier.
+const FINISHED_WITHIN: Duration = Duration::from_secs(20);
+/// Destinations count up from here.
+const FIRST: u64 = 8_613_700_000_000;
+
+/// How it is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timers {
+    /// As short as it allows and stays sound: link tests every second, connections and answers given up after two.
+    Tuned,
+    /// None written down.
+    AsShipped,
+}
+
+/// Kannel's programs on this machine.
+#[derive(Debug, Clone)]
+pub struct Kannel {
+    bearerbox: PathBuf,
+    smsbox: PathBuf,
+}
+
+impl Kannel {
+    /// Looks for it.
+    pub fn find() -> Option<Self> {
+        let find = |name: &str| HOMES.iter().map(|home| Path::new(home).join(name)).find(|path| path.is_file());
+        Some(Self { bearerbox: find("bearerbox")?, smsbox: find("smsbox")? })
+    }
+
+    /// Whether it is run beside `row`: resets and hangs, one channel before the other.
+    pub fn plays(row: &Row) -> bool {
+        row.shape == Shape::PrimaryBackup && matches!(row.fault, Fault::Reset | Fault::Hang)
+    }
+
+    /// Runs `row` once in `dir`, which is emptied first.
+    ///
+    /// # Errors
+    /// Something does not start, or a file is not what it should be.
+    pub async fn run(&self, row: Row, timers: Timers, times: Times, dir: &Path) -> Result<Finding> {
+        let _ = fs::remove_dir_all(dir);
+        fs::create_dir_all(dir)?;
+        let mut first = Carrier::start("first", &dir.join("first"), row.answer, None).await?;
+        let second = Carrier::start("second", &dir.join("second"), row.answer, None).await?;
+        let ports = Ports::choose()?;
+        let path = dir.join("kannel.conf");
+        fs::write(&path, config(&row, timers, &ports, &[first.address()?, second.address()?], dir))?;
+        let start = |name: &str, program: &Path| {
+            let mut command = Command::new(program);
+            command.arg(&path);
+            Process::spawn(name, command, dir)
+        };
+        let bearerbox = start("bearerbox", &self.bearerbox)?;
+        ports.until(ports.admin, "/status.txt?password=bench", |page| page.matches("(online").count() >= 2).await?;
+        let smsbox = start("smsbox", &self.smsbox)?;
+        // It answers without an account, too: then it serves.
+        ports.until_open(ports.sendsms).await?;
+
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let load = Load(spawn_local(post(row.rate, ports.sendsms, tell)));
+        sleep(times.calm + Duration::from_secs_f64(fastrand::f64() / f64::from(row.rate))).await;
+        let (fault_ms, healed_ms) = outage(&row, times.cap, &mut first, second.wire()).await?;
+        sleep(Duration::from_secs(1)).await;
+        drop(load);
+        let mut messages = Vec::new();
+        while let Ok(message) = told.try_recv() {
+            messages.push(message);
+        }
+        finished(&messages, [first.wire(), second.wire()]).await;
+        for mut process in [smsbox, bearerbox] {
+            process.kill().await?;
+        }
+        let wires = [first.wire().to_owned(), second.wire().to_owned()];
+        first.stop().await?;
+        second.stop().await?;
+        Ok(judge(&Evidence {
+            messages,
+            first: wire(&wires[0])?,
+            second: wire(&wires[1])?,
+            fault_ms,
+            healed_ms,
+            answer_max_ms: f64::from(row.answer.max_ms),
+            shape: row.shape,
+            resubmitted: 0,
+        }))
+    }
+}
+
+/// Ports that were free a moment ago; Kannel cannot be told to choose.
+struct Ports {
+    admin: u16,
+    boxes: u16,
+    sendsms: u16,
+}
+
+impl Ports {
+    fn choose() -> Result<Self> {
+        let open: Vec<TcpListener> =
+            (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+        let port = |index: usize| open[index].local_addr().map(|address| address.port());
+        Ok(Self { admin: port(0)?, boxes: port(1)?, sendsms: port(2)? })
+    }
+
+    async fn until(&self, port: u16, path: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let give_up = Instant::now() + READY_WITHIN;
+        loop {
+            let page = door::ask(loopback(port), "GET", path, "").await;
+            match page {
+                Ok(page) if wanted(&page) => return Ok(()),
+                _ if Instant::now() < give_up => sleep(LOOK_EVERY).await,
+                Ok(page) => return Err(format!("Kannel does not come up: {}", page.trim()).into()),
+                Err(error) => return Err(format!("Kannel does not come up: {error}").into()),
+            }
+        }
+    }
+
+    async fn until_open(&self, port: u16) -> Result<()> {
+        let give_up = Instant::now() + READY_WITHIN;
+        while tokio::net::TcpStream::connect(loopback(port)).await.is_err() {
+            if Instant::now() >= give_up {
+                return Err("Kannel's smsbox does not come up".into());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A load that ends when it is dropped.
+struct Load(JoinHandle<()>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Posts on schedule for ever, each message in a task of its own, and tells of every one that was taken.
+async fn post(rate: u32, port: u16, tell: mpsc::UnboundedSender<Message>) {
+    let started = Instant::now();
+    for number in 0u64.. {
+        sleep_until(started + Duration::from_secs_f64(number as f64 / f64::from(rate))).await;
+        let tell = tell.clone();
+        spawn_local(async move {
+            let to = FIRST + number;
+            let path = format!(
+                "/cgi-bin/sendsms?username={ACCOUNT}&password={ACCOUNT}&smsc=first&from=1069&to={to}&text=Hello"
+            );
+            if door::ask(loopback(port), "GET", &path, "").await.is_ok() {
+                let _ = tell.send(Message { to, otp: false, accepted_ms: now_ms(), end: End::Untold });
+            }
+        });
+    }
+}
+
+/// Waits until a carrier has read and accepted every message, or long enough.
+async fn finished(messages: &[Message], wires: [&Path; 2]) {
+    let give_up = Instant::now() + FINISHED_WITHIN;
+    while Instant::now() < give_up {
+        let seen: Vec<_> = wires.iter().filter_map(|path| wire(path).ok()).collect();
+        let accepted = |message: &Message| {
+            seen.iter().any(|wire| wire.get(&message.to).is_some_and(|seen| !seen.accepted.is_empty()))
+        };
+        if messages.iter().all(accepted) {
+            return;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// All traffic prefers the first carrier; with a store on disk, without receipts.
+fn config(row: &Row, timers: Timers, ports: &Ports, carriers: &[SocketAddr; 2], dir: &Path) -> String {
+    let timers = match timers {
+        Timers::AsShipped => "",
+        Timers::Tuned => {
+            "enquire-link-interval = 1\nconnection-timeout = 2\nwait-ack = 2\nwait-ack-expire = 0\nreconnect-delay = 1\n"
+        }
+    };
+    let channel = |(name, address): (&str, &SocketAddr)| {
+        let preferred = if name == "first" { "preferred-smsc-id = first\n" } else { "" };
+        format!(
+            "\ngroup = smsc\nsmsc = smpp\nsmsc-id = {name}\nhost = {}\nport = {}\nsmsc-username = {ACCOUNT}\n\
+             smsc-password = {ACCOUNT}\nsystem-type = \"\"\ntransceiver-mode = true\nmax-pending-submits = {}\n\
+             throughput = {}\n{preferred}{timers}",
+            address.ip(),
+            address.port(),
+            row.window(),
+            row.contract()
+        )
+    };
+    let channels: String = ["first", "second"].into_iter().zip(carriers).map(channel).collect();
+    let (dir, Ports { admin, boxes, sendsms }) = (dir.display(), ports);
+    format!(
+        "group = core\nadmin-port = {admin}\nadmin-interface = 127.0.0.1\nadmin-password = bench\n\
+         smsbox-port = {boxes}\nsmsbox-interface = 127.0.0.1\nbox-allow-ip = 127.0.0.1\n\
+         log-file = \"{dir}/bearerbox.txt\"\nlog-level = 1\nstore-type = file\nstore-location = \"{dir}/store\"\n\
+         dlr-storage = internal\n{channels}\n\
+         group = smsbox\nbearerbox-host = 127.0.0.1\nsendsms-port = {sendsms}\nsendsms-interface = 127.0.0.1\n\
+         log-file = \"{dir}/smsbox.txt\"\nlog-level = 1\n\n\
+         group = sendsms-user\nusername = {ACCOUNT}\npassword = {ACCOUNT}\nmax-messages = 1\nconcatenation = false\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matrix::NEAR;
+    use super::*;
+
+    #[test]
+    fn timers_are_written_down_only_when_tuned() {
+        let row = Row { fault: Fault::Hang, rate: 20, shape: Shape::PrimaryBackup, answer: NEAR };
+        let ports = Ports { admin: 1, boxes: 2, sendsms: 3 };
+        let config = |timers| config(&row, timers, &ports, &[loopback(4), loopback(5)], Path::new("/d"));
+        assert_eq!(config(Timers::Tuned).matches("wait-ack = 2").count(), 2);
+        assert!(!config(Timers::AsShipped).contains("wait-ack"));
+        assert_eq!(config(Timers::Tuned).matches("preferred-smsc-id").count(), 1);
+    }
+}
