@@ -117,6 +117,8 @@ struct Book {
     measured: Vec<Measured>,
     skipped: Vec<String>,
     failed: Vec<String>,
+    /// Whether some row left evidence that is to stay.
+    evidence: bool,
 }
 
 fn main() -> ExitCode {
@@ -134,8 +136,7 @@ fn main() -> ExitCode {
                 }
             })
         });
-    // Runs that failed leave their evidence.
-    if !options.keep && book.failed.is_empty() {
+    if !options.keep && !book.evidence {
         let _ = std::fs::remove_dir_all(options.data());
     }
     match done.and(conclude(&options, &machine, &book)) {
@@ -186,11 +187,13 @@ async fn measure(options: &Options, book: &mut Book) -> Result<()> {
         match measured(options, row, kannel.as_ref(), &data).await {
             Ok(measured) => {
                 eprintln!("{measured}");
+                book.evidence |= measured.ours.is_blemished();
                 book.measured.push(measured);
             }
             Err(error) => {
                 let failed = format!("{row}: {error}");
                 eprintln!("!! FAILED: {failed}");
+                book.evidence = true;
                 book.failed.push(failed);
             }
         }
@@ -215,7 +218,9 @@ async fn measured(options: &Options, row: &Row, kannel: Option<&Kannel>, data: &
             *runs = side_by_side(row, options.runs(), &data.join(format!("{timers:?}")), run).await?;
         }
     }
-    if !options.keep {
+    if measured.ours.is_blemished() {
+        eprintln!("         kept, since something was lost or doubled: {}", data.display());
+    } else if !options.keep {
         let _ = std::fs::remove_dir_all(&data);
     }
     Ok(measured)

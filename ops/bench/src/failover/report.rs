@@ -24,6 +24,11 @@ impl Runs {
         self.0.iter().map(of).sum()
     }
 
+    /// Whether a message was lost, or sent twice without a word.
+    pub fn is_blemished(&self) -> bool {
+        self.sum(|run| run.lost + run.unexplained) > 0
+    }
+
     /// `None` where the program counts no suspicions.
     fn suspicions(&self) -> Option<u64> {
         self.0.iter().filter_map(|run| run.suspicions).fold(None, |sum, run| Some(sum.unwrap_or(0) + run))
@@ -187,6 +192,7 @@ mod tests {
         assert_eq!(json["kannel"]["to_backup_ms_p50"], 2_900.0);
         assert_eq!(json["kannel"]["as_shipped"]["runs_moved"], 0);
         assert_eq!(measured.to_string().lines().count(), 3);
+        assert!(!measured.ours.is_blemished());
         assert!(heading().len() >= 120);
     }
 }

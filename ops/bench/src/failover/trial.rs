@@ -64,11 +64,12 @@ pub async fn run(row: Row, times: Times, dir: &Path) -> Result<Finding> {
     let suspicions = suspicions(&Page::fetch(gateway.admin).await?);
     let (fault_ms, healed_ms) = outage(&row, times.cap, &mut first, second.wire()).await?;
     sleep(AFTER_MENDING).await;
-    let accepted = load.stop().await?["accepted"].as_f64().unwrap_or(0.0);
-    let ended =
-        |page: &Page| page.sum("qiao_outcomes_total", &[]) >= accepted && page.sum("qiao_callback_backlog", &[]) == 0.0;
+    let accepted = load.stop().await?["accepted"].as_u64().unwrap_or(0);
+    let give_up = Instant::now() + ENDED_WITHIN;
     // Those without an end after that are the judge's.
-    gateway.until(ENDED_WITHIN, ended).await?;
+    while sink.ends().await? < accepted && Instant::now() < give_up {
+        sleep(LOOK_EVERY).await;
+    }
     let resubmitted = Page::fetch(gateway.admin).await?.sum("qiao_in_doubt_resubmitted_total", &[]) as u64;
     let wires = [first.wire().to_owned(), second.wire().to_owned()];
     gateway.process.stop().await?;
