@@ -104,6 +104,14 @@ fn app_is_held(stage: &Stage) {
 #[test]
 fn a_client_that_dawdles_does_not_hold_up_a_stop() {
     let mut stage = Plan::of([Carrier::named("a")]).start();
+    // Clients may take far longer than a stop.
+    let file = stage.config().join("qiao.toml");
+    let patient = std::fs::read_to_string(&file).unwrap();
+    let patient =
+        patient.replace("header_timeout = '1s'\nbody_timeout = '2s'", "header_timeout = '60s'\nbody_timeout = '60s'");
+    assert!(patient.contains("60s"), "{patient}");
+    std::fs::write(&file, patient).unwrap();
+    roll(&mut stage);
     let bearer = format!("Bearer {KEY}");
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
     let whole = http::request(stage.gateway.http, "POST", "/v1/messages", &headers, &[b'x'; 100]);
