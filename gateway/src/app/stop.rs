@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::states::Cause;
 use super::{Arrival, Line};
 use crate::clock::{Moment, Time};
+use crate::journal::record::{Record, Unbound};
 
 /// How long links may take to unbind once their windows are empty; never more than a quarter of all the time there is.
 const UNBIND: Duration = Duration::from_secs(2);
@@ -71,6 +72,12 @@ impl Line {
 
     /// Everything to disk, threads joined. Acknowledgements that still come find nobody; their records are durable.
     pub(super) async fn close(self, arrivals: mpsc::UnboundedReceiver<Arrival>) {
+        if self.fleet.open() == 0 {
+            let (now, mut octets) = (self.clock.now().wall, Vec::new());
+            let unbound = Record::Unbound(Unbound { at: now });
+            unbound.write(&mut octets);
+            self.journal.append(unbound.kind(), self.ids.next(now).0, &octets);
+        }
         let Line { journal, store, reader, seeker, report, fleet, courier, .. } = self;
         let letters = courier.stop();
         drop((fleet, courier, arrivals));

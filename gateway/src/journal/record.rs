@@ -39,6 +39,8 @@ pub mod kind {
     pub const MO: u8 = 12;
     /// [`super::Joined`] (the id of the first part).
     pub const JOINED: u8 = 13;
+    /// [`super::Unbound`] (its own id).
+    pub const UNBOUND: u8 = 14;
 }
 
 /// A message, as admitted.
@@ -288,6 +290,13 @@ pub struct Joined {
     pub parts: Vec<Option<MessageId>>,
 }
 
+/// All links had ended in order when the process stopped: nothing is in doubt at a carrier that was answered before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unbound {
+    /// When.
+    pub at: Wall,
+}
+
 /// Any record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
@@ -311,6 +320,8 @@ pub enum Record<'a> {
     Mo(Mo<'a>),
     /// See [`Joined`].
     Joined(Joined),
+    /// See [`Unbound`].
+    Unbound(Unbound),
 }
 
 impl Record<'_> {
@@ -327,6 +338,7 @@ impl Record<'_> {
             Record::Uplink(_) => kind::UPLINK,
             Record::Mo(_) => kind::MO,
             Record::Joined(_) => kind::JOINED,
+            Record::Unbound(_) => kind::UNBOUND,
         }
     }
 
@@ -421,6 +433,7 @@ impl Record<'_> {
                     put_octets(out, octets);
                 }
             }
+            Record::Unbound(r) => put_u64(out, r.at.0),
             Record::Joined(r) => {
                 put_u64(out, r.at.0);
                 out.push(u8::try_from(r.parts.len()).unwrap_or(u8::MAX));
@@ -516,6 +529,7 @@ impl Record<'_> {
                 let id = (!id.is_empty()).then(|| CarrierId::new(id));
                 Record::Mo(Mo { at, channel, from, to, coding, header, data, segment, id })
             }
+            kind::UNBOUND => Record::Unbound(Unbound { at: take.wall()? }),
             kind::JOINED => {
                 let (at, count) = (take.wall()?, take.u8()?);
                 let id = |id| (id != 0).then_some(MessageId(id));
@@ -730,6 +744,7 @@ mod tests {
                 id: None,
             }),
             Record::Joined(Joined { at: Wall(9), parts: vec![Some(MessageId(7)), None] }),
+            Record::Unbound(Unbound { at: Wall(10) }),
         ]
     }
 

@@ -98,6 +98,11 @@ pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
             });
         }
         Record::Called(c) => detail.told(u32::from(c.event)),
-        Record::Accepted(_) | Record::Orphan(_) | Record::Uplink(_) | Record::Mo(_) | Record::Joined(_) => {}
+        Record::Accepted(_)
+        | Record::Orphan(_)
+        | Record::Uplink(_)
+        | Record::Mo(_)
+        | Record::Joined(_)
+        | Record::Unbound(_) => {}
     }
 }

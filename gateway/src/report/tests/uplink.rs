@@ -258,6 +258,35 @@ fn repetitions_are_recognised_after_a_restart() {
 }
 
 #[test]
+fn after_a_restart_the_same_word_is_a_repetition_only_where_its_answer_is_in_doubt() {
+    let said_again = |world: &mut World| {
+        world.hear_mo(&short("BAL"));
+        world.texts().len()
+    };
+    let mut world = World::with_owner();
+    world.hear_mo(&short("BAL"));
+    assert_eq!(said_again(&mut world.crash()), 0, "the answer may be lost with the process");
+    world.pass(Duration::from_secs(61));
+    world.hear_mo(&short("another sign of life"));
+    assert_eq!(said_again(&mut world.crash()), 1, "the process lived on long after its answer");
+    let mut rested = World::with_owner();
+    rested.hear_mo(&short("BAL"));
+    let (id, now) = (rested.id(), rested.now().wall);
+    rested.log.note(id, &Record::Unbound(crate::journal::record::Unbound { at: now }));
+    let mut again = rested.crash();
+    again.pass(Duration::from_secs(1));
+    assert_eq!(said_again(&mut again), 1, "links had ended in order");
+    let mut third = again.crash();
+    assert_eq!(
+        (said_again(&mut third), said_again(&mut third)),
+        (0, 1),
+        "the second one is in doubt, the first is not"
+    );
+    third.pass(WAIT);
+    assert!(third.crash().ended(id), "forgotten with the window");
+}
+
+#[test]
 fn a_refused_record_leaves_nothing_and_its_repetition_is_the_message() {
     let mut world = World::with_owner();
     world.log.full = true;

@@ -46,7 +46,7 @@ use crate::route::owner::Owners;
 use content::{Content, Piece};
 pub use content::{Listed, Received};
 pub(super) use recover::Found;
-use repeats::{Print, Repeats};
+use repeats::{Over, Print, Repeats};
 
 /// Most messages that wait for parts at a time; beyond, the oldest is told with gaps.
 const OPEN: usize = 10_000;
@@ -237,7 +237,7 @@ impl Uplinks {
         if self.octets > FULL_OCTETS {
             return self.effects.push(Effect::Settle(carrier, false));
         }
-        self.repeats.add(print, id, now.time, Some(over), now.time.after(self.rules.window));
+        self.repeats.add(print, id, now.time, Over::Connection(over), now.time.after(self.rules.window));
         ledger.commit(id, &Record::Mo(record), Ack::Uplink(id));
         self.written.insert(id.0, Written { channel, mo, at: now.wall, print, carriers: vec![carrier] });
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use carriers::Coding;
 
+use super::repeats::Over;
 use super::{Content, Ledger, Message, Stage, Uplinks, after, repeats};
 use crate::clock::{Moment, Wall};
 use crate::ids::MessageId;
@@ -17,6 +18,10 @@ pub(in super::super) struct Found {
     parts: BTreeMap<MessageId, Part>,
     joined: BTreeMap<MessageId, Joined>,
     told: BTreeSet<MessageId>,
+    /// Records of links that had ended in order, and when that was.
+    unbound: BTreeMap<MessageId, Wall>,
+    /// The last sign of life.
+    last: Wall,
 }
 
 /// A part's record, on its own.
@@ -51,8 +56,13 @@ impl Part {
 impl Found {
     /// Takes a record if it is one of a message from a handset.
     pub(in super::super) fn record(&mut self, id: MessageId, record: &Record<'_>) -> bool {
+        self.last = self.last.max(id.wall());
         match record {
-            Record::Mo(mo) => drop(self.parts.insert(id, Part::of(mo))),
+            Record::Unbound(unbound) => drop(self.unbound.insert(id, unbound.at)),
+            Record::Mo(mo) => {
+                self.last = self.last.max(mo.at);
+                self.parts.insert(id, Part::of(mo));
+            }
             Record::Uplink(old) => {
                 // Written before parts were told apart: its text is all that is sure.
                 let data: Vec<u8> = old.text.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -73,19 +83,31 @@ impl Found {
         self.parts.remove(&id);
         self.joined.remove(&id);
         self.told.remove(&id);
+        self.unbound.remove(&id);
+    }
+
+    /// Whether its carrier may not have had the answer: links were not ended in order after it, and the process died
+    /// soon after.
+    fn in_doubt(&self, part: &Part) -> bool {
+        let unbound = self.unbound.values().any(|at| *at >= part.at);
+        !unbound && self.last.0.saturating_sub(part.at.0) < repeats::LOST_WITH_IT.as_millis() as u64
     }
 }
 
 impl Uplinks {
     /// Goes on where the journal ends.
     pub(in super::super) fn resume(&mut self, now: Moment, found: Found, ledger: &mut impl Ledger) {
-        let Found { mut parts, joined, told } = found;
-        for (id, part) in &parts {
+        for (id, part) in &found.parts {
             let until = now.deadline(after(part.at, self.rules.window));
             if until > now.time {
-                self.repeats.add(repeats::print(&part.record()), *id, now.time, None, until);
+                let over = Over::Earlier { in_doubt: found.in_doubt(part) };
+                self.repeats.add(repeats::print(&part.record()), *id, now.time, over, until);
             }
         }
+        let Found { mut parts, joined, told, unbound, .. } = found;
+        // Kept as long as what they say matters, over further restarts.
+        let past = |at: Wall| now.deadline(after(at, self.rules.window)) <= now.time;
+        unbound.into_iter().filter(|(_, at)| past(*at)).for_each(|(id, _)| ledger.end(id));
         for (first, joined) in joined {
             self.resume_joined(now, first, &joined, &mut parts, told.contains(&first), ledger);
         }

@@ -16,7 +16,7 @@ use crate::ids::MessageId;
 use crate::journal::record::Mo;
 
 /// A connection lost so soon after an answer may have taken the answer with it.
-const LOST_WITH_IT: Duration = Duration::from_secs(60);
+pub(super) const LOST_WITH_IT: Duration = Duration::from_secs(60);
 /// An answer that took so long may have come after the carrier gave up waiting for it.
 const SLOW: Duration = Duration::from_secs(5);
 /// Equal ones told apart at a time; beyond, the oldest is not recognised any more.
@@ -61,14 +61,25 @@ pub(super) fn is_certain(mo: &Mo<'_>) -> bool {
     mo.id.is_some() || mo.segment.is_some()
 }
 
+/// Over what it was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// A connection of this process.
+    Connection(Connection),
+    /// One of an earlier process, lost with it; whether the carrier may not have had the answer.
+    Earlier {
+        /// It may not.
+        in_doubt: bool,
+    },
+}
+
 /// One that was heard.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     id: MessageId,
     /// When it was said last.
     heard: Time,
-    /// Over which connection; none for one of an earlier process, whose connections are all lost.
-    over: Option<Connection>,
+    over: Over,
     answered: Option<Time>,
     /// End of its window.
     until: Time,
@@ -87,20 +98,24 @@ impl Repeats {
     pub(super) fn find(&mut self, now: Time, print: Print, certain: bool, over: Connection) -> Option<MessageId> {
         let Repeats { seen, lost } = self;
         let doubtful = |seen: &Seen| {
-            let slow = seen.answered.unwrap_or(now).since(seen.heard) >= SLOW;
             let lost_with = |connection| {
                 let at: Option<&Time> = lost.get(&connection);
                 at.is_some_and(|at| seen.answered.is_none_or(|answered| at.since(answered) < LOST_WITH_IT))
             };
-            slow || seen.over.is_none_or(lost_with)
+            match seen.over {
+                Over::Connection(connection) => {
+                    seen.answered.unwrap_or(now).since(seen.heard) >= SLOW || lost_with(connection)
+                }
+                Over::Earlier { in_doubt } => in_doubt,
+            }
         };
         let same = seen.get_mut(&print)?.iter_mut().find(|seen| seen.until > now && (certain || doubtful(seen)))?;
-        (same.heard, same.over, same.answered) = (now, Some(over), None);
+        (same.heard, same.over, same.answered) = (now, Over::Connection(over), None);
         Some(same.id)
     }
 
     /// One that is new.
-    pub(super) fn add(&mut self, print: Print, id: MessageId, now: Time, over: Option<Connection>, until: Time) {
+    pub(super) fn add(&mut self, print: Print, id: MessageId, now: Time, over: Over, until: Time) {
         let equal = self.seen.entry(print).or_default();
         if equal.len() == EQUAL {
             equal.remove(0);
@@ -157,7 +172,7 @@ mod tests {
 
     fn heard(over: Connection) -> Repeats {
         let mut repeats = Repeats::default();
-        repeats.add(PRINT, ONE, at(1), Some(over), at(601));
+        repeats.add(PRINT, ONE, at(1), Over::Connection(over), at(601));
         repeats
     }
 
@@ -204,7 +219,7 @@ mod tests {
     #[test]
     fn each_is_repeated_once_per_loss() {
         let mut repeats = heard(A);
-        repeats.add(PRINT, TWO, at(2), Some(A), at(602));
+        repeats.add(PRINT, TWO, at(2), Over::Connection(A), at(602));
         repeats.lost(at(3), A, WINDOW);
         assert_eq!(repeats.find(at(4), PRINT, false, B), Some(ONE));
         assert_eq!(repeats.find(at(4), PRINT, false, B), Some(TWO));
@@ -212,9 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_heard_is_in_doubt() {
+    fn what_an_earlier_process_heard_is_a_repetition_only_where_its_answer_is_in_doubt() {
         let mut repeats = Repeats::default();
-        repeats.add(PRINT, ONE, at(1), None, at(100));
+        repeats.add(PRINT, TWO, at(1), Over::Earlier { in_doubt: false }, at(100));
+        assert_eq!(repeats.find(at(50), PRINT, false, A), None);
+        assert_eq!(repeats.find(at(50), PRINT, true, A), Some(TWO), "the carrier's own id is proof");
+        repeats.forget(PRINT, TWO);
+        repeats.add(PRINT, ONE, at(1), Over::Earlier { in_doubt: true }, at(100));
         assert_eq!(repeats.find(at(50), PRINT, false, A), Some(ONE));
         assert_eq!(repeats.find(at(51), PRINT, false, A), None);
         repeats.forget(PRINT, ONE);
@@ -225,7 +244,7 @@ mod tests {
     fn equal_ones_beyond_the_bound_push_out_the_oldest() {
         let mut repeats = Repeats::default();
         for id in 0..100 {
-            repeats.add(PRINT, MessageId(id), at(1), None, at(100));
+            repeats.add(PRINT, MessageId(id), at(1), Over::Earlier { in_doubt: true }, at(100));
         }
         assert_eq!(repeats.len(), EQUAL);
         assert_eq!(repeats.find(at(2), PRINT, true, A), Some(MessageId(100 - EQUAL as u64)));
