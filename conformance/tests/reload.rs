@@ -228,6 +228,49 @@ fn changed_files_are_taken_over_by_themselves_and_unchanged_ones_are_not() {
 }
 
 #[test]
+fn a_file_caught_in_the_midst_of_being_saved_changes_nothing() {
+    let stage = Plan::of(["a", "b"].map(Carrier::named)).start();
+    stage.gateway.await_channels(&["a", "b"]);
+    let binds = || ["a", "b"].map(|name| stage.simulator.counter(name, "binds"));
+    let before = binds();
+    // The whole line, then all after the first channel.
+    for (file, kept) in [("qiao.toml", 0), ("line.toml", 1)] {
+        let path = stage.config().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let torn = if kept == 0 { "" } else { &text[..text.rfind("[[app]]").unwrap()] };
+        std::fs::write(&path, torn).unwrap();
+        let_pass(Duration::from_millis(400));
+        std::fs::write(&path, &text).unwrap();
+        let_pass(Duration::from_millis(400));
+    }
+    let_pass(seconds(2));
+    let results = ["applied", "unchanged", "rejected"].map(|result| reloads(&stage, result));
+    assert_eq!((results, binds()), ([0.0; 3], before), "{}", stage.gateway.log());
+    delivered_by(&stage, &stage.send(TO, "otp"), "carrier-a");
+}
+
+#[test]
+fn what_files_alone_remove_must_last_and_must_leave_something() {
+    let mut stage = Plan::of(["a", "b"].map(Carrier::named)).start();
+    stage.gateway.await_channels(&["a", "b"]);
+    let channels = |stage: &Stage| {
+        let page = stage.gateway.ask("/admin/v1/channels").json();
+        page["channels"].as_array().unwrap().iter().filter(|c| c["state"] == "up").count()
+    };
+    let began = Instant::now();
+    simple(&stage, &["a"]).write();
+    until("the removal to be believed", seconds(10), || (reloads(&stage, "applied") == 1.0).then_some(()));
+    assert!(began.elapsed() >= seconds(2), "{:?}", began.elapsed());
+    std::fs::write(stage.config().join("line.toml"), "").unwrap();
+    until("nothing at all to be refused", seconds(10), || (reloads(&stage, "rejected") == 1.0).then_some(()));
+    assert!(stage.gateway.log().contains("order it: qiao ctl reload"), "{}", stage.gateway.log());
+    delivered_by(&stage, &stage.send(TO, "otp"), "carrier-a");
+    assert_eq!(channels(&stage), 1);
+    hang_up(&mut stage);
+    until("who orders it to have it", SOON, || (channels(&stage) == 0).then_some(()));
+}
+
+#[test]
 fn a_removed_channel_finishes_what_is_open() {
     let slow = "answer_latency = '1500ms'\nreceipts = { after = '20ms' }";
     let mut stage = unwatched([Carrier::named("a").behaves(slow), Carrier::named("b")]);

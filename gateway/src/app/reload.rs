@@ -1,14 +1,19 @@
 //! Reading the configuration anew while traffic runs. One task does it, one reload at a time: SIGHUP, an operator's
 //! order and changed files all lead here. Everything is read and checked beside the line; the line then takes over the
 //! new tables in one turn, or nothing of them.
+//!
+//! Changed files are believed less than orders: they may be in the midst of being rewritten. What would remove something
+//! must have stayed the same for a while, and what would leave no channel or no app has to be ordered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::Arrival;
@@ -16,13 +21,15 @@ use super::watch::Watch;
 use crate::admit::Tables;
 use crate::clock::Clock;
 use crate::config::diff::{Change, Diff};
-use crate::config::plan::Node;
+use crate::config::plan::{Node, Plan};
 use crate::config::{self, Problem, Seen};
 use crate::observe::Metrics;
 use crate::vital::Vital;
 
 /// Changes and problems told in the log, each; the rest is counted.
 const MOST_TOLD: usize = 20;
+/// How long files that remove something must have stayed the same before they are believed.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Who orders a reload waits here for its end.
 pub(super) type Order = oneshot::Sender<Result<Applied, Refused>>;
@@ -64,6 +71,16 @@ pub(super) struct Reloads {
     pub(super) line: mpsc::UnboundedSender<Arrival>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    /// Changed files that remove something, not yet believed.
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// Files that may be in the midst of being rewritten.
+pub(super) struct Doubt {
+    /// What they said.
+    digest: [u8; 32],
+    /// Believed then, if they still say the same.
+    until: Instant,
 }
 
 /// What reading came to.
@@ -87,6 +104,7 @@ impl Reloads {
         // What changed between the start's reading and the watching.
         self.files().await;
         loop {
+            let believed = self.doubt.as_ref().map(|doubt| doubt.until);
             tokio::select! {
                 _ = hangup.recv() => drop(self.reload("SIGHUP").await),
                 order = orders.recv() => {
@@ -96,6 +114,7 @@ impl Reloads {
                     let _ = order.send(answer);
                 }
                 () = watch.changed(&mut stirred) => self.files().await,
+                () = reached(believed) => self.files().await,
             }
             watch.set(self.watched());
         }
@@ -109,21 +128,55 @@ impl Reloads {
         self.clock.now().wall.0 as f64 / 1_000.0
     }
 
-    /// Files have stirred: where they say the same as before, nothing happens.
+    /// Files have stirred, or have been quiet: where they say the same as before, nothing happens.
     async fn files(&mut self) {
-        match self.read(true).await {
-            Read::Same => {}
-            read => drop(self.take_over("changed files", read).await),
+        let (read, seen) = self.read(true).await;
+        if matches!(&read, Read::Ready(_, diff, _) if diff.removes) && !self.believed(seen.digest) {
+            // Their change may be finished in any of the directories.
+            return self.seen.folders.extend(seen.folders);
+        }
+        self.doubt = None;
+        let emptied = match &read {
+            Read::Ready(tables, ..) => emptied(&self.tables.load().plan, &tables.plan),
+            _ => None,
+        };
+        let read = emptied.map_or(read, |problem| Read::Wrong(vec![problem]));
+        self.note(&read, seen);
+        if !matches!(read, Read::Same) {
+            drop(self.take_over("changed files", read).await);
+        }
+    }
+
+    /// Whether files that remove something have said the same for long enough.
+    fn believed(&mut self, digest: [u8; 32]) -> bool {
+        let now = Instant::now();
+        match &self.doubt {
+            Some(doubt) if doubt.digest == digest => doubt.until <= now,
+            _ => {
+                self.doubt = Some(Doubt { digest, until: now + SETTLED });
+                false
+            }
         }
     }
 
     async fn reload(&mut self, by: &'static str) -> Result<Applied, Refused> {
-        let read = self.read(false).await;
+        let (read, seen) = self.read(false).await;
+        self.doubt = None;
+        self.note(&read, seen);
         self.take_over(by, read).await
     }
 
+    /// Remembers what was read.
+    fn note(&mut self, read: &Read, mut seen: Seen) {
+        // Where it is wrong, the mending may come in any of the directories.
+        if matches!(read, Read::Wrong(_)) {
+            seen.folders.append(&mut self.seen.folders);
+        }
+        self.seen = seen;
+    }
+
     /// Reads and checks everything, on a thread that may wait for the disk.
-    async fn read(&mut self, only_if_changed: bool) -> Read {
+    async fn read(&self, only_if_changed: bool) -> (Read, Seen) {
         let (dir, before, in_force) = (self.dir.clone(), self.seen.digest, self.tables.load_full());
         let work = tokio::task::spawn_blocking(move || {
             let (outcome, seen) = config::load_seen(&dir, in_force.plan.names.clone());
@@ -139,20 +192,10 @@ impl Reloads {
             };
             (read, seen)
         });
-        match work.await {
-            Ok((read, mut seen)) => {
-                // Where it is wrong, the mending may come in any of the directories.
-                if matches!(read, Read::Wrong(_)) {
-                    seen.folders.append(&mut self.seen.folders);
-                }
-                self.seen = seen;
-                read
-            }
-            Err(error) => {
-                let message = format!("reading the configuration failed: {error}");
-                Read::Wrong(vec![Problem::of_all(message)])
-            }
-        }
+        work.await.unwrap_or_else(|error| {
+            let message = format!("reading the configuration failed: {error}");
+            (Read::Wrong(vec![Problem::of_all(message, "")]), self.seen.clone())
+        })
     }
 
     async fn take_over(&mut self, by: &'static str, read: Read) -> Result<Applied, Refused> {
@@ -194,4 +237,26 @@ impl Reloads {
             error!(%problem, "configuration");
         }
     }
+}
+
+/// Waits until then; for ever where there is no such time.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What nobody means who saves a file: that nothing is left.
+fn emptied(old: &Plan, new: &Plan) -> Option<Problem> {
+    let lost = [
+        ("channel", old.channels.is_empty(), new.channels.is_empty()),
+        ("app", old.apps.is_empty(), new.apps.is_empty()),
+    ];
+    let (what, ..) = lost.into_iter().find(|(_, before, after)| !before && *after)?;
+    let message = format!("the changed files leave no {what} at all");
+    Some(Problem::of_all(
+        message,
+        "a slip is mended by saving them again; where it is meant, order it: qiao ctl reload",
+    ))
 }

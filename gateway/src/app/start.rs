@@ -157,7 +157,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         control::serve(admin, page).await;
     });
     let (dir, line) = (dir.to_owned(), arrivals.clone());
-    let reloading = Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock };
+    let reloading = Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock, doubt: None };
     let reloading = tokio::spawn(reloading.run(reloads));
     tokio::spawn(signals(arrivals.clone(), stop, pressure.clone()));
 

@@ -20,6 +20,9 @@ pub struct Diff {
     /// Whether a message may go another way than before.
     #[serde(skip)]
     pub routing: bool,
+    /// Whether something that was there is no more: named things, or numbers.
+    #[serde(skip)]
+    pub removes: bool,
 }
 
 /// One thing that changes.
@@ -86,6 +89,7 @@ impl Diff {
             || old.numbers != new.numbers
             || !old.tiers.iter().map(|t| t.id).eq(new.tiers.iter().map(|t| t.id))
             || !old.channels.iter().map(offer).eq(new.channels.iter().map(offer));
+        diff.removes = new.numbers.len() < old.numbers.len() || diff.changes.iter().any(|c| c.how == How::Removed);
         diff
     }
 
