@@ -20,7 +20,7 @@ use super::Arrival;
 use super::watch::Watch;
 use crate::admit::Tables;
 use crate::clock::Clock;
-use crate::config::diff::{Change, Diff};
+use crate::config::diff::{self, Change, Diff};
 use crate::config::plan::{Node, Plan};
 use crate::config::{self, Problem, Seen};
 use crate::observe::Metrics;
@@ -180,6 +180,10 @@ impl Reloads {
         let (dir, before, in_force) = (self.dir.clone(), self.seen.digest, self.tables.load_full());
         let work = tokio::task::spawn_blocking(move || {
             let (outcome, seen) = config::load_seen(&dir, in_force.plan.names.clone());
+            let outcome = outcome.and_then(|(plan, warnings)| {
+                let moved = diff::moved(&in_force.plan, &plan);
+                if moved.is_empty() { Ok((plan, warnings)) } else { Err(moved) }
+            });
             let read = match outcome {
                 _ if only_if_changed && seen.digest == before => Read::Same,
                 Err(problems) => Read::Wrong(problems),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Tier, TierId};
+use super::problem::Problem;
 use crate::callback::Settings;
 
 /// What a reload changes.
@@ -132,6 +133,28 @@ impl Diff {
             }
         }
     }
+}
+
+/// Accounts that go from one channel to another. Receipts are sought by the channel's name: those of what the one has
+/// sent would come to the other and find nobody, and what was delivered would count as expired.
+pub fn moved(old: &Plan, new: &Plan) -> Vec<Problem> {
+    let accounts = |plan: &Plan| plan.channels.iter().map(|c| (c.name.clone(), c.account())).collect::<HashMap<_, _>>();
+    let (before, after) = (accounts(old), accounts(new));
+    let mut problems = Vec::new();
+    for from in &old.channels {
+        let Some(account) = before.get(&from.name).filter(|account| after.get(&from.name) != Some(account)) else {
+            continue;
+        };
+        let takes = |c: &&Channel| after.get(&c.name) == Some(account) && before.get(&c.name) != Some(account);
+        for to in new.channels.iter().filter(takes) {
+            let (from, to) = (&from.name, &to.name);
+            problems.push(Problem::of_all(
+                format!("channel `{to}` has the account of channel `{from}`: receipts of what `{from}` sent would find nobody"),
+                &format!("keep the name, or remove `{from}` first and add it as `{to}` once its receipts are in"),
+            ));
+        }
+    }
+    problems
 }
 
 /// What decides whether a channel takes a message, and as how many parts.

@@ -547,6 +547,34 @@ mod diff {
     }
 
     #[test]
+    fn an_account_stays_with_its_channel() {
+        let moved = |old: &str, new: &str| {
+            let load = |text: &str| plan(&[(MAIN_FILE, text)]).unwrap().0;
+            super::super::diff::moved(&load(old), &load(new)).into_iter().map(|p| p.message).collect::<Vec<_>>()
+        };
+        let found = |to: &str, from: &str| {
+            format!(
+                "channel `{to}` has the account of channel `{from}`: receipts of what `{from}` sent would find nobody"
+            )
+        };
+        let named = |name: &str, port: u16| {
+            CHANNEL.replace("\"a\"", &format!("\"{name}\"")).replace(":1\"", &format!(":{port}\""))
+        };
+        let two = |first: String, second: String| [first, second].concat();
+        assert_eq!(moved(CHANNEL, &named("b", 1)), [found("b", "a")]);
+        let swapped = moved(&two(named("a", 1), named("b", 2)), &two(named("a", 2), named("b", 1)));
+        assert_eq!(swapped, [found("b", "a"), found("a", "b")]);
+        for (old, new) in [
+            (named("a", 1), named("a", 2)),
+            (named("a", 1), named("b", 2)),
+            (named("a", 1), two(named("a", 1), named("b", 1))),
+            (two(named("a", 1), named("b", 1)), named("b", 1)),
+        ] {
+            assert_eq!(moved(&old, &new), [""; 0], "{old} {new}");
+        }
+    }
+
+    #[test]
     fn the_order_of_routes_is_part_of_them() {
         let second = "[[route]]\nname = \"s\"\ngroup = \"g\"\nmatch = { tier = \"otp\" }\n";
         let (old, new) = ([&whole(), second].concat(), [CHANNEL, GROUP, second, ROUTE, APP].concat());
