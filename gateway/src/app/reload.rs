@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -93,11 +93,8 @@ enum Read {
 
 impl Reloads {
     /// Runs until nobody can order anything any more.
-    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>, mut hangup: Signal) {
         let _vital = Vital("the reloading task");
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-            return error!("SIGHUP cannot be handled; the configuration is read at start only");
-        };
         self.metrics.reloaded_at.set(self.now());
         let (mut watch, mut stirred) = (Watch::new(), None);
         watch.set(self.watched());
