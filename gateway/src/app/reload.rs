@@ -97,10 +97,11 @@ impl Reloads {
         let _vital = Vital("the reloading task");
         self.metrics.reloaded_at.set(self.now());
         let (mut watch, mut stirred) = (Watch::new(), None);
-        watch.set(self.watched());
-        // What changed between the start's reading and the watching.
-        self.files().await;
         loop {
+            // What changed between the reading and the watching; each time round, another directory is new.
+            while watch.set(self.watched()) {
+                self.files().await;
+            }
             let believed = self.doubt.as_ref().map(|doubt| doubt.until);
             tokio::select! {
                 _ = hangup.recv() => drop(self.reload("SIGHUP").await),
@@ -113,7 +114,6 @@ impl Reloads {
                 () = watch.changed(&mut stirred) => self.files().await,
                 () = reached(believed) => self.files().await,
             }
-            watch.set(self.watched());
         }
     }
 
