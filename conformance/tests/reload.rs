@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -268,6 +269,38 @@ fn what_files_alone_remove_must_last_and_must_leave_something() {
     assert_eq!(channels(&stage), 1);
     hang_up(&mut stage);
     until("who orders it to have it", SOON, || (channels(&stage) == 0).then_some(()));
+}
+
+#[test]
+fn files_behind_symbolic_links_are_watched_where_they_lie_and_where_the_links_are() {
+    let stage = Plan::of([Carrier::named("a")]).start();
+    let releases = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(stage.config().join("line.toml")).unwrap();
+    let write = |release: &str, rate: u32| {
+        let dir = releases.path().join(release);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("line.toml"), text.replace("rate = 2000", &format!("rate = {rate}"))).unwrap();
+    };
+    let switch = |release: &str| {
+        let next = releases.path().join("next");
+        symlink(release, &next).unwrap();
+        std::fs::rename(next, releases.path().join("current")).unwrap();
+    };
+    let rate = |rate: f64| {
+        until(&format!("{rate} to count"), SOON, || {
+            (stage.gateway.metrics().sum("qiao_pace_limit", &[("channel", "a")]) == rate).then_some(())
+        });
+    };
+    write("one", 1900);
+    write("two", 1800);
+    switch("one");
+    std::fs::remove_file(stage.config().join("line.toml")).unwrap();
+    symlink(releases.path().join("current/line.toml"), stage.config().join("line.toml")).unwrap();
+    rate(1900.0);
+    switch("two");
+    rate(1800.0);
+    write("two", 1700);
+    rate(1700.0);
 }
 
 #[test]
