@@ -131,6 +131,11 @@ impl Desk {
         self.pressure.closed()
     }
 
+    /// `[node] name`.
+    pub fn name(&self) -> String {
+        self.tables.load().plan.node.name.clone()
+    }
+
     /// The configuration in force as written, without its secrets.
     pub fn written(&self) -> Arc<serde_json::Value> {
         self.tables.load().plan.written.clone()

@@ -21,7 +21,7 @@ use super::watch::Watch;
 use crate::admit::Tables;
 use crate::clock::Clock;
 use crate::config::diff::{self, Change, Diff};
-use crate::config::plan::{Node, Plan};
+use crate::config::plan::Plan;
 use crate::config::{self, Problem, Seen};
 use crate::observe::Metrics;
 use crate::vital::Vital;
@@ -184,10 +184,9 @@ impl Reloads {
             let read = match outcome {
                 _ if only_if_changed && seen.digest == before => Read::Same,
                 Err(problems) => Read::Wrong(problems),
-                Ok((mut plan, warnings)) => {
+                Ok((plan, warnings)) => {
                     let diff = Diff::between(&in_force.plan, &plan);
-                    plan.node = Node::until_restart(&plan.node, &in_force.plan.node);
-                    let tables = in_force.next(Arc::new(plan), diff.routing);
+                    let tables = in_force.next(Arc::new(plan.until_restart(&in_force.plan)), diff.routing);
                     Read::Ready(Arc::new(tables), diff, warnings)
                 }
             };

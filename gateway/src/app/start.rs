@@ -147,14 +147,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         accept::serve(http, door, stopped).await;
     });
     let callbacks = Arc::new(Office::new(courier.clone(), store.clone()));
-    let page = control::Admin {
-        name: plan.node.name.clone(),
-        desk,
-        callbacks,
-        token,
-        metrics_token: plan.node.metrics_token.clone(),
-        scrape,
-    };
+    let page = control::Admin { desk, callbacks, token, metrics_token: plan.node.metrics_token.clone(), scrape };
     let admin = tokio::spawn(async move {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;

@@ -6,6 +6,7 @@ use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Tier, TierId};
 use super::problem::Problem;
@@ -359,6 +360,37 @@ fn node(old: &Node, new: &Node, at_once: &mut Vec<String>, restart: &mut Vec<Str
         .debug("[store] history", history, &new.history)
         .debug("[store] receipt_wait", receipt_wait, &new.receipt_wait)
         .or(false);
+}
+
+/// Where the settings that wait for a start stand in the files.
+const AT_START: [(&str, &[&str]); 5] = [
+    ("node", &["data_dir"]),
+    ("http", &["listen", "insecure"]),
+    ("admin", &["listen", "token", "metrics_token"]),
+    ("journal", &["segment_bytes", "max_bytes"]),
+    ("store", &["history", "receipt_wait"]),
+];
+
+impl Plan {
+    /// This plan as far as it counts at once; what waits for a start is as it is in force, also in what operators see.
+    pub fn until_restart(self, in_force: &Plan) -> Plan {
+        let mut written = Value::clone(&self.written);
+        for (section, keys) in AT_START {
+            for key in keys {
+                let kept = in_force.written[section].get(key).cloned();
+                match (kept, written[section].as_object_mut()) {
+                    (Some(kept), _) => written[section][key] = kept,
+                    (None, Some(table)) => drop(table.remove(*key)),
+                    (None, None) => {}
+                }
+            }
+        }
+        // Looking for a section has left a place for it.
+        if let Some(sections) = written.as_object_mut() {
+            sections.retain(|_, section| !section.is_null());
+        }
+        Plan { node: self.node.until_restart(&in_force.node), written: written.into(), ..self }
+    }
 }
 
 impl Node {

@@ -604,9 +604,16 @@ mod diff {
         assert_eq!(changes, ["node: [node] drain_timeout 10s → 3s"]);
         assert_eq!(restart, ["[http] listen 127.0.0.1:8080 → 127.0.0.1:81", "[admin] token changed"]);
         let (in_force, files) = (plan(&[(MAIN_FILE, &whole())]).unwrap().0, plan(&[(MAIN_FILE, &new)]).unwrap().0);
-        let node = files.node.until_restart(&in_force.node);
-        assert_eq!((node.drain_timeout.as_secs(), node.http_listen.port()), (3, 8080));
-        assert!(node.admin_token.is_none());
+        let (before, said) = (in_force.written.clone(), files.written.clone());
+        let plan = files.until_restart(&in_force);
+        assert_eq!((plan.node.drain_timeout.as_secs(), plan.node.http_listen.port()), (3, 8080));
+        assert!(plan.node.admin_token.is_none());
+        let mut expected = serde_json::Value::clone(&before);
+        expected["node"] = said["node"].clone();
+        (expected["http"], expected["admin"]) = (serde_json::json!({}), serde_json::json!({}));
+        assert_eq!(*plan.written, expected, "what operators see is what is in force");
+        let back = in_force.until_restart(&self::plan(&[(MAIN_FILE, &new)]).unwrap().0);
+        assert_eq!((&back.written["http"], &back.written["admin"]), (&said["http"], &said["admin"]));
     }
 
     #[test]

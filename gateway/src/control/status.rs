@@ -37,7 +37,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> Response {
     let (Some(channels), Some(apps)) = (channels, apps) else { return gone() };
     let (ready, detail) = health::readiness(admin.desk.closed(), &channels);
     let page = Page {
-        name: admin.name.clone(),
+        name: admin.desk.name(),
         version: env!("CARGO_PKG_VERSION"),
         ready,
         detail,
