@@ -313,6 +313,12 @@ fn a_removed_channel_finishes_what_is_open() {
     });
     simple(&stage, &["b"]).write();
     assert!(reload(&stage).contains(&"channel a removed".to_owned()));
+    let leaving = stage.gateway.ask("/admin/v1/channels/a").json();
+    assert_eq!(
+        (&leaving["state"], &leaving["leaving"], &leaving["in_flight"]),
+        (&"draining".into(), &true.into(), &5.into())
+    );
+    assert!(stage.gateway.operator(&["channels"]).1.contains("finishes what is open"));
     delivered_by(&stage, &stage.send("+8613800138009", "otp"), "carrier-b");
     until("the channel to leave", SOON, || {
         (!stage.gateway.metrics().text().contains("qiao_channel_state{channel=\"a\"")).then_some(())

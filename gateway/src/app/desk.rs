@@ -63,6 +63,8 @@ pub struct ChannelStatus {
     pub rate: f64,
     /// Parts per second it goes at now: less than the contract for a while after throttle answers.
     pub rate_now: f64,
+    /// Whether it has left the configuration and only finishes what is open; its contract counts no more.
+    pub leaving: bool,
     /// Its links.
     pub links: Vec<LinkStatus>,
 }
@@ -304,22 +306,28 @@ impl Line {
     }
 
     fn channels(&self, now: Moment) -> Vec<ChannelStatus> {
-        let status = |c: &crate::config::plan::Channel| {
-            let view = self.switch.channel(now.time, c.id);
+        let status = |id, name: &str, carrier: &str, protocol, contract: Option<f64>| {
+            let view = self.switch.channel(now.time, id);
             ChannelStatus {
-                name: c.name.to_string(),
-                carrier: c.carrier.clone(),
-                protocol: c.protocol.name(),
-                state: self.state(now, c.id).name(),
-                order: self.service.orders.channel(&c.name).cloned(),
+                name: name.to_owned(),
+                carrier: carrier.to_owned(),
+                protocol,
+                state: self.state(now, id).name(),
+                order: self.service.orders.channel(name).cloned(),
                 in_flight: view.as_ref().map_or(0, |v| v.in_flight),
                 window: view.as_ref().map_or(0, |v| v.window),
-                rate: c.rate,
+                rate: contract.unwrap_or(0.0),
                 rate_now: view.as_ref().map_or(0.0, |v| v.rate_now),
-                links: self.fleet.links(c.id),
+                leaving: contract.is_none(),
+                links: self.fleet.links(id),
             }
         };
-        self.plan.channels.iter().map(status).collect()
+        let all = self.plan.channels.iter();
+        let mut list: Vec<_> =
+            all.map(|c| status(c.id, &c.name, &c.carrier, c.protocol.name(), Some(c.rate))).collect();
+        let gone = self.fleet.channels().filter(|(id, _)| self.plan.channels.iter().all(|c| c.id != *id));
+        list.extend(gone.map(|(id, member)| status(id, member.meter.name(), &member.carrier, member.protocol, None)));
+        list
     }
 
     fn queues(&self, now: Moment) -> Vec<QueueStatus> {
