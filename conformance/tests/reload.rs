@@ -186,7 +186,11 @@ fn an_invalid_configuration_changes_nothing_and_says_all_that_is_wrong() {
     delivered_by(&stage, &stage.send(TO, "otp"), "carrier-a");
     assert_eq!(stage.gateway.metrics().sum("qiao_pace_limit", &[("channel", "a")]), 2000.0);
     std::fs::write(stage.config().join("line.toml"), &good).unwrap();
+    let status = || stage.gateway.ask("/admin/v1/status").json();
+    assert_eq!(status()["reload"]["refused"]["problems"], 3);
     assert_eq!(reload(&stage), [""; 0], "the plan in force is the first one");
+    assert!(status()["reload"]["refused"].is_null());
+    assert_eq!(order(&stage).json()["last"]["changes"][0], "node: [node] watch true → false");
 }
 
 #[test]
@@ -264,6 +268,9 @@ fn what_files_alone_remove_must_last_and_must_leave_something() {
     assert!(began.elapsed() >= seconds(2), "{:?}", began.elapsed());
     std::fs::write(stage.config().join("line.toml"), "").unwrap();
     until("nothing at all to be refused", seconds(10), || (reloads(&stage, "rejected") == 1.0).then_some(()));
+    let said = stage.gateway.operator(&["status"]).1;
+    assert!(said.contains("(changed files): channel b: removed; "), "{said}");
+    assert!(said.contains("(changed files), problems: 1; see qiao check"), "{said}");
     assert!(stage.gateway.log().contains("order it: qiao ctl reload"), "{}", stage.gateway.log());
     delivered_by(&stage, &stage.send(TO, "otp"), "carrier-a");
     assert_eq!(channels(&stage), 1);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::orders::{Asked, Order, Subject};
-use super::reload::{self, Applied, Refused};
+use super::reload::{self, Applied, Latest, Refused};
 use super::service::Ordered;
 use super::start::Pressure;
 use super::uplink::Delivered;
@@ -107,6 +107,7 @@ pub struct Desk {
     store: Store,
     tables: Arc<ArcSwap<Tables>>,
     reloads: mpsc::Sender<reload::Order>,
+    latest: Arc<ArcSwap<Latest>>,
     pressure: Arc<Pressure>,
 }
 
@@ -115,10 +116,10 @@ impl Desk {
         line: mpsc::UnboundedSender<Arrival>,
         store: Store,
         tables: Arc<ArcSwap<Tables>>,
-        reloads: mpsc::Sender<reload::Order>,
+        (reloads, latest): (mpsc::Sender<reload::Order>, Arc<ArcSwap<Latest>>),
         pressure: Arc<Pressure>,
     ) -> Self {
-        Desk { line, store, tables, reloads, pressure }
+        Desk { line, store, tables, reloads, latest, pressure }
     }
 
     /// Has the configuration read anew.
@@ -126,6 +127,11 @@ impl Desk {
         let (order, done) = oneshot::channel();
         self.reloads.send(order).await.map_err(|_| Refused::Stopping)?;
         done.await.unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// What has become of the files.
+    pub fn latest(&self) -> Arc<Latest> {
+        self.latest.load_full()
     }
 
     /// Why the gateway takes no messages at all, if so.

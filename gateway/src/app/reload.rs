@@ -20,7 +20,7 @@ use super::Arrival;
 use super::watch::Watch;
 use crate::admit::Tables;
 use crate::clock::Clock;
-use crate::config::diff::{self, Change, Diff};
+use crate::config::diff::{self, Diff};
 use crate::config::plan::Plan;
 use crate::config::{self, Problem, Seen};
 use crate::observe::Metrics;
@@ -38,11 +38,50 @@ pub(super) type Order = oneshot::Sender<Result<Applied, Refused>>;
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Applied {
     /// What is different from now on.
-    pub changes: Vec<Change>,
+    pub changes: Vec<diff::Change>,
     /// What differs in the files and waits for a restart.
     pub restart: Vec<String>,
     /// What is hardly meant as it is written.
     pub warnings: Vec<Problem>,
+    /// Where nothing is different: what the last reload that changed something did, for changed files are mostly found
+    /// before anybody orders them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<Change>,
+}
+
+/// What has become of the files, for whoever asks later.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Latest {
+    /// The last reload that changed something.
+    pub applied: Option<Change>,
+    /// What differs in the files and waits for a restart.
+    pub restart: Vec<String>,
+    /// Set while the files on disk are refused.
+    pub refused: Option<Refusal>,
+}
+
+/// A reload that changed something.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// `operator`, `SIGHUP` or `changed files`.
+    pub by: &'static str,
+    /// How many things it changed.
+    pub count: usize,
+    /// The first twenty of them in words.
+    pub changes: Vec<String>,
+}
+
+/// Files that cannot be used.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refusal {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// `operator`, `SIGHUP` or `changed files`.
+    pub by: &'static str,
+    /// How many problems they have.
+    pub problems: usize,
 }
 
 /// Why nothing has changed.
@@ -71,6 +110,8 @@ pub(super) struct Reloads {
     pub(super) line: mpsc::UnboundedSender<Arrival>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    /// Others read it.
+    pub(super) latest: Arc<ArcSwap<Latest>>,
     /// Changed files that remove something, not yet believed.
     pub(super) doubt: Option<Doubt>,
 }
@@ -213,21 +254,29 @@ impl Reloads {
         if wait.await.is_err() {
             return Err(Refused::Stopping);
         }
-        self.applied(by, &diff, &warnings);
+        let last = self.applied(by, &diff, &warnings);
         let Diff { changes, restart, .. } = diff;
-        Ok(Applied { changes, restart, warnings })
+        Ok(Applied { changes, restart, warnings, last })
     }
 
-    fn applied(&self, by: &'static str, diff: &Diff, warnings: &[Problem]) {
+    /// Tells it, and gives the last change where there was none now.
+    fn applied(&self, by: &'static str, diff: &Diff, warnings: &[Problem]) -> Option<Change> {
         let result = if diff.changes.is_empty() { "unchanged" } else { "applied" };
         self.metrics.reloads.with_label_values(&[result]).inc();
         self.metrics.reloaded_at.set(self.now());
         let told: Vec<String> = diff.changes.iter().take(MOST_TOLD).map(ToString::to_string).collect();
         let (changes, restart) = (told.join("; "), diff.restart.join("; "));
-        info!(by, result, count = diff.changes.len(), changes, restart, "configuration reloaded");
+        let count = diff.changes.len();
+        info!(by, result, count, changes, restart, "configuration reloaded");
         for warning in warnings.iter().take(MOST_TOLD) {
             warn!(problem = %warning, "configuration");
         }
+        own_up(warnings.len());
+        let before = self.latest.load().applied.clone();
+        let change = Change { at_ms: self.clock.now().wall.0, by, count, changes: told };
+        let (applied, last) = if count > 0 { (Some(change), None) } else { (before.clone(), before) };
+        self.latest.store(Arc::new(Latest { applied, restart: diff.restart.clone(), refused: None }));
+        last
     }
 
     fn refused(&self, by: &'static str, problems: &[Problem]) {
@@ -236,6 +285,17 @@ impl Reloads {
         for problem in problems.iter().take(MOST_TOLD) {
             error!(%problem, "configuration");
         }
+        own_up(problems.len());
+        let refused = Some(Refusal { at_ms: self.clock.now().wall.0, by, problems: problems.len() });
+        self.latest.store(Arc::new(Latest { refused, ..Latest::clone(&self.latest.load()) }));
+    }
+}
+
+/// Says how many problems the log has not been told.
+fn own_up(problems: usize) {
+    let more = problems.saturating_sub(MOST_TOLD);
+    if more > 0 {
+        warn!(more, "configuration: further problems are not logged; see qiao check");
     }
 }
 

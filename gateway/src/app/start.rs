@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
-use super::reload::Reloads;
+use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::{HeldApps, Service};
 use super::{Arrival, Line, Rerouting, Waiting, orders};
@@ -127,7 +127,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let admin = listen(plan.node.admin_listen).await?;
     let token = control::token(&plan.node)?;
     let (reload, reloads) = mpsc::channel(RELOADS);
-    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reload, pressure.clone()));
+    let latest = Arc::<ArcSwap<Latest>>::default();
+    let reloader = (reload, latest.clone());
+    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
     let door = Arc::new(Door {
         tables: tables.clone(),
         clock,
@@ -153,7 +155,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         control::serve(admin, page).await;
     });
     let (dir, line) = (dir.to_owned(), arrivals.clone());
-    let reloading = Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock, doubt: None };
+    let reloading =
+        Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock, latest, doubt: None };
     let reloading = tokio::spawn(reloading.run(reloads, hangup));
     tokio::spawn(signals(stops, arrivals.clone(), stop, pressure.clone()));
 
