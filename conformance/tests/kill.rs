@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use conformance::wait::{let_pass, seconds};
-use conformance::{Carrier, Plan, Stage};
+use conformance::wait::{let_pass, seconds, until};
+use conformance::{Carrier, Plan, Process, Stage, programs};
 const ROUNDS: usize = 5;
 /// Unanswered parts each channel may have.
 const WINDOW: u64 = 20;
@@ -44,6 +45,36 @@ fn killed_at_any_moment_nothing_is_lost() {
     eprintln!("{} after {ROUNDS} kills", verdict.report);
     assert!(verdict.holds, "{:#}", verdict.report);
     assert_eq!(verdict.count("pending"), 0);
+}
+
+#[test]
+fn signals_during_a_start_wait_for_its_end() {
+    let mut stage = Plan::of([Carrier::named("a")]).start();
+    stage.gateway.kill();
+    // The start waits for whoever has the journal.
+    let journal = std::fs::File::open(stage.config().join("data/journal/lock")).unwrap();
+    journal.lock().unwrap();
+    let mut command = Command::new(programs::qiao());
+    command.arg("serve").arg("--config").arg(stage.config());
+    let mut process = Process::start("qiao-held", stage.logs(), command);
+    let status = format!("/proc/{}/status", process.pid());
+    let caught = || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(mask, 16).unwrap()
+    };
+    // SIGHUP, SIGINT and SIGTERM.
+    let all = 1 | 1 << 1 | 1 << 14;
+    until("the signals to be listened to", seconds(4), || (caught() & all == all).then_some(()));
+    let hang_up = format!("kill -HUP {}", process.pid());
+    assert!(Command::new("sh").arg("-c").arg(hang_up).status().unwrap().success());
+    process.terminate();
+    assert!(process.ended().is_none());
+    drop(journal);
+    let status = process.end(seconds(30));
+    let log = process.stderr();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(["ready", "draining", "stopped"].iter().all(|word| log.contains(&format!("\"{word}\""))), "{log}");
 }
 
 /// A copy may follow only one that a kill may have robbed of its answer.

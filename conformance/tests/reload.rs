@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -185,7 +186,11 @@ fn an_invalid_configuration_changes_nothing_and_says_all_that_is_wrong() {
     delivered_by(&stage, &stage.send(TO, "otp"), "carrier-a");
     assert_eq!(stage.gateway.metrics().sum("qiao_pace_limit", &[("channel", "a")]), 2000.0);
     std::fs::write(stage.config().join("line.toml"), &good).unwrap();
+    let status = || stage.gateway.ask("/admin/v1/status").json();
+    assert_eq!(status()["reload"]["refused"]["problems"], 3);
     assert_eq!(reload(&stage), [""; 0], "the plan in force is the first one");
+    assert!(status()["reload"]["refused"].is_null());
+    assert_eq!(order(&stage).json()["last"]["changes"][0], "node: [node] watch true → false");
 }
 
 #[test]
@@ -228,6 +233,84 @@ fn changed_files_are_taken_over_by_themselves_and_unchanged_ones_are_not() {
 }
 
 #[test]
+fn a_file_caught_in_the_midst_of_being_saved_changes_nothing() {
+    let stage = Plan::of(["a", "b"].map(Carrier::named)).start();
+    stage.gateway.await_channels(&["a", "b"]);
+    let binds = || ["a", "b"].map(|name| stage.simulator.counter(name, "binds"));
+    let before = binds();
+    // The whole line, then all after the first channel.
+    for (file, kept) in [("qiao.toml", 0), ("line.toml", 1)] {
+        let path = stage.config().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let torn = if kept == 0 { "" } else { &text[..text.rfind("[[app]]").unwrap()] };
+        std::fs::write(&path, torn).unwrap();
+        let_pass(Duration::from_millis(400));
+        std::fs::write(&path, &text).unwrap();
+        let_pass(Duration::from_millis(400));
+    }
+    let_pass(seconds(2));
+    let results = ["applied", "unchanged", "rejected"].map(|result| reloads(&stage, result));
+    assert_eq!((results, binds()), ([0.0; 3], before), "{}", stage.gateway.log());
+    delivered_by(&stage, &stage.send(TO, "otp"), "carrier-a");
+}
+
+#[test]
+fn what_files_alone_remove_must_last_and_must_leave_something() {
+    let mut stage = Plan::of(["a", "b"].map(Carrier::named)).start();
+    stage.gateway.await_channels(&["a", "b"]);
+    let channels = |stage: &Stage| {
+        let page = stage.gateway.ask("/admin/v1/channels").json();
+        page["channels"].as_array().unwrap().iter().filter(|c| c["state"] == "up").count()
+    };
+    let began = Instant::now();
+    simple(&stage, &["a"]).write();
+    until("the removal to be believed", seconds(10), || (reloads(&stage, "applied") == 1.0).then_some(()));
+    assert!(began.elapsed() >= seconds(2), "{:?}", began.elapsed());
+    std::fs::write(stage.config().join("line.toml"), "").unwrap();
+    until("nothing at all to be refused", seconds(10), || (reloads(&stage, "rejected") == 1.0).then_some(()));
+    let said = stage.gateway.operator(&["status"]).1;
+    assert!(said.contains("(changed files): channel b: removed; "), "{said}");
+    assert!(said.contains("(changed files), problems: 1; see qiao check"), "{said}");
+    assert!(stage.gateway.log().contains("order it: qiao ctl reload"), "{}", stage.gateway.log());
+    delivered_by(&stage, &stage.send(TO, "otp"), "carrier-a");
+    assert_eq!(channels(&stage), 1);
+    hang_up(&mut stage);
+    until("who orders it to have it", SOON, || (channels(&stage) == 0).then_some(()));
+}
+
+#[test]
+fn files_behind_symbolic_links_are_watched_where_they_lie_and_where_the_links_are() {
+    let stage = Plan::of([Carrier::named("a")]).start();
+    let releases = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(stage.config().join("line.toml")).unwrap();
+    let write = |release: &str, rate: u32| {
+        let dir = releases.path().join(release);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("line.toml"), text.replace("rate = 2000", &format!("rate = {rate}"))).unwrap();
+    };
+    let switch = |release: &str| {
+        let next = releases.path().join("next");
+        symlink(release, &next).unwrap();
+        std::fs::rename(next, releases.path().join("current")).unwrap();
+    };
+    let rate = |rate: f64| {
+        until(&format!("{rate} to count"), SOON, || {
+            (stage.gateway.metrics().sum("qiao_pace_limit", &[("channel", "a")]) == rate).then_some(())
+        });
+    };
+    write("one", 1900);
+    write("two", 1800);
+    switch("one");
+    std::fs::remove_file(stage.config().join("line.toml")).unwrap();
+    symlink(releases.path().join("current/line.toml"), stage.config().join("line.toml")).unwrap();
+    rate(1900.0);
+    switch("two");
+    rate(1800.0);
+    write("two", 1700);
+    rate(1700.0);
+}
+
+#[test]
 fn a_removed_channel_finishes_what_is_open() {
     let slow = "answer_latency = '1500ms'\nreceipts = { after = '20ms' }";
     let mut stage = unwatched([Carrier::named("a").behaves(slow), Carrier::named("b")]);
@@ -237,6 +320,12 @@ fn a_removed_channel_finishes_what_is_open() {
     });
     simple(&stage, &["b"]).write();
     assert!(reload(&stage).contains(&"channel a removed".to_owned()));
+    let leaving = stage.gateway.ask("/admin/v1/channels/a").json();
+    assert_eq!(
+        (&leaving["state"], &leaving["leaving"], &leaving["in_flight"]),
+        (&"draining".into(), &true.into(), &5.into())
+    );
+    assert!(stage.gateway.operator(&["channels"]).1.contains("finishes what is open"));
     delivered_by(&stage, &stage.send("+8613800138009", "otp"), "carrier-b");
     until("the channel to leave", SOON, || {
         (!stage.gateway.metrics().text().contains("qiao_channel_state{channel=\"a\"")).then_some(())

@@ -54,7 +54,7 @@ use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
-pub use reload::{Applied, Refused};
+pub use reload::{Applied, Latest, Refused};
 use seek::{Seeker, Sought, Wish};
 pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};

@@ -41,6 +41,8 @@ pub struct Member {
     pub meter: ChannelMeter,
     /// Its company.
     pub carrier: String,
+    /// Its protocol.
+    pub protocol: &'static str,
     /// What the plan wants; none: the channel is to leave.
     wanted: Option<Wanted>,
     links: BTreeMap<u16, Link>,
@@ -94,15 +96,15 @@ impl Fleet {
     pub fn start(&mut self, channel: &Channel, now: Wall) -> Result<Vec<LinkId>, link::Unservable> {
         link::servable(&*channel.profile)?;
         let account = channel.account();
-        let (profile, carrier) = (channel.profile.clone(), channel.carrier.clone());
+        let (profile, carrier, protocol) = (channel.profile.clone(), channel.carrier.clone(), channel.protocol.name());
         let wanted = Some(Wanted { account: account.into(), links: usize::from(channel.links) });
         match self.members.get_mut(&channel.id.0) {
             Some(member) => {
-                (member.profile, member.carrier, member.wanted) = (profile, carrier, wanted);
+                (member.profile, member.carrier, member.protocol, member.wanted) = (profile, carrier, protocol, wanted);
             }
             None => {
                 let meter = ChannelMeter::new(&self.metrics, &channel.name);
-                let member = Member { profile, meter, carrier, wanted, links: BTreeMap::new(), next: 0 };
+                let member = Member { profile, meter, carrier, protocol, wanted, links: BTreeMap::new(), next: 0 };
                 self.members.insert(channel.id.0, member);
             }
         }

@@ -40,7 +40,11 @@ fn serve(args: &ServeArgs) -> io::Result<Exit> {
         LogFormat::Text => log.init(),
     }
     vital::log_panics();
-    match runtime()?.block_on(app::serve(&args.config)) {
+    let runtime = runtime()?;
+    let served = runtime.block_on(app::serve(&args.config));
+    // Everything is on disk; a reload that is still reading files changes nothing any more and holds nothing up.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => Ok(Exit::Ok),
         Err(error @ app::StartError::Config(_)) => {
             eprintln!("qiao: {error}");

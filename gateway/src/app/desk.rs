@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::orders::{Asked, Order, Subject};
-use super::reload::{self, Applied, Refused};
+use super::reload::{self, Applied, Latest, Refused};
 use super::service::Ordered;
 use super::start::Pressure;
 use super::uplink::Delivered;
@@ -63,6 +63,8 @@ pub struct ChannelStatus {
     pub rate: f64,
     /// Parts per second it goes at now: less than the contract for a while after throttle answers.
     pub rate_now: f64,
+    /// Whether it has left the configuration and only finishes what is open; its contract counts no more.
+    pub leaving: bool,
     /// Its links.
     pub links: Vec<LinkStatus>,
 }
@@ -105,6 +107,7 @@ pub struct Desk {
     store: Store,
     tables: Arc<ArcSwap<Tables>>,
     reloads: mpsc::Sender<reload::Order>,
+    latest: Arc<ArcSwap<Latest>>,
     pressure: Arc<Pressure>,
 }
 
@@ -113,10 +116,10 @@ impl Desk {
         line: mpsc::UnboundedSender<Arrival>,
         store: Store,
         tables: Arc<ArcSwap<Tables>>,
-        reloads: mpsc::Sender<reload::Order>,
+        (reloads, latest): (mpsc::Sender<reload::Order>, Arc<ArcSwap<Latest>>),
         pressure: Arc<Pressure>,
     ) -> Self {
-        Desk { line, store, tables, reloads, pressure }
+        Desk { line, store, tables, reloads, latest, pressure }
     }
 
     /// Has the configuration read anew.
@@ -126,9 +129,19 @@ impl Desk {
         done.await.unwrap_or(Err(Refused::Stopping))
     }
 
+    /// What has become of the files.
+    pub fn latest(&self) -> Arc<Latest> {
+        self.latest.load_full()
+    }
+
     /// Why the gateway takes no messages at all, if so.
     pub fn closed(&self) -> Option<&'static str> {
         self.pressure.closed()
+    }
+
+    /// `[node] name`.
+    pub fn name(&self) -> String {
+        self.tables.load().plan.node.name.clone()
     }
 
     /// The configuration in force as written, without its secrets.
@@ -299,22 +312,28 @@ impl Line {
     }
 
     fn channels(&self, now: Moment) -> Vec<ChannelStatus> {
-        let status = |c: &crate::config::plan::Channel| {
-            let view = self.switch.channel(now.time, c.id);
+        let status = |id, name: &str, carrier: &str, protocol, contract: Option<f64>| {
+            let view = self.switch.channel(now.time, id);
             ChannelStatus {
-                name: c.name.to_string(),
-                carrier: c.carrier.clone(),
-                protocol: c.protocol.name(),
-                state: self.state(now, c.id).name(),
-                order: self.service.orders.channel(&c.name).cloned(),
+                name: name.to_owned(),
+                carrier: carrier.to_owned(),
+                protocol,
+                state: self.state(now, id).name(),
+                order: self.service.orders.channel(name).cloned(),
                 in_flight: view.as_ref().map_or(0, |v| v.in_flight),
                 window: view.as_ref().map_or(0, |v| v.window),
-                rate: c.rate,
+                rate: contract.unwrap_or(0.0),
                 rate_now: view.as_ref().map_or(0.0, |v| v.rate_now),
-                links: self.fleet.links(c.id),
+                leaving: contract.is_none(),
+                links: self.fleet.links(id),
             }
         };
-        self.plan.channels.iter().map(status).collect()
+        let all = self.plan.channels.iter();
+        let mut list: Vec<_> =
+            all.map(|c| status(c.id, &c.name, &c.carrier, c.protocol.name(), Some(c.rate))).collect();
+        let gone = self.fleet.channels().filter(|(id, _)| self.plan.channels.iter().all(|c| c.id != *id));
+        list.extend(gone.map(|(id, member)| status(id, member.meter.name(), &member.carrier, member.protocol, None)));
+        list
     }
 
     fn queues(&self, now: Moment) -> Vec<QueueStatus> {

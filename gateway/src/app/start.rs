@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
-use super::reload::Reloads;
+use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::{HeldApps, Service};
 use super::{Arrival, Line, Rerouting, Waiting, orders};
@@ -79,6 +79,9 @@ pub enum StartError {
 
 /// Runs the gateway on the configuration in `dir` until it is told to stop.
 pub async fn serve(dir: &Path) -> Result<(), StartError> {
+    // First of all: until somebody listens, a signal ends the process as it stands.
+    let hangup = signal(SignalKind::hangup())?;
+    let stops = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let clock = Clock::start();
     let (outcome, seen) = config::load_seen(dir, Names::default());
     let (mut plan, warnings) = outcome.map_err(StartError::Config)?;
@@ -124,7 +127,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let admin = listen(plan.node.admin_listen).await?;
     let token = control::token(&plan.node)?;
     let (reload, reloads) = mpsc::channel(RELOADS);
-    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reload, pressure.clone()));
+    let latest = Arc::<ArcSwap<Latest>>::default();
+    let reloader = (reload, latest.clone());
+    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
     let door = Arc::new(Door {
         tables: tables.clone(),
         clock,
@@ -144,22 +149,16 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         accept::serve(http, door, stopped).await;
     });
     let callbacks = Arc::new(Office::new(courier.clone(), store.clone()));
-    let page = control::Admin {
-        name: plan.node.name.clone(),
-        desk,
-        callbacks,
-        token,
-        metrics_token: plan.node.metrics_token.clone(),
-        scrape,
-    };
+    let page = control::Admin { desk, callbacks, token, metrics_token: plan.node.metrics_token.clone(), scrape };
     let admin = tokio::spawn(async move {
         let _vital = Vital("the admin door");
         control::serve(admin, page).await;
     });
     let (dir, line) = (dir.to_owned(), arrivals.clone());
-    let reloading = Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock };
-    let reloading = tokio::spawn(reloading.run(reloads));
-    tokio::spawn(signals(arrivals.clone(), stop, pressure.clone()));
+    let reloading =
+        Reloads { dir, seen, tables: tables.clone(), line, metrics: metrics.clone(), clock, latest, doubt: None };
+    let reloading = tokio::spawn(reloading.run(reloads, hangup));
+    tokio::spawn(signals(stops, arrivals.clone(), stop, pressure.clone()));
 
     let service = Service::new(orders, plan.node.data_dir.clone(), arrivals);
     let mut line = Line {
@@ -352,12 +351,14 @@ impl Line {
     }
 }
 
-/// SIGTERM and SIGINT drain; a second one stops at once, as a kill would: the journal holds everything.
-async fn signals(arrivals: mpsc::UnboundedSender<Arrival>, stop: watch::Sender<bool>, pressure: Arc<Pressure>) {
-    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = handlers else {
-        return error!("signals cannot be handled; stop the process by killing it");
-    };
+/// SIGTERM and SIGINT drain, also one that came while the gateway was starting; a second one stops at once, as a kill
+/// would: the journal holds everything.
+async fn signals(
+    (mut terminate, mut interrupt): (Signal, Signal),
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    stop: watch::Sender<bool>,
+    pressure: Arc<Pressure>,
+) {
     let mut asked = false;
     loop {
         tokio::select! {

@@ -1,6 +1,8 @@
 //! Watching the directories a configuration was read from. Directories, not files: editors and volume mounts replace
 //! files rather than write into them.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Watch {
     stirred: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
+    /// What is watched: device and number of the directory behind each name.
+    known: BTreeMap<PathBuf, (u64, u64)>,
     /// Directories that could not be watched, each told once.
     blind: Vec<PathBuf>,
 }
@@ -28,14 +32,15 @@ pub(super) struct Watch {
 impl Watch {
     /// Watches nothing yet.
     pub(super) fn new() -> Watch {
-        Watch { stirred: Arc::default(), watcher: None, blind: Vec::new() }
+        Watch { stirred: Arc::default(), watcher: None, known: BTreeMap::new(), blind: Vec::new() }
     }
 
-    /// Watches what was read, or nothing. Directories that were replaced meanwhile are found again.
-    pub(super) fn set(&mut self, seen: Option<&Seen>) {
+    /// Watches what was read, or nothing. Directories that were replaced meanwhile are found again. True where one is
+    /// watched that was not before: what changed in it since it was read has woken nobody.
+    pub(super) fn set(&mut self, seen: Option<&Seen>) -> bool {
         let Some(seen) = seen else {
-            self.watcher = None;
-            return;
+            (self.watcher, self.known) = (None, BTreeMap::new());
+            return false;
         };
         if self.watcher.is_none() {
             let stirred = self.stirred.clone();
@@ -47,13 +52,22 @@ impl Watch {
             };
             match notify::recommended_watcher(tell) {
                 Ok(watcher) => self.watcher = Some(watcher),
-                Err(error) => return warn!(%error, "changed files are not noticed; send SIGHUP to reload"),
+                Err(error) => {
+                    warn!(%error, "changed files are not noticed; send SIGHUP to reload");
+                    return false;
+                }
             }
         }
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else { return false };
+        let mut more = false;
+        self.known.retain(|folder, _| seen.folders.contains(folder));
         for folder in &seen.folders {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => self.blind.retain(|blind| blind != folder),
+                Ok(()) => {
+                    self.blind.retain(|blind| blind != folder);
+                    let found = std::fs::metadata(folder).map_or((0, 0), |about| (about.dev(), about.ino()));
+                    more |= self.known.insert(folder.clone(), found) != Some(found);
+                }
                 Err(_) if self.blind.contains(folder) => {}
                 Err(error) => {
                     let dir = folder.display();
@@ -62,6 +76,7 @@ impl Watch {
                 }
             }
         }
+        more
     }
 
     /// Waits until something has stirred and it has been quiet since, or for too long. May be dropped at any time:
@@ -76,5 +91,34 @@ impl Watch {
         };
         while first.elapsed() < PATIENCE && tokio::time::timeout(QUIET, self.stirred.notified()).await.is_ok() {}
         *pending = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_not_watched_before_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for release in ["one", "two"] {
+            std::fs::create_dir(path(release)).unwrap();
+        }
+        symlink(path("one"), path("link")).unwrap();
+        let seen = |names: &[&str]| Seen { folders: names.iter().map(|name| path(name)).collect(), ..Seen::default() };
+        let mut watch = Watch::new();
+        for (names, more) in [(&["link"][..], true), (&["link"], false), (&["link", "two"], true), (&["two"], false)] {
+            assert_eq!(watch.set(Some(&seen(names))), more, "{names:?}");
+        }
+        assert!(watch.set(Some(&seen(&["link"]))));
+        std::fs::remove_file(path("link")).unwrap();
+        symlink(path("two"), path("link")).unwrap();
+        assert!(watch.set(Some(&seen(&["link"]))), "another directory behind the name");
+        assert!(!watch.set(Some(&seen(&["missing", "link"]))), "what is not there is told in the log");
+        assert!(!watch.set(None));
+        assert!(watch.set(Some(&seen(&["link"]))));
     }
 }

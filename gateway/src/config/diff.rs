@@ -6,8 +6,10 @@ use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Tier, TierId};
+use super::problem::Problem;
 use crate::callback::Settings;
 
 /// What a reload changes.
@@ -20,6 +22,9 @@ pub struct Diff {
     /// Whether a message may go another way than before.
     #[serde(skip)]
     pub routing: bool,
+    /// Whether something that was there is no more: named things, or numbers.
+    #[serde(skip)]
+    pub removes: bool,
 }
 
 /// One thing that changes.
@@ -86,6 +91,7 @@ impl Diff {
             || old.numbers != new.numbers
             || !old.tiers.iter().map(|t| t.id).eq(new.tiers.iter().map(|t| t.id))
             || !old.channels.iter().map(offer).eq(new.channels.iter().map(offer));
+        diff.removes = new.numbers.len() < old.numbers.len() || diff.changes.iter().any(|c| c.how == How::Removed);
         diff
     }
 
@@ -128,6 +134,28 @@ impl Diff {
             }
         }
     }
+}
+
+/// Accounts that go from one channel to another. Receipts are sought by the channel's name: those of what the one has
+/// sent would come to the other and find nobody, and what was delivered would count as expired.
+pub fn moved(old: &Plan, new: &Plan) -> Vec<Problem> {
+    let accounts = |plan: &Plan| plan.channels.iter().map(|c| (c.name.clone(), c.account())).collect::<HashMap<_, _>>();
+    let (before, after) = (accounts(old), accounts(new));
+    let mut problems = Vec::new();
+    for from in &old.channels {
+        let Some(account) = before.get(&from.name).filter(|account| after.get(&from.name) != Some(account)) else {
+            continue;
+        };
+        let takes = |c: &&Channel| after.get(&c.name) == Some(account) && before.get(&c.name) != Some(account);
+        for to in new.channels.iter().filter(takes) {
+            let (from, to) = (&from.name, &to.name);
+            problems.push(Problem::of_all(
+                format!("channel `{to}` has the account of channel `{from}`: receipts of what `{from}` sent would find nobody"),
+                &format!("keep the name, or remove `{from}` first and add it as `{to}` once its receipts are in"),
+            ));
+        }
+    }
+    problems
 }
 
 /// What decides whether a channel takes a message, and as how many parts.
@@ -332,6 +360,37 @@ fn node(old: &Node, new: &Node, at_once: &mut Vec<String>, restart: &mut Vec<Str
         .debug("[store] history", history, &new.history)
         .debug("[store] receipt_wait", receipt_wait, &new.receipt_wait)
         .or(false);
+}
+
+/// Where the settings that wait for a start stand in the files.
+const AT_START: [(&str, &[&str]); 5] = [
+    ("node", &["data_dir"]),
+    ("http", &["listen", "insecure"]),
+    ("admin", &["listen", "token", "metrics_token"]),
+    ("journal", &["segment_bytes", "max_bytes"]),
+    ("store", &["history", "receipt_wait"]),
+];
+
+impl Plan {
+    /// This plan as far as it counts at once; what waits for a start is as it is in force, also in what operators see.
+    pub fn until_restart(self, in_force: &Plan) -> Plan {
+        let mut written = Value::clone(&self.written);
+        for (section, keys) in AT_START {
+            for key in keys {
+                let kept = in_force.written[section].get(key).cloned();
+                match (kept, written[section].as_object_mut()) {
+                    (Some(kept), _) => written[section][key] = kept,
+                    (None, Some(table)) => drop(table.remove(*key)),
+                    (None, None) => {}
+                }
+            }
+        }
+        // Looking for a section has left a place for it.
+        if let Some(sections) = written.as_object_mut() {
+            sections.retain(|_, section| !section.is_null());
+        }
+        Plan { node: self.node.until_restart(&in_force.node), written: written.into(), ..self }
+    }
 }
 
 impl Node {

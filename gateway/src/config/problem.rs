@@ -34,9 +34,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error of the configuration as a whole.
-    pub fn of_all(message: String) -> Self {
-        Problem::in_line(super::MAIN_FILE, 1, message, "")
+    /// An error of the configuration as a whole; an empty hint is none.
+    pub fn of_all(message: String, hint: &str) -> Self {
+        Problem::in_line(super::MAIN_FILE, 1, message, hint)
     }
 
     /// An error at a line of a file that is no TOML source.

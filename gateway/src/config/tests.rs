@@ -547,6 +547,34 @@ mod diff {
     }
 
     #[test]
+    fn an_account_stays_with_its_channel() {
+        let moved = |old: &str, new: &str| {
+            let load = |text: &str| plan(&[(MAIN_FILE, text)]).unwrap().0;
+            super::super::diff::moved(&load(old), &load(new)).into_iter().map(|p| p.message).collect::<Vec<_>>()
+        };
+        let found = |to: &str, from: &str| {
+            format!(
+                "channel `{to}` has the account of channel `{from}`: receipts of what `{from}` sent would find nobody"
+            )
+        };
+        let named = |name: &str, port: u16| {
+            CHANNEL.replace("\"a\"", &format!("\"{name}\"")).replace(":1\"", &format!(":{port}\""))
+        };
+        let two = |first: String, second: String| [first, second].concat();
+        assert_eq!(moved(CHANNEL, &named("b", 1)), [found("b", "a")]);
+        let swapped = moved(&two(named("a", 1), named("b", 2)), &two(named("a", 2), named("b", 1)));
+        assert_eq!(swapped, [found("b", "a"), found("a", "b")]);
+        for (old, new) in [
+            (named("a", 1), named("a", 2)),
+            (named("a", 1), named("b", 2)),
+            (named("a", 1), two(named("a", 1), named("b", 1))),
+            (two(named("a", 1), named("b", 1)), named("b", 1)),
+        ] {
+            assert_eq!(moved(&old, &new), [""; 0], "{old} {new}");
+        }
+    }
+
+    #[test]
     fn the_order_of_routes_is_part_of_them() {
         let second = "[[route]]\nname = \"s\"\ngroup = \"g\"\nmatch = { tier = \"otp\" }\n";
         let (old, new) = ([&whole(), second].concat(), [CHANNEL, GROUP, second, ROUTE, APP].concat());
@@ -576,9 +604,16 @@ mod diff {
         assert_eq!(changes, ["node: [node] drain_timeout 10s → 3s"]);
         assert_eq!(restart, ["[http] listen 127.0.0.1:8080 → 127.0.0.1:81", "[admin] token changed"]);
         let (in_force, files) = (plan(&[(MAIN_FILE, &whole())]).unwrap().0, plan(&[(MAIN_FILE, &new)]).unwrap().0);
-        let node = files.node.until_restart(&in_force.node);
-        assert_eq!((node.drain_timeout.as_secs(), node.http_listen.port()), (3, 8080));
-        assert!(node.admin_token.is_none());
+        let (before, said) = (in_force.written.clone(), files.written.clone());
+        let plan = files.until_restart(&in_force);
+        assert_eq!((plan.node.drain_timeout.as_secs(), plan.node.http_listen.port()), (3, 8080));
+        assert!(plan.node.admin_token.is_none());
+        let mut expected = serde_json::Value::clone(&before);
+        expected["node"] = said["node"].clone();
+        (expected["http"], expected["admin"]) = (serde_json::json!({}), serde_json::json!({}));
+        assert_eq!(*plan.written, expected, "what operators see is what is in force");
+        let back = in_force.until_restart(&self::plan(&[(MAIN_FILE, &new)]).unwrap().0);
+        assert_eq!((&back.written["http"], &back.written["admin"]), (&said["http"], &said["admin"]));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use carriers::table::SecretText;
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Node {
-    /// Name of this gateway in logs and metrics; default "qiao".
+    /// Name of this gateway in `qiao ctl status`; default "qiao".
     #[schemars(with = "Option<String>")]
     pub(super) name: Option<Spanned<String>>,
     /// Where the journal and the store live, relative to the configuration directory; default "data".

@@ -29,13 +29,17 @@ pub(super) fn readiness(closed: Option<&'static str>, channels: &[ChannelStatus]
     if let Some(reason) = closed {
         return (false, format!("takes no messages: {reason}"));
     }
-    let count = |states: &[&str]| channels.iter().filter(|c| states.contains(&c.state)).count();
+    let count = |states: &[&str]| channels.iter().filter(|c| !c.leaving && states.contains(&c.state)).count();
     let serving = count(&["up", "paused"]);
-    let mut text = format!("{serving} of {} channels up", channels.len());
+    let leaving = channels.iter().filter(|c| c.leaving).count();
+    let mut text = format!("{serving} of {} channels up", channels.len() - leaving);
     for (states, word) in [(&["held"][..], "held"), (&["draining", "drained"], "drained")] {
         if count(states) > 0 {
             text += &format!(", {} {word}", count(states));
         }
+    }
+    if leaving > 0 {
+        text += &format!(", {leaving} leaving");
     }
     (serving > 0, text)
 }

@@ -41,8 +41,6 @@ pub use token::{FILE as TOKEN_FILE, Token, token};
 
 /// What the admin door works with.
 pub struct Admin {
-    /// `[node] name`.
-    pub name: String,
     /// The line.
     pub desk: Arc<Desk>,
     /// What applications are told.

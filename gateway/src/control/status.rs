@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::door::gone;
 use super::{Admin, health};
-use crate::app::Question;
+use crate::app::{Latest, Question};
 
 pub(super) fn pages() -> Router<Arc<Admin>> {
     Router::new().route("/admin/v1/status", get(status))
@@ -28,6 +28,8 @@ struct Page {
     messages: usize,
     held_channels: Vec<String>,
     held_apps: Vec<String>,
+    /// What has become of the configuration's files.
+    reload: Latest,
     /// Where the operators' token lies on this machine; null where it is configured.
     token_file: Option<String>,
 }
@@ -37,13 +39,14 @@ async fn status(State(admin): State<Arc<Admin>>) -> Response {
     let (Some(channels), Some(apps)) = (channels, apps) else { return gone() };
     let (ready, detail) = health::readiness(admin.desk.closed(), &channels);
     let page = Page {
-        name: admin.name.clone(),
+        name: admin.desk.name(),
         version: env!("CARGO_PKG_VERSION"),
         ready,
         detail,
         messages: admin.desk.messages(),
         held_channels: channels.into_iter().filter(|c| c.order.is_some()).map(|c| c.name).collect(),
         held_apps: apps.into_iter().filter(|app| app.held).map(|app| app.id).collect(),
+        reload: Latest::clone(&admin.desk.latest()),
         token_file: admin.token.file().map(|file| file.display().to_string()),
     };
     Json(page).into_response()

@@ -24,6 +24,9 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         });
         let [name, carrier, protocol, state] = ["name", "carrier", "protocol", "state"].map(|key| text(&channel[key]));
         rows.push(vec![name, carrier, protocol, state, window, rate(&channel), links.unwrap_or_default()]);
+        if channel["leaving"] == true {
+            rows.push(vec!["not in the configuration any more: finishes what is open".to_owned()]);
+        }
         rows.extend(order(&channel["order"]).map(|order| vec![order]));
     }
     table(&["CHANNEL", "CARRIER", "PROTOCOL", "STATE", ">WINDOW", ">RATE/S", "LINKS"], &rows, out)

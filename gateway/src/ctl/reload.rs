@@ -32,6 +32,7 @@ fn applied(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "waits for a restart: {}", text(setting))?;
     }
     problems(&answer["warnings"], out)?;
+    super::status::last(&answer["last"], out)?;
     match changes.len() {
         0 => writeln!(out, "reloaded: nothing is different"),
         1 => writeln!(out, "reloaded: 1 change"),
