@@ -33,6 +33,7 @@ use crate::journal::bodies::{Bodies, Reader};
 use crate::journal::record::{Record, kind};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
 use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
+use crate::listen;
 use crate::observe::Metrics;
 use crate::report::Report;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
@@ -337,7 +338,7 @@ fn tell_damage(recovery: &Recovery, unreadable: u64, strays: u64) {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))
+    listen::listen(address, listen::UNREAD_LIMIT).await.map_err(|e| StartError::Listen(address, e))
 }
 
 impl Line {
