@@ -117,7 +117,13 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (link_events, heard) = mpsc::channel(LINK_BATCHES);
     let (orders, damaged) = orders::load(&plan.node.data_dir, &plan.names, clock.now().wall)?;
     if let Some(file) = damaged {
-        error!(file, "operators' orders were damaged: whatever the file still names is held until it is released");
+        let held = orders.len();
+        error!(
+            file,
+            held,
+            "operators' orders were damaged: whatever the file still names is held until it is released; orders whose \
+             names it lost are lost: hold again what must not come back"
+        );
     }
     let fleet = Fleet::new(metrics.clone(), link_events, link::Settings::default());
 
