@@ -12,6 +12,7 @@ pub mod ctl;
 pub mod fleet;
 pub mod ids;
 pub mod journal;
+pub mod listen;
 pub mod meter;
 pub mod observe;
 pub mod report;

@@ -15,9 +15,10 @@ use gateway::clock::{Clock, Wall};
 use gateway::config::plan::{Plan, TierId};
 use gateway::ids::{Ids, MessageId};
 use gateway::journal::record::{Accepted, Record, kind};
+use gateway::listen::{UNREAD_LIMIT, listen};
 use gateway::meter::NoMeter;
 use gateway::report::story::{Status, Story};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
 
 const GOOD: &str = r#"{"to":"13800138000","text":"hello"}"#;
@@ -94,6 +95,10 @@ impl Qiao {
     }
 
     async fn with(plan: Plan) -> Qiao {
+        Qiao::patient(plan, UNREAD_LIMIT).await
+    }
+
+    async fn patient(plan: Plan, unread: Duration) -> Qiao {
         let (sender, fresh) = mpsc::unbounded_channel();
         let behind = Arc::new(Behind {
             answer: Mutex::new(Some(Committed::Durable)),
@@ -112,7 +117,7 @@ impl Qiao {
             inquiry: behind.clone(),
             meter: Arc::new(NoMeter),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen(([127, 0, 0, 1], 0).into(), unread).await.unwrap();
         let at = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(serve(listener, Arc::new(door), stopped));
@@ -549,4 +554,29 @@ async fn the_description_and_the_served_paths_agree() {
     fields.sort();
     assert_eq!(fields, ["callback", "client_ref", "expires_in", "sender", "signature", "text", "tier", "to", "type"]);
     assert_eq!(message["required"], serde_json::json!(["to", "text"]));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_loses_its_place() {
+    let mut plan = plan();
+    // Nothing else ends it in the time of this test.
+    (plan.node.header_timeout, plan.node.http_max_connections) = (Duration::from_secs(60), 1);
+    let qiao = Qiao::patient(plan, Duration::from_millis(300)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mute = socket.connect(qiao.at).await.unwrap();
+    let requests = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
+    let others = async {
+        loop {
+            // As many as the door takes: it keeps nothing for a client but its last answers.
+            while mute.try_write(requests.as_bytes()).is_ok() {}
+            let mut wire = qiao.wire().await;
+            wire.write(post("", GOOD)).await;
+            match wire.read().await {
+                Some(answer) if answer.status() == 202 => return,
+                answer => assert!(answer.is_none_or(|full| full.status() == 503)),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), others).await.expect("the place of a client that reads nothing");
 }

@@ -79,6 +79,9 @@ pub struct Options {
     /// Repeat posts that got no answer, with the same Idempotency-Key
     #[arg(long)]
     pub retry_unknown: bool,
+    /// Repeat posts answered 429 or 503, with the same Idempotency-Key, after the Retry-After they name
+    #[arg(long)]
+    pub retry_busy: bool,
     /// How long one message is repeated, and how long the gateway may be out of reach
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub patience: Duration,
@@ -428,35 +431,46 @@ fn write_body(run: &Run, order: &Order, reference: &str, tier: &str, body: &mut 
     body.push(b'}');
 }
 
-/// Posts one message until its end is known or, without `retry_unknown`, until it was written once.
+/// Posts one message until its end is known: an answer, one that is not "busy" with `retry_busy`, and any at all with
+/// `retry_unknown`; else until patience ends.
 async fn post(run: &Run, wire: &mut Wire, request: &[u8]) -> End {
     let give_up = Instant::now() + run.options.patience;
     let mut end = End { result: Posted::Refused, status: 0, id: String::new(), tries: 0, left: Instant::now() };
     let mut pause = Duration::from_millis(20);
+    let mut in_doubt = false;
     loop {
+        let mut wait = pause;
         if wire.connect(run.options.url.address).await.is_ok() {
             end.tries += 1;
             end.left = Instant::now();
-            // From here on no answer means that nobody knows.
-            let in_doubt = end.tries > 1;
-            end.result = Posted::Unknown;
-            if let Ok(status) = wire.exchange(request, run.options.answer_within, &mut end.id).await {
+            if let Ok((status, after)) = wire.exchange(request, run.options.answer_within, &mut end.id).await {
                 // Neither busy nor "under way" says what became of an earlier request with the same key.
                 let undecided = in_doubt && (status == 409 || status == 429 || status >= 500);
+                let again = run.options.retry_busy && (status == 429 || status == 503);
                 if !undecided {
                     end.status = status;
                     let accepted = status == 202 && !end.id.is_empty();
                     end.result = if accepted { Posted::Accepted } else { Posted::Refused };
+                    if !again {
+                        return end;
+                    }
+                }
+                if again {
+                    wait = wait.max(Duration::from_secs(after.unwrap_or(0).into()));
+                }
+            } else {
+                // Nobody knows what became of it.
+                in_doubt = true;
+                (end.result, end.status) = (Posted::Unknown, 0);
+                if !run.options.retry_unknown {
                     return end;
                 }
-            } else if !run.options.retry_unknown {
-                return end;
             }
         }
-        if Instant::now() + pause >= give_up || run.stopped.get() {
+        if Instant::now() + wait >= give_up || run.stopped.get() {
             return end;
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(wait).await;
         pause = (pause * 2).min(Duration::from_millis(500));
     }
 }
@@ -478,9 +492,9 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends `request` and returns the answer's status, with the message's id in `id`. After an error the
-    /// connection is gone.
-    async fn exchange(&mut self, request: &[u8], within: Duration, id: &mut String) -> io::Result<u16> {
+    /// Sends `request` and returns the answer's status and its Retry-After in seconds, with the message's id in `id`.
+    /// After an error the connection is gone.
+    async fn exchange(&mut self, request: &[u8], within: Duration, id: &mut String) -> io::Result<(u16, Option<u32>)> {
         let done = tokio::time::timeout(within, self.exchange_slowly(request, id)).await;
         let result = done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if result.is_err() {
@@ -489,12 +503,12 @@ impl Wire {
         result
     }
 
-    async fn exchange_slowly(&mut self, request: &[u8], id: &mut String) -> io::Result<u16> {
+    async fn exchange_slowly(&mut self, request: &[u8], id: &mut String) -> io::Result<(u16, Option<u32>)> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         stream.write_all(request).await?;
         loop {
             if let Some(answer) = http::answer(&self.input).map_err(io::Error::other)? {
-                let (status, length, last) = (answer.status, answer.length, answer.last);
+                let (status, length, last, after) = (answer.status, answer.length, answer.last, answer.retry_after);
                 if status == 202 {
                     *id = message_id(answer.body).unwrap_or_default().to_owned();
                 }
@@ -502,7 +516,7 @@ impl Wire {
                 if last {
                     self.stream = None;
                 }
-                return Ok(status);
+                return Ok((status, after));
             }
             if stream.read_buf(&mut self.input).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

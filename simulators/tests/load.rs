@@ -138,6 +138,19 @@ fn a_busy_gateway_refuses_when_nothing_is_in_doubt() {
 }
 
 #[test]
+fn a_busy_gateway_is_asked_again_with_the_same_key() {
+    let (url, seen) = gateway(|number| if number < 2 { Do::Busy } else { Do::Accept });
+    let (summary, lines) = run(&url, &["--count", "1", "--connections", "1", "--retry-busy"]);
+    assert_eq!((summary.accepted, summary.refused, summary.unknown, summary.repeated), (1, 0, 0, 2));
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() == 3 && seen.iter().all(|request| *request == seen[0]));
+    assert_eq!(lines[0]["tries"], 3);
+    let (url, _) = gateway(|_| Do::Busy);
+    let (summary, _) = run(&url, &["--count", "1", "--connections", "1", "--retry-busy", "--patience", "100ms"]);
+    assert_eq!((summary.refused, summary.unknown), (1, 0), "what was refused each time is not in doubt");
+}
+
+#[test]
 fn what_was_never_sent_is_refused_not_unknown() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (summary, lines) =

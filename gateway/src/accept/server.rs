@@ -28,7 +28,7 @@ use super::{Door, Peer, method_name};
 const HEAD_LIMIT: usize = 16 * 1024;
 /// Most headers.
 const HEADERS_LIMIT: usize = 64;
-/// How long a connection may stay open between requests, or while its client does not read.
+/// How long a connection may stay open between requests; an answer that is not read ends it earlier (`listen`).
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How long octets are still taken, and dropped, after the last answer: closing earlier would reset the connection
 /// and could destroy the answer on its way.
@@ -154,7 +154,7 @@ struct Pulse {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Between requests, or an answer is not being read.
+    /// Between requests, or an answer waits to be read.
     Idle,
     /// Part of a head is here.
     Head,

@@ -3,8 +3,9 @@
 //! leaves the configuration stays for when it comes back.
 //!
 //! The file is written whole: beside the old one, synced, renamed over it, its directory synced. One that does not
-//! read is set aside as `orders.json.damaged`, and **whatever it still names is held**: nothing an operator took out
-//! of service comes back by itself, and nothing else stops. [`Orders`] is pure; only [`load`] and [`store`] touch disk.
+//! read is set aside as `orders.json.damaged`, and **whatever it still names is held**. An order whose name is gone from
+//! it is lost, which the log says as an error: holding everything instead would turn a damaged file into an outage.
+//! [`Orders`] is pure; only [`load`] and [`store`] touch disk.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -124,6 +125,11 @@ impl Orders {
         changed
     }
 
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.book.channels.len() + self.book.apps.len()
+    }
+
     /// When the next order expires.
     pub(super) fn deadline(&self) -> Option<Wall> {
         let all = self.book.channels.values().chain(self.book.apps.values());
@@ -169,7 +175,7 @@ impl Orders {
         Ok(Orders { book, changes: 0 })
     }
 
-    /// The most that a damaged file could mean: everything it still names is held.
+    /// What a damaged file can still mean: everything it names is held. What it no longer names cannot be known.
     fn salvage(octets: &[u8], names: &Names, now: Wall) -> Orders {
         let named = |name: &str| {
             let quoted = format!("\"{name}\"").into_bytes();
@@ -339,6 +345,8 @@ mod tests {
                 assert!(held.is_none_or(|order| order.until_ms.is_none() && order.order == Kind::Hold));
             }
             assert_eq!(read.channel("b"), None, "only mentioned in a reason");
+            let named = ["\"a\"", "\"shop\""].iter().filter(|name| text.contains(**name)).count();
+            assert_eq!(read.len(), named, "nothing else is held");
         }
         let newer = String::from_utf8(whole).unwrap().replace("\"version\": 1", "\"version\": 2");
         assert!(Orders::read(newer.as_bytes()).unwrap_err().contains("version is 2"));

@@ -33,6 +33,7 @@ use crate::journal::bodies::{Bodies, Reader};
 use crate::journal::record::{Record, kind};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
 use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
+use crate::listen;
 use crate::observe::Metrics;
 use crate::report::Report;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
@@ -119,7 +120,13 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (link_events, heard) = mpsc::channel(LINK_BATCHES);
     let (orders, damaged) = orders::load(&plan.node.data_dir, &plan.names, clock.now().wall)?;
     if let Some(file) = damaged {
-        error!(file, "operators' orders were damaged: whatever the file still names is held until it is released");
+        let held = orders.len();
+        error!(
+            file,
+            held,
+            "operators' orders were damaged: whatever the file still names is held until it is released; orders whose \
+             names it lost are lost: hold again what must not come back"
+        );
     }
     let fleet = Fleet::new(metrics.clone(), link_events, link::Settings::default());
 
@@ -336,7 +343,7 @@ fn tell_damage(recovery: &Recovery, unreadable: u64, strays: u64) {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))
+    listen::listen(address, listen::UNREAD_LIMIT).await.map_err(|e| StartError::Listen(address, e))
 }
 
 impl Line {

@@ -67,10 +67,14 @@ const HEADERS: usize = 64;
 /// Wait after an accept that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves operators until the future is dropped, and with it all connections.
+/// Serves operators until the future is dropped, and with it all connections. A client that leaves answers unread is the
+/// listener's to end ([`crate::listen`]).
 pub async fn serve(listener: TcpListener, admin: Admin) {
     let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
-    let pages = router(Arc::new(admin), local);
+    accept(listener, router(Arc::new(admin), local)).await;
+}
+
+async fn accept(listener: TcpListener, pages: Router) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -128,4 +132,42 @@ async fn connection(stream: TcpStream, pages: Router) {
         .serve_connection(TokioIo::new(stream), service);
     // Errors here are the client's.
     let _ = serving.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use axum::routing::get;
+    use socket2::SockRef;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::listen::listen;
+
+    #[tokio::test]
+    async fn clients_that_read_nothing_do_not_keep_operators_out() {
+        let long = Bytes::from(vec![b'x'; 8 << 20]);
+        let pages = Router::new().route("/long", get(async || long)).route("/short", get(async || "here"));
+        let listener = listen(([127, 0, 0, 1], 0).into(), Duration::from_millis(300)).await.unwrap();
+        // Connections have it from their listener: the rest of an answer waits with us, not with the kernel.
+        SockRef::from(&listener).set_send_buffer_size(16 * 1024).unwrap();
+        let at = listener.local_addr().unwrap();
+        let door = tokio::spawn(accept(listener, pages));
+        let mut mute = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            let mut stream = socket.connect(at).await.unwrap();
+            stream.write_all(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            mute.push(stream);
+        }
+        let mut operator = TcpStream::connect(at).await.unwrap();
+        operator.write_all(b"GET /short HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        let answered = tokio::time::timeout(Duration::from_secs(10), operator.read_to_string(&mut answer));
+        answered.await.expect("an answer").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("here"), "{answer}");
+        door.abort();
+    }
 }

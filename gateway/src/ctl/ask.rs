@@ -1,7 +1,9 @@
 //! One question to the admin door: the request, its answer, and how it is shown. Every topic goes through here.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,12 +14,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use super::listener;
 use super::print::text;
 use crate::cli::Exit;
 use crate::control::TOKEN_FILE;
 
-/// How long the gateway may take to answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the gateway may take to answer: longer than its door allows a request.
+const PATIENCE: Duration = Duration::from_secs(35);
 /// Largest answer read, in octets.
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -108,7 +111,8 @@ impl Ask<'_> {
 
     /// The token of a gateway on this machine, where we may read it; the gateway says where it lies.
     async fn find_token(&self) -> io::Result<Option<String>> {
-        let host = self.url.parse::<Uri>().ok().and_then(|url| Some(url.host()?.to_owned())).unwrap_or_default();
+        let url = self.url.parse::<Uri>().unwrap_or_default();
+        let (host, port) = (url.host().unwrap_or_default(), url.port_u16().unwrap_or(80));
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
         if host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback()) {
             return Ok(None);
@@ -118,7 +122,7 @@ impl Ask<'_> {
         match status["token_file"].as_str().map(PathBuf::from) {
             // Whoever answers there must not have other files sent to it.
             Some(file) if file.is_absolute() && file.file_name() == Some(TOKEN_FILE.as_ref()) => {
-                Ok(Some(read_token(&file).map_err(|error| {
+                Ok(Some(owned_token(&file, port).map_err(|error| {
                     io::Error::new(error.kind(), format!("{error}; run as the gateway's user, or give --token-file"))
                 })?))
             }
@@ -162,6 +166,23 @@ impl Ask<'_> {
 fn read_token(file: &Path) -> io::Result<String> {
     let token = std::fs::read_to_string(file);
     let token = token.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
+    Ok(token.trim().to_owned())
+}
+
+/// The token in `file`, for whoever listens at `port` of this machine: only where that is the file's owner. Another
+/// program may have taken the port while the gateway is down.
+fn owned_token(file: &Path, port: u16) -> io::Result<String> {
+    let about = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", file.display()));
+    let opened = File::open(file).map_err(about)?;
+    let owner = opened.metadata().map_err(about)?.uid();
+    let belongs = listener::belongs(port, owner).map_err(|e| {
+        io::Error::new(e.kind(), format!("/proc/net/tcp: {e}: who listens at port {port} is not known"))
+    })?;
+    if !belongs {
+        let what = format!("the token is not sent: who listens at port {port} is not the owner of {}", file.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
+    let token = io::read_to_string(opened).map_err(about)?;
     Ok(token.trim().to_owned())
 }
 

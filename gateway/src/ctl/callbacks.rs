@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::ask::Ask;
-use super::print::text;
+use super::ask::{Ask, segment};
+use super::print::{table, text};
 use crate::cli::Exit;
 
 /// What an operator can do about callbacks.
@@ -59,11 +59,11 @@ pub enum Callbacks {
 }
 
 pub(super) async fn run(ask: &mut Ask<'_>, what: Option<&Callbacks>) -> io::Result<Exit> {
-    let page = |app: &str, verb: &str| format!("/admin/v1/callbacks/{app}/{verb}");
+    let page = |app: &str, verb: &str| format!("/admin/v1/callbacks/{}/{verb}", segment(app));
     match what {
-        None => ask.get("/admin/v1/callbacks", table).await,
+        None => ask.get("/admin/v1/callbacks", standing).await,
         Some(Callbacks::Dead { app, limit, cursor }) => {
-            let cursor = cursor.as_ref().map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+            let cursor = cursor.as_ref().map(|cursor| format!("&cursor={}", segment(cursor))).unwrap_or_default();
             ask.get(&format!("{}?limit={limit}{cursor}", page(app, "dead")), dead).await
         }
         Some(Callbacks::Resend { app, id, .. }) => {
@@ -89,39 +89,28 @@ pub(super) async fn run(ask: &mut Ask<'_>, what: Option<&Callbacks>) -> io::Resu
     }
 }
 
-fn table(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{:<16} {:<9} {:>9} {:>9} {:>8} {:>7} {:>12}  {:<24} LAST FAILURE",
-        "APP", "STATE", "MEMORY", "DISK", "LETTERS", "DEAD", "QUOTA", "OLDEST"
-    )?;
+fn standing(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = Vec::new();
     for c in answer["callbacks"].as_array().into_iter().flatten() {
         let (octets, quota) = (c["octets"].as_u64().unwrap_or(0), c["quota"].as_u64().unwrap_or(0).max(1));
         let used = format!("{}% of {}M", octets.saturating_mul(100) / quota, quota >> 20);
         let or_dash = |value: &Value| if value.is_null() { "-".to_owned() } else { text(value) };
-        writeln!(
-            out,
-            "{:<16} {:<9} {:>9} {:>9} {:>8} {:>7} {used:>12}  {:<24} {}",
-            text(&c["app"]),
-            text(&c["state"]),
-            c["in_memory"],
-            c["on_disk"],
-            c["letters"],
-            c["dead"],
-            or_dash(&c["oldest"]),
-            or_dash(&c["last_failure"]["what"])
-        )?;
+        let [app, state, memory, disk, letters, dead] =
+            ["app", "state", "in_memory", "on_disk", "letters", "dead"].map(|key| text(&c[key]));
+        let (oldest, failure) = (or_dash(&c["oldest"]), or_dash(&c["last_failure"]["what"]));
+        rows.push(vec![app, state, memory, disk, letters, dead, used, oldest, failure]);
         if !c["endpoint"].is_null() {
-            writeln!(out, "  {}", text(&c["endpoint"]))?;
+            rows.push(vec![text(&c["endpoint"])]);
         }
         let replay = &c["replay"];
         if !replay.is_null() {
             let (from, to) = (text(&replay["from"]), text(&replay["to"]));
-            let (messages, events) = (&replay["messages"], &replay["events"]);
-            writeln!(out, "  replay {from} to {to}: {}, {messages} messages, {events} events", text(&replay["state"]))?;
+            let (state, messages, events) = (text(&replay["state"]), &replay["messages"], &replay["events"]);
+            rows.push(vec![format!("replay {from} to {to}: {state}, {messages} messages, {events} events")]);
         }
     }
-    Ok(())
+    let heads = ["APP", "STATE", ">MEMORY", ">DISK", ">LETTERS", ">DEAD", ">QUOTA", "OLDEST", "LAST FAILURE"];
+    table(&heads, &rows, out)
 }
 
 fn dead(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -145,4 +134,27 @@ fn dead(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "more: --cursor {}", text(&answer["cursor"]))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_in_their_columns() {
+        let shop = json!({
+            "app": "shop", "state": "failing", "in_memory": 5, "on_disk": 12_345, "letters": 7, "dead": 0,
+            "octets": 1 << 20, "quota": 4 << 20, "oldest": null, "last_failure": { "what": "503" },
+            "endpoint": "https://shop.example/hook", "replay": null,
+        });
+        let mut out = Vec::new();
+        standing(&json!({ "callbacks": [shop] }), &mut out).unwrap();
+        let said = String::from_utf8(out).unwrap();
+        let expected = [
+            "APP   STATE    MEMORY   DISK  LETTERS  DEAD      QUOTA  OLDEST  LAST FAILURE",
+            "shop  failing       5  12345        7     0  25% of 4M  -       503",
+            "    https://shop.example/hook",
+        ];
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    }
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod callbacks;
 mod channels;
+mod listener;
 mod message;
 mod orders;
 mod print;

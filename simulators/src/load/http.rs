@@ -40,6 +40,8 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
     /// The server closes the connection after it.
     pub last: bool,
+    /// Seconds after which it may be asked again, where it says so.
+    pub retry_after: Option<u32>,
     /// Octets of the buffer it took.
     pub length: usize,
 }
@@ -69,8 +71,8 @@ pub fn answer(octets: &[u8]) -> Result<Option<Answer<'_>>, Malformed> {
             return Err(Malformed("the body is too long"));
         }
         let end = start + length;
-        let last = fields.close || http10;
-        return Ok(octets.get(start..end).map(|body| Answer { status, body, last, length: end }));
+        let (last, retry_after) = (fields.close || http10, fields.retry_after);
+        return Ok(octets.get(start..end).map(|body| Answer { status, body, last, retry_after, length: end }));
     }
 }
 
@@ -89,10 +91,11 @@ fn status_line(line: &str) -> Result<(u16, bool), Malformed> {
 struct Fields {
     length: Option<usize>,
     close: bool,
+    retry_after: Option<u32>,
 }
 
 fn fields(head: &str) -> Result<Fields, Malformed> {
-    let mut found = Fields { length: None, close: false };
+    let mut found = Fields { length: None, close: false, retry_after: None };
     for line in head.split("\r\n").skip(1) {
         let (name, value) = line.split_once(':').ok_or(Malformed("a header without a colon"))?;
         let value = value.trim();
@@ -103,6 +106,9 @@ fn fields(head: &str) -> Result<Fields, Malformed> {
             }
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             return Err(Malformed("Transfer-Encoding is not supported"));
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            // A date is as good as nothing: the client has a pause of its own.
+            found.retry_after = value.parse().ok();
         } else if name.eq_ignore_ascii_case("connection") {
             found.close |= value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"));
         }
@@ -126,13 +132,15 @@ mod tests {
             assert_eq!(answer(&whole[..cut]), Ok(None), "{cut}");
         }
         let got = answer(whole).unwrap().unwrap();
-        assert_eq!(got, Answer { status: 202, body: b"abcd", last: false, length: size });
+        assert_eq!(got, Answer { status: 202, body: b"abcd", last: false, retry_after: None, length: size });
     }
 
     #[test]
     fn closing_and_bodiless_answers_are_known() {
-        let close = b"HTTP/1.1 503 Busy\r\nConnection: keep-alive, Close\r\nContent-Length: 0\r\n\r\n";
-        assert!(answer(close).unwrap().unwrap().last);
+        let close =
+            b"HTTP/1.1 503 Busy\r\nConnection: keep-alive, Close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
+        let busy = answer(close).unwrap().unwrap();
+        assert_eq!((busy.last, busy.retry_after), (true, Some(5)));
         assert!(answer(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap().unwrap().last);
         assert_eq!(answer(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().body, b"");
     }
