@@ -50,7 +50,9 @@ fn roll(stage: &mut Stage) -> f64 {
 #[test]
 fn rolled_under_load_nothing_is_lost_doubled_or_in_doubt_and_orders_stand() {
     let mut stage = Plan::of(carriers()).receipt_wait("5s").start();
-    let mut load = stage.load("load", &["--rate", "300", "--for", "16s", "--retry-unknown", "--tiers", "otp,notice"]);
+    let retries = ["--retry-unknown", "--retry-busy"];
+    let args = ["--rate", "300", "--for", "16s", "--tiers", "otp,notice"];
+    let mut load = stage.load("load", &[&args[..], &retries].concat());
     let mut doubts = 0.0;
     order(&stage, &["hold", "b", "--reason", "works"]);
     order(&stage, &["apps", "hold", "other", "--reason", "spam", "--detail", "call our NOC"]);
@@ -76,10 +78,7 @@ fn rolled_under_load_nothing_is_lost_doubled_or_in_doubt_and_orders_stand() {
     stage.gateway.await_channels(&["a", "b"]);
     let summary = load.summary(seconds(60));
     assert_eq!(summary["unknown"], 0, "{summary}");
-    // What a stopping gateway refuses, it refuses with a time to come back.
-    let refused = summary["refused_by_status"].as_object().unwrap();
-    assert!(refused.keys().all(|status| status == "503"), "{summary}");
-    assert!(summary["refused"].as_u64() <= Some(40), "{summary}");
+    assert_eq!(summary["refused"], 0, "{summary}");
     assert!(summary["accepted"].as_u64() >= Some(4_000), "{summary}");
     stage.await_rest(seconds(40));
     doubts += in_doubt(&stage);
