@@ -156,6 +156,9 @@ struct Shared {
     /// Orders given and not yet done.
     backlog: AtomicUsize,
     closing: AtomicBool,
+    /// Rounds whose sync is still to fail.
+    #[cfg(test)]
+    syncs_that_fail: AtomicUsize,
     /// For those who read; `None` while it could not be opened again after a failure.
     shelf: Mutex<Option<Shelf>>,
 }
@@ -184,6 +187,8 @@ impl Letters {
             totals: Mutex::new(census.totals),
             backlog: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            #[cfg(test)]
+            syncs_that_fail: AtomicUsize::new(0),
             shelf: Mutex::new(Some(shelf.clone())),
         });
         let (sender, orders) = mpsc::channel();
@@ -375,6 +380,7 @@ impl Keeper {
     /// Nobody was told that anything of it is on disk.
     fn carry_out_or_give_up(&mut self, round: &[Given], sync: bool) -> bool {
         let mut mended = false;
+        let out = self.out.clone();
         loop {
             match self.carry_out(round, sync) {
                 Ok(()) => {
@@ -386,6 +392,8 @@ impl Keeper {
                 Err(error) => tracing::error!(error, "the letter box cannot write; opening it again"),
             }
             (mended, self.said, self.more) = (true, Vec::new(), Vec::new());
+            // Nobody has got what this round fetched, and nothing it spoke of is settled.
+            self.out.clone_from(&out);
             // After a failed write the engine takes no more until it is opened again.
             (self.shelf, *lock(&self.shared.shelf)) = (None, None);
             std::thread::park_timeout(PAUSE);
@@ -397,6 +405,7 @@ impl Keeper {
                     // Sums had run ahead of what was written.
                     *lock(&self.shared.totals) = census.totals;
                     self.fronts.clear();
+                    self.first_dead.clear();
                     (self.shelf, *lock(&self.shared.shelf)) = (Some(shelf.clone()), Some(shelf));
                 }
                 Err(reason) => tracing::error!(reason, "the letter box cannot be opened again"),
@@ -411,6 +420,10 @@ impl Keeper {
             work.carry_out(app, order)?;
         }
         work.changes.flush()?;
+        #[cfg(test)]
+        if work.keeper.shared.syncs_that_fail.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Err("a test has it fail".into());
+        }
         if sync { work.shelf.sync() } else { Ok(()) }
     }
 

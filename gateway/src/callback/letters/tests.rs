@@ -275,3 +275,30 @@ fn apps_whose_names_begin_alike_do_not_mix() {
     assert_eq!(numbers(&world.fetch(10, 16).0), [4]);
     assert_eq!(world.letters.oldest("sho"), Some(Wall(500)));
 }
+
+#[test]
+fn a_write_that_fails_strands_no_letter() {
+    let world = World::new(1 << 20);
+    for n in 1..=3 {
+        world.keep(n, n * 100);
+    }
+    world.order(Order::KeepDead(letter(4, 2)));
+    assert!(matches!(world.answer(), Answer::Kept(..)));
+    let first = world.fetch(100, 16).0.remove(0);
+    let fail = |syncs| world.letters.thread.shared.syncs_that_fail.store(syncs, Relaxed);
+    fail(1);
+    let (fetched, next) = world.fetch(200, 16);
+    assert_eq!((numbers(&fetched), next), (vec![2], Some(Wall(300))), "the one that was out before stays out");
+    fail(2);
+    let place = |letter: &Letter| letter.place.unwrap();
+    world.order(Order::Return(vec![place(&first), place(&fetched[0])]));
+    let (fetched, next) = world.fetch(300, 16);
+    assert_eq!((numbers(&fetched), next), (vec![1, 2, 3], None), "all that are in, each once");
+    // What the failed round has moved is told of by the next one.
+    fail(1);
+    world.order(Order::Resend(Which::All(Wall(u64::MAX))));
+    assert_eq!(world.answer(), Answer::Waits(world.shop.clone(), Wall(1_000_000)));
+    assert_eq!(numbers(&world.fetch(1_000_000, 16).0), [4]);
+    let totals = world.total();
+    assert_eq!((totals.waiting, totals.dead), (4, 0));
+}

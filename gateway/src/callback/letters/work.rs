@@ -298,9 +298,8 @@ impl Work<'_> {
                 break;
             }
         }
-        if count > 0 {
-            self.keeper.said.push(Answer::Waits(app.clone(), self.now));
-        }
+        // Said even if there is none: a round that failed may have moved them before this one.
+        self.keeper.said.push(Answer::Waits(app.clone(), self.now));
         Ok(())
     }
 }
