@@ -66,6 +66,8 @@ pub struct Totals {
     pub dead_events: u64,
     /// Octets of both.
     pub octets: u64,
+    /// Octets of those that wait.
+    pub waiting_octets: u64,
 }
 
 /// Which dead letters.

@@ -353,12 +353,18 @@ impl Totals {
         let (letters, events) = self.of(dead);
         (*letters, *events) = (*letters + 1, *events + entry.event_count());
         self.octets += entry.octets;
+        if !dead {
+            self.waiting_octets += entry.octets;
+        }
     }
 
     pub(super) fn remove(&mut self, entry: &Entry, dead: bool) {
         let (letters, events) = self.of(dead);
         (*letters, *events) = (letters.saturating_sub(1), events.saturating_sub(entry.event_count()));
         self.octets = self.octets.saturating_sub(entry.octets);
+        if !dead {
+            self.waiting_octets = self.waiting_octets.saturating_sub(entry.octets);
+        }
     }
 
     fn of(&mut self, dead: bool) -> (&mut u64, &mut u64) {
