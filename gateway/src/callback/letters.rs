@@ -70,6 +70,17 @@ pub struct Totals {
     pub waiting_octets: u64,
 }
 
+/// A replay under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Underway {
+    /// Events from then on,
+    pub from: Wall,
+    /// and before then, are told again.
+    pub to: Wall,
+    /// Messages made before then are looked at.
+    pub reached: Wall,
+}
+
 /// Which dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -105,6 +116,8 @@ pub enum Order {
     Resend(Which),
     /// Remember that the endpoint with this mark is gone; `None`: no more.
     Gone(Option<[u8; 32]>),
+    /// Remember how far a replay is; `None`: it has ended.
+    Replaying(Option<Underway>),
     /// Dead letters that were kept long enough go.
     Purge,
     /// Another quota (octets) and time for dead letters, for all apps.
@@ -154,6 +167,8 @@ struct Thread {
 
 struct Shared {
     dir: PathBuf,
+    /// Replays that the process before this one did not end.
+    cut_off: BTreeMap<Arc<str>, Underway>,
     totals: Mutex<BTreeMap<Arc<str>, Totals>>,
     /// Orders given and not yet done.
     backlog: AtomicUsize,
@@ -186,6 +201,7 @@ impl Letters {
         let found = Found { gone: census.gone, events: census.events };
         let shared = Arc::new(Shared {
             dir: settings.dir.clone(),
+            cut_off: census.replays,
             totals: Mutex::new(census.totals),
             backlog: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -239,6 +255,11 @@ impl Letters {
     /// What an app has on disk.
     pub fn total(&self, app: &str) -> Totals {
         lock(&self.thread.shared.totals).get(app).copied().unwrap_or_default()
+    }
+
+    /// Replays by app that were under way when the process before this one ended.
+    pub fn cut_off(&self) -> &BTreeMap<Arc<str>, Underway> {
+        &self.thread.shared.cut_off
     }
 
     /// Since when the letter of an app that is due next has waited. Reads the disk.

@@ -91,7 +91,13 @@ pub enum Refused {
 impl Office {
     /// An office for this courier and this store.
     pub fn new(courier: Arc<Courier>, store: Store) -> Office {
-        Office { courier, store, replays: Mutex::default() }
+        let mut replays = BTreeMap::new();
+        for (app, underway) in courier.bag().letters.cut_off() {
+            let (from, to, reached) = (underway.from, underway.to, underway.reached);
+            tracing::warn!(app = &**app, %from, %to, %reached, "a replay was cut off by the last stop; order the rest again from what it reached");
+            replays.insert(app.clone(), Arc::new(Replay::cut_off(app, *underway)));
+        }
+        Office { courier, store, replays: Mutex::new(replays) }
     }
 
     /// Every app that has an endpoint or letters. Reads the disk: not for a thread that must not wait.
@@ -176,14 +182,14 @@ impl Office {
         if replays.get(&name).is_some_and(|replay| !replay.is_over()) {
             return Err(Refused::Replaying);
         }
-        let replay = Arc::new(Replay::new(from, to, PATIENCE));
+        let replay = Arc::new(Replay::new(&name, from, to, PATIENCE));
         let (source, courier) = (self.source(id, from, to), self.courier.shared());
-        let (running, app) = (replay.clone(), name.clone());
+        let running = replay.clone();
         let spawned = std::thread::Builder::new().name("replay".into()).spawn(move || {
             // A panic here costs the replay only; what it has done is in the letter box.
             let settings = || courier.tables.load().plan.callbacks.clone();
             let now = || courier.clock.now().wall;
-            running.run(&app, &Sink { letters: &courier.letters, settings: &settings, now: &now }, &source);
+            running.run(&Sink { letters: &courier.letters, settings: &settings, now: &now }, &source);
         });
         spawned.map_err(|_| Refused::NoThread)?;
         replays.insert(name, replay);
@@ -197,7 +203,11 @@ impl Office {
     pub fn cancel_replay(&self, app: &str) -> Result<(), Refused> {
         self.app(app)?;
         let replay = lock(&self.replays).get(app).cloned();
-        if replay.is_some_and(|replay| replay.cancel()) { Ok(()) } else { Err(Refused::NotReplaying) }
+        if replay.is_some_and(|replay| replay.cancel(&self.courier.bag().letters)) {
+            Ok(())
+        } else {
+            Err(Refused::NotReplaying)
+        }
     }
 
     /// Finished messages and the events of theirs that are to be told again.

@@ -1,6 +1,6 @@
 //! Replays: the events of an app that happened between two times are told again, delivered or not, from the histories
 //! of finished messages. A thread of its own per replay takes them in bounded pieces and puts them into the letter box
-//! under new `webhook-id`s; the events' own ids stay.
+//! under new `webhook-id`s; the events' own ids stay. A replay ends with the process; the box remembers how far it came.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::courier::lock;
 use super::letter::{Draft, Event};
-use super::letters::{Letters, Order};
+use super::letters::{Letters, Order, Underway};
 use super::settings::Settings;
 use crate::clock::Wall;
 use crate::ids::MessageId;
@@ -36,6 +36,7 @@ pub(super) struct Sink<'s> {
 
 /// One replay.
 pub(super) struct Replay {
+    app: Arc<str>,
     from: Wall,
     to: Wall,
     patience: Duration,
@@ -59,6 +60,7 @@ enum State {
     Done,
     Cancelled,
     NoRoom,
+    CutOff,
 }
 
 impl State {
@@ -75,7 +77,7 @@ pub struct ReplayStatus {
     /// RFC 3339, UTC; not included.
     pub to: String,
     /// `running`; `waiting` while letters that wait take half of the quota; `done`; `cancelled`; `stopped: no room`
-    /// after ten minutes in which none of these went out.
+    /// after ten minutes in which none of these went out; `cut off` by the end of the process before this one.
     pub state: &'static str,
     /// RFC 3339, UTC: when the message was made that was looked at last; an order for the rest begins here.
     pub reached: String,
@@ -89,10 +91,16 @@ pub struct ReplayStatus {
 
 impl Replay {
     /// One that gives up after `patience` without room.
-    pub(super) fn new(from: Wall, to: Wall, patience: Duration) -> Replay {
+    pub(super) fn new(app: &Arc<str>, from: Wall, to: Wall, patience: Duration) -> Replay {
         let zero = || AtomicU64::new(0);
         let at = Mutex::new(At { state: State::Running, reached: from });
-        Replay { from, to, patience, messages: zero(), events: zero(), letters: zero(), at }
+        Replay { app: app.clone(), from, to, patience, messages: zero(), events: zero(), letters: zero(), at }
+    }
+
+    /// One that ended with the process before this one.
+    pub(super) fn cut_off(app: &Arc<str>, Underway { from, to, reached }: Underway) -> Replay {
+        let at = Mutex::new(At { state: State::CutOff, reached });
+        Replay { at, ..Replay::new(app, from, to, Duration::ZERO) }
     }
 
     pub(super) fn status(&self) -> ReplayStatus {
@@ -106,6 +114,7 @@ impl Replay {
                 State::Done => "done",
                 State::Cancelled => "cancelled",
                 State::NoRoom => "stopped: no room",
+                State::CutOff => "cut off",
             },
             reached: reached.to_string(),
             messages: self.messages.load(Relaxed),
@@ -118,30 +127,43 @@ impl Replay {
         lock(&self.at).state.is_over()
     }
 
-    /// Tells nothing further, but for the piece at hand; false if it was over.
-    pub(super) fn cancel(&self) -> bool {
-        self.becomes(State::Cancelled)
+    /// Tells nothing further, but for the piece at hand; one that was cut off is forgotten. False if it was over.
+    pub(super) fn cancel(&self, letters: &Letters) -> bool {
+        self.becomes(State::Cancelled, letters)
     }
 
     /// False if it is over: that is for good.
-    fn becomes(&self, state: State) -> bool {
+    fn becomes(&self, state: State, letters: &Letters) -> bool {
         let mut at = lock(&self.at);
-        let open = !at.state.is_over();
+        let open = !at.state.is_over() || at.state == State::CutOff;
         if open {
             at.state = state;
+        }
+        // In the lock: after its end it gives no order that the next replay of the app would suffer from.
+        if open && state.is_over() {
+            letters.order(&self.app, Order::Replaying(None));
         }
         open
     }
 
+    fn reaches(&self, reached: Wall, letters: &Letters) {
+        let mut at = lock(&self.at);
+        at.reached = reached;
+        if !at.state.is_over() {
+            letters.order(&self.app, Order::Replaying(Some(Underway { from: self.from, to: self.to, reached })));
+        }
+    }
+
     /// Runs to its end, or until it is cancelled, finds no room or the letter box is closed.
-    pub(super) fn run(&self, app: &Arc<str>, sink: &Sink<'_>, source: &Source) {
+    pub(super) fn run(&self, sink: &Sink<'_>, source: &Source) {
+        self.reaches(self.from, sink.letters);
         let mut after = 0;
         let mut number = 0u64;
         let began = (sink.now)();
-        while self.has_room(app, sink) {
+        while self.has_room(sink) {
             let messages = source(after, PIECE);
             let Some((last, _)) = messages.last() else {
-                self.becomes(State::Done);
+                self.becomes(State::Done, sink.letters);
                 break;
             };
             after = *last;
@@ -158,22 +180,28 @@ impl Replay {
                     draft.add(&event);
                 }
                 self.letters.fetch_add(1, Relaxed);
-                sink.letters.order(app, Order::Again(draft.done((sink.now)())));
+                sink.letters.order(&self.app, Order::Again(draft.done((sink.now)())));
             }
-            lock(&self.at).reached = self.from.max(MessageId(after).wall());
+            self.reaches(self.from.max(MessageId(after).wall()), sink.letters);
         }
         let ReplayStatus { state, reached, events, letters, .. } = self.status();
-        tracing::info!(app = &**app, state, reached, events, letters, "a replay has ended");
+        if self.is_over() {
+            tracing::info!(app = &*self.app, state, reached, events, letters, "a replay has ended");
+        } else {
+            tracing::warn!(app = &*self.app, reached, "a replay is cut off; order the rest again from what it reached");
+        }
     }
 
     /// Waits until the letter box has caught up and what waits leaves half of the app's quota, for dead letters make
     /// room; false if the replay is over or the box is closed.
-    fn has_room(&self, app: &Arc<str>, sink: &Sink<'_>) -> bool {
+    fn has_room(&self, sink: &Sink<'_>) -> bool {
         let (mut least, mut since) = (u64::MAX, Instant::now());
         loop {
-            let waiting = sink.letters.total(app).waiting_octets;
+            let waiting = sink.letters.total(&self.app).waiting_octets;
             let full = waiting > (sink.settings)().quota / 2;
-            if sink.letters.is_closing() || !self.becomes(if full { State::Waiting } else { State::Running }) {
+            if sink.letters.is_closing()
+                || !self.becomes(if full { State::Waiting } else { State::Running }, sink.letters)
+            {
                 return false;
             }
             if !full && sink.letters.backlog() < ORDERS {
@@ -182,7 +210,7 @@ impl Replay {
             if waiting < least {
                 (least, since) = (waiting, Instant::now());
             } else if since.elapsed() >= self.patience {
-                self.becomes(State::NoRoom);
+                self.becomes(State::NoRoom, sink.letters);
                 return false;
             }
             std::thread::park_timeout(PAUSE);
@@ -201,7 +229,7 @@ mod tests {
     struct World {
         letters: Letters,
         quota: u64,
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
     }
 
     fn until(what: impl Fn() -> bool) {
@@ -225,11 +253,14 @@ mod tests {
 
     impl World {
         fn new(quota: u64) -> World {
-            let dir = tempfile::tempdir().unwrap();
+            World::open(tempfile::tempdir().unwrap(), quota)
+        }
+
+        fn open(dir: tempfile::TempDir, quota: u64) -> World {
             let keep_dead = Duration::from_secs(3_600);
             let settings = BoxSettings { dir: dir.path().join("callbacks"), quota, keep_dead };
             let (letters, _) = Letters::open(&settings, || NOW, |_: Vec<Answer>| {}).unwrap();
-            World { letters, quota, _dir: dir }
+            World { letters, quota, dir }
         }
 
         fn shows(&self, what: impl Fn(Totals) -> bool) {
@@ -241,7 +272,7 @@ mod tests {
             let settings = || Settings { quota, ..Settings::default() };
             let source: Source =
                 Box::new(|after, _| if after < 3 { vec![(after + 1, vec![event(after + 1)])] } else { vec![] });
-            replay.run(&"shop".into(), &Sink { letters: &self.letters, settings: &settings, now: &|| NOW }, &source);
+            replay.run(&Sink { letters: &self.letters, settings: &settings, now: &|| NOW }, &source);
         }
     }
 
@@ -250,7 +281,7 @@ mod tests {
         let world = World::new(1 << 20);
         world.letters.order(&"shop".into(), Order::KeepDead(letter(600_000)));
         world.shows(|totals| totals.dead == 1);
-        let replay = Replay::new(Wall(0), NOW, Duration::ZERO);
+        let replay = Replay::new(&"shop".into(), Wall(0), NOW, Duration::ZERO);
         world.run(&replay);
         let status = replay.status();
         assert_eq!((status.state, status.events, status.letters), ("done", 3, 3));
@@ -262,17 +293,46 @@ mod tests {
         let world = World::new(1 << 20);
         world.letters.order(&"shop".into(), Order::Keep(letter(600_000), NOW));
         world.shows(|totals| totals.waiting == 1);
-        let replay = Replay::new(Wall(0), NOW, Duration::from_millis(300));
+        let replay = Replay::new(&"shop".into(), Wall(0), NOW, Duration::from_millis(300));
         world.run(&replay);
         assert_eq!((replay.status().state, replay.status().events), ("stopped: no room", 0));
-        assert!(replay.is_over() && !replay.cancel());
-        let replay = Replay::new(Wall(0), NOW, PATIENCE);
+        assert!(replay.is_over() && !replay.cancel(&world.letters));
+        let replay = Replay::new(&"shop".into(), Wall(0), NOW, PATIENCE);
         std::thread::scope(|scope| {
             let running = scope.spawn(|| world.run(&replay));
             until(|| replay.status().state == "waiting");
-            assert!(replay.cancel());
+            assert!(replay.cancel(&world.letters));
             running.join().unwrap();
         });
         assert_eq!((replay.status().state, replay.status().events), ("cancelled", 0));
+    }
+
+    #[test]
+    fn a_replay_that_the_process_outlived_not_is_known_at_the_next_start() {
+        let world = World::new(1 << 20);
+        let settings = Settings::default;
+        let ends = world.letters.clone();
+        let source: Source = Box::new(move |after, _| {
+            if after > 0 {
+                ends.close();
+            }
+            vec![(1 << 50, vec![event(1)])]
+        });
+        let replay = Replay::new(&"shop".into(), Wall(5), NOW, PATIENCE);
+        replay.run(&Sink { letters: &world.letters, settings: &settings, now: &|| NOW }, &source);
+        assert!(!replay.is_over());
+        let World { letters, dir, quota } = world;
+        drop((letters, source));
+        let world = World::open(dir, quota);
+        let reached = MessageId(1 << 50).wall();
+        let known = world.letters.cut_off().get("shop").copied();
+        assert_eq!(known, Some(Underway { from: Wall(5), to: NOW, reached }));
+        let replay = Replay::cut_off(&"shop".into(), known.unwrap());
+        assert_eq!((replay.status().state, replay.is_over()), ("cut off", true));
+        // Forgotten once cancelled, or once another one has ended.
+        assert!(replay.cancel(&world.letters));
+        let World { letters, dir, quota } = world;
+        drop(letters);
+        assert!(World::open(dir, quota).letters.cut_off().is_empty());
     }
 }

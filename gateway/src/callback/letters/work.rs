@@ -44,6 +44,10 @@ impl Work<'_> {
                 self.changes.gone(app, mark.as_ref());
                 Ok(())
             }
+            Order::Replaying(underway) => {
+                self.changes.replaying(app, underway.as_ref());
+                Ok(())
+            }
             Order::Limits(quota, keep_dead) => {
                 (self.keeper.quota, self.keeper.keep_dead) = (*quota, *keep_dead);
                 Ok(())
