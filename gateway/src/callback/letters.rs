@@ -450,8 +450,9 @@ impl Keeper {
         if sync { work.shelf.sync() } else { Ok(()) }
     }
 
-    /// Looks for dead letters that are too old.
+    /// Looks for dead letters that are too old, and for what is over the quota.
     fn upkeep(&mut self) {
+        self.more.push(("".into(), Order::Limits(self.quota, self.keep_dead)));
         let apps: Vec<Arc<str>> =
             lock(&self.shared.totals).iter().filter(|(_, t)| t.dead > 0).map(|(a, _)| a.clone()).collect();
         self.more.extend(apps.into_iter().map(|app| (app, Order::Purge)));

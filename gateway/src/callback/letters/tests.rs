@@ -302,3 +302,23 @@ fn a_write_that_fails_strands_no_letter() {
     let totals = world.total();
     assert_eq!((totals.waiting, totals.dead), (4, 0));
 }
+
+#[test]
+fn a_lowered_quota_is_kept_at_once_whether_reloaded_or_restarted() {
+    let one = Entry::of(&letter(1, 2)).octets();
+    let world = World::new(10 * one);
+    world.order(Order::KeepDead(letter(80, 2)));
+    assert!(matches!(world.answer(), Answer::Kept(..)));
+    (1..=9).for_each(|n| drop(world.keep(n, n * 10)));
+    assert_eq!(numbers(&world.fetch(10, 1).0), [1]);
+    world.letters.order(&"".into(), Order::Limits(6 * one, Duration::from_secs(3_600)));
+    assert_eq!(world.answer(), Answer::Dropped(world.shop.clone(), 8), "the dead one and three that wait");
+    let totals =
+        Totals { waiting: 6, waiting_events: 12, octets: 6 * one, waiting_octets: 6 * one, ..Totals::default() };
+    assert_eq!(world.total(), totals);
+    let (rest, _) = world.fetch(60, 1);
+    assert_eq!(numbers(&rest), [5], "the one that is out is spared, the oldest others are not");
+    let (world, _) = World { quota: 2 * one, ..world }.reopen();
+    assert_eq!(world.answer(), Answer::Dropped(world.shop.clone(), 8));
+    assert_eq!(numbers(&world.fetch(1_000, 16).0), [8, 9]);
+}
