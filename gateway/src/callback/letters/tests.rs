@@ -245,12 +245,9 @@ fn an_endpoint_that_is_gone_stays_so_until_it_is_forgotten() {
     assert_eq!(found.gone, HashMap::new());
 }
 
-#[test]
-fn a_damaged_box_is_moved_aside_and_begun_anew() {
-    let world = World::new(1 << 20);
-    world.keep(1, 100);
-    world.letters.close();
-    let mut files = vec![world.dir.path().join("callbacks")];
+/// Writes nonsense into all files of a directory.
+fn damage(dir: std::path::PathBuf) {
+    let mut files = vec![dir];
     while let Some(path) = files.pop() {
         if path.is_dir() {
             files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
@@ -258,6 +255,36 @@ fn a_damaged_box_is_moved_aside_and_begun_anew() {
             std::fs::write(path, b"not what it was").unwrap();
         }
     }
+}
+
+#[test]
+fn a_damaged_box_whose_directory_cannot_be_moved_is_moved_into_it() {
+    let world = World::new(1 << 20);
+    let dir = world.dir.path().join("callbacks");
+    // A directory cannot take a file's name: refused, as it is for a mount point.
+    std::fs::write(world.dir.path().join("callbacks.damaged"), b"").unwrap();
+    let mut world = world;
+    for n in 1..=2 {
+        world.keep(n, 100);
+        world.letters.close();
+        damage(dir.clone());
+        let (anew, found) = world.reopen();
+        assert!(found.events.is_empty());
+        assert!(std::fs::read_dir(dir.join(".damaged")).unwrap().count() > 0);
+        world = anew;
+    }
+    world.keep(3, 100);
+    let (world, found) = world.reopen();
+    assert_eq!(found.events.len(), 2, "what was moved aside is in nobody's way");
+    assert_eq!(numbers(&world.fetch(200, 16).0), [3]);
+}
+
+#[test]
+fn a_damaged_box_is_moved_aside_and_begun_anew() {
+    let world = World::new(1 << 20);
+    world.keep(1, 100);
+    world.letters.close();
+    damage(world.dir.path().join("callbacks"));
     let (world, found) = world.reopen();
     assert!(found.events.is_empty());
     assert!(world.dir.path().join("callbacks.damaged").is_dir());
