@@ -116,7 +116,11 @@ async fn replay(State(admin): State<Arc<Admin>>, Path(app): Path<String>, body: 
         (Some(from), Some(to), false) => (from, to),
         (None, None, true) => return cancel_replay(&admin, &app),
         _ => {
-            return refuse(StatusCode::BAD_REQUEST, "invalid_order", r#"say either `from` and `to` or {"cancel":true}"#);
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "invalid_order",
+                r#"say either `from` and `to` or {"cancel":true}"#,
+            );
         }
     };
     let (from, to) = match (from.parse::<Wall>(), to.parse::<Wall>()) {
