@@ -66,6 +66,19 @@ pub struct Totals {
     pub dead_events: u64,
     /// Octets of both.
     pub octets: u64,
+    /// Octets of those that wait.
+    pub waiting_octets: u64,
+}
+
+/// A replay under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Underway {
+    /// Events from then on,
+    pub from: Wall,
+    /// and before then, are told again.
+    pub to: Wall,
+    /// Messages made before then are looked at.
+    pub reached: Wall,
 }
 
 /// Which dead letters.
@@ -103,6 +116,8 @@ pub enum Order {
     Resend(Which),
     /// Remember that the endpoint with this mark is gone; `None`: no more.
     Gone(Option<[u8; 32]>),
+    /// Remember how far a replay is; `None`: it has ended.
+    Replaying(Option<Underway>),
     /// Dead letters that were kept long enough go.
     Purge,
     /// Another quota (octets) and time for dead letters, for all apps.
@@ -152,10 +167,15 @@ struct Thread {
 
 struct Shared {
     dir: PathBuf,
+    /// Replays that the process before this one did not end.
+    cut_off: BTreeMap<Arc<str>, Underway>,
     totals: Mutex<BTreeMap<Arc<str>, Totals>>,
     /// Orders given and not yet done.
     backlog: AtomicUsize,
     closing: AtomicBool,
+    /// Rounds whose sync is still to fail.
+    #[cfg(test)]
+    syncs_that_fail: AtomicUsize,
     /// For those who read; `None` while it could not be opened again after a failure.
     shelf: Mutex<Option<Shelf>>,
 }
@@ -181,9 +201,12 @@ impl Letters {
         let found = Found { gone: census.gone, events: census.events };
         let shared = Arc::new(Shared {
             dir: settings.dir.clone(),
+            cut_off: census.replays,
             totals: Mutex::new(census.totals),
             backlog: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            #[cfg(test)]
+            syncs_that_fail: AtomicUsize::new(0),
             shelf: Mutex::new(Some(shelf.clone())),
         });
         let (sender, orders) = mpsc::channel();
@@ -232,6 +255,11 @@ impl Letters {
     /// What an app has on disk.
     pub fn total(&self, app: &str) -> Totals {
         lock(&self.thread.shared.totals).get(app).copied().unwrap_or_default()
+    }
+
+    /// Replays by app that were under way when the process before this one ended.
+    pub fn cut_off(&self) -> &BTreeMap<Arc<str>, Underway> {
+        &self.thread.shared.cut_off
     }
 
     /// Since when the letter of an app that is due next has waited. Reads the disk.
@@ -375,6 +403,7 @@ impl Keeper {
     /// Nobody was told that anything of it is on disk.
     fn carry_out_or_give_up(&mut self, round: &[Given], sync: bool) -> bool {
         let mut mended = false;
+        let out = self.out.clone();
         loop {
             match self.carry_out(round, sync) {
                 Ok(()) => {
@@ -386,6 +415,8 @@ impl Keeper {
                 Err(error) => tracing::error!(error, "the letter box cannot write; opening it again"),
             }
             (mended, self.said, self.more) = (true, Vec::new(), Vec::new());
+            // Nobody has got what this round fetched, and nothing it spoke of is settled.
+            self.out.clone_from(&out);
             // After a failed write the engine takes no more until it is opened again.
             (self.shelf, *lock(&self.shared.shelf)) = (None, None);
             std::thread::park_timeout(PAUSE);
@@ -397,6 +428,7 @@ impl Keeper {
                     // Sums had run ahead of what was written.
                     *lock(&self.shared.totals) = census.totals;
                     self.fronts.clear();
+                    self.first_dead.clear();
                     (self.shelf, *lock(&self.shared.shelf)) = (Some(shelf.clone()), Some(shelf));
                 }
                 Err(reason) => tracing::error!(reason, "the letter box cannot be opened again"),
@@ -411,11 +443,16 @@ impl Keeper {
             work.carry_out(app, order)?;
         }
         work.changes.flush()?;
+        #[cfg(test)]
+        if work.keeper.shared.syncs_that_fail.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Err("a test has it fail".into());
+        }
         if sync { work.shelf.sync() } else { Ok(()) }
     }
 
-    /// Looks for dead letters that are too old.
+    /// Looks for dead letters that are too old, and for what is over the quota.
     fn upkeep(&mut self) {
+        self.more.push(("".into(), Order::Limits(self.quota, self.keep_dead)));
         let apps: Vec<Arc<str>> =
             lock(&self.shared.totals).iter().filter(|(_, t)| t.dead > 0).map(|(a, _)| a.clone()).collect();
         self.more.extend(apps.into_iter().map(|app| (app, Order::Purge)));

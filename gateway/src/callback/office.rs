@@ -1,7 +1,6 @@
 //! The operators' side of callbacks: how they stand, dead letters, resending, replaying, resuming.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use http::Uri;
@@ -11,7 +10,7 @@ use super::courier::{Courier, View, lock};
 use super::letter::{Event, EventRef};
 use super::letters::{Order, Totals, Which};
 use super::queue::State;
-use super::replay::{Replay, ReplayStatus, Source};
+use super::replay::{PATIENCE, Replay, ReplayStatus, Sink, Source};
 use super::shelf::{Cursor, DeadPage};
 use crate::clock::Wall;
 use crate::config::plan::{App, AppId, Plan};
@@ -83,6 +82,8 @@ pub enum Refused {
     NoLetter,
     /// A replay of the app is under way.
     Replaying,
+    /// None is.
+    NotReplaying,
     /// The system refuses a thread.
     NoThread,
 }
@@ -90,7 +91,13 @@ pub enum Refused {
 impl Office {
     /// An office for this courier and this store.
     pub fn new(courier: Arc<Courier>, store: Store) -> Office {
-        Office { courier, store, replays: Mutex::default() }
+        let mut replays = BTreeMap::new();
+        for (app, underway) in courier.bag().letters.cut_off() {
+            let (from, to, reached) = (underway.from, underway.to, underway.reached);
+            tracing::warn!(app = &**app, %from, %to, %reached, "a replay was cut off by the last stop; order the rest again from what it reached");
+            replays.insert(app.clone(), Arc::new(Replay::cut_off(app, *underway)));
+        }
+        Office { courier, store, replays: Mutex::new(replays) }
     }
 
     /// Every app that has an endpoint or letters. Reads the disk: not for a thread that must not wait.
@@ -172,19 +179,35 @@ impl Office {
     pub fn replay(&self, app: &str, from: Wall, to: Wall) -> Result<(), Refused> {
         let (id, name) = self.callable(app)?;
         let mut replays = lock(&self.replays);
-        if replays.get(&name).is_some_and(|replay| !replay.done.load(Relaxed)) {
+        if replays.get(&name).is_some_and(|replay| !replay.is_over()) {
             return Err(Refused::Replaying);
         }
-        let replay = Arc::new(Replay::new(from, to));
+        let replay = Arc::new(Replay::new(&name, from, to, PATIENCE));
         let (source, courier) = (self.source(id, from, to), self.courier.shared());
-        let (running, app) = (replay.clone(), name.clone());
+        let running = replay.clone();
         let spawned = std::thread::Builder::new().name("replay".into()).spawn(move || {
             // A panic here costs the replay only; what it has done is in the letter box.
-            running.run(&app, &courier, &source);
+            let settings = || courier.tables.load().plan.callbacks.clone();
+            let now = || courier.clock.now().wall;
+            running.run(&Sink { letters: &courier.letters, settings: &settings, now: &now }, &source);
         });
         spawned.map_err(|_| Refused::NoThread)?;
         replays.insert(name, replay);
         Ok(())
+    }
+
+    /// Ends an app's replay; what it has told stays told.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn cancel_replay(&self, app: &str) -> Result<(), Refused> {
+        self.app(app)?;
+        let replay = lock(&self.replays).get(app).cloned();
+        if replay.is_some_and(|replay| replay.cancel(&self.courier.bag().letters)) {
+            Ok(())
+        } else {
+            Err(Refused::NotReplaying)
+        }
     }
 
     /// Finished messages and the events of theirs that are to be told again.

@@ -34,7 +34,7 @@ impl Reach {
 
     async fn open(self, uri: Uri) -> io::Result<TokioIo<TcpStream>> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        let port = port(&uri).ok_or(io::Error::new(io::ErrorKind::InvalidInput, "the URL's port is not 1 to 65535"))?;
         let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
             Err(_) => tokio::net::lookup_host((host, port)).await?.collect(),
@@ -74,6 +74,17 @@ impl Service<Uri> for Reach {
     }
 }
 
+/// The port that a URL names or its scheme stands for; `None` where what it names is none (0, beyond 65535, empty).
+pub(crate) fn port(uri: &Uri) -> Option<u16> {
+    let authority = uri.authority()?;
+    let named = authority.as_str().rsplit('@').next()?.strip_prefix(authority.host())?;
+    match named.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|port| *port != 0),
+        None if uri.scheme_str() == Some("https") => Some(443),
+        None => Some(80),
+    }
+}
+
 /// Whether an address belongs to the public network (IANA's special-purpose registries).
 fn is_public(ip: IpAddr) -> bool {
     match ip {
@@ -109,6 +120,22 @@ fn public_v6(ip: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_the_urls_or_its_schemes_and_never_another() {
+        for (url, wanted) in [
+            ("http://a.example/h", Some(80)),
+            ("https://a.example/h", Some(443)),
+            ("https://[2001:db8::1]/h", Some(443)),
+            ("https://[2001:db8::1]:65535/h", Some(65_535)),
+            ("http://u@127.0.0.1:8080/h", Some(8080)),
+            ("http://127.0.0.1:99999/h", None),
+            ("http://127.0.0.1:0/h", None),
+            ("http://127.0.0.1:/h", None),
+        ] {
+            assert_eq!(port(&url.parse().expect("a URL")), wanted, "{url}");
+        }
+    }
 
     #[test]
     fn private_addresses_are_out_of_reach_unless_allowed() {

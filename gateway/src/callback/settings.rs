@@ -54,7 +54,7 @@ impl Default for Settings {
             spill_after: Duration::from_secs(1),
             most_events: 20_000,
             most_octets: 16 * 1024 * 1024,
-            quota: 256 << 20,
+            quota: 2 << 30,
             keep_dead: Duration::from_secs(30 * 86_400),
         }
     }

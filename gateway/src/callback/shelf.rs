@@ -6,6 +6,7 @@
 //! | `dead` | app NUL died number | entry |
 //! | `bodies` | number | the request's body |
 //! | `gone` | app | mark of the endpoint that answered 410 |
+//! | `replays` | app | a replay under way: from, to, reached |
 //!
 //! Times (milliseconds since 1970) and numbers are big-endian, so that keys sort as they do; an entry is JSON.
 
@@ -20,7 +21,7 @@ use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
 use serde::{Deserialize, Serialize};
 
 use super::letter::{EventRef, Letter, Place};
-use super::letters::Totals;
+use super::letters::{Totals, Underway};
 use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::journal::database::Kind;
@@ -171,6 +172,8 @@ pub(super) struct Census {
     pub(super) totals: BTreeMap<Arc<str>, Totals>,
     pub(super) events: HashSet<(u64, u32)>,
     pub(super) gone: HashMap<String, [u8; 32]>,
+    /// Replays under way.
+    pub(super) replays: BTreeMap<Arc<str>, Underway>,
     /// The highest number of a letter.
     pub(super) highest: u64,
 }
@@ -183,6 +186,7 @@ pub(super) struct Shelf {
     dead: Keyspace,
     bodies: Keyspace,
     gone: Keyspace,
+    replays: Keyspace,
 }
 
 /// Words of the engine's errors.
@@ -208,11 +212,12 @@ fn parts(key: &[u8]) -> Option<(&str, Wall, MessageId)> {
 
 impl Shelf {
     pub(super) fn open(dir: &Path) -> Result<Shelf, String> {
-        let (database, [waiting, dead, bodies, gone]) = KIND.open(dir, |database| {
+        let (database, [waiting, dead, bodies, gone, replays]) = KIND.open(dir, |database| {
             let keyspace = |name| database.keyspace(name, || KIND.options());
-            Ok([keyspace("waiting")?, keyspace("dead")?, keyspace("bodies")?, keyspace("gone")?])
+            let (waiting, dead, bodies) = (keyspace("waiting")?, keyspace("dead")?, keyspace("bodies")?);
+            Ok([waiting, dead, bodies, keyspace("gone")?, keyspace("replays")?])
         })?;
-        Ok(Shelf { database, waiting, dead, bodies, gone })
+        Ok(Shelf { database, waiting, dead, bodies, gone, replays })
     }
 
     pub(super) fn census(&self) -> Result<Census, String> {
@@ -233,6 +238,13 @@ impl Shelf {
             let (app, mark) = item.into_inner().map_err(words)?;
             if let (Ok(app), Ok(mark)) = (std::str::from_utf8(&app), <[u8; 32]>::try_from(&*mark)) {
                 census.gone.insert(app.to_owned(), mark);
+            }
+        }
+        for item in self.replays.iter() {
+            let (app, value) = item.into_inner().map_err(words)?;
+            if let (Ok(app), [from, to, reached]) = (std::str::from_utf8(&app), value.as_chunks::<8>().0) {
+                let [from, to, reached] = [from, to, reached].map(|time| Wall(u64::from_be_bytes(*time)));
+                census.replays.insert(app.into(), Underway { from, to, reached });
             }
         }
         Ok(census)
@@ -353,12 +365,18 @@ impl Totals {
         let (letters, events) = self.of(dead);
         (*letters, *events) = (*letters + 1, *events + entry.event_count());
         self.octets += entry.octets;
+        if !dead {
+            self.waiting_octets += entry.octets;
+        }
     }
 
     pub(super) fn remove(&mut self, entry: &Entry, dead: bool) {
         let (letters, events) = self.of(dead);
         (*letters, *events) = (letters.saturating_sub(1), events.saturating_sub(entry.event_count()));
         self.octets = self.octets.saturating_sub(entry.octets);
+        if !dead {
+            self.waiting_octets = self.waiting_octets.saturating_sub(entry.octets);
+        }
     }
 
     fn of(&mut self, dead: bool) -> (&mut u64, &mut u64) {
@@ -405,6 +423,16 @@ impl Changes {
         match mark {
             Some(mark) => self.batch.insert(&self.shelf.gone, app, &mark[..]),
             None => self.batch.remove(&self.shelf.gone, app),
+        }
+    }
+
+    pub(super) fn replaying(&mut self, app: &str, underway: Option<&Underway>) {
+        match underway {
+            Some(Underway { from, to, reached }) => {
+                let value = [from, to, reached].map(|time| time.0.to_be_bytes()).concat();
+                self.batch.insert(&self.shelf.replays, app, value);
+            }
+            None => self.batch.remove(&self.shelf.replays, app),
         }
     }
 

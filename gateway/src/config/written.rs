@@ -151,7 +151,8 @@ pub(super) struct Callbacks {
     /// How long events stay in memory while their endpoint takes nothing, before they are written to disk; default "1s".
     #[schemars(with = "Option<String>")]
     pub(super) spill_after: Option<Spanned<Period>>,
-    /// Most disk an app's waiting and dead letters may take; beyond, its oldest are dropped; default "256MiB".
+    /// Most disk an app's waiting and dead letters may take; beyond, its oldest are dropped; default "2GiB", which
+    /// is about 6 million events.
     #[schemars(with = "Option<SizeSchema>")]
     pub(super) quota: Option<Spanned<Size>>,
     /// How long dead letters are kept; default "30d".

@@ -97,12 +97,14 @@ async fn resend(State(admin): State<Arc<Admin>>, Path(app): Path<String>, body: 
     .await
 }
 
-/// Body of replay: RFC 3339.
+/// Body of replay: RFC 3339; or that the one under way is to end.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Span {
-    from: String,
-    to: String,
+    from: Option<String>,
+    to: Option<String>,
+    #[serde(default)]
+    cancel: bool,
 }
 
 async fn replay(State(admin): State<Arc<Admin>>, Path(app): Path<String>, body: Bytes) -> Response {
@@ -110,7 +112,18 @@ async fn replay(State(admin): State<Arc<Admin>>, Path(app): Path<String>, body: 
         Ok(span) => span,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, "invalid_json", &error.to_string()),
     };
-    let (from, to) = match (span.from.parse::<Wall>(), span.to.parse::<Wall>()) {
+    let (from, to) = match (span.from, span.to, span.cancel) {
+        (Some(from), Some(to), false) => (from, to),
+        (None, None, true) => return cancel_replay(&admin, &app),
+        _ => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "invalid_order",
+                r#"say either `from` and `to` or {"cancel":true}"#,
+            );
+        }
+    };
+    let (from, to) = match (from.parse::<Wall>(), to.parse::<Wall>()) {
         (Ok(from), Ok(to)) if from < to => (from, to),
         (Ok(_), Ok(_)) => return refuse(StatusCode::BAD_REQUEST, "invalid_span", "`to` is not after `from`"),
         (Err(error), _) | (_, Err(error)) => {
@@ -122,6 +135,16 @@ async fn replay(State(admin): State<Arc<Admin>>, Path(app): Path<String>, body: 
             tracing::info!(app, %from, %to, "an operator has events replayed");
             let answer = json!({ "app": app, "from": from.to_string(), "to": to.to_string() });
             (StatusCode::ACCEPTED, Json(answer)).into_response()
+        }
+        Err(why) => refused(why),
+    }
+}
+
+fn cancel_replay(admin: &Admin, app: &str) -> Response {
+    match admin.callbacks.cancel_replay(app) {
+        Ok(()) => {
+            tracing::info!(app, "an operator has cancelled a replay");
+            Json(json!({ "app": app, "state": "cancelled" })).into_response()
         }
         Err(why) => refused(why),
     }
@@ -144,6 +167,7 @@ fn refused(why: Refused) -> Response {
         Refused::Disabled => (StatusCode::CONFLICT, "disabled", "the endpoint answered 410: resume it first"),
         Refused::NoLetter => (StatusCode::NOT_FOUND, "no_letter", "no dead letter of that id"),
         Refused::Replaying => (StatusCode::CONFLICT, "replaying", "a replay of this app is under way"),
+        Refused::NotReplaying => (StatusCode::CONFLICT, "not_replaying", "no replay of this app is under way"),
         Refused::NoThread => (StatusCode::SERVICE_UNAVAILABLE, "busy", "the system refuses a thread"),
     };
     refuse(status, code, detail)

@@ -44,11 +44,14 @@ pub enum Callbacks {
         /// The app
         app: String,
         /// RFC 3339
-        #[arg(long)]
-        from: String,
+        #[arg(long, required_unless_present = "cancel")]
+        from: Option<String>,
         /// RFC 3339; not included
-        #[arg(long)]
-        to: String,
+        #[arg(long, required_unless_present = "cancel")]
+        to: Option<String>,
+        /// End the one under way; what it has told stays told
+        #[arg(long, conflicts_with_all = ["from", "to"])]
+        cancel: bool,
     },
     /// Call an endpoint again that rests or answered 410
     #[command(after_help = "Example: qiao ctl --token-file data/admin.token callbacks resume shop")]
@@ -73,7 +76,13 @@ pub(super) async fn run(ask: &mut Ask<'_>, what: Option<&Callbacks>) -> io::Resu
             })
             .await
         }
-        Some(Callbacks::Replay { app, from, to }) => {
+        Some(Callbacks::Replay { app, cancel: true, .. }) => {
+            ask.post(&page(app, "replay"), json!({ "cancel": true }), |answer, out| {
+                writeln!(out, "{}: the replay is cancelled", text(&answer["app"]))
+            })
+            .await
+        }
+        Some(Callbacks::Replay { app, from, to, .. }) => {
             ask.post(&page(app, "replay"), json!({ "from": from, "to": to }), |answer, out| {
                 let (from, to) = (text(&answer["from"]), text(&answer["to"]));
                 writeln!(out, "{}: events from {from} to {to} are told again", text(&answer["app"]))
@@ -105,8 +114,10 @@ fn standing(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         let replay = &c["replay"];
         if !replay.is_null() {
             let (from, to) = (text(&replay["from"]), text(&replay["to"]));
-            let (state, messages, events) = (text(&replay["state"]), &replay["messages"], &replay["events"]);
-            rows.push(vec![format!("replay {from} to {to}: {state}, {messages} messages, {events} events")]);
+            let (state, reached) = (text(&replay["state"]), text(&replay["reached"]));
+            let (messages, events) = (&replay["messages"], &replay["events"]);
+            let replay = format!("replay {from} to {to}: {state} at {reached}, {messages} messages, {events} events");
+            rows.push(vec![replay]);
         }
     }
     let heads = ["APP", "STATE", ">MEMORY", ">DISK", ">LETTERS", ">DEAD", ">QUOTA", "OLDEST", "LAST FAILURE"];

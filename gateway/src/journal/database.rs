@@ -5,12 +5,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fjall::{Database, KeyspaceCreateOptions};
 
 /// Keyspace that holds the version.
 const ABOUT: &str = "about";
+
+/// Ending, or name, of where a damaged one goes.
+const DAMAGED: &str = ".damaged";
+/// What a file system keeps for itself at a mount point.
+const LOST: &str = "lost+found";
 
 /// Why a database does not open.
 pub(crate) enum Failure {
@@ -36,6 +41,28 @@ impl From<fjall::Error> for Failure {
     }
 }
 
+/// Moves a directory aside, or where that is refused all that is in it; where to. What was aside before goes: one
+/// damaged database is enough to look into.
+fn move_aside(dir: &Path) -> io::Result<PathBuf> {
+    let mut beside = dir.as_os_str().to_owned();
+    beside.push(DAMAGED);
+    let beside = PathBuf::from(beside);
+    let _ = fs::remove_dir_all(&beside);
+    if fs::rename(dir, &beside).is_ok() {
+        return Ok(beside);
+    }
+    let inside = dir.join(DAMAGED);
+    let _ = fs::remove_dir_all(&inside);
+    fs::DirBuilder::new().mode(0o700).create(&inside)?;
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if name != DAMAGED && name != LOST {
+            fs::rename(dir.join(&name), inside.join(&name))?;
+        }
+    }
+    Ok(inside)
+}
+
 /// What is particular to one database.
 pub(crate) struct Kind {
     /// What it is called in the log.
@@ -54,7 +81,8 @@ pub(crate) struct Kind {
 
 impl Kind {
     /// Opens or makes the database in `dir` (readable by its owner only) and takes from it with `read` what is needed
-    /// of it at once. One that is damaged is moved aside (`<dir>.damaged`) and begun anew.
+    /// of it at once. One that is damaged is moved aside (`<dir>.damaged`; where the directory itself cannot be moved,
+    /// as a mount point, its content goes to `<dir>/.damaged`) and begun anew.
     pub(crate) fn open<T>(
         &self,
         dir: &Path,
@@ -64,14 +92,11 @@ impl Kind {
             Ok(opened) => Ok(opened),
             Err(Failure::Refused(reason)) => Err(reason),
             Err(Failure::Damaged(reason)) => {
-                let mut aside = dir.as_os_str().to_owned();
-                aside.push(".damaged");
                 let (what, lost) = (self.name, self.lost);
-                tracing::error!(reason, dir = %dir.display(), aside = %Path::new(&aside).display(),
+                let aside = move_aside(dir)
+                    .map_err(|error| format!("{what} is damaged ({reason}) and cannot be moved aside: {error}"))?;
+                tracing::error!(reason, dir = %dir.display(), aside = %aside.display(),
                     "{what} is damaged: moved aside and begun anew; {lost}");
-                // One damaged database is enough to look into.
-                let _ = fs::remove_dir_all(&aside);
-                fs::rename(dir, &aside).map_err(|error| error.to_string())?;
                 self.try_open(dir, &read).map_err(|failure| match failure {
                     Failure::Damaged(reason) | Failure::Refused(reason) => reason,
                 })

@@ -245,12 +245,9 @@ fn an_endpoint_that_is_gone_stays_so_until_it_is_forgotten() {
     assert_eq!(found.gone, HashMap::new());
 }
 
-#[test]
-fn a_damaged_box_is_moved_aside_and_begun_anew() {
-    let world = World::new(1 << 20);
-    world.keep(1, 100);
-    world.letters.close();
-    let mut files = vec![world.dir.path().join("callbacks")];
+/// Writes nonsense into all files of a directory.
+fn damage(dir: std::path::PathBuf) {
+    let mut files = vec![dir];
     while let Some(path) = files.pop() {
         if path.is_dir() {
             files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
@@ -258,6 +255,36 @@ fn a_damaged_box_is_moved_aside_and_begun_anew() {
             std::fs::write(path, b"not what it was").unwrap();
         }
     }
+}
+
+#[test]
+fn a_damaged_box_whose_directory_cannot_be_moved_is_moved_into_it() {
+    let world = World::new(1 << 20);
+    let dir = world.dir.path().join("callbacks");
+    // A directory cannot take a file's name: refused, as it is for a mount point.
+    std::fs::write(world.dir.path().join("callbacks.damaged"), b"").unwrap();
+    let mut world = world;
+    for n in 1..=2 {
+        world.keep(n, 100);
+        world.letters.close();
+        damage(dir.clone());
+        let (anew, found) = world.reopen();
+        assert!(found.events.is_empty());
+        assert!(std::fs::read_dir(dir.join(".damaged")).unwrap().count() > 0);
+        world = anew;
+    }
+    world.keep(3, 100);
+    let (world, found) = world.reopen();
+    assert_eq!(found.events.len(), 2, "what was moved aside is in nobody's way");
+    assert_eq!(numbers(&world.fetch(200, 16).0), [3]);
+}
+
+#[test]
+fn a_damaged_box_is_moved_aside_and_begun_anew() {
+    let world = World::new(1 << 20);
+    world.keep(1, 100);
+    world.letters.close();
+    damage(world.dir.path().join("callbacks"));
     let (world, found) = world.reopen();
     assert!(found.events.is_empty());
     assert!(world.dir.path().join("callbacks.damaged").is_dir());
@@ -274,4 +301,51 @@ fn apps_whose_names_begin_alike_do_not_mix() {
     }
     assert_eq!(numbers(&world.fetch(10, 16).0), [4]);
     assert_eq!(world.letters.oldest("sho"), Some(Wall(500)));
+}
+
+#[test]
+fn a_write_that_fails_strands_no_letter() {
+    let world = World::new(1 << 20);
+    for n in 1..=3 {
+        world.keep(n, n * 100);
+    }
+    world.order(Order::KeepDead(letter(4, 2)));
+    assert!(matches!(world.answer(), Answer::Kept(..)));
+    let first = world.fetch(100, 16).0.remove(0);
+    let fail = |syncs| world.letters.thread.shared.syncs_that_fail.store(syncs, Relaxed);
+    fail(1);
+    let (fetched, next) = world.fetch(200, 16);
+    assert_eq!((numbers(&fetched), next), (vec![2], Some(Wall(300))), "the one that was out before stays out");
+    fail(2);
+    let place = |letter: &Letter| letter.place.unwrap();
+    world.order(Order::Return(vec![place(&first), place(&fetched[0])]));
+    let (fetched, next) = world.fetch(300, 16);
+    assert_eq!((numbers(&fetched), next), (vec![1, 2, 3], None), "all that are in, each once");
+    // What the failed round has moved is told of by the next one.
+    fail(1);
+    world.order(Order::Resend(Which::All(Wall(u64::MAX))));
+    assert_eq!(world.answer(), Answer::Waits(world.shop.clone(), Wall(1_000_000)));
+    assert_eq!(numbers(&world.fetch(1_000_000, 16).0), [4]);
+    let totals = world.total();
+    assert_eq!((totals.waiting, totals.dead), (4, 0));
+}
+
+#[test]
+fn a_lowered_quota_is_kept_at_once_whether_reloaded_or_restarted() {
+    let one = Entry::of(&letter(1, 2)).octets();
+    let world = World::new(10 * one);
+    world.order(Order::KeepDead(letter(80, 2)));
+    assert!(matches!(world.answer(), Answer::Kept(..)));
+    (1..=9).for_each(|n| drop(world.keep(n, n * 10)));
+    assert_eq!(numbers(&world.fetch(10, 1).0), [1]);
+    world.letters.order(&"".into(), Order::Limits(6 * one, Duration::from_secs(3_600)));
+    assert_eq!(world.answer(), Answer::Dropped(world.shop.clone(), 8), "the dead one and three that wait");
+    let totals =
+        Totals { waiting: 6, waiting_events: 12, octets: 6 * one, waiting_octets: 6 * one, ..Totals::default() };
+    assert_eq!(world.total(), totals);
+    let (rest, _) = world.fetch(60, 1);
+    assert_eq!(numbers(&rest), [5], "the one that is out is spared, the oldest others are not");
+    let (world, _) = World { quota: 2 * one, ..world }.reopen();
+    assert_eq!(world.answer(), Answer::Dropped(world.shop.clone(), 8));
+    assert_eq!(numbers(&world.fetch(1_000, 16).0), [8, 9]);
 }

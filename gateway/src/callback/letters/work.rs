@@ -44,9 +44,13 @@ impl Work<'_> {
                 self.changes.gone(app, mark.as_ref());
                 Ok(())
             }
+            Order::Replaying(underway) => {
+                self.changes.replaying(app, underway.as_ref());
+                Ok(())
+            }
             Order::Limits(quota, keep_dead) => {
                 (self.keeper.quota, self.keeper.keep_dead) = (*quota, *keep_dead);
-                Ok(())
+                self.trim()
             }
             Order::Purge => self.purge(app),
         }
@@ -119,26 +123,65 @@ impl Work<'_> {
             return Ok(false);
         }
         let mut dropped = 0;
-        while let Some(held) = excess(self) {
-            if held.dead > 0 {
-                dropped += self.drop_dead(app, 1, |_| true)?.1;
-                continue;
-            }
-            let out = self.keeper.out.clone();
-            let first = self.waiting(app)?.find(|item| item.as_ref().map_or(true, |(at, _)| !out.contains(&at.number)));
-            let Some((place, entry)) = first.transpose()? else { return Ok(false) };
-            self.changes.no_longer_waits(app, place);
-            self.changes.no_body(place.number);
-            self.totals(app, |totals| totals.remove(&entry, false));
-            if self.keeper.out.is_empty() {
-                self.keeper.fronts.insert(app.clone(), place);
-            }
-            dropped += entry.event_count();
+        while excess(self).is_some_and(|held| held.dead > 0) {
+            dropped += self.drop_dead(app, 1, |_| true)?.1;
+        }
+        if excess(self).is_some() {
+            dropped += self.drop_waiting(app, |work| excess(work).is_some())?;
         }
         if dropped > 0 {
             self.keeper.said.push(Answer::Dropped(app.clone(), dropped));
         }
-        Ok(true)
+        Ok(excess(self).is_none())
+    }
+
+    /// Drops an app's waiting letters, those due first and not out first, while there are too many; how many events
+    /// were in them.
+    fn drop_waiting(&mut self, app: &Arc<str>, too_many: impl Fn(&Self) -> bool) -> Result<u64, String> {
+        let (mut count, mut events, mut front) = (0, 0, None);
+        for item in self.waiting(app)? {
+            let (place, entry) = item?;
+            if !too_many(self) {
+                front.get_or_insert(place);
+                break;
+            }
+            if self.keeper.out.contains(&place.number) {
+                front.get_or_insert(place);
+                continue;
+            }
+            self.changes.no_longer_waits(app, place);
+            self.changes.no_body(place.number);
+            self.totals(app, |totals| totals.remove(&entry, false));
+            (count, events) = (count + 1, events + entry.event_count());
+            if count % PIECE == 0 {
+                self.changes.flush()?;
+            }
+        }
+        if let Some(front) = front {
+            self.keeper.fronts.insert(app.clone(), front);
+        }
+        Ok(events)
+    }
+
+    /// Drops what is over the quota of apps that nothing comes for: it was lowered.
+    fn trim(&mut self) -> Result<(), String> {
+        let quota = self.keeper.quota;
+        let apps = lock(&self.keeper.shared.totals).clone();
+        for (app, held) in apps.into_iter().filter(|(_, held)| held.octets > quota) {
+            self.make_room(&app, 0)?;
+            let left = lock(&self.keeper.shared.totals).get(&app).copied().unwrap_or_default();
+            let (letters, events) = (held.waiting - left.waiting, held.waiting_events - left.waiting_events);
+            if letters > 0 {
+                tracing::warn!(
+                    app = &*app,
+                    letters,
+                    events,
+                    quota,
+                    "the lowered callback quota has cost waiting letters; replay what is missed"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Drops an app's oldest dead letters while they are `old`, at most so many; how many those were, and their events.
@@ -298,9 +341,8 @@ impl Work<'_> {
                 break;
             }
         }
-        if count > 0 {
-            self.keeper.said.push(Answer::Waits(app.clone(), self.now));
-        }
+        // Said even if there is none: a round that failed may have moved them before this one.
+        self.keeper.said.push(Answer::Waits(app.clone(), self.now));
         Ok(())
     }
 }

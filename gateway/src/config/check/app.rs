@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::Check;
+use crate::callback::reach::port;
 use crate::config::plan::{App, Callback, Names, Tier, TierId};
 use crate::config::shape::Found;
 use crate::config::value::{Many, nets, signing_secret};
@@ -191,6 +192,9 @@ fn check_url(url: &str, allow_private: &[IpNet]) -> Result<Option<Words>, Words>
     if authority.as_str().contains('@') || url.contains('#') {
         return wrong("has a user or a fragment", "remove it; callbacks are signed with the secret");
     }
+    if port(&uri).is_none() {
+        return wrong("names a port that is not 1 to 65535", "correct it, or leave it out: 443 for https, 80 for http");
+    }
     let host = authority.host().trim_matches(['[', ']']);
     let address = host.parse::<IpAddr>().ok();
     let loopback = address.map_or(host == "localhost", |ip| ip.is_loopback());
@@ -239,6 +243,9 @@ mod tests {
             "shop.example",
             "",
             "https://",
+            "http://127.0.0.1:99999/h",
+            "https://shop.example:0/h",
+            "https://shop.example:/h",
         ] {
             let (message, _) = check_url(bad, &private).unwrap_err();
             assert!(!message.contains("secret"), "{message}");
