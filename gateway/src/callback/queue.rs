@@ -307,11 +307,31 @@ impl Queue {
         self.fresh_octets = 0;
         let events: Vec<EventRef> = self.fresh.drain(..).map(|(_, event)| event.which).collect();
         self.settled(events.len());
+        (events, self.unload())
+    }
+
+    /// Letters in memory that go on waiting on disk.
+    pub fn unload(&mut self) -> Vec<Place> {
         let places: Vec<Place> = self.loaded.drain(..).filter_map(|letter| letter.place).collect();
         if let Some(due) = places.iter().map(|place| place.due).min() {
             self.waits(due);
         }
-        (events, places)
+        places
+    }
+
+    /// A letter to be written down as due now, as of [`Step::Keep`], while nobody knows the endpoint; to be asked until
+    /// there is none.
+    pub fn put_away(&mut self, now: Moment) -> Option<Letter> {
+        let full = !self.fresh.is_empty() && self.is_full();
+        (full || self.spills(now.time)).then(|| {
+            self.waits(now.wall);
+            self.form()
+        })
+    }
+
+    /// When [`Queue::put_away`] may have something it has not now, without a further event.
+    pub fn put_away_by(&self) -> Option<Time> {
+        self.fresh.front().map(|(since, _)| self.spill_time(since.time))
     }
 
     /// An open circuit has its one call out.
