@@ -177,6 +177,11 @@ impl Courier {
         open + usize::try_from(kept).unwrap_or(usize::MAX)
     }
 
+    /// The tables are others: what waited for that goes on now, not with the next event.
+    pub fn replanned(&self) {
+        self.bag.inbox.changed.notify_one();
+    }
+
     /// How many more events of this app memory should take. Whoever tells looks here first.
     pub fn room(&self, app: AppId) -> usize {
         let inside = lock(&self.bag.inside);
