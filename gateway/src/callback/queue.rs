@@ -106,6 +106,8 @@ pub struct Queue {
     failures: u32,
     /// No call before this time, then one at a time; set while the circuit is open.
     rests_until: Option<Time>,
+    /// No call before this time: the endpoint asked for it, whatever calls begun earlier come to.
+    asked_until: Option<Time>,
     disabled: bool,
     /// When the endpoint last took something.
     taken: Time,
@@ -129,6 +131,7 @@ impl Queue {
             open: 0,
             failures: 0,
             rests_until: None,
+            asked_until: None,
             disabled: false,
             taken: Time(0),
         }
@@ -182,7 +185,7 @@ impl Queue {
 
     /// The endpoint is called as if nothing had been.
     pub fn resume(&mut self) {
-        (self.disabled, self.failures, self.rests_until) = (false, 0, None);
+        (self.disabled, self.failures, self.rests_until, self.asked_until) = (false, 0, None, None);
     }
 
     /// What to do now; to be asked until there is nothing.
@@ -241,7 +244,8 @@ impl Queue {
         letter.tries = letter.tries.saturating_add(1);
         let (failure, asked) = match called {
             Called::Taken => {
-                (self.failures, self.rests_until, self.taken) = (0, None, now.time);
+                self.asked_until = self.asked_until.filter(|until| now.time < *until);
+                (self.failures, self.rests_until, self.taken) = (0, self.asked_until, now.time);
                 self.open -= if kept { 0 } else { letter.events.len().min(self.open) };
                 return Ended { letter, fate: Fate::Delivered, tripped: false, gone: false, overdue: None };
             }
@@ -273,6 +277,7 @@ impl Queue {
             self.failures = self.failures.saturating_add(1);
         }
         let mut rest = (!asked.is_zero()).then(|| now.after(asked));
+        self.asked_until = self.asked_until.max(rest);
         let mut tripped = false;
         if self.failures >= self.settings.trip_after {
             tripped = self.rests_until.is_none();
