@@ -260,8 +260,10 @@ impl Queue {
         let tripped = self.failed(now.time, letter.tries == 1, asked);
         let Settings { schedule, give_up_after, .. } = &self.settings;
         let step = schedule.get(letter.tries as usize - 1).or(schedule.last()).copied().unwrap_or_default();
-        let due = wall_after(now.wall, step.mul_f64(0.8 + 0.4 * jitter).max(asked));
         let last = wall_after(letter.since, *give_up_after);
+        // However long a wait the endpoint asks for, it gets a last call before the letter is given up.
+        let asked_due = wall_after(now.wall, asked).min(last);
+        let due = wall_after(now.wall, step.mul_f64(0.8 + 0.4 * jitter)).max(asked_due);
         let overdue = self.rests_until.map(|_| Wall(now.wall.0.saturating_sub(millis(*give_up_after))));
         let dead = self.disabled || due > last;
         if !dead {

@@ -98,6 +98,19 @@ fn a_wait_that_was_asked_for_outlasts_an_older_call_that_succeeds() {
 }
 
 #[test]
+fn a_long_wait_asked_for_leaves_a_letter_its_last_call() {
+    let mut queue = Queue::new(Settings { give_up_after: SECOND * 60, ..Settings::default() }, false);
+    let now = at(0);
+    push(&mut queue, now, 0..1);
+    let first = called(queue.next(now)).expect("at once");
+    let busy = || Called::Failed("answered 503".into(), Some(SECOND * 3_600));
+    let Ended { letter, fate, .. } = queue.answered(now, first, busy(), 0.5);
+    assert_eq!(fate, Fate::Again(at(60_000_000).wall), "as late as it may be");
+    let last = queue.answered(at(60_000_000), letter, busy(), 0.5);
+    assert_eq!(last.fate, Fate::Dead);
+}
+
+#[test]
 fn letters_keep_their_limits_and_full_ones_do_not_wait() {
     let (mut queue, now) = (queue(), at(0));
     push(&mut queue, now, 0..250);
