@@ -230,6 +230,38 @@ async fn an_event_without_an_endpoint_ends_at_once_and_a_lost_endpoint_ends_all(
 }
 
 #[tokio::test]
+async fn an_app_that_the_configuration_has_lost_gets_its_events_when_it_is_back() {
+    let settings = Settings { spill_after: Duration::from_millis(20), ..hasty() };
+    let mut endpoint = Endpoint::start(settings, &["127.0.0.0/8"]).await;
+    let whole = endpoint.tables.load().plan.clone();
+    let mut torn = gateway::config::plan::Plan::clone(&whole);
+    torn.apps.remove(0);
+    endpoint.tell(0, 6);
+    let mut wire = endpoint.wire().await;
+    wire.read().await.unwrap();
+    endpoint.tables.store(Arc::new(Tables::new(Arc::new(torn))));
+    endpoint.tell(0, 7);
+    assert_eq!(endpoint.told().await, (7, Kept));
+    wire.write("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(endpoint.told().await, (6, Kept), "the call under way counts as well");
+    endpoint.totals(2, 0).await;
+    assert!(endpoint.is_left_alone());
+    endpoint.tables.store(Arc::new(Tables::new(whole)));
+    endpoint.courier.replanned();
+    let mut got = Vec::new();
+    for _ in 0..2 {
+        let mut wire = endpoint.wire().await;
+        got.extend(events(&wire.read().await.unwrap()));
+        wire.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    }
+    got.sort_unstable();
+    assert_eq!(got, [6, 7]);
+    endpoint.tell(1, 8);
+    assert_eq!(endpoint.told().await, (8, Never), "an app configured without an endpoint");
+    endpoint.totals(0, 0).await;
+}
+
+#[tokio::test]
 async fn a_private_address_is_not_connected_to() {
     let settings = Settings { give_up_after: Duration::from_millis(30), ..hasty() };
     let mut endpoint = Endpoint::start(settings, &["10.0.0.0/8"]).await;

@@ -40,6 +40,7 @@ impl Line {
         }
         let rerouted = fresh.tables.routing != self.tables.load().routing;
         self.tables.store(fresh.tables);
+        self.courier.replanned();
         self.apply(now, rerouted);
         // Who ordered it may have gone.
         let _ = fresh.taken.send(());

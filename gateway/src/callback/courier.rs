@@ -146,6 +146,7 @@ impl Courier {
             endpoints: HashMap::new(),
             calls: JoinSet::new(),
             out: HashMap::new(),
+            absent: HashSet::new(),
             look: clock.now().time,
             retold: clock.now().time.after(RETOLD),
         };
@@ -160,7 +161,7 @@ impl Courier {
         let mut inside = lock(&bag.inside);
         if !inside.known.is_empty() && inside.known.remove(&(which.id.0, which.seq)) {
             inside.over.push(Told { id: which.id, seq: which.seq, end: Telling::Kept });
-        } else if endpoint(&bag.tables.load(), notice.app).is_none() {
+        } else if is_without(&bag.tables.load(), notice.app) {
             bag.over(&mut inside, &[which], now, "no_endpoint");
         } else if let Some(app) = bag.app(&mut inside, notice.app) {
             app.queue.push(now, Event::render(which, notice.kind, &notice.data));
@@ -174,6 +175,11 @@ impl Courier {
         let open: usize = lock(&self.bag.inside).apps.values().map(|app| app.queue.open()).sum();
         let kept: u64 = self.totals().values().map(|totals| totals.waiting_events).sum();
         open + usize::try_from(kept).unwrap_or(usize::MAX)
+    }
+
+    /// The tables are others: what waited for that goes on now, not with the next event.
+    pub fn replanned(&self) {
+        self.bag.inbox.changed.notify_one();
     }
 
     /// How many more events of this app memory should take. Whoever tells looks here first.
@@ -289,6 +295,12 @@ pub(super) fn endpoint(tables: &Tables, app: AppId) -> Option<&Callback> {
     tables.plan.apps.iter().find(|a| a.id == app)?.callback.as_ref()
 }
 
+/// The configuration has the app, without an endpoint. One that it does not have at all may be back with the next: its
+/// events are kept.
+fn is_without(tables: &Tables, app: AppId) -> bool {
+    tables.plan.apps.iter().any(|a| a.id == app && a.callback.is_none())
+}
+
 /// The courier's task.
 struct Round {
     bag: Arc<Bag>,
@@ -298,6 +310,8 @@ struct Round {
     endpoints: HashMap<AppId, Endpoint>,
     calls: JoinSet<Called>,
     out: HashMap<Id, (AppId, Letter)>,
+    /// Apps that the configuration does not have, whose events are kept; each was logged.
+    absent: HashSet<Arc<str>>,
     /// When to look after apps without an endpoint again.
     look: Time,
     /// Until when the journal may bring again what letters hold.
@@ -349,8 +363,20 @@ impl Round {
         let (mut unwanted, quiet) = (Vec::new(), inside.quiet);
         for (id, app) in &mut inside.apps {
             let Some(callback) = endpoint(&tables, *id) else {
-                let (events, places) = app.queue.clear();
-                unwanted.extend(events);
+                let places = if is_without(&tables, *id) {
+                    let (events, places) = app.queue.clear();
+                    unwanted.extend(events);
+                    places
+                } else {
+                    if !app.queue.is_idle() {
+                        misses(&mut self.absent, &app.name);
+                    }
+                    while let Some(letter) = (!quiet).then(|| app.queue.put_away(now)).flatten() {
+                        bag.letters.order(&app.name, Order::Keep(letter, now.wall));
+                    }
+                    deadline = deadline.min(app.queue.put_away_by().unwrap_or(deadline));
+                    app.queue.unload()
+                };
                 if !places.is_empty() {
                     bag.letters.order(&app.name, Order::Return(places));
                 }
@@ -396,7 +422,17 @@ impl Round {
             inside.apps.values_mut().for_each(|app| app.queue.configure(settings));
             bag.letters.order(&"".into(), Order::Limits(settings.quota, settings.keep_dead));
         }
+        for (name, totals) in bag.letters.totals() {
+            if totals.waiting > 0 && !tables.plan.apps.iter().any(|app| app.name == name) {
+                misses(&mut self.absent, &name);
+            }
+        }
         for app in &tables.plan.apps {
+            if self.absent.remove(&app.name) {
+                let open = inside.apps.get(&app.id).map_or(0, |known| known.queue.open() as u64);
+                let events = open + bag.letters.total(&app.name).waiting_events;
+                tracing::info!(app = &*app.name, events, "the configuration has the app again; these events were kept");
+            }
             let Some(callback) = &app.callback else { continue };
             if inside.gone.get(&*app.name).is_some_and(|gone| *gone != mark(callback)) {
                 inside.gone.remove(&*app.name);
@@ -499,7 +535,7 @@ impl Round {
                 letter.events.iter().for_each(|event| bag.count(event, now, "delivered"));
                 bag.letters.order(&name, Order::Delivered(letter));
             }
-            _ if first_time && endpoint(&bag.tables.load(), app_id).is_none() => {
+            _ if first_time && is_without(&bag.tables.load(), app_id) => {
                 app.queue.settled(letter.events.len());
                 bag.over(&mut inside, &letter.events, now, "no_endpoint");
             }
@@ -533,6 +569,16 @@ impl Round {
                 "the endpoint answered 410 Gone: no more calls; its events are kept as dead letters until it is configured anew or resumed"
             );
         }
+    }
+}
+
+/// Logs once that the configuration does not have an app.
+fn misses(absent: &mut HashSet<Arc<str>>, app: &Arc<str>) {
+    if absent.insert(app.clone()) {
+        tracing::warn!(
+            app = &**app,
+            "the configuration does not have this app: its events are kept on disk and go out when it is back"
+        );
     }
 }
 

@@ -106,6 +106,8 @@ pub struct Queue {
     failures: u32,
     /// No call before this time, then one at a time; set while the circuit is open.
     rests_until: Option<Time>,
+    /// No call before this time: the endpoint asked for it, whatever calls begun earlier come to.
+    asked_until: Option<Time>,
     disabled: bool,
     /// When the endpoint last took something.
     taken: Time,
@@ -129,6 +131,7 @@ impl Queue {
             open: 0,
             failures: 0,
             rests_until: None,
+            asked_until: None,
             disabled: false,
             taken: Time(0),
         }
@@ -182,7 +185,7 @@ impl Queue {
 
     /// The endpoint is called as if nothing had been.
     pub fn resume(&mut self) {
-        (self.disabled, self.failures, self.rests_until) = (false, 0, None);
+        (self.disabled, self.failures, self.rests_until, self.asked_until) = (false, 0, None, None);
     }
 
     /// What to do now; to be asked until there is nothing.
@@ -241,7 +244,8 @@ impl Queue {
         letter.tries = letter.tries.saturating_add(1);
         let (failure, asked) = match called {
             Called::Taken => {
-                (self.failures, self.rests_until, self.taken) = (0, None, now.time);
+                self.asked_until = self.asked_until.filter(|until| now.time < *until);
+                (self.failures, self.rests_until, self.taken) = (0, self.asked_until, now.time);
                 self.open -= if kept { 0 } else { letter.events.len().min(self.open) };
                 return Ended { letter, fate: Fate::Delivered, tripped: false, gone: false, overdue: None };
             }
@@ -256,8 +260,10 @@ impl Queue {
         let tripped = self.failed(now.time, letter.tries == 1, asked);
         let Settings { schedule, give_up_after, .. } = &self.settings;
         let step = schedule.get(letter.tries as usize - 1).or(schedule.last()).copied().unwrap_or_default();
-        let due = wall_after(now.wall, step.mul_f64(0.8 + 0.4 * jitter).max(asked));
         let last = wall_after(letter.since, *give_up_after);
+        // However long a wait the endpoint asks for, it gets a last call before the letter is given up.
+        let asked_due = wall_after(now.wall, asked).min(last);
+        let due = wall_after(now.wall, step.mul_f64(0.8 + 0.4 * jitter)).max(asked_due);
         let overdue = self.rests_until.map(|_| Wall(now.wall.0.saturating_sub(millis(*give_up_after))));
         let dead = self.disabled || due > last;
         if !dead {
@@ -273,6 +279,7 @@ impl Queue {
             self.failures = self.failures.saturating_add(1);
         }
         let mut rest = (!asked.is_zero()).then(|| now.after(asked));
+        self.asked_until = self.asked_until.max(rest);
         let mut tripped = false;
         if self.failures >= self.settings.trip_after {
             tripped = self.rests_until.is_none();
@@ -307,11 +314,31 @@ impl Queue {
         self.fresh_octets = 0;
         let events: Vec<EventRef> = self.fresh.drain(..).map(|(_, event)| event.which).collect();
         self.settled(events.len());
+        (events, self.unload())
+    }
+
+    /// Letters in memory that go on waiting on disk.
+    pub fn unload(&mut self) -> Vec<Place> {
         let places: Vec<Place> = self.loaded.drain(..).filter_map(|letter| letter.place).collect();
         if let Some(due) = places.iter().map(|place| place.due).min() {
             self.waits(due);
         }
-        (events, places)
+        places
+    }
+
+    /// A letter to be written down as due now, as of [`Step::Keep`], while nobody knows the endpoint; to be asked until
+    /// there is none.
+    pub fn put_away(&mut self, now: Moment) -> Option<Letter> {
+        let full = !self.fresh.is_empty() && self.is_full();
+        (full || self.spills(now.time)).then(|| {
+            self.waits(now.wall);
+            self.form()
+        })
+    }
+
+    /// When [`Queue::put_away`] may have something it has not now, without a further event.
+    pub fn put_away_by(&self) -> Option<Time> {
+        self.fresh.front().map(|(since, _)| self.spill_time(since.time))
     }
 
     /// An open circuit has its one call out.

@@ -79,6 +79,38 @@ fn an_event_alone_goes_at_once_and_the_next_ones_together() {
 }
 
 #[test]
+fn a_wait_that_was_asked_for_outlasts_an_older_call_that_succeeds() {
+    let (mut queue, mut now) = (queue(), at(0));
+    push(&mut queue, now, 0..200);
+    let [older, refused] = [(); 2].map(|()| called(queue.next(now)).expect("a full letter goes"));
+    let busy = Called::Failed("answered 429".into(), Some(SECOND * 60));
+    let Ended { letter, .. } = queue.answered(now, refused, busy, 0.5);
+    queue.settled(letter.events.len());
+    queue.answered(now, older, Called::Taken, 0.5);
+    assert_eq!(queue.state(), State::Resting);
+    push(&mut queue, now, 200..201);
+    assert!(matches!(step(&mut queue, &mut now), Step::Keep(..)), "no call before the minute is over");
+    now = at(60_000_000);
+    push(&mut queue, now, 201..202);
+    let trial = called(queue.next(now)).expect("the minute is over");
+    queue.answered(now, trial, Called::Taken, 0.5);
+    assert_eq!(queue.state(), State::Ok);
+}
+
+#[test]
+fn a_long_wait_asked_for_leaves_a_letter_its_last_call() {
+    let mut queue = Queue::new(Settings { give_up_after: SECOND * 60, ..Settings::default() }, false);
+    let now = at(0);
+    push(&mut queue, now, 0..1);
+    let first = called(queue.next(now)).expect("at once");
+    let busy = || Called::Failed("answered 503".into(), Some(SECOND * 3_600));
+    let Ended { letter, fate, .. } = queue.answered(now, first, busy(), 0.5);
+    assert_eq!(fate, Fate::Again(at(60_000_000).wall), "as late as it may be");
+    let last = queue.answered(at(60_000_000), letter, busy(), 0.5);
+    assert_eq!(last.fate, Fate::Dead);
+}
+
+#[test]
 fn letters_keep_their_limits_and_full_ones_do_not_wait() {
     let (mut queue, now) = (queue(), at(0));
     push(&mut queue, now, 0..250);
