@@ -41,7 +41,6 @@ struct Endpoint {
     courier: Courier,
     told: mpsc::UnboundedReceiver<Told>,
     tables: Arc<ArcSwap<Tables>>,
-    #[allow(dead_code, reason = "it goes with the test")]
     dir: tempfile::TempDir,
 }
 

@@ -15,6 +15,7 @@ use super::uplink::Delivered;
 use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
+use crate::callback::host;
 use crate::clock::{Moment, Wall};
 use crate::config::plan::TierId;
 use crate::fleet::LinkStatus;
@@ -291,11 +292,7 @@ impl Line {
     fn apps(&self) -> Vec<AppStatus> {
         let tier =
             |id: &TierId| self.plan.names.tiers.get(usize::from(id.0)).map_or_else(String::new, |n| n.to_string());
-        // The authority without its userinfo: that may hold a password.
-        let host = |url: &str| {
-            let url = url.parse::<http::Uri>().ok()?;
-            Some(url.authority()?.as_str().rsplit('@').next()?.to_owned())
-        };
+        let host = |url: &str| Some(host(url)?.split_once("://")?.1.to_owned());
         let status = |app: &crate::config::plan::App| {
             let order = self.service.orders.app(&app.name).cloned();
             AppStatus {

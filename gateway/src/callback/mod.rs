@@ -20,5 +20,6 @@ pub mod signature;
 pub use courier::{Courier, Notice, Told};
 pub use letters::BoxError;
 pub use office::Office;
+pub(crate) use office::host;
 pub use settings::Settings;
 pub use shelf::{Cursor, DeadPage};

@@ -263,7 +263,8 @@ fn rendered(id: MessageId, seq: u32, kind: &str, at: Wall, data: &impl Serialize
     Some(Event::render(EventRef { id, seq, at }, kind, &serde_json::to_string(data).ok()?))
 }
 
-fn host(url: &str) -> Option<String> {
+/// Scheme, host and port of a URL: what of it may be shown.
+pub(crate) fn host(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     Some(format!("{}://{}{port}", uri.scheme_str()?, uri.host()?))
