@@ -14,16 +14,16 @@ pub use super::numbers::{Numbers, Range};
 use crate::callback::Settings;
 
 /// A channel's index in [`Names::channels`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub u16);
 /// A route group's index in [`Names::groups`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId(pub u16);
 /// An app's index in [`Names::apps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(pub u16);
 /// A tier's index in [`Names::tiers`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TierId(pub u8);
 
 /// Names behind the indexes; append-only, so an index never changes its meaning while the process lives.
@@ -175,11 +175,12 @@ pub struct Tier {
 }
 
 /// Policy for a message in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InDoubt {
     /// Send again after this long without a receipt (zero: at once).
     Resend(Duration),
     /// Never send again: wait for the receipt until it expires.
+    #[default]
     Wait,
 }
 

@@ -71,7 +71,7 @@ pub struct Settings {
 }
 
 /// A tier's rules.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TierRule {
     /// Its index.
     pub id: TierId,
@@ -86,7 +86,7 @@ pub struct TierRule {
 }
 
 /// A channel's rules.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChannelRule {
     /// Its index.
     pub id: ChannelId,
@@ -99,7 +99,7 @@ pub struct ChannelRule {
 }
 
 /// A group's rules.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupRule {
     /// Its index.
     pub id: GroupId,
