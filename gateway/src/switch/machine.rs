@@ -98,7 +98,7 @@ impl Switch {
             Event::Concluded(message) => self.conclude(message),
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
-            Event::Tick => {}
+            Event::Heard(_) | Event::ProbeAnswered(_) | Event::Unacked(..) | Event::Tick => {}
         }
     }
 

@@ -143,6 +143,12 @@ pub enum Event {
     Hold(ChannelId, bool),
     /// A deadline passed.
     Tick,
+    /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
+    Heard(LinkId),
+    /// The answer to [`Command::Probe`].
+    ProbeAnswered(LinkId),
+    /// So long have octets on this link waited for the far side's kernel to acknowledge them; zero when that is over.
+    Unacked(LinkId, Duration),
 }
 
 /// A message found in the journal, with what its attempts left behind.
