@@ -5,6 +5,7 @@
 mod attempt;
 mod channel;
 mod doubt;
+pub mod health;
 mod lane;
 mod later;
 mod machine;
