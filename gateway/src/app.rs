@@ -379,6 +379,10 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
+                Command::Probe(link) => self.fleet.push(link, ToLink::Probe),
+                Command::Transition(channel, transition) => {
+                    self.look(now, channel, Cause::Health(transition.cause));
+                }
                 counted => {
                     self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
                     if let Command::Throttled(channel, _) = counted {

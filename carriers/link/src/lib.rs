@@ -149,7 +149,7 @@ pub enum FromLink {
     /// No answer will be seen for this part, and how far it got. `Freed` follows.
     Unanswered(Ticket, Doubt),
     /// So long have octets written on this connection waited for the far side's kernel to acknowledge them: told from
-    /// 300 ms on, about every 100 ms while it grows, less what a long round trip excuses; zero once it is over.
+    /// 300 ms on, about every 50 ms while it grows, less what a long round trip excuses; zero once it is over.
     Unacked(Duration),
     /// The link has ended after [`ToLink::Unbind`]; nothing follows.
     Closed,

@@ -2,8 +2,8 @@
 //! tell and when to look again comes out.
 //!
 //! The kernel acknowledges whatever the carrier takes to answer, so this needs no learning; and it is seen without a
-//! look per write: the first write after a look starts a watch, which looks ten times a second until all is
-//! acknowledged, and then not at all. When the oldest open octet was written is known to one look: of octets written
+//! look per write: the first write after a look starts a watch, which looks ten times a second (twenty where nothing
+//! comes) until all is acknowledged, and then not at all. When the oldest open octet was written is known to one look: of octets written
 //! between two looks, the first write's time counts for all.
 //!
 //! | state | entered by | a write | a look |
@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between looks, and between what is told.
+/// Between looks while nothing is old.
 const LOOK: Duration = Duration::from_millis(100);
 /// Ages are told from here on, and then at each [`STEP`] more.
 const FIRST: Duration = Duration::from_millis(300);
 /// See [`FIRST`].
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(50);
 /// Looks never come closer than this.
 const SHORTEST: Duration = Duration::from_millis(10);
 /// A round trip up to here excuses nothing: four of it and 200 ms are within the usual 500 ms.
@@ -90,14 +90,14 @@ impl Unacked {
         self.mark = Some(mark);
         let excuse = look.trip.saturating_sub(SHORT_TRIP) * 4;
         let age = now.saturating_duration_since(mark.since).min(look.since_ack).saturating_sub(excuse);
-        let step = if age < FIRST { FIRST } else { self.told.max(FIRST) + STEP };
+        let step = if age < FIRST { FIRST } else { self.told + STEP };
         self.look_at = Some(now + step.saturating_sub(age).clamp(SHORTEST, LOOK));
         if age < FIRST {
             return self.over();
         }
         if self.told.is_zero() || age >= self.told + STEP || age < self.told {
             self.told = age;
-            self.look_at = Some(now + LOOK);
+            self.look_at = Some(now + STEP);
             return Some(age);
         }
         None
@@ -156,7 +156,7 @@ mod tests {
         let (mut watch, start) = (Unacked::default(), Instant::now());
         watch.wrote(|| start);
         let told = follow(&mut watch, start, 1_000, |now| (10 + now, look(0, LONG)));
-        let expected: Vec<_> = (3..=10).map(|step| (step * 100, ms(step * 100))).collect();
+        let expected: Vec<_> = (6..=20).map(|step| (step * 50, ms(step * 50))).collect();
         assert_eq!(told, expected);
     }
 
@@ -165,10 +165,10 @@ mod tests {
         let (mut watch, start) = (Unacked::default(), Instant::now());
         watch.wrote(|| start);
         let told = follow(&mut watch, start, 2_000, |now| match now {
-            ..550 => (10, look(0, LONG)),
+            ..420 => (10, look(0, LONG)),
             _ => (10, look(10, ms(0))),
         });
-        assert_eq!(told, [(300, ms(300)), (400, ms(400)), (500, ms(500)), (600, Duration::ZERO)]);
+        assert_eq!(told, [(300, ms(300)), (350, ms(350)), (400, ms(400)), (450, Duration::ZERO)]);
         assert_eq!(watch.look_at(), None);
         watch.wrote(|| start + ms(3_000));
         assert_eq!(

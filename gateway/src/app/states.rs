@@ -14,6 +14,7 @@ use super::start::Pressure;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan};
 use crate::observe::{Calm, Metrics};
+use crate::switch::health;
 
 /// How a channel stands, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,11 @@ pub(super) enum State {
     Held,
     /// Resting after throttle answers.
     Paused,
-    /// No link.
+    /// Ill by what is heard of it, or not: nothing new while another channel is well.
+    Suspect,
+    /// On trial after it was down.
+    Probation,
+    /// No link, or one on which nobody has answered for too long.
     Down,
     /// Finishes what is open, then unbinds: by an operator's order, because it leaves the configuration or because the
     /// gateway stops.
@@ -35,8 +40,16 @@ pub(super) enum State {
 
 impl State {
     /// All of them.
-    pub(super) const ALL: [State; 6] =
-        [State::Up, State::Held, State::Paused, State::Down, State::Draining, State::Drained];
+    pub(super) const ALL: [State; 8] = [
+        State::Up,
+        State::Held,
+        State::Paused,
+        State::Suspect,
+        State::Probation,
+        State::Down,
+        State::Draining,
+        State::Drained,
+    ];
 
     /// As metrics, logs and operators have it.
     pub(super) fn name(self) -> &'static str {
@@ -44,6 +57,8 @@ impl State {
             State::Up => "up",
             State::Held => "held",
             State::Paused => "paused",
+            State::Suspect => "suspect",
+            State::Probation => "probation",
             State::Down => "down",
             State::Draining => "draining",
             State::Drained => "drained",
@@ -66,6 +81,8 @@ pub(super) enum Cause {
     Operator,
     /// The gateway stops.
     Stop,
+    /// What its health shows.
+    Health(health::Cause),
 }
 
 impl Cause {
@@ -77,6 +94,7 @@ impl Cause {
             Cause::Time => "time",
             Cause::Operator => "operator",
             Cause::Stop => "stop",
+            Cause::Health(cause) => cause.name(),
         }
     }
 }
@@ -142,7 +160,7 @@ impl States {
             return;
         }
         match state {
-            State::Down => warn!(channel = name, from, to, cause, "channel state"),
+            State::Down | State::Suspect => warn!(channel = name, from, to, cause, "channel state"),
             _ => info!(channel = name, from, to, cause, "channel state"),
         }
     }
@@ -201,8 +219,10 @@ impl Line {
             (Some(Kind::Drain), _) if self.fleet.linked(channel) => State::Draining,
             (Some(Kind::Drain), _) => State::Drained,
             (Some(Kind::Hold), _) => State::Held,
-            (None, Some(v)) if v.links_up == 0 => State::Down,
+            (None, Some(v)) if v.links_up == 0 || v.state == health::State::Down => State::Down,
+            (None, Some(v)) if v.state == health::State::Suspect => State::Suspect,
             (None, Some(v)) if v.paused_until.is_some_and(|until| until > now.time) => State::Paused,
+            (None, Some(v)) if v.state == health::State::Probation => State::Probation,
             (None, Some(_)) => State::Up,
             (None, None) => State::Down,
         }

@@ -17,13 +17,24 @@ fn link(channel: u16) -> LinkId {
 fn settings() -> Settings {
     let tier = |id, acked| TierRule { id: TierId(id), attempts: 3, backoff: vec![], unacked: acked, acked };
     let tiers = vec![tier(0, InDoubt::Resend(Duration::ZERO)), tier(1, InDoubt::Wait)];
-    let channel = |id| ChannelRule { id: ChannelId(id), rate: 1_000.0, burst: 20, tiers: vec![TierId(0), TierId(1)] };
+    let channel = |id| ChannelRule {
+        id: ChannelId(id),
+        rate: 1_000.0,
+        burst: 20,
+        tiers: vec![TierId(0), TierId(1)],
+        ..ChannelRule::default()
+    };
     let group = |id, channels: &[u16]| GroupRule {
         id: GroupId(id),
         channels: channels.iter().copied().map(ChannelId).collect(),
         spill_after: Some(Duration::from_secs(1)),
     };
-    Settings { tiers, channels: vec![channel(0), channel(1)], groups: vec![group(0, &[0, 1]), group(1, &[])] }
+    Settings {
+        tiers,
+        channels: vec![channel(0), channel(1)],
+        groups: vec![group(0, &[0, 1]), group(1, &[])],
+        ..Settings::default()
+    }
 }
 
 fn message(id: u64, group: u16, tier: u8, parts: u8) -> Message {

@@ -295,6 +295,7 @@ impl Ledger {
                 assert!(*until > now);
                 self.paused.insert(*channel, *until);
             }
+            _ => {}
         }
     }
 

@@ -525,6 +525,7 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         rate: 20.0 + rng.f64() * 180.0,
         burst: rng.u32(1..12),
         tiers: if rng.u8(0..4) == 0 && shape.faults { all[..2].to_vec() } else { all.to_vec() },
+        ..ChannelRule::default()
     };
     let channels = (0..3).map(|id| channel(id, rng)).collect();
     let spill_after = shape.spill.then_some(Duration::from_millis(300));
@@ -535,5 +536,5 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         GroupRule { id: GroupId(id), channels, spill_after }
     };
     let groups = (0..3).map(|id| group(id, rng)).collect();
-    Settings { tiers, channels, groups }
+    Settings { tiers, channels, groups, ..Settings::default() }
 }
