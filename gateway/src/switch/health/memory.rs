@@ -10,10 +10,10 @@ pub struct Memory {
     pub flaps: u32,
     /// What was left of its hold-down, in milliseconds.
     pub hold_ms: u64,
-    /// Whether it was well.
+    /// Whether it was well; if not, its next bind is followed by a trial.
     pub well: bool,
     /// Latency histogram: bucket (10 ms each) and count, only those not empty.
     pub latency: Vec<(u16, u32)>,
-    /// The 1 h baseline's p90 in milliseconds; 0 where there is none yet.
-    pub baseline_p90_ms: u32,
+    /// The 1 h baseline: bucket (eight to an octave, from 1 ms) and count, only those not empty.
+    pub baseline: Vec<(u16, u32)>,
 }

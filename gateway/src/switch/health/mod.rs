@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use crate::clock::Time;
 
-pub use channel::Channel;
 pub use fleet::{Group, Health, Member};
 pub use memory::Memory;
 pub use settings::{Patience, Preset, Settings};
