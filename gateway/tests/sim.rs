@@ -4,6 +4,8 @@
 
 #[path = "sim/carrier.rs"]
 mod carrier;
+#[path = "sim/failover.rs"]
+mod failover;
 #[path = "sim/ledger.rs"]
 mod ledger;
 #[path = "sim/world.rs"]

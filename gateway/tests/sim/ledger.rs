@@ -50,6 +50,8 @@ pub(crate) struct Run {
     submitted: u64,
     started: bool,
     refused: bool,
+    /// Its message goes on without it.
+    superseded: bool,
 }
 
 impl Run {
@@ -82,6 +84,8 @@ pub(crate) struct Reached {
     pub(crate) closed_busy: u64,
     /// Channels that came back after they had left.
     pub(crate) returned: u64,
+    /// Left behind while it was in flight.
+    pub(crate) superseded: u64,
 }
 
 impl Reached {
@@ -123,6 +127,7 @@ impl Reached {
         self.homeless += other.homeless;
         self.closed_busy += other.closed_busy;
         self.returned += other.returned;
+        self.superseded += other.superseded;
     }
 
     /// A campaign that never reached a state proves nothing about it.
@@ -282,9 +287,9 @@ impl Ledger {
                 assert_eq!(*expires, self.fates[message].message.expires);
             }
             Command::Exhausted(id, end) => self.exhausted(now, *id, *end),
-            Command::InDoubt(id, ..) => {
+            Command::InDoubt(id, _, doubt) => {
                 self.reached.in_doubt += 1;
-                assert!(self.fates.contains_key(id));
+                self.left_behind(now, *id, *doubt);
             }
             Command::Resubmitted(id, _) => {
                 self.reached.resubmitted += 1;
@@ -297,6 +302,26 @@ impl Ledger {
             }
             _ => {}
         }
+    }
+
+    /// Where parts of its attempt are open still, the switch does not wait for them any more.
+    fn left_behind(&mut self, now: Time, id: MessageId, doubt: Doubt) {
+        let fate = self.fates.get_mut(&id).unwrap();
+        let State::Flying(attempt) = fate.state else { return };
+        let run = self.runs.get_mut(&attempt).unwrap();
+        if run.open == 0 || run.superseded {
+            return;
+        }
+        self.reached.superseded += 1;
+        run.superseded = true;
+        let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
+        fate.refused += u32::from(!std::mem::replace(&mut run.refused, true));
+        fate.not_before = match if doubt == Doubt::Acked { tier.acked } else { tier.unacked } {
+            InDoubt::Resend(wait) => now.after(wait),
+            InDoubt::Wait => Time::NEVER,
+        };
+        fate.reached += 1;
+        self.landed(now, id);
     }
 
     fn exhausted(&mut self, now: Time, id: MessageId, end: End) {
@@ -370,7 +395,10 @@ impl Ledger {
         assert!(before.as_ref().is_none_or(|b| b.open == 0 && b.slots == 0));
         let submitted = before.map_or(0, |b| b.submitted);
         let (open, slots, started, refused, message, taken) = (run, run, false, false, id, now);
-        self.runs.insert(attempt, Run { message, link, taken, run, open, slots, submitted, started, refused });
+        self.runs.insert(
+            attempt,
+            Run { message, link, taken, run, open, slots, submitted, started, refused, superseded: false },
+        );
         let used = self.used.entry(link).or_default();
         *used += usize::from(parts);
         let window = self.windows.get(&link).copied();
@@ -465,15 +493,15 @@ impl Ledger {
         run.open &= !bit;
         let fate = self.fates.get_mut(&run.message).unwrap();
         let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
-        let single = run.run == 1 && run.submitted == 0;
+        let single = run.run == 1 && run.submitted == 0 && !run.superseded;
         match answer {
             Answer::Submitted => {
                 run.submitted |= bit;
-                fate.reached += 1;
+                fate.reached += u32::from(!run.superseded);
             }
             Answer::Unanswered(Doubt::Unsent) => {}
             Answer::Unanswered(doubt) => {
-                fate.reached += 1;
+                fate.reached += u32::from(!run.superseded);
                 if !run.refused {
                     fate.refused += 1;
                     run.refused = true;
@@ -521,15 +549,35 @@ impl Ledger {
     pub(crate) fn review(&mut self, now: Time, attempt: AttemptRef) {
         let Some(run) = self.runs.get(&attempt) else { return };
         let message = run.message;
+        let all = run.submitted & run.run == run.run;
+        if run.superseded && run.open == 0 && all {
+            return self.taken_late(message);
+        }
+        if run.superseded && run.open == 0 {
+            // It is not there, or will not be known to be: what waited for its answer need not.
+            self.fates.get_mut(&message).unwrap().not_before = Time(0);
+        }
         if !run.started || run.open != 0 || self.fates[&message].state != State::Flying(attempt) {
             return;
         }
-        let all = run.submitted & run.run == run.run;
         if all {
             self.fates.get_mut(&message).unwrap().submitted = true;
             self.done(message);
         } else {
             self.landed(now, message);
+        }
+    }
+
+    /// An attempt left behind was answered after all: the carrier has the message, and nothing more may follow.
+    fn taken_late(&mut self, id: MessageId) {
+        let fate = self.fates.get_mut(&id).unwrap();
+        match fate.state {
+            State::Waiting => {
+                fate.submitted = true;
+                self.done(id);
+            }
+            State::Flying(_) => fate.concluded = true,
+            State::Done => {}
         }
     }
 
@@ -555,7 +603,7 @@ impl Ledger {
     }
 
     /// No lower tier started on a channel while a fresh otp waited that would have taken that channel.
-    pub(crate) fn tier_order(&mut self, now: Time) {
+    pub(crate) fn tier_order(&mut self, now: Time, well: impl Fn(ChannelId) -> bool) {
         let lower: Vec<_> =
             std::mem::take(&mut self.lower_starts).into_iter().filter(|(_, tier, _)| *tier > 0).collect();
         if lower.is_empty() {
@@ -572,7 +620,7 @@ impl Ledger {
                 let up = self.windows.keys().any(|link| link.channel == c.0 && !self.closing.contains(link));
                 let admits = self.channel(**c).is_some_and(|rule| rule.tiers.contains(&fate.message.tier));
                 let paused = self.paused.get(c).is_some_and(|until| now < *until);
-                up && admits && !paused && !self.held.contains(c)
+                up && admits && !paused && !self.held.contains(c) && well(**c)
             };
             let best = group.channels.iter().find(usable);
             let jumped = lower.iter().find(|(channel, ..)| Some(channel) == best);

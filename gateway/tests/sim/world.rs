@@ -10,6 +10,7 @@ use fastrand::Rng;
 use gateway::clock::{Moment, Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
 use gateway::ids::MessageId;
+use gateway::switch::health::State;
 use gateway::switch::{
     Answer, ChannelRule, Command, Event, GroupRule, Home, Message, NotStarted, Recovered, Settings, Switch, TierRule,
 };
@@ -227,7 +228,11 @@ impl World {
             let in_flight = self.switch.channel(self.now, channel).map_or(0, |view| view.in_flight);
             assert_eq!(in_flight, self.ledger.used(channel), "slots of {channel:?}");
         }
-        self.ledger.tier_order(self.now);
+        let well = |channel| {
+            let view = self.switch.channel(self.now, channel);
+            view.is_some_and(|view| view.health.is_some_and(|seen| seen.state == State::Healthy && seen.weight >= 1.0))
+        };
+        self.ledger.tier_order(self.now, well);
     }
 
     /// Lets the switch match and obeys; true if it wanted anything.
