@@ -153,9 +153,11 @@ impl Channel {
 
     pub(super) fn ended(&mut self, now: Time, link: u16, sent: Time, sign: Sign, s: &Settings) -> Time {
         let Some(link) = self.links.get_mut(&link) else { return Time::NEVER };
-        if let Some(took) = link.ended(now, sent, sign, s) {
+        if let Some((took, alone)) = link.ended(now, sent, sign, s) {
             self.latency.record(took, s);
-            self.slowness.record(now, took, s);
+            if alone {
+                self.slowness.record(now, took, s);
+            }
         }
         let due = link.due(s);
         match sign {
@@ -308,7 +310,7 @@ impl Channel {
         match self.ramp {
             Some(ramp) => {
                 let steps = self.steps(ramp, self.examined, s);
-                end.min(ramp.after(s.trial_step.saturating_mul(steps + 1)))
+                end.min(ramp.after(s.trial_step.saturating_mul(steps.saturating_add(1))))
             }
             None => end,
         }

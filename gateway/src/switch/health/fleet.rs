@@ -111,7 +111,8 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         for group in groups {
             let mut old = before.remove(&group.id);
             let mut take = |member: Member<C>| {
-                let known = |seats: &Seats<C>| seats.seats.iter().position(|seat| seat.member.channel == member.channel);
+                let known =
+                    |seats: &Seats<C>| seats.seats.iter().position(|seat| seat.member.channel == member.channel);
                 let at = old.as_ref().and_then(known);
                 match at.zip(old.as_mut()) {
                     Some((at, old)) => Seat { member, ..old.seats.swap_remove(at) },
@@ -200,14 +201,17 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
             return;
         }
         let mut found = std::mem::take(&mut self.found);
-        let mut moved = false;
+        let (mut moved, mut weighed) = (false, false);
         for (id, channel) in &mut self.channels {
             channel.examine(now, &self.settings, &mut found);
             for found in found.drain(..) {
                 notes.push(match found {
                     Found::Probe(link) => Note::Probe(*id, link),
                     Found::Link(link, cause) => Note::Link(*id, link, cause),
-                    Found::Weight(weight) => Note::Weight(*id, weight),
+                    Found::Weight(weight) => {
+                        weighed = true;
+                        Note::Weight(*id, weight)
+                    }
                     Found::Moved(transition) => {
                         moved = true;
                         Note::Moved(*id, transition)
@@ -219,7 +223,9 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         if moved {
             self.guard(now, notes);
         }
-        self.seat(now, notes);
+        if moved || weighed || self.groups.values().any(|group| !group.well) {
+            self.seat(now, notes);
+        }
         self.due = self.next(now);
     }
 
@@ -239,12 +245,15 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
     fn guard(&mut self, now: Time, notes: &mut Vec<Note<C, G>>) {
         let window = self.settings.guard_window;
         self.suspected.retain(|(at, _)| now.since(*at) <= window);
-        let moved: Vec<_> = notes.iter().filter_map(|note| match note {
-            Note::Moved(channel, Transition { from: State::Healthy, to: State::Suspect, at, .. }) if *at == now => {
-                Some(*channel)
-            }
-            _ => None,
-        }).collect();
+        let moved: Vec<_> = notes
+            .iter()
+            .filter_map(|note| match note {
+                Note::Moved(channel, Transition { from: State::Healthy, to: State::Suspect, at, .. }) if *at == now => {
+                    Some(*channel)
+                }
+                _ => None,
+            })
+            .collect();
         for channel in moved {
             let seats = self.groups.values().flat_map(|group| &group.seats);
             let carrier = seats.map(|seat| seat.member).find(|member| member.channel == channel).map(|m| m.carrier);
@@ -357,9 +366,7 @@ impl<C: Copy + Ord> Seats<C> {
             seat.uses = match state {
                 State::Healthy => Use::Full,
                 State::Down => Use::No,
-                State::Probation => {
-                    Use::Trial(channel.and_then(|channel| channel.trial(now, s)).unwrap_or(Trial::One))
-                }
+                State::Probation => Use::Trial(channel.and_then(|channel| channel.trial(now, s)).unwrap_or(Trial::One)),
                 State::Suspect => {
                     let fits = ejected <= 0.0 || ejected + seat.capacity() <= total * s.eject_share;
                     if !seat.ejected && !frozen && fits {

@@ -91,7 +91,15 @@ impl Latency {
     pub(super) fn quantile(&self, share: f64) -> Duration {
         if self.cold {
             let sigma = (PRIOR.1 / PRIOR.0).ln() / Z999;
-            let z = if share >= 0.999 { Z999 } else if share >= 0.99 { 2.326 } else if share >= 0.9 { 1.282 } else { 0.0 };
+            let z = if share >= 0.999 {
+                Z999
+            } else if share >= 0.99 {
+                2.326
+            } else if share >= 0.9 {
+                1.282
+            } else {
+                0.0
+            };
             return Duration::from_secs_f64(PRIOR.0 * (sigma * z).exp() / 1_000.0);
         }
         let below = f64::from(self.total) * share;
@@ -357,7 +365,7 @@ mod tests {
                 slowness.record(Time(at), Duration::from_millis(took), &s);
             }
         };
-        go(&mut slowness, 60, 400);
+        go(&mut slowness, 600, 400);
         assert!(!slowness.slow);
         go(&mut slowness, 60, 860);
         assert!(!slowness.slow, "more than twice, but not 500 ms more");

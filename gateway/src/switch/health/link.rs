@@ -18,12 +18,18 @@ const DEAF: u64 = 100_000;
 /// Longest a probe's own latency may stretch its limit, in microseconds.
 const PROBE_MOST: u64 = 2_000_000;
 
+/// So many parts sent at one instant are no burst.
+const TOGETHER: u32 = 8;
+
 /// Parts sent at one instant.
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     sent: Time,
     at: u64,
+    /// Still in flight.
     parts: u32,
+    /// In flight at first.
+    all: u32,
 }
 
 /// What a link looks like.
@@ -164,13 +170,17 @@ impl Link {
         self.in_flight = self.in_flight.saturating_add(parts);
         let at = now.0;
         match self.flights.back_mut() {
-            Some(last) if last.sent >= now => last.parts = last.parts.saturating_add(parts),
-            _ => self.flights.push_back(Flight { sent: now, at, parts }),
+            Some(last) if last.sent >= now => {
+                last.parts = last.parts.saturating_add(parts);
+                last.all = last.all.saturating_add(parts);
+            }
+            _ => self.flights.push_back(Flight { sent: now, at, parts, all: parts }),
         }
     }
 
-    /// A part ended; the latency, where the answer tells one.
-    pub(super) fn ended(&mut self, now: Time, sent: Time, sign: Sign, s: &Settings) -> Option<Duration> {
+    /// A part ended; the latency, where the answer tells one, and whether it tells the carrier's speed: parts that
+    /// were sent together and are most of what is in flight wait for each other.
+    pub(super) fn ended(&mut self, now: Time, sent: Time, sign: Sign, s: &Settings) -> Option<(Duration, bool)> {
         let clock = now.0;
         let at = self.take(sent);
         if self.look == Look::Unbound {
@@ -192,19 +202,21 @@ impl Link {
             self.urgent = self.urgent.or(Some(now));
         }
         self.late += u64::from(at.is_none() && sign == Sign::Answer);
-        at.filter(|_| sign == Sign::Answer).map(|at| Duration::from_micros(clock.saturating_sub(at)))
+        let (at, all) = at.filter(|_| sign == Sign::Answer)?;
+        let alone = all <= TOGETHER || all.saturating_mul(2) <= self.in_flight;
+        Some((Duration::from_micros(clock.saturating_sub(at)), alone))
     }
 
-    fn take(&mut self, sent: Time) -> Option<u64> {
+    fn take(&mut self, sent: Time) -> Option<(u64, u32)> {
         let index = self.flights.binary_search_by(|flight| flight.sent.cmp(&sent)).ok()?;
         let flight = self.flights.get_mut(index)?;
-        let at = flight.at;
-        flight.parts -= 1;
+        let of = (flight.at, flight.all);
+        flight.parts = flight.parts.saturating_sub(1);
         if flight.parts == 0 {
             self.flights.remove(index);
         }
         self.in_flight = self.in_flight.saturating_sub(1);
-        Some(at)
+        Some(of)
     }
 
     pub(super) fn heard(&mut self, now: Time) {
@@ -247,16 +259,16 @@ impl Link {
 
     /// When to examine it again by its own timers.
     fn timer(&self, s: &Settings) -> Time {
-        let step = micros(s.step);
+        let step = micros(s.step).clamp(1_000, 1_000_000);
         let at = match (self.look, self.base()) {
             (Look::Unbound, _) => return Time::NEVER,
-            (Look::Suspect(_) | Look::Silent(_), Some(_)) => self.examined + step,
-            (Look::Suspect(_) | Look::Silent(_), None) => self.examined + 5 * step,
-            (Look::Clear, None) if self.verify > 0 => self.examined + 5 * step,
+            (Look::Suspect(_) | Look::Silent(_), Some(_)) => self.examined.saturating_add(step),
+            (Look::Suspect(_) | Look::Silent(_), None) => self.examined.saturating_add(step * 5),
+            (Look::Clear, None) if self.verify > 0 => self.examined.saturating_add(step * 5),
             (Look::Clear, None) => return Time::NEVER,
             (Look::Clear, Some(base)) => {
-                let first = base + micros(s.suspicion_silence) + 1;
-                if first > self.examined { first } else { self.examined + step }
+                let first = base.saturating_add(micros(s.suspicion_silence)).saturating_add(1);
+                if first > self.examined { first } else { self.examined.saturating_add(step) }
             }
         };
         Time(at)
@@ -299,14 +311,14 @@ impl Link {
             return 0;
         }
         latency.refresh();
-        let mut contributors = 0;
+        let mut contributors = 0_u32;
         for flight in &self.flights {
             let age = clock.saturating_sub(flight.at);
             let before = if age > silence { latency.log_survival(age - silence) } else { 0.0 };
             let adds = (before - latency.log_survival(age)).min(s.phi_most);
             self.phi += adds * f64::from(flight.parts);
             if adds > s.phi_least {
-                contributors += flight.parts;
+                contributors = contributors.saturating_add(flight.parts);
             }
         }
         contributors

@@ -13,6 +13,8 @@ mod fleet;
 mod latency;
 mod link;
 mod memory;
+#[cfg(test)]
+mod rules;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -144,7 +144,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            fast: Patience { silence: ms(400), probe: ms(250) },
+            fast: Patience { silence: ms(500), probe: ms(250) },
             calm: Patience { silence: ms(600), probe: ms(400) },
             unacked: ms(500),
             unacked_fresh: ms(200),

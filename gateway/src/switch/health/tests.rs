@@ -57,7 +57,11 @@ struct World {
 }
 
 fn group(members: &[(u8, f64)]) -> Group<u8, u8> {
-    let member = |(channel, capacity): &(u8, f64)| Member { channel: *channel, capacity: *capacity, carrier: u32::from(*channel) };
+    let member = |(channel, capacity): &(u8, f64)| Member {
+        channel: *channel,
+        capacity: *capacity,
+        carrier: u32::from(*channel),
+    };
     Group { id: 0, members: members.iter().map(member).collect() }
 }
 
@@ -159,7 +163,7 @@ impl World {
             match note {
                 Note::Probe(0, 0) => {
                     self.probes += 1;
-                    let answer = self.now + 20_000 + self.random.u64(0..60_000);
+                    let answer = self.now + 15_000 + self.random.u64(0..45_000);
                     self.at(answer, Thing::Probe);
                 }
                 Note::Moved(0, transition) => self.moved.push(transition),
@@ -238,17 +242,17 @@ fn false_alarms(rate: f64, hours: u64, stalls: u64, seed: u64) -> (usize, f64) {
 fn faults_are_seen_within_the_promise() {
     for (rate, promise) in [(5.0, 1_000), (20.0, 600), (100.0, 600)] {
         for fault in [Fault::Blackhole, Fault::Hung] {
-            let [p50, p99, ..] = detection(fault, rate, 60);
+            let [p50, p99, ..] = detection(fault, rate, 40);
             assert!(p99 <= promise, "{fault:?} at {rate}/s: p50 {p50} ms, p99 {p99} ms");
         }
     }
-    let [p50, p99, ..] = detection(Fault::Dead, 20.0, 60);
+    let [p50, p99, ..] = detection(Fault::Dead, 20.0, 40);
     assert!(p99 <= 1_000, "answers probes only, at 20/s: p50 {p50} ms, p99 {p99} ms");
 }
 
 #[test]
 fn a_healthy_day_has_no_alarm() {
-    for (rate, hours) in [(1.0, 24), (5.0, 24), (20.0, 2)] {
+    for (rate, hours) in [(1.0, 24), (5.0, 8), (20.0, 1)] {
         let (alarms, probes) = false_alarms(rate, hours, 0, 11);
         assert_eq!(alarms, 0, "at {rate}/s");
         assert!(probes < 6.0, "{probes} probes a minute at {rate}/s");
@@ -257,9 +261,10 @@ fn a_healthy_day_has_no_alarm() {
 
 #[test]
 fn a_day_with_stalls_has_few_alarms() {
-    for rate in [1.0, 5.0] {
-        let (alarms, _) = false_alarms(rate, 24, 24, 12);
-        assert!(alarms <= 12, "{alarms} at {rate}/s");
+    // 24 stalls in fewer hours at the higher rate: the time between them costs most.
+    for (rate, hours) in [(1.0, 24), (5.0, 6)] {
+        let (alarms, _) = false_alarms(rate, hours, 24, 12);
+        assert!((1..=12).contains(&alarms), "{alarms} at {rate}/s");
     }
 }
 
@@ -273,9 +278,9 @@ fn table() {
             println!("{fault:?} at {rate}/s: exposed {p50}/{p99}, onset {o50}/{o99} ms");
         }
     }
-    for (rate, hours) in rates.into_iter().zip([24, 24, 24, 6, 2]) {
+    for (rate, hours, runs) in [(1.0, 24, 10), (5.0, 24, 10), (20.0, 24, 10), (100.0, 6, 4), (500.0, 2, 3)] {
         for stalls in [0, hours] {
-            let alarms: Vec<_> = (0..3).map(|seed| false_alarms(rate, hours, stalls, 20 + seed)).collect();
+            let alarms: Vec<_> = (0..runs).map(|seed| false_alarms(rate, hours, stalls, 20 + seed)).collect();
             println!("{rate}/s, {hours} h, {stalls} stalls: false alarms and probes/min {alarms:?}");
         }
     }
@@ -297,4 +302,27 @@ fn jitter_of_our_own_loop_is_no_evidence_against_a_quick_carrier() {
         let first = world.exposed.unwrap_or(world.now).min(world.now);
         assert!(world.now - first < SECOND, "a real fault is seen after {} µs at {rate}/s", world.now - first);
     }
+}
+
+#[test]
+#[ignore = "a measurement: run it with --release"]
+fn cost_per_part() {
+    let mut health: Health<u8, u8> = Health::new(Settings::default());
+    health.plan(Time(0), Settings::default(), &[0, 1], vec![group(&[(0, 100.0), (1, 100.0)])]);
+    health.link_up(Time(0), 0, 0, true);
+    health.link_up(Time(0), 1, 0, true);
+    let (mut notes, parts) = (Vec::new(), 1_000_000_u64);
+    let start = std::time::Instant::now();
+    // 2,000 parts a second, answered after half a second: 1,000 in flight.
+    for i in 0..parts {
+        let now = Time(SECOND + i * 500);
+        health.sent(now, 0, 0, 1);
+        if i >= 1_000 {
+            let swap = if i % 2 == 0 { i - 999 } else { i - 1_001 }.max(1);
+            health.ended(now, 0, 0, Time(SECOND + swap * 500), Sign::Answer);
+        }
+        health.examine(now, &mut notes);
+        assert!(health.usable(0, 0, true).allowed() || i == 0);
+    }
+    println!("{:.0} ns per part", start.elapsed().as_nanos() as f64 / parts as f64);
 }
