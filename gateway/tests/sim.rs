@@ -4,6 +4,8 @@
 
 #[path = "sim/carrier.rs"]
 mod carrier;
+#[path = "sim/cost.rs"]
+mod cost;
 #[path = "sim/failover.rs"]
 mod failover;
 #[path = "sim/ledger.rs"]

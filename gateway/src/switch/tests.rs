@@ -1,5 +1,7 @@
 //! The machine in small dialogues: one promise each. Whole worlds are in `tests/sim.rs`.
 
+mod failover;
+
 use super::*;
 use crate::clock::{Moment, Wall};
 
