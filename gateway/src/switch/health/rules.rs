@@ -541,7 +541,7 @@ fn a_slow_channel_weighs_half_and_a_very_slow_one_is_suspect() {
     assert_eq!((line.health.usable(0, 0, true), line.usable(0)), (Use::Last(0), Use::Full));
     calm(&mut line, left);
     let left = steady(&mut line, 12, 1_500);
-    assert!(line.moved(0).iter().any(|moved| *moved == (State::Suspect, Cause::Slow)));
+    assert!(line.moved(0).contains(&(State::Suspect, Cause::Slow)));
     calm(&mut line, left);
 }
 
