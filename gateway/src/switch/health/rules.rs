@@ -293,6 +293,22 @@ fn suspicion_ends_with_answers_calm_and_the_hold_down() {
 }
 
 #[test]
+fn a_second_flap_is_held_down_twice_as_long() {
+    let mut line = Line::warm(&[1.0, 1.0]);
+    line.back();
+    line.go(15_000);
+    assert_eq!(line.state(0), State::Healthy);
+    let parts = line.hang(0, 800);
+    let since = line.health.snapshot(line.time(), 0).unwrap().since.0 / 1_000;
+    line.answers = Some(30);
+    parts.into_iter().for_each(|sent| line.end(0, sent, Sign::Answer));
+    line.go(since + 3_990 - line.now);
+    assert_eq!(line.state(0), State::Suspect);
+    line.go(20);
+    assert_eq!(line.state(0), State::Healthy);
+}
+
+#[test]
 fn suspicion_that_no_answer_ends_is_followed_by_a_trial() {
     let mut line = Line::warm(&[1.0, 1.0]);
     for i in 0..6 {
@@ -541,7 +557,7 @@ fn a_slow_channel_weighs_half_and_a_very_slow_one_is_suspect() {
     assert_eq!((line.health.usable(0, 0, true), line.usable(0)), (Use::Last(0), Use::Full));
     calm(&mut line, left);
     let left = steady(&mut line, 12, 1_500);
-    assert!(line.moved(0).iter().any(|moved| *moved == (State::Suspect, Cause::Slow)));
+    assert!(line.moved(0).contains(&(State::Suspect, Cause::Slow)));
     calm(&mut line, left);
 }
 
