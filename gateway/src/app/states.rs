@@ -14,7 +14,7 @@ use super::start::Pressure;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan};
 use crate::observe::{Calm, Metrics};
-use crate::switch::health;
+use crate::switch::{Command, health};
 
 /// How a channel stands, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,24 @@ impl States {
         match state {
             State::Down | State::Suspect => warn!(channel = name, from, to, cause, "channel state"),
             _ => info!(channel = name, from, to, cause, "channel state"),
+        }
+    }
+
+    /// What health decided beside a channel's state.
+    pub(super) fn decided(&self, plan: &Plan, command: &Command) {
+        match command {
+            Command::FailedOver(channel, took) => {
+                let (channel, took_ms) = (name(plan, *channel), took.as_millis() as u64);
+                info!(channel, took_ms, "traffic goes elsewhere since then");
+            }
+            Command::Panic(group, panic) => {
+                let group = plan.names.groups.get(usize::from(group.0)).map_or("", |name| name);
+                info!(group, panic, "so little of the group is well that suspect channels serve it, or no more");
+            }
+            Command::OurselvesSuspected(_) => {
+                error!("several carriers fell silent at once: no channel is given up for it, look at this machine");
+            }
+            _ => {}
         }
     }
 
