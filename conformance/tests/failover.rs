@@ -33,9 +33,9 @@ fn fails(kind: &str) {
     stage.await_rest(seconds(60));
     let metrics = stage.gateway.metrics();
     let resubmitted = metrics.sum("qiao_in_doubt_resubmitted_total", &[]);
-    let count = |to| metrics.sum("qiao_channel_transitions_total", &[("channel", "a"), ("to", to)]);
+    let count = |to| metrics.sum("qiao_channel_transitions_total", &[("channel", "a"), ("to", to)]) as u64;
     let (suspect, down) = (count("suspect"), count("down"));
-    assert!(suspect + down >= 1.0, "{}", metrics.text());
+    assert!(suspect + down >= 1, "{}", metrics.text());
     assert!(metrics.sum("qiao_failover_duration_seconds_count", &[]) >= 1.0, "{}", metrics.text());
     let verdict = stage.close_books(&[&load], &["--max-duplicates", &resubmitted.to_string()]);
     eprintln!(

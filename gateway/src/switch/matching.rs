@@ -10,7 +10,7 @@ use link::LinkId;
 
 use super::attempt::{Attempt, MOST_PARTS};
 use super::channel::{Offer, Usable};
-use super::health::Use;
+use super::health::{State, Use};
 use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
 use super::{Command, End, strategy};
@@ -141,7 +141,12 @@ impl Switch {
                     last.push((place, id));
                     continue;
                 }
-                Use::No => continue,
+                Use::No => {
+                    if channel.state == State::Suspect {
+                        last.push((u32::MAX, id));
+                    }
+                    continue;
+                }
             };
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
@@ -172,8 +177,12 @@ impl Switch {
             }
         }
         // Suspect channels, where too little of the group is well: the least suspect one first.
+        // Those shunned for the sake of a better one count only where that is held or too small.
         last.sort_unstable();
-        for id in last.into_iter().map(|(_, id)| id) {
+        for (place, id) in last {
+            if usable && place == u32::MAX {
+                break;
+            }
             let Some(channel) = self.channels.get_mut(&id) else { continue };
             channel.trial = None;
             match channel.usable(now, entry.parts) {

@@ -38,7 +38,6 @@ fn a_channel_nobody_acknowledges_is_left_and_its_otp_follow_while_the_link_stand
     let moved = transitions(&said);
     assert!(moved.len() == 1 && moved[0].1 == 0 && moved[0].2 == State::Suspect, "{moved:?}");
     assert!((400..=560).contains(&moved[0].0), "{moved:?}");
-    assert!(said.iter().any(|(_, command)| *command == Command::Probe(link(0))), "it is asked");
 
     let out = bench.at(at(600), [Event::Accepted(message(3, 0, 0, 1))]);
     assert_eq!(starts(&out).first().map(|start| start.1), Some(1), "new messages go to the backup without waiting");
@@ -62,12 +61,15 @@ fn a_channel_nobody_acknowledges_is_left_and_its_otp_follow_while_the_link_stand
 #[test]
 fn a_message_is_not_left_in_doubt_where_it_could_only_go_back() {
     let mut bench = Bench::new();
-    bench.at(Time(2), [Event::Plan(probing()), Event::LinkDown(link(1))]);
+    bench.at(Time(2), [Event::Plan(probing()), Event::Hold(ChannelId(1), true)]);
     bench.sent(message(1, 0, 0, 1));
     let said = silent(&mut bench, 0, 2_000);
     assert!(!said.iter().any(|(_, c)| matches!(c, Command::InDoubt(..) | Command::Start { .. })), "{said:?}");
+    assert!(said.iter().any(|(_, command)| *command == Command::Probe(link(0))), "it is asked");
+    let out = bench.at(at(2_000), [Event::Accepted(message(2, 0, 0, 1))]);
+    assert_eq!(starts(&out).first().map(|start| start.1), Some(0), "a suspect channel is better than none");
     // Now there is another place.
-    let out = bench.at(at(2_000), [Event::LinkUp(link(1), 8)]);
+    let out = bench.at(at(2_000), [Event::Hold(ChannelId(1), false)]);
     let more = silent(&mut bench, 2_010, 2_500);
     let all: Vec<Command> = out.into_iter().chain(more.into_iter().map(|(_, command)| command)).collect();
     assert_eq!(starts(&all).first().map(|start| start.1), Some(1), "{all:?}");
