@@ -20,7 +20,8 @@ pub enum Preset {
 /// The two numbers in which presets differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Silence without which nothing learned condemns a link.
+    /// Silence without which nothing learned condemns a link. Below 500 ms, carriers that stall for 200–700 ms now and
+    /// then are suspected more than twelve times a day.
     pub silence: Duration,
     /// A probe unanswered for so long is evidence.
     pub probe: Duration,
