@@ -6,6 +6,8 @@
 mod carrier;
 #[path = "sim/ledger.rs"]
 mod ledger;
+#[path = "sim/whole/mod.rs"]
+mod whole;
 #[path = "sim/world.rs"]
 mod world;
 
@@ -40,6 +42,19 @@ fn every_promise_holds_in_random_worlds() {
     });
     if seeds(100).len() >= 100 {
         reached.borrow().all();
+    }
+}
+
+#[test]
+fn the_whole_line_keeps_its_promises_through_every_fault() {
+    let reached = std::cell::RefCell::new(whole::States::default());
+    each_seed(200, |seed| {
+        let summary = whole::run(seed);
+        reached.borrow_mut().add(&summary.reached);
+    });
+    if seeds(200).len() >= 200 {
+        let missing = reached.borrow().missing();
+        assert!(missing.is_empty(), "no world reached {missing:?}");
     }
 }
 
