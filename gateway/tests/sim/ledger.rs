@@ -279,7 +279,8 @@ impl Ledger {
     }
 
     pub(crate) fn conclude(&mut self, id: MessageId) {
-        let fate = self.fates.get_mut(&id).unwrap();
+        // The switch is not told again of what had come to its end before a restart.
+        let Some(fate) = self.fates.get_mut(&id) else { return };
         match fate.state {
             State::Waiting => {
                 self.reached.concluded_waiting += 1;

@@ -78,7 +78,7 @@ impl Disk {
     }
 
     /// Where the next record will stand.
-    pub(crate) fn end(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
@@ -141,10 +141,11 @@ impl Disk {
         (if power { self.synced } else { self.sent.max(self.synced).min(self.written) }, self.written)
     }
 
-    /// A crash leaves that much. Returns what is lost, then what is found.
+    /// A crash leaves that much. Returns what is lost, then what is found that nobody knew to be on disk.
     pub(crate) fn crash(&mut self, left: usize) -> (Vec<Entry>, Vec<Entry>) {
         let mut entries = std::mem::take(&mut self.entries);
         let lost = entries.split_off(left);
+        let found = entries[self.synced.min(left)..].iter().filter(|entry| !entry.void).cloned().collect();
         entries.retain(|entry| !entry.void);
         let ended: HashSet<MessageId> = entries.iter().filter(|e| e.record.is_none()).map(|e| e.id).collect();
         // Checkpoints forget what has ended.
@@ -156,9 +157,14 @@ impl Disk {
                 self.bodies.insert(entry.id, at);
             }
         }
-        self.entries.clone_from(&entries);
-        (self.written, self.synced, self.sent) = (entries.len(), entries.len(), entries.len());
-        (lost, entries)
+        self.entries = entries;
+        (self.written, self.synced, self.sent) = (self.len(), self.len(), self.len());
+        (lost, found)
+    }
+
+    /// All there is: what a start reads.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.entries.clone()
     }
 
     pub(crate) fn keep(&mut self, id: MessageId, kept: Kept) {

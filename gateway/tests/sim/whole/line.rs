@@ -68,8 +68,7 @@ impl World {
         let (now, mut names) = (self.moment(), self.names.clone());
         let mut report = Report::new(RECEIPT_WAIT);
         report.plan(&names, self.sends.iter().enumerate().map(|(i, sends)| (ChannelId(i as u16), *sends)), rules());
-        let left = self.disk.end();
-        let (_, entries) = self.disk.crash(left);
+        let entries = self.disk.entries();
         let mut keys = HashMap::new();
         let mut highest = 0;
         let mut replay = Replay::new(&mut report, &mut names, now);
@@ -398,7 +397,7 @@ impl World {
         self.ledger.review(now, ticket.attempt());
         self.watch(line, before);
         if let Said::Refused(Verdict::Reroute | Verdict::LinkFault) = said {
-            let at = self.disk.end() - 1;
+            let at = self.disk.len() - 1;
             self.books.refused(message, channel, at);
         }
     }
@@ -527,7 +526,7 @@ impl World {
                 Effect::Store(id) => {
                     let body = self.disk.body(id);
                     let past = line.report.past(id, body.as_deref().and_then(accepted).as_ref());
-                    let past = past.expect("what is to be kept is known");
+                    let Some(past) = past else { continue };
                     let wait = self.rng.u64(1_000..100_000);
                     self.after(wait, What::Store(life, id, Kept { history: past.history, ids: past.ids }));
                 }

@@ -370,7 +370,7 @@ impl World {
         assert_eq!((line.report.len(), line.report.orphans()), (0, 0), "messages and receipts left in the report");
         let new = self.disk.write_out().expect("the disk is well");
         self.books.written(&new);
-        self.disk.syncing = Some(self.disk.end());
+        self.disk.syncing = Some(self.disk.len());
         let (new, _) = self.disk.synced();
         self.books.synced(&new);
         self.books.close();
@@ -505,7 +505,7 @@ impl World {
         };
         if let Ok(new) = self.disk.write_out() {
             self.books.written(&new);
-            self.disk.syncing = Some(self.disk.end());
+            self.disk.syncing = Some(self.disk.len());
         } else {
             self.disk.syncing = Some(0);
         }
@@ -514,7 +514,7 @@ impl World {
     }
 
     fn synced(&mut self) {
-        if self.sync_fails || self.disk.syncing == Some(0) && self.disk.end() > 0 {
+        if self.sync_fails || self.disk.syncing == Some(0) && self.disk.len() > 0 {
             let waiters = self.disk.failed();
             if !waiters.is_empty() {
                 self.inbox.push_back(Input::Committed(waiters, false));
@@ -548,8 +548,9 @@ impl World {
             self.books.reached.hit("torn tail");
         }
         self.books.reached.hit(if power { "power cut" } else { "killed" });
-        let (lost, _) = self.disk.crash(left);
+        let (lost, found) = self.disk.crash(left);
         self.books.crash(left, &lost);
+        self.books.synced(&found);
         self.line = None;
         self.inbox.clear();
         self.links.clear();
