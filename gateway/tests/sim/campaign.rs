@@ -83,8 +83,8 @@ impl Campaign {
         println!("rare states reached    {reached} of {of}; missing: {:?}", self.reached.missing());
         println!("failures               {}", self.failures.len());
         for (seed, what) in &self.failures {
-            let what: String = what.chars().take(400).collect();
-            println!("  SIM_SEED={seed}: {what}");
+            let what: String = what.chars().take(1_200).collect();
+            println!("  SIM_SEED={seed}: {what}\n    {}", whole::faults(*seed));
         }
     }
 }

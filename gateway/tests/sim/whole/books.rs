@@ -26,6 +26,8 @@ struct Try {
     settled: u64,
     /// Its record went with the power.
     lost: bool,
+    /// A part of it had no answer.
+    doubt: bool,
 }
 
 impl Try {
@@ -155,7 +157,10 @@ impl Books {
                 written.parts = attempt.parts;
                 let owner = self.attempts.insert(attempt.attempt.0, *id).filter(|owner| owner != id);
                 // A power cut and a clock that went back may give the number of a lost attempt again.
-                let lost = |owner: MessageId| self.books[&owner].tries[&attempt.attempt.0].lost;
+                let lost = |owner: MessageId| {
+                    let earlier = &self.books[&owner].tries[&attempt.attempt.0];
+                    earlier.lost || earlier.sends == 0
+                };
                 assert!(owner.is_none_or(lost), "an attempt of two messages");
             }
         }
@@ -165,7 +170,8 @@ impl Books {
     pub(crate) fn synced(&mut self, entries: &[Entry]) {
         for Entry { id, record, .. } in entries {
             let Some((kind, octets)) = record else {
-                if let Some(book) = self.books.get_mut(id) {
+                // The number of what was never accepted may be given again, to a receipt that waits.
+                if let Some(book) = self.books.get_mut(id).filter(|book| book.durable) {
                     assert!(!book.outcomes.is_empty(), "{id} is forgotten without an outcome");
                     book.ended = true;
                 }
@@ -211,7 +217,12 @@ impl Books {
         }
         book.outcomes.push((kind, evidence));
         match (kind, evidence) {
-            (OutcomeKind::Delivered, Evidence::Receipt) => self.reached.hit("delivered by receipt"),
+            (OutcomeKind::Delivered, Evidence::Receipt) => {
+                self.reached.hit("delivered by receipt");
+                if book.tries.values().any(|t| t.doubt && t.delivered & t.all() == t.all()) {
+                    self.reached.hit("claimed by an attempt in doubt");
+                }
+            }
             (OutcomeKind::Delivered, _) => self.reached.hit("delivered by answer"),
             (OutcomeKind::Failed, _) => self.reached.hit("failed"),
             _ => self.reached.hit("expired"),
@@ -301,6 +312,11 @@ impl Books {
     pub(crate) fn is_untold(&self, ticket: Ticket) -> bool {
         let book = self.attempts.get(&ticket.attempt().0).and_then(|id| self.books.get(id));
         book.is_some_and(|book| book.outcomes.is_empty())
+    }
+
+    /// No answer came for a part of that attempt.
+    pub(crate) fn unanswered(&mut self, id: MessageId, attempt: u64) {
+        self.books.get_mut(&id).and_then(|book| book.tries.get_mut(&attempt)).into_iter().for_each(|t| t.doubt = true);
     }
 
     /// The switch counts a message as sent again.

@@ -61,7 +61,6 @@ fn accepted(body: &[u8]) -> Option<Accepted<'_>> {
 impl World {
     /// The gateway starts, from what the disk has.
     pub(super) fn start(&mut self) {
-        self.life += 1;
         self.born = self.now;
         self.stalled = self.now;
         self.ledger = Ledger::default();
@@ -396,6 +395,9 @@ impl World {
         line.switch.step(now, Event::Freed(ticket), &mut line.commands);
         self.ledger.review(now, ticket.attempt());
         self.watch(line, before);
+        if matches!(said, Said::Unanswered(_)) {
+            self.books.unanswered(message, ticket.attempt().0);
+        }
         if let Said::Refused(Verdict::Reroute | Verdict::LinkFault) = said {
             let at = self.disk.len() - 1;
             self.books.refused(message, channel, at);

@@ -189,6 +189,11 @@ pub(crate) struct Summary {
     pub(crate) lives: u32,
 }
 
+/// What may go wrong in the world of a seed.
+pub(crate) fn faults(seed: u64) -> String {
+    format!("{:?}", World::new(seed).swarm)
+}
+
 /// Runs the world of one seed to its end; panics where a promise is broken.
 pub(crate) fn run(seed: u64) -> Summary {
     let mut world = World::new(seed);
@@ -552,6 +557,7 @@ impl World {
         self.books.crash(left, &lost);
         self.books.synced(&found);
         self.line = None;
+        self.life += 1;
         self.inbox.clear();
         self.links.clear();
         let before = self.agenda.len();
