@@ -80,7 +80,7 @@ impl Campaign {
         println!("starts of the gateway  {}", self.lives);
         println!("seconds of one core    {busy:.1}");
         println!("hours per CPU-hour     {:.0}", hours * 3_600.0 / busy.max(1e-9));
-        println!("rare states reached    {reached} of {of}; missing: {:?}", self.reached.missing());
+        println!("rare states reached    {reached} of {of}; missing: {:?}", self.reached.missing(self.seeds));
         println!("failures               {}", self.failures.len());
         for (seed, what) in &self.failures {
             let what: String = what.chars().take(1_200).collect();

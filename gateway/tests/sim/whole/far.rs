@@ -245,7 +245,8 @@ impl World {
         let to = self.requests[self.books.request(message)].to.clone();
         let carrier = &mut self.carriers[usize::from(channel)];
         carrier.ids += 1;
-        let (id, by_reference) = (CarrierId::new(format!("{channel}-{}", carrier.ids).as_bytes()), carrier.by_reference);
+        let (id, by_reference) =
+            (CarrierId::new(format!("{channel}-{}", carrier.ids).as_bytes()), carrier.by_reference);
         self.books.doubles(message);
         let silent = !self.sends[usize::from(channel)];
         if silent || self.swarm.has(Fault::LostReceipts) && self.rng.u8(0..8) == 0 {
@@ -277,7 +278,9 @@ impl World {
     }
 
     pub(crate) fn reply(&mut self, id: LinkId, generation: u64, ticket: Ticket, said: Said) {
-        let Some(link) = self.links.get_mut(&id).filter(|link| link.up && link.generation == generation) else { return };
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.up && link.generation == generation) else {
+            return;
+        };
         if matches!(self.carriers[usize::from(id.channel)].fault, Some(Fault::Blackhole | Fault::Hang | Fault::Mute)) {
             return;
         }
@@ -290,7 +293,9 @@ impl World {
 
     /// The link has waited long enough for an answer.
     pub(crate) fn out_of_patience(&mut self, id: LinkId, generation: u64, ticket: Ticket) {
-        let Some(link) = self.links.get_mut(&id).filter(|link| link.up && link.generation == generation) else { return };
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.up && link.generation == generation) else {
+            return;
+        };
         if !link.open.contains_key(&ticket) {
             return;
         }
@@ -307,7 +312,10 @@ impl World {
         if done || pending.is_some() {
             return;
         }
-        let mute = matches!(self.carriers[usize::from(channel)].fault, Some(Fault::Blackhole | Fault::Hang | Fault::PingsOnly));
+        let mute = matches!(
+            self.carriers[usize::from(channel)].fault,
+            Some(Fault::Blackhole | Fault::Hang | Fault::PingsOnly)
+        );
         let up = self.links.iter().find(|(id, link)| id.channel == channel && link.up && !link.closing);
         let Some((id, generation)) = up.filter(|_| !mute).map(|(id, link)| (*id, link.generation)) else {
             let wait = self.rng.u64(500_000..2_000_000);
