@@ -82,8 +82,15 @@ fn hunt(bug: &Bug, scratch: &Path, target: &Path) -> (Option<(String, String)>, 
     let cargo = |test: &str, rest: &[&str]| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["test", "--locked", "--quiet", "-p", "gateway", "--test", test]).args(rest).current_dir(scratch);
-        cargo.env("CARGO_TARGET_DIR", target).env("RUST_BACKTRACE", "0").env_remove("SIM_SEED");
-        cargo.env("SIM_SEEDS", "1000").env("SIM_FIRST", "1");
+        cargo.env("RUST_BACKTRACE", "0").env_remove("SIM_SEED");
+        // What this test's own cargo has set makes build scripts run again.
+        let set = std::env::vars_os().map(|(name, _)| name);
+        for name in set.filter(|name| name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME") {
+            cargo.env_remove(name);
+        }
+        cargo.env("CARGO_TARGET_DIR", target);
+        let seeds = std::env::var("SIM_SEEDS").unwrap_or_else(|_| "1000".into());
+        cargo.env("SIM_SEEDS", seeds).env("SIM_FIRST", "1");
         cargo
     };
     let name = bug.test.as_deref().unwrap_or("sim");

@@ -1,5 +1,6 @@
-//! The switch in virtual time: seeded worlds of channels, faults and apps, with every promise checked after each step.
-//! A failing seed names itself; `SIM_SEED=n` runs that one alone, `SIM_SEEDS=n` that many.
+//! The line in virtual time: seeded worlds with every promise checked after each step, of the switch alone (`world`,
+//! `ledger`) and of switch and report together, with disk, carriers and crashes (`whole`).
+//! A failing seed names itself; `SIM_SEED=n` runs that one alone, `SIM_SEEDS=n` that many, from `SIM_FROM` on.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "sim/campaign.rs"]
@@ -23,7 +24,7 @@ fn seeds(default: u64) -> Vec<u64> {
     let read = |name: &str| std::env::var(name).ok().and_then(|v| v.parse().ok());
     match (read("SIM_SEED"), read("SIM_SEEDS")) {
         (Some(seed), _) => vec![seed],
-        (None, count) => (1..=count.unwrap_or(default)).collect(),
+        (None, count) => (0..count.unwrap_or(default)).map(|nth| nth + read("SIM_FROM").unwrap_or(1)).collect(),
     }
 }
 
