@@ -86,6 +86,15 @@ pub struct Metrics {
     pub in_doubt: IntCounterVec,
     /// `qiao_in_doubt_resubmitted_total{channel,tier}`
     pub resubmitted: IntCounterVec,
+    /// `qiao_dup_confirmed_total{channel}`: messages that carriers have, or handsets got, by more than one attempt.
+    pub duplicates: IntCounterVec,
+    /// `qiao_retries_deferred_total{channel}`: retries that waited since the channel had had its share of them.
+    pub deferred: IntCounterVec,
+    /// `qiao_quarantined_total{channel}`: messages that kill what they are sent over, ended.
+    pub quarantined: IntCounterVec,
+    /// `qiao_moved_on_total{channel,tier,why}`: messages sent on to another channel for what this one's receipts said, or did
+    /// not: `undelivered` or `no_receipt`.
+    pub moved_on: IntCounterVec,
     /// `qiao_leniencies_total{channel,what}`: taken although it was not as specified, or skipped.
     pub leniencies: IntCounterVec,
     /// `qiao_journal_commit_seconds`
@@ -241,6 +250,22 @@ impl Metrics {
                 "qiao_in_doubt_resubmitted_total",
                 "Messages in doubt that were sent again.",
                 &["channel", "tier"],
+            ),
+            duplicates: make.counts(
+                "qiao_dup_confirmed_total",
+                "Messages that carriers have by more than one attempt.",
+                channel,
+            ),
+            deferred: make.counts(
+                "qiao_retries_deferred_total",
+                "Retries that had to wait: the channel had had its share of them.",
+                channel,
+            ),
+            quarantined: make.counts("qiao_quarantined_total", "Messages that kill what they are sent over.", channel),
+            moved_on: make.counts(
+                "qiao_moved_on_total",
+                "Messages sent on to another channel for this one's receipts.",
+                &["channel", "tier", "why"],
             ),
             leniencies: make.counts(
                 "qiao_leniencies_total",

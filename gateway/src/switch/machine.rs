@@ -12,6 +12,7 @@ use super::channel::{Channel, ChannelView};
 use super::doubt::{self, Resolve};
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
+use super::poison::Poison;
 use super::retry;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
 use crate::clock::{Moment, Time};
@@ -40,6 +41,8 @@ pub struct Switch {
     pub(super) flying: BTreeMap<MessageId, AttemptRef>,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
+    /// Which messages kill sessions.
+    pub(super) poison: Poison,
     /// Scratch of the matching: (rank, head, lane).
     pub(super) heads: BinaryHeap<Reverse<(usize, MessageId, LaneKey)>>,
     pub(super) wake: Time,
@@ -72,6 +75,7 @@ impl Switch {
             attempts: BTreeMap::new(),
             flying: BTreeMap::new(),
             partial: BTreeMap::new(),
+            poison: Poison::default(),
             heads: BinaryHeap::new(),
             wake: Time::NEVER,
         }
@@ -86,9 +90,15 @@ impl Switch {
                 self.lanes.insert(message.into());
             }
             Event::Recovered(recovered) => self.recover(now, recovered, out),
-            Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
+            Event::LinkUp(link, window) => {
+                self.channel_mut(now, ChannelId(link.channel)).up(link.link, window);
+                self.poison.up(now, link);
+            }
             Event::LinkDown(link) => self.link_down(now, link, out),
-            Event::LinkClosing(link) => self.channel_mut(now, ChannelId(link.channel)).closing(link.link),
+            Event::LinkClosing(link) => {
+                self.channel_mut(now, ChannelId(link.channel)).closing(link.link);
+                self.poison.forget(link);
+            }
             Event::LinkGone(link) => self.channel_mut(now, ChannelId(link.channel)).gone(link.link),
             Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
             Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
@@ -99,6 +109,7 @@ impl Switch {
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
             Event::Tick => {}
+            Event::Again(recovered) => self.again(recovered, out),
         }
     }
 
@@ -106,10 +117,12 @@ impl Switch {
     /// start, ends what has expired. At most some thousands of commands; where more is due, the deadline is `now`.
     pub fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
         self.wake = Time::NEVER;
+        self.end_trials(now.time);
         self.release(now.time, out);
         self.match_heads(now, out);
         self.expire(now.time, out);
-        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).max(now.time);
+        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).min(self.poison.earliest());
+        self.wake = self.wake.max(now.time);
     }
 
     /// When to settle at the latest, as of the last [`Switch::settle`].
@@ -192,16 +205,34 @@ impl Switch {
     }
 
     fn recover(&mut self, now: Time, recovered: Recovered, out: &mut Vec<Command>) {
-        let mut pending = Pending::from(recovered.message);
-        pending.entry.used = recovered.refused;
-        for channel in recovered.excluded {
-            pending.lane.class.exclude(channel);
-        }
-        if let Some(channel) = recovered.in_doubt {
-            out.push(Command::InDoubt(pending.entry.id, channel, Doubt::Acked));
-            self.in_doubt(now, pending, channel, Doubt::Acked, out);
+        let pending = pending(&recovered);
+        if let Some((channel, doubt)) = recovered.in_doubt {
+            out.push(Command::InDoubt(pending.entry.id, channel, doubt));
+            self.in_doubt(now, pending, channel, (doubt, false), out);
         } else if recovered.refused > 0 && recovered.refused >= self.tier(pending.lane.tier).1.attempts {
             out.push(Command::Exhausted(pending.entry.id, End::Attempts));
+        } else {
+            self.lanes.insert(pending);
+        }
+    }
+
+    /// A message that a carrier has had goes elsewhere. An attempt of it that was ordered and not yet handed over when
+    /// the news came is that further attempt.
+    fn again(&mut self, recovered: Recovered, out: &mut Vec<Command>) {
+        let pending = pending(&recovered);
+        let id = pending.entry.id;
+        if let Some(attempt) = self.flying.get(&id).and_then(|attempt| self.attempts.get_mut(attempt))
+            && !attempt.is_started()
+        {
+            attempt.concluded = false;
+            attempt.pending = pending;
+            return;
+        }
+        // Its receipt came before its answer.
+        self.flying.remove(&id);
+        self.partial.remove(&id);
+        if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {
+            out.push(Command::Exhausted(id, End::Attempts));
         } else {
             self.lanes.insert(pending);
         }
@@ -212,11 +243,16 @@ impl Switch {
         self.channel_mut(now, id).down(link.link);
         let mut touched = Vec::new();
         for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.link == link.link) {
-            attempt.link_lost();
+            if attempt.link_lost() {
+                self.poison.lost(now, link, attempt.pending.entry.id, attempt.taken, attempt.alone);
+            }
             touched.push(attempt.id);
         }
         for attempt in touched {
             self.review(now, attempt, out);
+        }
+        if let Some(death) = self.poison.down(now, link) {
+            self.strike(death, id, out);
         }
     }
 
@@ -239,6 +275,9 @@ impl Switch {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         let message = attempt.pending.entry.id;
         self.flying.remove(&message);
+        if attempt.alone {
+            self.end_trial(message);
+        }
         let reserved = attempt.reserved();
         if let Some(channel) = self.channels.get_mut(&attempt.channel) {
             channel.free(attempt.link, attempt.slots());
@@ -262,6 +301,9 @@ impl Switch {
                 self.lanes.insert(attempt.pending);
             }
             NotStarted::BodyLost => out.push(Command::Exhausted(message, End::BodyLost)),
+            NotStarted::Panicked => {
+                out.extend([Command::Quarantined(message, attempt.channel), Command::Exhausted(message, End::Poison)]);
+            }
         }
     }
 
@@ -277,6 +319,14 @@ impl Switch {
             return;
         }
         let id = attempt.channel;
+        let link = LinkId { channel: id.0, link: attempt.link };
+        match answer {
+            Answer::Unanswered(Doubt::Unsent) => {}
+            Answer::Unanswered(_) => {
+                self.poison.lost(now, link, attempt.pending.entry.id, attempt.taken, attempt.alone);
+            }
+            Answer::Submitted | Answer::Refused(_) => self.poison.answered(now, link),
+        }
         if let Some(channel) = self.channels.get_mut(&id) {
             match answer {
                 Answer::Submitted => channel.succeeded(now),
@@ -349,14 +399,26 @@ impl Switch {
             return;
         }
         let (channel, doubt, concluded) = (attempt.channel, attempt.doubt, attempt.concluded);
-        let pending = if attempt.slots() == 0 {
+        let (alone, sent) = (attempt.alone, attempt.taken);
+        let mut pending = if attempt.slots() == 0 {
             let Some(attempt) = self.attempts.remove(&id) else { return };
             attempt.pending
         } else {
             attempt.pending.clone()
         };
+        if alone {
+            self.end_trial(message);
+        }
         if !concluded {
             out.extend(doubt.map(|doubt| Command::InDoubt(message, channel, doubt)));
+            if alone && let Some(doubt) = doubt {
+                if let Some(wait) = self.poison.hold(message, channel, doubt, outcome, sent, now) {
+                    return self.later.insert(now.after(wait), pending);
+                }
+            }
+            if alone || doubt.is_none() && matches!(outcome, Outcome::Refused | Outcome::Elsewhere) {
+                pending.acquit();
+            }
             self.follow(now, pending, channel, doubt, outcome, out);
         }
     }
@@ -377,7 +439,7 @@ impl Switch {
     }
 
     /// What follows an attempt of which nothing is kept.
-    fn follow(
+    pub(super) fn follow(
         &mut self,
         now: Time,
         mut pending: Pending,
@@ -416,15 +478,22 @@ impl Switch {
                     out.push(Command::Exhausted(message, End::InDoubt));
                 }
             }
-            Outcome::Doubt(doubt) => self.in_doubt(now, pending, channel, doubt, out),
+            Outcome::Doubt { worst, mixed } => self.in_doubt(now, pending, channel, (worst, mixed), out),
         }
     }
 
-    fn in_doubt(&mut self, now: Time, mut pending: Pending, channel: ChannelId, doubt: Doubt, out: &mut Vec<Command>) {
+    fn in_doubt(
+        &mut self,
+        now: Time,
+        mut pending: Pending,
+        channel: ChannelId,
+        (worst, mixed): (Doubt, bool),
+        out: &mut Vec<Command>,
+    ) {
         pending.lane.class.avoid = Some(channel);
         pending.entry.doubtful = true;
         pending.entry.used = pending.entry.used.saturating_add(1);
-        match doubt::resolve(self.tier(pending.lane.tier).1, doubt, pending.entry.used) {
+        match doubt::resolve(self.tier(pending.lane.tier).1, worst, mixed, pending.entry.used) {
             Resolve::Again(wait) => self.wait(now, wait, pending),
             Resolve::Stop => out.push(Command::Exhausted(pending.entry.id, End::InDoubt)),
         }
@@ -446,4 +515,13 @@ impl Switch {
         self.partial.insert(pending.entry.id, attempt);
         pending
     }
+}
+
+/// A message from the journal or the report, with what its attempts left behind.
+fn pending(recovered: &Recovered) -> Pending {
+    let mut pending = Pending::from(recovered.message);
+    pending.entry.used = recovered.refused;
+    pending.entry.doubtful = recovered.doubtful;
+    recovered.excluded.iter().for_each(|channel| pending.lane.class.exclude(*channel));
+    pending
 }
