@@ -34,7 +34,7 @@ use crate::switch::{End, Home, Message, Recovered};
 
 use correlate::{Correlation, Match, Place, Waiting};
 use late::Reopened;
-use state::{Detail, Live};
+use state::{Detail, Live, PartState};
 use uplink::Uplinks;
 
 /// The longest wait for receipts after a message's validity.
@@ -330,7 +330,10 @@ impl Report {
                 claimable
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
-                self.correlation.doubt(channel, &detail.to, place, past(now, began), now.time);
+                // A receipt may have proved before that the carrier has it.
+                if detail.part(attempt, part).is_some_and(|p| matches!(p.state, PartState::Unanswered(_))) {
+                    self.correlation.doubt(channel, &detail.to, place, past(now, began), now.time);
+                }
                 claimable(&self.correlation)
             }
             AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {

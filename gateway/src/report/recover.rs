@@ -21,6 +21,9 @@ use crate::switch::{End, Recovered};
 /// before a message ends without one.
 const RETURN: Duration = Duration::from_secs(600);
 
+/// And so long before a message goes on to another channel for want of one.
+const FIRST_RECEIPTS: Duration = Duration::from_secs(60);
+
 /// Fills a [`Report`] from records.
 pub struct Replay<'a> {
     report: &'a mut Report,
@@ -218,7 +221,7 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
         detail.client_ref = accepted.client_ref.map(Into::into);
     }
     detail.expires = now.deadline(expires);
-    detail.not_due_before = now.time.after(RETURN.min(report.receipt_wait));
+    detail.not_due_before = now.time.after(FIRST_RECEIPTS);
     detail.patience =
         now.deadline(Wall(expires.0.saturating_add(wait))).max(now.time.after(RETURN.min(report.receipt_wait)));
     for (attempt, part) in open_parts(detail) {
