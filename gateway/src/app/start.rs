@@ -251,9 +251,7 @@ fn recover(
     warn_of_a_small_disk(plan, journal.usage());
     let (found, notes) = replay.finish(
         |id, at| journal.read(id.0, at).ok().map(Vec::from),
-        |channel, attempt, part| {
-            plan.channels.iter().find(|c| c.id == channel)?.profile.early_id(attempt, part)
-        },
+        |channel, attempt, part| plan.channels.iter().find(|c| c.id == channel)?.profile.early_id(attempt, part),
     );
     write_notes(&journal, notes);
     tell_damage(&recovery, unreadable, found.strays);

@@ -60,10 +60,12 @@ pub fn moves_on(state: ReceiptState) -> bool {
 impl AttemptState {
     /// A receipt ended it, and none says that another channel would do no better.
     fn undelivered(&self) -> bool {
-        let ends = || self.parts.iter().filter_map(|part| match &part.state {
-            PartState::Receipted(state, _) if *state != ReceiptState::Delivered => Some(*state),
-            _ => None,
-        });
+        let ends = || {
+            self.parts.iter().filter_map(|part| match &part.state {
+                PartState::Receipted(state, _) if *state != ReceiptState::Delivered => Some(*state),
+                _ => None,
+            })
+        };
         ends().next().is_some() && ends().all(moves_on)
     }
 
@@ -139,7 +141,8 @@ pub(super) fn recovered(now: Moment, id: MessageId, live: &Live, expires: Time) 
     let in_doubt = attempts.last().filter(|a| a.in_doubt() && !a.superseded).map(|a| (a.channel, a.doubt()));
     // The switch itself counts the last attempt if that is in doubt.
     let used = live.detail.as_deref().map_or(0, Detail::used).saturating_sub(u8::from(in_doubt.is_some()));
-    let barred = attempts.iter().filter(|a| a.superseded && a.taken() || a.has_refusal(&[Verdict::Reroute, Verdict::LinkFault]));
+    let barred =
+        attempts.iter().filter(|a| a.superseded && a.taken() || a.has_refusal(&[Verdict::Reroute, Verdict::LinkFault]));
     let excluded: Vec<ChannelId> = barred.map(|a| a.channel).collect();
     let doubtful = attempts.iter().any(AttemptState::may_deliver);
     Recovered { message, refused: used, excluded, in_doubt, doubtful }

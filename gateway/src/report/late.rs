@@ -40,13 +40,7 @@ struct Recalled {
 
 impl Report {
     /// The store's word on a receipt that nobody knew: the message it may speak of.
-    pub fn sought(
-        &mut self,
-        now: Moment,
-        orphan: MessageId,
-        message: Option<MessageId>,
-        ledger: &mut impl Ledger,
-    ) {
+    pub fn sought(&mut self, now: Moment, orphan: MessageId, message: Option<MessageId>, ledger: &mut impl Ledger) {
         let Some(message) = message.filter(|m| !self.live.contains_key(&m.0)) else {
             return self.nobodys(now, orphan, ledger);
         };

@@ -318,6 +318,8 @@ impl Report {
         if detail.copies() > copies.max(1) {
             self.effects.push(Effect::Duplicate(channel));
         }
+        // A receipt may have proved before that the carrier has it.
+        let doubted = detail.part(attempt, part).is_some_and(|p| matches!(p.state, PartState::Unanswered(_)));
         let claimable = |correlation: &Correlation| correlation.claimable(channel, &detail.to);
         let orphans = match answer {
             AnswerKind::Submitted(id) => {
@@ -330,8 +332,7 @@ impl Report {
                 claimable
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
-                // A receipt may have proved before that the carrier has it.
-                if detail.part(attempt, part).is_some_and(|p| matches!(p.state, PartState::Unanswered(_))) {
+                if doubted {
                     self.correlation.doubt(channel, &detail.to, place, past(now, began), now.time);
                 }
                 claimable(&self.correlation)

@@ -207,7 +207,8 @@ impl<'a> Replay<'a> {
         report.effects.retain(|effect| !matches!(effect, Effect::Again(..)));
         let undecided = |live: &Live| live.detail.as_deref().is_none_or(|d| !d.done);
         let live = |id: &u64| report.live.get(id).filter(|live| undecided(live)).map(|live| (MessageId(*id), live));
-        let waiting = ids.keys().filter_map(live).map(|(id, live)| recovered(now, id, live, now.deadline(until(id)))).collect();
+        let waiting =
+            ids.keys().filter_map(live).map(|(id, live)| recovered(now, id, live, now.deadline(until(id)))).collect();
         (Found { waiting, highest_attempt, strays }, notes)
     }
 }

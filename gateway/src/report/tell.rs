@@ -171,7 +171,8 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
     fn tell(&mut self, record: &Record<'_>) {
         match record {
             Record::Attempt(a) => {
-                if let Some((last, why)) = self.last.as_ref().and_then(|last| Some((last.attempt, last.moved_on(a.at)?)))
+                if let Some((last, why)) =
+                    self.last.as_ref().and_then(|last| Some((last.attempt, last.moved_on(a.at)?)))
                     && last != a.attempt
                 {
                     self.happen(a.at, "moved_on", Some(last), Some(why.name().to_owned()));

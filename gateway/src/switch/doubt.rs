@@ -23,7 +23,9 @@ pub(super) fn resolve(rule: &TierRule, worst: Doubt, mixed: bool, used: u8) -> R
     let policy = match (worst, rule.unacked, rule.acked) {
         (Doubt::Unsent, ..) => return Resolve::Again(Duration::ZERO),
         (Doubt::Unacked, unacked, _) => unacked,
-        (Doubt::Acked, InDoubt::Resend(unacked), InDoubt::Resend(acked)) if mixed => InDoubt::Resend(unacked.max(acked)),
+        (Doubt::Acked, InDoubt::Resend(unacked), InDoubt::Resend(acked)) if mixed => {
+            InDoubt::Resend(unacked.max(acked))
+        }
         (Doubt::Acked, ..) if mixed => InDoubt::Wait,
         (Doubt::Acked, _, acked) => acked,
     };

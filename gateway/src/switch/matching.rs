@@ -178,9 +178,7 @@ impl Switch {
             match channel.offer(now, entry.parts, rank == 0) {
                 // What is in doubt of the first tier goes at once: windows bound it.
                 Offer::Link(_)
-                    if entry.used > 0
-                        && !(rank == 0 && entry.doubtful)
-                        && !channel.budget.allows(now, rank == 0) =>
+                    if entry.used > 0 && !(rank == 0 && entry.doubtful) && !channel.budget.allows(now, rank == 0) =>
                 {
                     return Place::Defer(id);
                 }

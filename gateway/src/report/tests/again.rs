@@ -149,7 +149,8 @@ fn a_restart_comes_to_the_same_decision() {
     let mut again = world.crash();
     again.run();
     let found = again.found.as_ref().unwrap();
-    let seen: Vec<_> = found.waiting.iter().map(|r| (r.message.id, r.excluded.clone(), r.refused, r.doubtful)).collect();
+    let seen: Vec<_> =
+        found.waiting.iter().map(|r| (r.message.id, r.excluded.clone(), r.refused, r.doubtful)).collect();
     assert_eq!(seen, [(id, vec![A], 1, false)]);
     assert_eq!((asked(&mut again), again.told.len()), (vec![], 0), "the switch is told once");
     // Once more, with the further attempt on the wire.

@@ -224,7 +224,7 @@ impl Play {
             moved: 0,
         };
         if seed % 2 == 0 {
-            let receipt_within = (seed % 4 == 0).then_some(Duration::from_secs(60));
+            let receipt_within = (seed % 4 == 0).then_some(Duration::from_secs(10));
             let rule = Rule { tier: TierId(0), attempts: 3, on_failed: true, receipt_within };
             play.world.further(vec![rule]);
         }
@@ -243,7 +243,8 @@ impl Play {
             6..8 if !self.owed.is_empty() => self.report(),
             8 => self.world.commit(),
             _ => {
-                let pause = self.dice.roll(200_000);
+                // What goes on must have validity left.
+                let pause = self.dice.roll(if self.world.further.is_empty() { 200_000 } else { 10_000 });
                 self.world.pass(Duration::from_millis(pause));
             }
         }
@@ -467,6 +468,7 @@ fn a_dialogue_cut_at_any_record_loses_nothing_and_ends_everything_once() {
             }
             play.finish();
             play.check(&told, &format!("seed {seed}, cut at {k}"));
+            moved += play.moved;
             corrections += play.world.told.iter().filter(|t| t.seq > 1).count();
             cuts += 1;
         }
