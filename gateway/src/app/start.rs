@@ -19,12 +19,12 @@ use super::metrics::{Meters, Scrape};
 use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::{HeldApps, Service};
-use super::{Arrival, Line, Rerouting, Waiting, orders};
+use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
-use crate::config::plan::{AppId, Names, Plan, Tier, TierId};
+use crate::config::plan::{AppId, Channel, Names, Plan, Tier, TierId};
 use crate::config::{self, Problem};
 use crate::control;
 use crate::fleet::Fleet;
@@ -95,6 +95,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     // What the records lead to depends on which channels send receipts.
     report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
     let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
+    let patrol_app = names.patrol();
     plan.names = names;
     let plan = Arc::new(plan);
     let tables = Arc::new(ArcSwap::from_pointee(Tables::new(plan.clone())));
@@ -168,6 +169,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     tokio::spawn(signals(stops, arrivals.clone(), stop, pressure.clone()));
 
     let service = Service::new(orders, plan.node.data_dir.clone(), arrivals);
+    let began = clock.now();
+    let quality = patrol::learned(began, &plan.node.data_dir, &plan.names);
     let mut line = Line {
         clock,
         tables,
@@ -188,6 +191,11 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         pressure,
         service,
         states: Default::default(),
+        alarms: Default::default(),
+        quality,
+        kept_at: began.time,
+        rounds: Default::default(),
+        patrol: patrol_app,
         flights: Default::default(),
         commands: Vec::new(),
         outgoing: Vec::new(),
@@ -408,8 +416,15 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
             .groups
             .iter()
             .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
+            .chain(plan.channels.iter().filter_map(patrol_group))
             .collect(),
     }
+}
+
+/// The group of a channel's test messages: nothing else is in it, and they go nowhere else.
+fn patrol_group(channel: &Channel) -> Option<switch::GroupRule> {
+    let test = channel.test.as_ref()?;
+    Some(switch::GroupRule { id: test.group, channels: vec![channel.id], spill_after: None })
 }
 
 /// The report's share of the plan, as far as messages from handsets go.

@@ -71,6 +71,8 @@ pub(super) struct Channel {
     cut_at: Time,
     accepted: Accepted,
     pub(super) held: bool,
+    /// What it is worth beside its peers, by what arrives of what it takes.
+    pub(super) weight: f64,
     /// A message that comes first waits for this channel: nothing else may start on it in this round.
     pub(super) claimed: bool,
 }
@@ -89,6 +91,7 @@ impl Channel {
             cut_at: Time(0),
             accepted: Accepted::default(),
             held: false,
+            weight: 1.0,
             claimed: false,
         }
     }
@@ -229,6 +232,7 @@ impl Channel {
             rate_now: self.pace.rate_at(now),
             paused_until: Some(self.paused_until).filter(|until| now < *until),
             held: self.held,
+            weight: self.weight,
         }
     }
 }
@@ -250,6 +254,8 @@ pub struct ChannelView {
     pub paused_until: Option<Time>,
     /// Held by the operator.
     pub held: bool,
+    /// What it is worth beside its peers, by what arrives of what it takes: above 0 and at most 1.
+    pub weight: f64,
 }
 
 #[cfg(test)]

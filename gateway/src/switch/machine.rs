@@ -99,6 +99,7 @@ impl Switch {
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
             Event::Tick => {}
+            Event::Weight(channel, weight) => self.channel_mut(now, channel).weight = weight,
         }
     }
 

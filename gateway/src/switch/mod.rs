@@ -143,6 +143,9 @@ pub enum Event {
     Hold(ChannelId, bool),
     /// A deadline passed.
     Tick,
+    /// What a channel is worth beside its peers from now on, above 0 and at most 1: less while less of what it takes
+    /// arrives.
+    Weight(ChannelId, f64),
 }
 
 /// A message found in the journal, with what its attempts left behind.

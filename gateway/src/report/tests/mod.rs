@@ -297,7 +297,7 @@ impl World {
                 Effect::NoOwner(_, number) => self.no_owner.push(number),
                 Effect::GivenUp(_) => {}
                 Effect::Concluded { correction, outcome, .. } => self.counted.push((outcome, correction)),
-                Effect::Delay(..) => {}
+                Effect::Delay(..) | Effect::Fate(_) => {}
                 Effect::Unmatched(_) => self.unmatched += 1,
                 Effect::Late(_, changed) => self.late.push(changed),
                 Effect::Seek(orphan, channel, ids) => {
