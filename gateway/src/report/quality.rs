@@ -1,6 +1,6 @@
 //! How much of what a channel takes arrives, by the receipts: a channel of which less arrives than it used to and than
 //! on its peers is given less; one whose receipts stop while its answers stay fine is told. Pure; the rules, and why a
-//! bad list or template never counts against a channel, are in LIFECYCLE.md beside this file.
+//! bad list or template never counts against a channel, are in quality/LIFECYCLE.md.
 
 mod delays;
 mod kept;
