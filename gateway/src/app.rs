@@ -13,6 +13,7 @@
 mod alarms;
 mod apply;
 mod desk;
+mod keep;
 mod metrics;
 mod orders;
 mod patrol;

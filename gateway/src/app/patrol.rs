@@ -2,9 +2,8 @@
 //! itself. A test is a message like any other (written down, paced, followed to its end), of an app and a group of the
 //! gateway's own: it goes over its channel only, is told to nobody and counts nowhere but here.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tracing::warn;
 
 use super::alarms::Kind;
 use super::rounds::{Last, Outcome};
-use super::{Line, Waiting};
+use super::{Line, Waiting, keep};
 use crate::accept::{Committed, Fresh};
 use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, Plan};
@@ -80,16 +79,6 @@ pub(super) fn learned(now: Moment, dir: &Path, names: &Names) -> Quality {
         }
     }
     quality
-}
-
-/// Writes what was learned; what was there stays until the new one is on disk.
-fn store(dir: &Path, octets: &[u8]) -> io::Result<()> {
-    let new = dir.join(format!("{FILE}.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(octets)?;
-    file.sync_all()?;
-    fs::rename(&new, dir.join(FILE))?;
-    File::open(dir)?.sync_all()
 }
 
 impl Line {
@@ -300,7 +289,7 @@ impl Line {
 
 /// Writes what was learned; where the disk refuses, the last one stays.
 pub(super) fn write(kept: &Kept, dir: &Path) {
-    if let Err(error) = store(dir, &kept.write()) {
+    if let Err(error) = keep::replace(dir, FILE, &kept.write()) {
         warn!(%error, "what was learned of the channels cannot be written: a restart will know less");
     }
 }

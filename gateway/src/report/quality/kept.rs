@@ -1,6 +1,7 @@
 //! What was learned, as it outlives the process: one line with version and checksum, then JSON. By names, for indexes
 //! live only as long as the process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -120,7 +121,7 @@ impl Quality {
         };
         Kept {
             channels: self.flows.iter().filter_map(stream).collect(),
-            strata: self.strata.iter().filter_map(alike).collect(),
+            strata: self.strata.iter().collect::<BTreeMap<_, _>>().into_iter().filter_map(alike).collect(),
         }
     }
 
