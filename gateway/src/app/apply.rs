@@ -57,6 +57,7 @@ impl Line {
         self.plan = plan.clone();
         self.enforce_all(now, Cause::Configuration);
         self.follow_links(now, &plan);
+        self.follow_patrol(now, &plan);
         if rerouted {
             self.look_again(now);
         }
@@ -94,6 +95,9 @@ impl Line {
     /// Where a message goes by the routes in force, if that is another group than the one it waits for. What no route
     /// takes stays where it is: a slip in a configuration must not fail it.
     pub(super) fn another_home(&self, live: &Live, message: &Accepted<'_>) -> Option<Home> {
+        if self.is_patrol(live.app) {
+            return None;
+        }
         let home = self.tables.load().home(live.app, live.tier, message)?;
         (home.group != live.group || home.tier != live.tier).then_some(home)
     }

@@ -12,7 +12,7 @@ use tracing::error;
 use super::Line;
 use super::states::State;
 use crate::clock::{Moment, Time};
-use crate::config::plan::{ChannelId, Plan, TierId};
+use crate::config::plan::{ChannelId, Plan, TierId, is_internal};
 use crate::fleet::Fleet;
 use crate::ids::MessageId;
 use crate::journal::free_space;
@@ -339,6 +339,8 @@ impl Line {
     /// The last link of a channel that is not in the plan has ended: its gauges would show what was.
     pub(super) fn left(&mut self, channel: ChannelId) {
         self.states.left(channel);
+        let name = self.fleet.member(channel).map(|member| member.meter.name()).unwrap_or_default();
+        self.alarms.left(&self.metrics, channel, name);
         let Some(member) = self.fleet.member(channel) else { return };
         let (name, metrics) = (member.meter.name(), &self.metrics);
         tracing::info!(channel = name, "the channel has left: its links have ended");
@@ -378,6 +380,9 @@ impl Line {
         for waiting in self.switch.waiting() {
             let tier = names.tiers.get(usize::from(waiting.tier.0)).map_or("", |n| n);
             let group = names.groups.get(usize::from(waiting.group.0)).map_or("", |n| n);
+            if is_internal(group) {
+                continue;
+            }
             let messages = i64::try_from(waiting.messages).unwrap_or(i64::MAX);
             metrics.queue_messages.with_label_values(&[tier, group]).set(messages);
             let age = now.time.since(waiting.oldest).as_secs_f64();

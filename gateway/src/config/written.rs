@@ -255,6 +255,29 @@ pub(super) struct Channel {
     /// Peers that may connect to this channel's listeners.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) allow_from: Option<Vec<Net>>,
+    /// Test messages over it.
+    #[schemars(with = "Option<Test>")]
+    pub(super) test: Option<Spanned<Test>>,
+}
+
+/// `[channel.test]`: messages the gateway sends over the channel by itself, to see whether they arrive.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Test {
+    /// Numbers, E.164, taken in turn (`env:NAME`, `file:PATH` or inline).
+    #[schemars(with = "SecretTexts")]
+    pub(super) to: Spanned<Many>,
+    /// What they say; default "test".
+    pub(super) text: Option<String>,
+    /// How often; default "10m".
+    #[schemars(with = "Option<String>")]
+    pub(super) every: Option<Spanned<Period>>,
+    /// A receipt that takes longer is none; default "2m".
+    #[schemars(with = "Option<String>")]
+    pub(super) receipt_within: Option<Spanned<Period>>,
+    /// Tier they wait in; default "notice", or the channel's last.
+    #[schemars(with = "Option<String>")]
+    pub(super) tier: Option<Spanned<String>>,
 }
 
 /// `[[group]]`: channels for the same traffic.

@@ -80,6 +80,14 @@ pub struct Metrics {
     pub channel_state: IntGaugeVec,
     /// `qiao_channel_transitions_total{channel,from,to,cause}`
     pub channel_transitions: IntCounterVec,
+    /// `qiao_channel_delivered_ratio{channel}`: of the receipts of the last five minutes.
+    pub delivered_ratio: GaugeVec,
+    /// `qiao_channel_alarm{channel,kind}`: 1 while it stands.
+    pub channel_alarm: IntGaugeVec,
+    /// `qiao_channel_tests_total{channel,result}`
+    pub tests: IntCounterVec,
+    /// `qiao_channel_test_delay_seconds{channel}`: written down to arrived.
+    pub test_delay: HistogramVec,
     /// `qiao_throttled_total{channel}`
     pub throttled: IntCounterVec,
     /// `qiao_in_doubt_total{channel,tier,class}`
@@ -245,6 +253,19 @@ impl Metrics {
                 "qiao_channel_transitions_total",
                 "Changes of a channel's state, and what brought them.",
                 &["channel", "from", "to", "cause"],
+            ),
+            delivered_ratio: make.values(
+                "qiao_channel_delivered_ratio",
+                "Share of the last five minutes' receipts that say delivered.",
+                channel,
+            ),
+            channel_alarm: make.levels("qiao_channel_alarm", "1 while an alarm stands.", &["channel", "kind"]),
+            tests: make.counts("qiao_channel_tests_total", "Test messages by how they ended.", &["channel", "result"]),
+            test_delay: make.times(
+                "qiao_channel_test_delay_seconds",
+                "Test messages to their arrival.",
+                channel,
+                &SLOW,
             ),
             throttled: make.counts("qiao_throttled_total", "Throttle answers.", channel),
             in_doubt: make.counts(

@@ -66,7 +66,7 @@ impl Report {
             self.effects.push(Effect::Conclude(id));
         }
         let (tier, correction) = (live.tier, seq > 1);
-        self.effects.push(Effect::Concluded { correction, tier, channel, outcome, reason });
+        self.effects.push(Effect::Concluded { id, correction, tier, channel, outcome, reason });
     }
 
     /// The journal's word on an outcome record: durable, or to be written again.

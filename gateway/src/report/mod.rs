@@ -9,6 +9,7 @@ pub mod correlate;
 mod end;
 pub mod history;
 pub mod late;
+pub mod quality;
 pub mod recover;
 pub mod state;
 pub mod story;
@@ -34,6 +35,7 @@ use crate::switch::{End, Home, Message, Recovered};
 
 use correlate::{Correlation, Match, Place, Waiting};
 use late::Reopened;
+use quality::Fate;
 use state::{Detail, Live, PartState};
 use uplink::Uplinks;
 
@@ -74,6 +76,8 @@ pub enum Effect {
     Store(MessageId),
     /// An outcome was concluded, for the counters.
     Concluded {
+        /// Of which message.
+        id: MessageId,
         /// Whether it takes the place of an earlier one.
         correction: bool,
         /// Its tier.
@@ -91,6 +95,8 @@ pub enum Effect {
     Duplicate(ChannelId),
     /// A part's first final receipt came this long after its attempt, for the histogram.
     Delay(ChannelId, Duration),
+    /// That receipt's word, for the channel's delivered ratio.
+    Fate(Fate),
     /// A receipt has waited for [`correlate::ORPHAN_GRACE`] and nobody knows its part, for the counter.
     Unmatched(ChannelId),
     /// A receipt found no part here: look for its message in the store, then call [`Report::sought`].
@@ -430,13 +436,18 @@ impl Report {
     fn apply_receipt(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str) {
         let Place { message, attempt, part } = place;
         let done = self.is_done(message);
-        let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+        let Some(live) = self.live.get_mut(&message.0) else { return };
+        let (app, tier, group) = (live.app, live.tier, live.group);
+        let Some(detail) = live.detail.as_deref_mut() else { return };
         let copies = detail.copies();
         let first = detail.receipted(attempt, part, now.wall, receipt, code);
         let Some((channel, began, open)) = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open())) else { return };
         if first {
             let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));
             self.effects.push(Effect::Delay(channel, delay));
+            let number = detail.to.trim_start_matches('+').parse().unwrap_or(0);
+            let delivered = receipt == ReceiptState::Delivered;
+            self.effects.push(Effect::Fate(Fate { channel, app, tier, group, number, delivered }));
         }
         if detail.copies() > copies.max(1) {
             self.effects.push(Effect::Duplicate(channel));

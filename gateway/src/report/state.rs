@@ -30,6 +30,13 @@ pub struct Live {
     pub reserve: u8,
 }
 
+impl Live {
+    /// Whether the switch has nothing more to do for it.
+    pub fn is_done(&self) -> bool {
+        self.detail.as_deref().is_some_and(|detail| detail.done)
+    }
+}
+
 /// What attempts and receipts have added. All that changes it is here, so that the line, the replay of the journal and
 /// a look into the store come to the same end.
 #[derive(Debug, Default)]

@@ -99,6 +99,8 @@ pub(super) struct Channel {
     cut_at: Time,
     accepted: Accepted,
     pub(super) held: bool,
+    /// What it is worth beside its peers, by what arrives of what it takes.
+    pub(super) weight: f64,
     /// As the machines in `health` said last.
     pub(super) state: State,
     /// How much it may be given, as of the last look.
@@ -131,6 +133,7 @@ impl Channel {
             cut_at: Time(0),
             accepted: Accepted::default(),
             held: false,
+            weight: 1.0,
             state: State::Down,
             trial: None,
             trial_at: Time(0),
@@ -367,6 +370,7 @@ impl Channel {
             rate_now: self.pace.rate_at(now),
             paused_until: Some(self.paused_until).filter(|until| now < *until),
             held: self.held,
+            weight: self.weight,
             state: health.as_ref().map_or(self.state, |seen| seen.state),
             cause: health.as_ref().map(|seen| seen.cause),
             health,
@@ -391,6 +395,8 @@ pub struct ChannelView {
     pub paused_until: Option<Time>,
     /// Held by the operator.
     pub held: bool,
+    /// What it is worth beside its peers, by what arrives of what it takes: above 0 and at most 1.
+    pub weight: f64,
     /// Whether it is well.
     pub state: State,
     /// Why it is in that state.

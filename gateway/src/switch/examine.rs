@@ -218,7 +218,11 @@ impl Switch {
     pub(super) fn supersede(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) -> bool {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.waits()) else { return false };
         let (message, channel) = (attempt.pending.entry.id, attempt.channel);
-        if self.flying.get(&message) != Some(&id) || attempt.concluded || !self.has_alternative(now, attempt) {
+        if self.flying.get(&message) != Some(&id)
+            || attempt.concluded
+            || attempt.alone
+            || !self.has_alternative(now, attempt)
+        {
             return false;
         }
         let doubt = self.channels.get(&channel).map_or(Doubt::Acked, |c| c.doubt(attempt.link, attempt.sent));

@@ -154,6 +154,9 @@ pub enum Event {
     Hold(ChannelId, bool),
     /// A deadline passed.
     Tick,
+    /// What a channel is worth beside its peers from now on, above 0 and at most 1: less while less of what it takes
+    /// arrives.
+    Weight(ChannelId, f64),
     /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
     Heard(LinkId),
     /// The answer to [`Command::Probe`].

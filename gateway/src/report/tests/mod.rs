@@ -323,7 +323,7 @@ impl World {
                 Effect::NoOwner(_, number) => self.no_owner.push(number),
                 Effect::GivenUp(_) => {}
                 Effect::Concluded { correction, outcome, .. } => self.counted.push((outcome, correction)),
-                Effect::Delay(..) => {}
+                Effect::Delay(..) | Effect::Fate(_) => {}
                 Effect::Again(_, channel, why, recovered) => self.again.push((channel, why, *recovered)),
                 Effect::Duplicate(_) => self.duplicates += 1,
                 Effect::Unmatched(_) => self.unmatched += 1,
