@@ -12,8 +12,10 @@
 
 mod apply;
 mod desk;
+mod errands;
 mod metrics;
 mod orders;
+mod pressure;
 mod reload;
 mod seek;
 mod service;
@@ -52,6 +54,7 @@ use crate::vital::Vital;
 
 use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
+pub use errands::{Action, Cleared, QueueOrder};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
 pub use reload::{Applied, Latest, Refused};
@@ -109,6 +112,8 @@ pub enum Purpose {
     Keep,
     /// To find another route for a message that no channel would take.
     Reroute,
+    /// To have it wait for another group, by an operator's order.
+    Move,
 }
 
 /// An attempt the switch ordered.
@@ -142,7 +147,9 @@ pub struct Line {
     seeker: Seeker,
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
-    pressure: Arc<start::Pressure>,
+    pressure: Arc<pressure::Pressure>,
+    lateness: pressure::Lateness,
+    errands: errands::Errands,
     service: service::Service,
     states: states::States,
     /// Parts on the wire: when they were sent, over which channel.
@@ -208,7 +215,8 @@ impl Line {
                 _ = arrivals.recv_many(&mut arrived, BATCHES) => {}
                 _ = links.recv_many(&mut heard, BATCHES) => {}
                 () = tokio::time::sleep_until(deadline) => {}
-                _ = gauges.tick() => {
+                due = gauges.tick() => {
+                    self.keeps_up(due.elapsed());
                     self.gauges();
                     self.retell();
                 }
@@ -234,7 +242,8 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
-        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
+        let errands = self.errands.ready().then_some(Time(0));
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), errands, stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
@@ -253,6 +262,7 @@ impl Line {
         report.tick(now, &mut pen);
         self.expire_orders(now);
         self.follow_routes();
+        self.run_errands(now);
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -291,6 +301,7 @@ impl Line {
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
                         Purpose::Keep => self.keep(id, body.as_deref()),
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
+                        Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
                 }
                 self.send(now);

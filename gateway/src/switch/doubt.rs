@@ -44,6 +44,7 @@ mod tests {
             backoff: vec![],
             unacked: InDoubt::Resend(ten),
             acked: InDoubt::Wait,
+            ..TierRule::default()
         };
         assert_eq!(resolve(&rule, Doubt::Unsent, 9), Resolve::Again(Duration::ZERO));
         assert_eq!(resolve(&rule, Doubt::Unacked, 1), Resolve::Again(ten));

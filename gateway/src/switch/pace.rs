@@ -35,18 +35,40 @@ pub(super) struct Pace {
     /// Parts that may go, as of `at`; negative while in debt.
     level: f64,
     at: Time,
+    /// When it was made; what went in the second before is not known.
+    since: Time,
     /// What went in the last second, oldest first: at most one entry per grain.
     recent: VecDeque<Taken>,
     recent_parts: u32,
 }
 
 impl Pace {
-    /// An empty bucket.
+    /// An empty bucket. What went in the second before is not known (the process may have just been restarted), so all
+    /// of the contract counts as gone: nothing leaves for a second.
     pub(super) fn new(now: Time, rate: f64, burst: u32) -> Pace {
-        let mut pace =
-            Pace { rate: Rate::default(), burst: 1.0, level: 0.0, at: now, recent: VecDeque::new(), recent_parts: 0 };
+        let mut pace = Pace {
+            rate: Rate::default(),
+            burst: 1.0,
+            level: 0.0,
+            at: now,
+            since: now,
+            recent: VecDeque::new(),
+            recent_parts: 0,
+        };
         pace.set(now, rate, burst);
         pace
+    }
+
+    /// By contract.
+    pub(super) fn contract(&self) -> f64 {
+        self.rate.contract()
+    }
+
+    /// The carrier was away: slowly at first.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.advance(now);
+        self.rate.restart();
+        self.level = self.level.min(self.bucket(self.rate));
     }
 
     /// A new contract from now on. What was saved or owed under the old one stays.
@@ -81,9 +103,10 @@ impl Pace {
         (self.burst * rate.share()).max(1.0)
     }
 
-    /// An eighth of the bucket: what lower tiers leave to the first.
+    /// An eighth of the bucket, and at least a part where it holds more than one: what lower tiers leave to the first.
     pub(super) fn reserve(&self) -> u32 {
-        self.bucket(self.rate) as u32 / 8
+        let bucket = self.bucket(self.rate) as u32;
+        if bucket > 1 { (bucket / 8).max(1) } else { 0 }
     }
 
     /// Parts that may go now; negative while in debt.
@@ -112,7 +135,7 @@ impl Pace {
         let limit = self.rate.contract().max(self.burst) as u32;
         let fits = |inside: u32| inside == 0 || inside + u32::from(parts) <= limit;
         let mut inside = self.recent_parts;
-        let mut ready = now;
+        let mut ready = now.max(self.since.after(WINDOW));
         for taken in &self.recent {
             let leaves = taken.last.after(WINDOW);
             if leaves > now {

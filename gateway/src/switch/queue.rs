@@ -52,6 +52,12 @@ impl Queue {
         self.chunks.values().flat_map(|chunk| &chunk.entries)
     }
 
+    /// Messages with ids above that one, oldest first.
+    pub(super) fn after(&self, id: MessageId) -> impl Iterator<Item = &Entry> {
+        let from = self.chunks.range(..=id).next_back().map_or(id, |(key, _)| *key);
+        self.chunks.range(from..).flat_map(|(_, chunk)| &chunk.entries).filter(move |entry| entry.id > id)
+    }
+
     /// The oldest message.
     pub(super) fn first(&self) -> Option<&Entry> {
         self.chunks.values().find_map(|chunk| chunk.entries.front())
@@ -203,7 +209,8 @@ mod tests {
     use std::mem::size_of;
 
     fn entry(id: u64, expires: u64) -> Entry {
-        Entry { id: MessageId(id), accepted: Time(0), expires: Time(expires), parts: 1, used: 0, doubtful: false }
+        let app = crate::config::plan::AppId(0);
+        Entry { id: MessageId(id), accepted: Time(0), expires: Time(expires), app, parts: 1, used: 0, doubtful: false }
     }
 
     /// Octets held, from capacities: nodes of both trees at their worst fill (5 of 11), and every chunk's buffer.

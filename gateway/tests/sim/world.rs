@@ -513,6 +513,7 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         backoff: seconds(backoff),
         unacked,
         acked,
+        ..TierRule::default()
     };
     let tiers = vec![
         tier(0, 3, &[0, 1, 3], resend(0), resend(0)),
@@ -535,5 +536,5 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         GroupRule { id: GroupId(id), channels, spill_after }
     };
     let groups = (0..3).map(|id| group(id, rng)).collect();
-    Settings { tiers, channels, groups }
+    Settings { tiers, channels, groups, ..Settings::default() }
 }
