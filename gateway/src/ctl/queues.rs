@@ -76,6 +76,6 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         let [messages, oldest, ahead] = ["messages", "oldest_ms", "parts_ahead"].map(|key| q[key].to_string());
         vec![text(&q["group"]), text(&q["tier"]), messages, oldest, ahead, pace, seconds(&q["wait_ms"])]
     };
-    let head = ["GROUP", "TIER", ">MESSAGES", ">OLDEST/MS", ">PARTS AHEAD", ">PARTS/S", ">WAIT/S"];
+    let head = ["GROUP", "TIER", ">MESSAGES", ">OLDEST/MS", ">AHEAD", ">PARTS/S", ">WAIT/S"];
     table(&head, &queues.map(row).collect::<Vec<_>>(), out)
 }

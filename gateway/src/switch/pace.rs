@@ -190,9 +190,25 @@ mod tests {
         START.after(Duration::from_millis(n))
     }
 
+    /// An empty bucket of a process that has been running for a while.
+    fn old(rate: f64, burst: u32) -> Pace {
+        Pace { since: Time(0), ..Pace::new(START, rate, burst) }
+    }
+
+    #[test]
+    fn nothing_leaves_in_the_first_second_since_what_went_before_is_not_known() {
+        for rate in [0.5, 10.0, 1_000.0] {
+            let pace = Pace::new(START, rate, 4);
+            assert_eq!(pace.ready_at(START, 1, 0), ms(if rate < 1.0 { 2_000 } else { 1_000 }), "{rate}");
+        }
+        let mut pace = Pace::new(START, 10.0, 1);
+        pace.set(ms(500), 1_000.0, 50);
+        assert_eq!(pace.ready_at(ms(500), 1, 0), ms(1_000), "a new contract changes nothing about that");
+    }
+
     #[test]
     fn a_bucket_starts_empty_and_is_ready_when_it_says() {
-        let mut pace = Pace::new(START, 10.0, 1);
+        let mut pace = old(10.0, 1);
         assert_eq!(pace.ready_at(START, 1, 0), ms(100));
         pace.take(ms(100), 1);
         assert_eq!(pace.ready_at(ms(100), 1, 0), ms(200));
@@ -200,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_long_message_goes_at_once_and_is_paid_afterwards() {
-        let mut pace = Pace::new(START, 10.0, 1);
+        let mut pace = old(10.0, 1);
         assert_eq!(pace.ready_at(START, 8, 0), ms(100), "one token is enough to start eight parts");
         pace.take(ms(100), 8);
         assert_eq!(pace.ready_at(ms(100), 1, 0), ms(900), "seven owed and one to go");
@@ -209,14 +225,14 @@ mod tests {
 
     #[test]
     fn a_message_longer_than_the_rate_goes_alone_in_its_second() {
-        let mut pace = Pace::new(START, 2.0, 1);
+        let mut pace = old(2.0, 1);
         pace.take(ms(500), 1);
         assert_eq!(pace.ready_at(ms(1000), 5, 0), ms(1500));
     }
 
     #[test]
     fn what_never_went_is_given_back() {
-        let mut pace = Pace::new(START, 10.0, 4);
+        let mut pace = old(10.0, 4);
         pace.take(ms(1000), 4);
         pace.give_back(ms(1000), 3);
         assert_eq!(pace.ready_at(ms(1000), 3, 0), ms(1000));
@@ -225,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_new_rate_keeps_debt_and_savings() {
-        let mut pace = Pace::new(START, 10.0, 1);
+        let mut pace = old(10.0, 1);
         pace.take(ms(100), 8);
         pace.set(ms(100), 100.0, 2);
         assert_eq!(pace.ready_at(ms(100), 1, 0), ms(180), "eight owed parts at the new rate");
@@ -235,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_reserve_stays_for_the_first_tier() {
-        let mut pace = Pace::new(START, 100.0, 16);
+        let mut pace = old(100.0, 16);
         let full = ms(1000);
         assert_eq!(pace.reserve(), 2);
         for _ in 0..14 {
@@ -253,7 +269,7 @@ mod tests {
             burst in 1u32..20,
             arrivals in prop::collection::vec((0u64..60_000, 1u8..12, 0u8..8), 1..400),
         ) {
-            let mut pace = Pace::new(START, f64::from(rate), burst);
+            let mut pace = old(f64::from(rate), burst);
             let mut now = START;
             let mut sent: Vec<(Time, u32)> = Vec::new();
             let limit = rate.max(burst);
@@ -282,7 +298,7 @@ mod tests {
 
         #[test]
         fn single_parts_reach_the_contract(rate in 1u32..2_000) {
-            let mut pace = Pace::new(START, f64::from(rate), (rate / 50).max(1));
+            let mut pace = old(f64::from(rate), (rate / 50).max(1));
             let end = START.after(Duration::from_secs(5));
             let (mut now, mut sent) = (START, 0u32);
             while now < end {

@@ -116,7 +116,7 @@ impl World {
             }
             self.settle();
             let answer = self.open.peek().map(|Reverse((at, _))| *at);
-            let next = [answer, self.switch.deadline()].into_iter().flatten().min().unwrap_or(end);
+            let next = [answer, self.switch.deadline()].into_iter().flatten().min().unwrap_or(Time::NEVER);
             if next > end {
                 self.now = end;
                 return;

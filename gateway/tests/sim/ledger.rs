@@ -329,6 +329,7 @@ impl Ledger {
                 assert_eq!(open.count(), 0, "{id} could go elsewhere");
             }
             End::BodyLost => self.reached.body_lost += 1,
+            End::Operator => panic!("{id} was ended by nobody's order"),
             End::InDoubt => assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt"),
         }
         self.done(id);
