@@ -115,9 +115,9 @@ impl Pace {
         (self.level + self.rate.parts(passed)).min(self.bucket(self.rate.after(passed)))
     }
 
-    /// When `parts` may go leaving `reserve` in the bucket, if nothing else goes before; `now` or earlier: at once.
+    /// When `parts` may go leaving `reserve` in the bucket and in the second, if nothing else goes before; `now` or earlier: at once.
     pub(super) fn ready_at(&self, now: Time, parts: u8, reserve: u32) -> Time {
-        self.level_ready(now, parts, reserve).max(self.window_ready(now, parts))
+        self.level_ready(now, parts, reserve).max(self.window_ready(now, u32::from(parts) + reserve))
     }
 
     fn level_ready(&self, now: Time, parts: u8, reserve: u32) -> Time {
@@ -131,9 +131,9 @@ impl Pace {
         if micros < 1e15 { now.after(Duration::from_micros(micros as u64)) } else { Time::NEVER }
     }
 
-    fn window_ready(&self, now: Time, parts: u8) -> Time {
+    fn window_ready(&self, now: Time, parts: u32) -> Time {
         let limit = self.rate.contract().max(self.burst) as u32;
-        let fits = |inside: u32| inside == 0 || inside + u32::from(parts) <= limit;
+        let fits = |inside: u32| inside == 0 || inside + parts <= limit;
         let mut inside = self.recent_parts;
         let mut ready = now.max(self.since.after(WINDOW));
         for taken in &self.recent {
