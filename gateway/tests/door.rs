@@ -12,7 +12,7 @@ use fixture::{FENCED_KEY, KEY, OTHER_KEY, Wire, plan, post, tables};
 use gateway::accept::{BoxFuture, Commit, Committed, Door, Found, Fresh, Idempotency, Inquiry, Remembered, serve};
 use gateway::admit::{Ask, Busy, Gate, Wait};
 use gateway::clock::{Clock, Wall};
-use gateway::config::plan::{Plan, TierId};
+use gateway::config::plan::Plan;
 use gateway::ids::{Ids, MessageId};
 use gateway::journal::record::{Accepted, Record, kind};
 use gateway::listen::{UNREAD_LIMIT, listen};

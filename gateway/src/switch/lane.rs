@@ -362,8 +362,11 @@ impl Lanes {
 
     /// Takes a message by id, from whichever lane holds it.
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Pending> {
-        let (lane, entry) =
-            self.lanes.iter_mut().find_map(|(key, lane)| lane.remove(id).map(|entry| (key.clone(), entry)))?;
+        let (lane, entry) = self
+            .lanes
+            .iter_mut()
+            .filter(|(_, lane)| !lane.is_empty())
+            .find_map(|(key, lane)| lane.remove(id).map(|entry| (key.clone(), entry)))?;
         self.len -= 1;
         self.tidy(&lane);
         Some(Pending { entry, lane })
