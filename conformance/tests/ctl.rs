@@ -47,7 +47,10 @@ fn what_stands_how_is_shown() {
     let said = says(&stage, 0, &["message", &id]);
     assert!(said.starts_with(&format!("{id} delivered to +8613*******00 (otp)\n")), "{said}");
     assert_eq!(json(&stage, 0, &["message", &id])["status"], "delivered");
-    assert_eq!(words(&says(&stage, 0, &["queues"]))[0], ["GROUP", "TIER", "MESSAGES", "OLDEST/MS"]);
+    assert_eq!(
+        words(&says(&stage, 0, &["queues"]))[0],
+        ["GROUP", "TIER", "MESSAGES", "OLDEST/MS", "AHEAD", "PARTS/S", "WAIT/S"]
+    );
     let apps = says(&stage, 0, &["apps"]);
     let lines = words(&apps);
     assert_eq!(lines[1][..4], ["shop", "in", "service", "100000"], "{apps}");
@@ -118,6 +121,40 @@ fn a_reload_says_what_changed_or_every_problem() {
     assert!(said.starts_with("line.toml:") && said.contains(": error: unknown key `nonsense`"), "{said}");
     assert!(said.ends_with("nothing has changed: mend these and reload again\n"), "{said}");
     assert_eq!(json(&stage, 1, &["reload"])["code"], "invalid_configuration");
+}
+
+#[test]
+fn what_waits_is_ended_by_order_and_its_app_is_told() {
+    let stage = stage();
+    for channel in ["a", "b"] {
+        says(&stage, 0, &["hold", channel]);
+    }
+    let ids: Vec<String> = (0..5).map(|n| stage.send(&format!("+861380013800{n}"), "notice")).collect();
+    let otp = stage.send("+8613800138009", "otp");
+    let waiting = |tier: &str| {
+        let queues = json(&stage, 0, &["queues"]);
+        let queue = queues["queues"].as_array().unwrap().iter().find(|queue| queue["tier"] == tier).cloned();
+        queue.unwrap_or_default()
+    };
+    until("the messages to wait", seconds(10), || (waiting("notice")["messages"] == 5).then_some(()));
+    let queue = waiting("notice");
+    assert!(queue["parts_ahead"] == 6 && queue["pace"].as_f64() > Some(0.0), "{queue}");
+    until("the outage to show", seconds(10), || (waiting("notice")["down_ms"].as_u64() > Some(0)).then_some(()));
+    assert_eq!(says(&stage, 1, &["queues", "expire", "--tier", "nix"]), "not_found: no tier of that name\n");
+    assert_eq!(json(&stage, 1, &["queues", "expire", "--reason", "all"])["code"], "invalid_selection");
+    let group = queue["group"].as_str().unwrap();
+    let said = says(&stage, 0, &["queues", "move", "--group", group, "--to", group]);
+    assert_eq!(said, "0 messages moved, 0 left where they were\n");
+    let said = says(&stage, 0, &["queues", "expire", "--tier", "notice", "--reason", "recalled"]);
+    assert_eq!(said, "5 messages ended, 0 left where they were\n");
+    for id in &ids {
+        stage.told(id);
+        let message = json(&stage, 0, &["message", id]);
+        assert_eq!((&message["status"], &message["reason"]), (&json!("expired"), &json!("operator")));
+    }
+    says(&stage, 0, &["release", "a"]);
+    stage.told(&otp);
+    assert_eq!(json(&stage, 0, &["message", &otp])["status"], "delivered");
 }
 
 #[test]

@@ -13,10 +13,12 @@
 mod alarms;
 mod apply;
 mod desk;
+mod errands;
 mod keep;
 mod metrics;
 mod orders;
 mod patrol;
+mod pressure;
 mod reload;
 mod rounds;
 mod seek;
@@ -59,6 +61,7 @@ pub use alarms::AlarmStatus;
 use alarms::Alarms;
 use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
+pub use errands::{Action, Cleared, QueueOrder};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
 pub use patrol::{TestStatus, Tested};
@@ -118,6 +121,8 @@ pub enum Purpose {
     Keep,
     /// To find another route for a message that no channel would take.
     Reroute,
+    /// To have it wait for another group, by an operator's order.
+    Move,
 }
 
 /// An attempt the switch ordered.
@@ -151,7 +156,9 @@ pub struct Line {
     seeker: Seeker,
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
-    pressure: Arc<start::Pressure>,
+    pressure: Arc<pressure::Pressure>,
+    lateness: pressure::Lateness,
+    errands: errands::Errands,
     service: service::Service,
     states: states::States,
     alarms: Alarms,
@@ -225,7 +232,8 @@ impl Line {
                 _ = arrivals.recv_many(&mut arrived, BATCHES) => {}
                 _ = links.recv_many(&mut heard, BATCHES) => {}
                 () = tokio::time::sleep_until(deadline) => {}
-                _ = gauges.tick() => {
+                due = gauges.tick() => {
+                    self.keeps_up(due.elapsed());
                     self.gauges();
                     self.retell();
                 }
@@ -251,8 +259,10 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
+        let errands = self.errands.ready().then_some(Time(0));
+        let patrol = self.patrol_deadline();
         let next =
-            [self.switch.deadline(), self.report.deadline(), self.service.deadline(), self.patrol_deadline(), stop];
+            [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, errands, stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
@@ -272,6 +282,7 @@ impl Line {
         self.expire_orders(now);
         self.patrol(now);
         self.follow_routes();
+        self.run_errands(now);
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -310,6 +321,7 @@ impl Line {
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
                         Purpose::Keep => self.keep(id, body.as_deref()),
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
+                        Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
                 }
                 self.send(now);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use carriers::{Coding, Mt, Profile, Unsendable};
 
-pub use gate::{Busy, Gate};
+pub use gate::{Ask, Busy, Gate, Wait};
 pub use refusal::{Fault, Reason, Refusal};
 
 use crate::clock::Time;
@@ -185,7 +185,8 @@ impl Tables {
             reference: 0,
         };
         let quoted = self.admission.quote(group, checked.tier.id, &mt).map_err(unsendable)?;
-        gate.admit(checked.tier.id).map_err(Refusal::busy)?;
+        let ask = Ask { app: app.id, tier: checked.tier.id, group, valid_for: checked.valid_for };
+        gate.admit(&ask).map_err(Refusal::busy)?;
         self.admission.limits.take(now, app_at, quoted.parts).map_err(Refusal::rate)?;
         Ok(Admitted {
             to: checked.to,
@@ -205,8 +206,16 @@ impl Tables {
     pub fn home(&self, app: AppId, tier: TierId, message: &Accepted<'_>) -> Option<Home> {
         let tiers = &self.plan.tiers;
         let tier = tiers.iter().find(|t| t.id == tier).or(tiers.last())?.id;
-        let Accepted { to, sender, text, .. } = *message;
+        let Accepted { to, sender, .. } = *message;
         let group = self.routes.route(&RouteInput { kind: message.kind, tier, app, to, sender })?;
+        self.home_in(group, tier, message)
+    }
+
+    /// A message accepted earlier as it would wait for that group. `None` where no channel of the group can carry it.
+    pub fn home_in(&self, group: GroupId, tier: TierId, message: &Accepted<'_>) -> Option<Home> {
+        let tiers = &self.plan.tiers;
+        let tier = tiers.iter().find(|t| t.id == tier).or(tiers.last())?.id;
+        let Accepted { to, sender, text, .. } = *message;
         let mt = Mt { to, sender, text, valid_for: Duration::ZERO, receipt: true, reference: 0 };
         let quoted = self.admission.quote(group, tier, &mt).ok()?;
         Some(Home { group, tier, parts: quoted.reserve })

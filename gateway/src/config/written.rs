@@ -199,9 +199,18 @@ pub(super) struct Tier {
     /// Without a receipt for that long after the carrier took it, the message goes to the next channel; default "never".
     #[schemars(with = "Option<String>")]
     pub(super) receipt_within: Option<PeriodOrNever>,
-    /// Journal use in percent from which new messages are refused.
+    /// Use of the journal and of `[limits] messages` in percent from which new messages are refused.
     #[schemars(with = "Option<u8>", range(min = 1, max = 95))]
     pub(super) shed_at: Option<Spanned<u8>>,
+    /// "strict": before every tier below it. "weighted": by its share of what strict tiers leave.
+    #[schemars(with = "Option<String>")]
+    pub(super) service: Option<Spanned<String>>,
+    /// Weight among weighted tiers.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 1000))]
+    pub(super) weight: Option<Spanned<u32>>,
+    /// Least share in percent of what strict tiers leave, whatever the weights.
+    #[schemars(with = "Option<u8>", range(min = 0, max = 90))]
+    pub(super) minimum: Option<Spanned<u8>>,
 }
 
 /// What follows a receipt that says "not delivered".
@@ -373,6 +382,9 @@ pub(super) struct App {
     /// Parts per second at the door; the burst is two seconds of it.
     #[schemars(with = "u32", range(min = 1))]
     pub(super) rate: Option<Spanned<u32>>,
+    /// Most parts per second towards carriers, over all channels; absent: what the channels give.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) send_rate: Option<Spanned<u32>>,
     /// Tiers it may use, its default first; absent: all.
     #[schemars(with = "Option<Many>")]
     pub(super) tiers: Option<Spanned<Many>>,

@@ -22,6 +22,7 @@ use crate::cli::Exit;
 use ask::Ask;
 pub use callbacks::Callbacks;
 pub use orders::{Apps, Terms};
+pub use queues::Queues;
 pub use uplinks::Uplinks;
 
 /// `qiao ctl`
@@ -99,9 +100,13 @@ pub enum Ctl {
         #[command(subcommand)]
         what: Option<Callbacks>,
     },
-    /// What waits, by group and tier
+    /// What waits, by group and tier, and how long a new message would wait; end or move it
     #[command(after_help = "Example: qiao ctl queues --json")]
-    Queues,
+    Queues {
+        /// What to do; absent: show how they stand.
+        #[command(subcommand)]
+        order: Option<Queues>,
+    },
     /// Messages from handsets, newest first; text and handsets are not shown
     #[command(after_help = "Example: qiao ctl uplinks --unmatched", args_conflicts_with_subcommands = true)]
     Uplinks {
@@ -156,7 +161,7 @@ async fn topic(command: &Ctl, ask: &mut Ask<'_>) -> io::Result<Exit> {
         Ctl::Test { name } => channels::test(ask, name).await,
         Ctl::Message { id } => message::run(ask, id).await,
         Ctl::Callbacks { what } => callbacks::run(ask, what.as_ref()).await,
-        Ctl::Queues => queues::run(ask).await,
+        Ctl::Queues { order } => queues::run(ask, order.as_ref()).await,
         Ctl::Reload => reload::run(ask).await,
         Ctl::Apps { command } => orders::apps(ask, command.as_ref()).await,
         Ctl::Uplinks { order: None, unmatched, limit } => uplinks::run(ask, *unmatched, *limit).await,

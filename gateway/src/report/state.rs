@@ -428,6 +428,7 @@ impl Detail {
 fn ended(end: End) -> (OutcomeKind, &'static str) {
     match end {
         End::Expired => (OutcomeKind::Expired, "validity"),
+        End::Operator => (OutcomeKind::Expired, "operator"),
         End::InDoubt => (OutcomeKind::Expired, "in_doubt"),
         End::Rejected => (OutcomeKind::Failed, "rejected"),
         End::Attempts => (OutcomeKind::Failed, "attempts"),
@@ -439,10 +440,11 @@ fn ended(end: End) -> (OutcomeKind, &'static str) {
 
 /// The static form of a reason read back from a record; unknown ones (a newer version's) become `other`.
 pub fn reason(text: &str) -> &'static str {
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 12] = [
         "delivered",
         "undelivered",
         "validity",
+        "operator",
         "in_doubt",
         "no_receipt",
         "rejected",

@@ -188,7 +188,7 @@ impl Switch {
                 continue;
             }
             let id = ChannelId(link.channel);
-            let answered = self.channels.get(&id).map_or(Time(0), |channel| channel.answered(link.link));
+            let answered = self.channels.get(&id).map_or(Time(0), |channel| channel.last_answer(link.link));
             let quiet = ill.since.max(answered).after(MORE_SILENCE);
             let down = self.channels.get(&id).is_some_and(|channel| channel.state == State::Down);
             if now >= quiet || down {

@@ -1,6 +1,7 @@
 //! Messages that wait for a time: a retry's back-off, a doubt that a receipt may still resolve.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::lane::Pending;
 use crate::clock::Time;
@@ -20,6 +21,11 @@ impl Later {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Pending> {
         self.messages.values().map(|(_, pending)| pending)
+    }
+
+    /// Those with ids above that one.
+    pub(super) fn after(&self, id: MessageId) -> impl Iterator<Item = &Pending> {
+        self.messages.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, (_, pending))| pending)
     }
 
     /// Keeps a message until `not_before`, or until it expires if that comes first.

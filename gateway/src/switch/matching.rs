@@ -1,7 +1,8 @@
 //! The matching: which lane heads start on which channels, now.
 //!
-//! Heads are taken by tier, then by age. A head that must wait for a channel claims it, so that nothing behind it
-//! starts there first; everything else goes on around it.
+//! Heads are taken by the rank of their tier; among those of one rank, each channel goes by turns (`fair`), then by age.
+//! A head that must wait for a channel claims it, so that nothing behind it starts there first; everything else goes on
+//! around it.
 
 use std::cmp::Reverse;
 
@@ -11,6 +12,7 @@ use link::LinkId;
 use super::attempt::{Attempt, MOST_PARTS};
 use super::channel::{Offer, Usable};
 use super::health::{State, Use};
+use super::fair::Turn;
 use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
 use super::poison::STRIKES;
@@ -28,6 +30,8 @@ pub(super) enum Place {
     Start(ChannelId, u16),
     /// Stays, and its lane with it, until an event or this time.
     Wait(Time),
+    /// Others come before it on that channel: looked at again when it is its turn.
+    Turn(Turn),
     /// Moves to the lane that leaves this channel out: no window there can hold it.
     Without(ChannelId),
     /// The channel that has some of its parts is of no use now: all of it goes elsewhere.
@@ -67,29 +71,50 @@ impl Switch {
     pub(super) fn match_heads(&mut self, now: Moment, out: &mut Vec<Command>) {
         for channel in self.channels.values_mut() {
             channel.claimed = false;
+            channel.note(now.time);
+            channel.turns.round();
         }
         let mut heads = std::mem::take(&mut self.heads);
         heads.clear();
-        for (lane, queue) in self.lanes.iter() {
-            if let Some(first) = queue.first() {
-                heads.push(Reverse((self.tier(lane.tier).0, first.id, lane.clone())));
+        for (key, lane) in self.lanes.iter_mut() {
+            self.wake = self.wake.min(lane.wake(now.time));
+            if let Some(head) = lane.head() {
+                let rank = self.ranks.rank(key.tier);
+                heads.push(Reverse((rank, (0, 0), head.id, key.clone())));
             }
         }
         let most = out.len() + ROUND;
-        while let Some(Reverse((rank, id, lane))) = heads.pop() {
+        while let Some(Reverse((rank, turn, id, lane))) = heads.pop() {
             let Some(entry) = self.lanes.head(&lane).copied().filter(|head| head.id == id) else { continue };
             if out.len() >= most {
                 self.wake = now.time;
                 break;
             }
-            let moved = match self.place(now.time, rank, &lane, &entry) {
+            if let Some(until) = self.rests(now.time, &entry) {
+                self.wake = self.wake.min(until);
+                self.lanes.rest(&lane, until);
+                if let Some(next) = self.lanes.head(&lane) {
+                    heads.push(Reverse((rank, turn, next.id, lane)));
+                }
+                continue;
+            }
+            let mut next_turn = turn;
+            let moved = match self.place(now.time, rank, turn, &lane, &entry) {
                 Place::Wait(until) => {
                     self.wake = self.wake.min(until);
+                    continue;
+                }
+                Place::Turn(due) => {
+                    heads.push(Reverse((rank, due, id, lane)));
                     continue;
                 }
                 Place::Start(channel, link) => {
                     self.lanes.pop(&lane);
                     self.start(now, &lane, entry, LinkId { channel: channel.0, link }, out);
+                    // Most likely the next one goes there, too.
+                    if let (Some(next), Some(channel)) = (self.lanes.head(&lane), self.channels.get(&channel)) {
+                        next_turn = channel.turns.turn(lane.tier, next.app);
+                    }
                     None
                 }
                 Place::End(end) => {
@@ -133,17 +158,22 @@ impl Switch {
                 let lane = pending.lane.clone();
                 self.lanes.insert(pending);
                 if self.lanes.head(&lane).is_some_and(|head| head.id == id) {
-                    heads.push(Reverse((rank, id, lane)));
+                    heads.push(Reverse((rank, turn, id, lane)));
                 }
             }
             if let Some(next) = self.lanes.head(&lane) {
-                heads.push(Reverse((rank, next.id, lane)));
+                heads.push(Reverse((rank, next_turn, next.id, lane)));
             }
         }
         self.heads = heads;
     }
 
-    fn place(&mut self, now: Time, rank: usize, lane: &LaneKey, entry: &Entry) -> Place {
+    /// Until when the message's app may send nothing more, if so.
+    fn rests(&self, now: Time, entry: &Entry) -> Option<Time> {
+        Some(self.apps.get(&entry.app)?.ready_at(now, entry.parts, 0)).filter(|ready| *ready > now)
+    }
+
+    fn place(&mut self, now: Time, rank: usize, turn: Turn, lane: &LaneKey, entry: &Entry) -> Place {
         if entry.until() <= now {
             return Place::End(End::Expired);
         }
@@ -228,6 +258,10 @@ impl Switch {
                 }
                 Usable::No => continue,
             }
+            let due = channel.turns.turn(lane.tier, entry.app);
+            if due > turn {
+                return Place::Turn(due);
+            }
             match channel.offer(now, entry.parts, rank == 0) {
                 // What is in doubt of the first tier goes at once: windows bound it.
                 Offer::Link(_)
@@ -255,6 +289,10 @@ impl Switch {
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.take(now.time, link.link, entry.parts);
         state.budget.started(now.time, entry.used > 0);
+        state.turns.serve(lane.tier, entry.app, entry.parts, self.shares.cost(lane.tier));
+        if let Some(pace) = self.apps.get_mut(&entry.app) {
+            pace.take(now.time, entry.parts);
+        }
         let (mut attempt, only) = match self.partial.remove(&entry.id) {
             Some(mut attempt) => {
                 let only = attempt.resume(link.link, now.time);
@@ -295,7 +333,7 @@ impl Switch {
         out.push(Command::Deferred(channel));
     }
 
-    fn end(&mut self, message: MessageId, end: End, out: &mut Vec<Command>) {
+    pub(super) fn end(&mut self, message: MessageId, end: End, out: &mut Vec<Command>) {
         self.partial.remove(&message);
         out.push(Command::Exhausted(message, end));
     }

@@ -9,10 +9,12 @@ mod doubt;
 mod examine;
 pub mod health;
 mod hedge;
+mod fair;
 mod lane;
 mod later;
 mod machine;
 mod matching;
+mod outlook;
 mod pace;
 mod poison;
 mod queue;
@@ -21,6 +23,7 @@ mod retry;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::time::Duration;
 
@@ -28,11 +31,12 @@ use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use link::LinkId;
 
 use crate::clock::Time;
-use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
 use crate::ids::MessageId;
 
 pub use channel::ChannelView;
-pub use machine::{Switch, Waiting};
+pub use machine::{Cursor, Selection, Switch, Waiting};
+pub use outlook::{Outlook, Prospect};
 
 /// What the switch must know of a message; bodies stay on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,17 @@ pub struct Settings {
     pub groups: Vec<GroupRule>,
     /// When a channel counts as ill.
     pub health: health::Settings,
+    /// Apps with a rate of their own towards carriers.
+    pub apps: Vec<AppRule>,
+}
+
+/// An app's rules.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AppRule {
+    /// Its index.
+    pub id: AppId,
+    /// Most parts per second that go to carriers, over all channels.
+    pub rate: f64,
 }
 
 /// A tier's rules.
@@ -90,6 +105,8 @@ pub struct TierRule {
     pub unacked: InDoubt,
     /// Policy for [`Doubt::Acked`].
     pub acked: InDoubt,
+    /// How it is served beside other tiers.
+    pub service: Service,
 }
 
 /// A channel's rules.
@@ -152,6 +169,8 @@ pub enum Event {
     Moved(MessageId, Home),
     /// Operator: take nothing new on this channel (true), or back in service (false).
     Hold(ChannelId, bool),
+    /// Operator: no further attempt for this message, if it waits: [`End::Operator`].
+    Expire(MessageId),
     /// A deadline passed.
     Tick,
     /// What a channel is worth beside its peers from now on, above 0 and at most 1: less while less of what it takes
@@ -260,6 +279,8 @@ pub enum Command {
 pub enum End {
     /// Its validity ended before (another) attempt.
     Expired,
+    /// An operator ended it.
+    Operator,
     /// The carrier refused it for good.
     Rejected,
     /// All attempts allowed were refused.

@@ -86,7 +86,7 @@ fn message(id: u64, now: Time) -> Message {
 
 fn settings(rate: f64) -> Settings {
     let wait = InDoubt::Wait;
-    let tier = TierRule { id: TierId(0), attempts: 3, backoff: vec![], unacked: wait, acked: wait };
+    let tier = TierRule { id: TierId(0), attempts: 3, unacked: wait, acked: wait, ..TierRule::default() };
     let channel = ChannelRule {
         id: ChannelId(0),
         rate,

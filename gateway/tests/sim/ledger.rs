@@ -383,6 +383,7 @@ impl Ledger {
             }
             End::BodyLost => self.reached.body_lost += 1,
             End::Poison => panic!("{id} is poison"),
+            End::Operator => panic!("{id} was ended by nobody's order"),
             End::InDoubt => {
                 assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt");
                 let policy = if fate.doubt == Some(Doubt::Acked) { tier.acked } else { tier.unacked };

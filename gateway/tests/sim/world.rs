@@ -518,6 +518,7 @@ pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         backoff: seconds(backoff),
         unacked,
         acked,
+        ..TierRule::default()
     };
     let tiers = vec![
         tier(0, 3, &[0, 1, 3], resend(0), resend(0)),
