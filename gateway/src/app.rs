@@ -12,6 +12,7 @@
 
 mod apply;
 mod desk;
+mod explain;
 mod metrics;
 mod orders;
 mod reload;
@@ -47,11 +48,12 @@ use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
 use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
-use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
+use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch, Why};
 use crate::vital::Vital;
 
 use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
+pub use explain::{Asks, Page as Explained};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
 pub use reload::{Applied, Latest, Refused};
@@ -120,6 +122,7 @@ pub struct Start {
     parts: u8,
     only: u64,
     expires: Time,
+    why: Why,
 }
 
 /// The owner of everything between the journal and the links.
@@ -368,8 +371,8 @@ impl Line {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::Start { attempt, message, link, parts, only, expires } => {
-                    let start = Start { attempt, message, link, parts, only, expires };
+                Command::Start { attempt, message, link, parts, only, expires, why } => {
+                    let start = Start { attempt, message, link, parts, only, expires, why };
                     match (self.bodies.find(message), self.report.live(message)) {
                         (Some(body), _) => self.prepare(now, start, Some(&body)),
                         (None, Some(live)) => {
@@ -448,6 +451,7 @@ impl Line {
             channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
+            because: report::history::because(&start.why, &plan.names),
         };
         let first = self.report.live(start.message).filter(|live| live.detail.is_none()).map(|l| (l.tier, l.since));
         let (report, mut pen) = report!(self, pen);
@@ -593,6 +597,7 @@ impl Line {
                     self.meters.corrected(&self.metrics, &self.fleet, tier, channel, outcome);
                 }
                 Effect::Delay(channel, delay) => self.meters.delay(&self.fleet, channel, delay),
+                Effect::Decided(channel, delivered) => self.tell_switch(now, Event::Delivered(channel, delivered)),
                 Effect::Unmatched(channel) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
                 Effect::Late(channel, changed) => self.meters.late(&self.metrics, &self.fleet, channel, changed),
                 Effect::Recall(message) => self.seeker.seek(Wish::History(message)),

@@ -172,10 +172,38 @@ impl Tables {
         if let Some(detail) = gate.held(app.id) {
             return Err(Refusal::held(&detail));
         }
+        let admitted = self.judge(app, draft)?;
+        gate.admit(admitted.tier).map_err(Refusal::busy)?;
+        self.admission.limits.take(now, app_at, admitted.parts).map_err(Refusal::rate)?;
+        Ok(admitted)
+    }
+
+    /// What [`Tables::admit`] would say, without asking the app's rate, which no question may use up: the message as far
+    /// as it can be judged, and the refusal it would get.
+    pub fn weigh<'a>(
+        &self,
+        app_at: usize,
+        draft: &Draft<'a>,
+        gate: &dyn Gate,
+    ) -> (Option<Admitted<'a>>, Option<Refusal>) {
+        let Some(app) = self.plan.apps.get(app_at) else { return (None, None) };
+        let held = gate.held(app.id).map(|detail| Refusal::held(&detail));
+        match self.judge(app, draft) {
+            Ok(admitted) => {
+                let busy = gate.admit(admitted.tier).map_err(Refusal::busy).err();
+                (Some(admitted), held.or(busy))
+            }
+            Err(refusal) => (None, held.or(Some(refusal))),
+        }
+    }
+
+    /// The message by itself: its fields, its route, its parts.
+    fn judge<'a>(&self, app: &App, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
         let checked = self.check(app, draft)?;
         let to = checked.to.as_str();
         let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };
-        let group = self.routes.route(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
+        let route = self.routes.find(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
+        let group = route.group;
         let mt = Mt {
             to,
             sender: draft.sender,
@@ -185,8 +213,6 @@ impl Tables {
             reference: 0,
         };
         let quoted = self.admission.quote(group, checked.tier.id, &mt).map_err(unsendable)?;
-        gate.admit(checked.tier.id).map_err(Refusal::busy)?;
-        self.admission.limits.take(now, app_at, quoted.parts).map_err(Refusal::rate)?;
         Ok(Admitted {
             to: checked.to,
             kind: KIND,

@@ -402,12 +402,23 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
         channels: plan
             .channels
             .iter()
-            .map(|c| switch::ChannelRule { id: c.id, rate: c.rate, burst: c.burst, tiers: c.tiers.clone() })
+            .map(|c| switch::ChannelRule {
+                id: c.id,
+                rate: c.rate,
+                burst: c.burst,
+                tiers: c.tiers.clone(),
+                cost: c.cost,
+            })
             .collect(),
         groups: plan
             .groups
             .iter()
-            .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
+            .map(|g| switch::GroupRule {
+                id: g.id,
+                channels: g.channels.clone(),
+                spill_after: g.spill_after,
+                strategy: g.strategy.clone(),
+            })
             .collect(),
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::ChannelRule;
 use super::pace::Pace;
 use super::rate::Accepted;
+use super::stats::Stats;
+use super::why::Cause;
 use crate::clock::Time;
 use crate::config::plan::TierId;
 
@@ -71,6 +73,8 @@ pub(super) struct Channel {
     cut_at: Time,
     accepted: Accepted,
     pub(super) held: bool,
+    /// What it has done of late, for the choice among channels.
+    pub(super) stats: Stats,
     /// A message that comes first waits for this channel: nothing else may start on it in this round.
     pub(super) claimed: bool,
 }
@@ -89,6 +93,7 @@ impl Channel {
             cut_at: Time(0),
             accepted: Accepted::default(),
             held: false,
+            stats: Stats::new(now),
             claimed: false,
         }
     }
@@ -156,6 +161,25 @@ impl Channel {
         }
     }
 
+    /// Why it is not usable, and the time that belongs to it, in milliseconds.
+    pub(super) fn why_not(&self) -> (Cause, u32) {
+        (if self.held { Cause::Held } else { Cause::NoLink }, 0)
+    }
+
+    /// What its health leaves of its weight among others, up to 1.
+    pub(super) fn weight(&self) -> f64 {
+        1.0
+    }
+
+    /// How much of its window or pace is in use, whichever is scarcer: 0 to 1.
+    pub(super) fn load(&self, now: Time) -> f64 {
+        let open = self.links.values().filter(|link| link.open());
+        let (used, window) = open.fold((0, 0), |(used, window), link| (used + link.used, window + link.window));
+        let window = if window == 0 { 1.0 } else { used as f64 / window as f64 };
+        let pace = self.stats.rate(now) / self.pace.rate_at(now).max(f64::MIN_POSITIVE);
+        window.max(pace).clamp(0.0, 1.0)
+    }
+
     /// What the channel can do now for a message of that many parts; `first`: of the first tier.
     pub(super) fn offer(&self, now: Time, parts: u8, first: bool) -> Offer {
         if self.claimed {
@@ -184,6 +208,7 @@ impl Channel {
     /// Takes slots and pace for so many parts on a link that was offered.
     pub(super) fn take(&mut self, now: Time, link: u16, parts: u8) {
         self.pace.take(now, parts);
+        self.stats.started(now, parts);
         self.last = link;
         if let Some(link) = self.links.get_mut(&link) {
             link.used += usize::from(parts);
@@ -261,7 +286,8 @@ mod tests {
 
     fn channel(windows: &[usize]) -> Channel {
         let mut channel = Channel::new(Time(0));
-        let rule = ChannelRule { id: ChannelId(0), rate: 1e6, burst: 1_000, tiers: vec![TierId(0), TierId(1)] };
+        let tiers = vec![TierId(0), TierId(1)];
+        let rule = ChannelRule { id: ChannelId(0), rate: 1e6, burst: 1_000, tiers, ..ChannelRule::default() };
         channel.set(Time(0), Some(&rule), Some(TierId(0)));
         for (i, window) in windows.iter().enumerate() {
             channel.up(i as u16, *window);

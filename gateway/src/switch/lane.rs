@@ -68,6 +68,11 @@ pub(super) struct LaneKey {
 }
 
 impl LaneKey {
+    /// The common lane for a message.
+    pub(super) fn of(message: &Message) -> LaneKey {
+        LaneKey { group: message.group, tier: message.tier, class: Class::default() }
+    }
+
     /// The lane for a message that is no longer bound to one channel.
     pub(super) fn without_only(&self) -> LaneKey {
         LaneKey { class: Class { only: None, ..self.class.clone() }, ..*self }
@@ -99,7 +104,7 @@ impl From<Message> for Pending {
             used: 0,
             doubtful: false,
         };
-        Pending { entry, lane: LaneKey { group: m.group, tier: m.tier, class: Class::default() } }
+        Pending { entry, lane: LaneKey::of(&m) }
     }
 }
 
@@ -152,6 +157,13 @@ impl Lanes {
             self.queues.iter_mut().find_map(|(lane, queue)| queue.remove(id).map(|entry| (lane.clone(), entry)))?;
         self.len -= 1;
         self.tidy(&lane);
+        Some(Pending { entry, lane })
+    }
+
+    /// A message by id, in whichever lane holds it.
+    pub(super) fn find(&self, id: MessageId) -> Option<Pending> {
+        let found = |(lane, queue): (&LaneKey, &Queue)| queue.find(id).map(|entry| (lane.clone(), entry));
+        let (lane, entry) = self.queues.iter().find_map(found)?;
         Some(Pending { entry, lane })
     }
 

@@ -13,6 +13,8 @@ use super::doubt::{self, Resolve};
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
 use super::retry;
+use super::strategy::{Choice, Ranked};
+use super::why::Cause;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, GroupId, InDoubt, TierId};
@@ -29,6 +31,8 @@ pub struct Switch {
     pub(super) ids: Ids,
     pub(super) tiers: Vec<TierRule>,
     pub(super) groups: BTreeMap<GroupId, GroupRule>,
+    /// What the groups' strategies remember.
+    pub(super) choices: BTreeMap<GroupId, Choice>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     /// Messages that may go now.
     pub(super) lanes: Lanes,
@@ -40,6 +44,10 @@ pub struct Switch {
     pub(super) flying: BTreeMap<MessageId, AttemptRef>,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
+    /// Scratch of the matching: the channels a head is offered to, in order.
+    pub(super) ranked: Vec<Ranked>,
+    /// While an explanation is made: who was passed over, and why.
+    pub(super) trace: Option<Vec<(ChannelId, Cause, u32)>>,
     /// Scratch of the matching: (rank, head, lane).
     pub(super) heads: BinaryHeap<Reverse<(usize, MessageId, LaneKey)>>,
     pub(super) wake: Time,
@@ -66,12 +74,15 @@ impl Switch {
             ids: Ids::above(first_attempt),
             tiers: Vec::new(),
             groups: BTreeMap::new(),
+            choices: BTreeMap::new(),
             channels: BTreeMap::new(),
             lanes: Lanes::default(),
             later: Later::default(),
             attempts: BTreeMap::new(),
             flying: BTreeMap::new(),
             partial: BTreeMap::new(),
+            ranked: Vec::new(),
+            trace: None,
             heads: BinaryHeap::new(),
             wake: Time::NEVER,
         }
@@ -99,6 +110,7 @@ impl Switch {
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
             Event::Tick => {}
+            Event::Delivered(channel, delivered) => self.channel_mut(now, channel).stats.receipt(delivered),
         }
     }
 
@@ -188,6 +200,9 @@ impl Switch {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
         }
         self.tiers = settings.tiers;
+        let cost = |id| settings.channels.iter().find(|rule| rule.id == id).map_or(0.0, |rule| rule.cost);
+        let choice = |rule: &GroupRule| (rule.id, Choice::new(rule, self.choices.get(&rule.id), cost));
+        self.choices = settings.groups.iter().map(choice).collect();
         self.groups = settings.groups.into_iter().map(|group| (group.id, group)).collect();
     }
 
@@ -278,6 +293,14 @@ impl Switch {
         }
         let id = attempt.channel;
         if let Some(channel) = self.channels.get_mut(&id) {
+            let took = now.since(attempt.taken);
+            match answer {
+                Answer::Submitted => channel.stats.answered(took, true),
+                Answer::Refused(Verdict::Retry | Verdict::LinkFault) => channel.stats.answered(took, false),
+                Answer::Unanswered(Doubt::Unacked | Doubt::Acked) => channel.stats.unanswered(),
+                // Nothing that speaks for or against the channel.
+                Answer::Refused(_) | Answer::Unanswered(Doubt::Unsent) => {}
+            }
             match answer {
                 Answer::Submitted => channel.succeeded(now),
                 Answer::Refused(Verdict::Throttled) => {

@@ -4,6 +4,7 @@
 //! starts there first; everything else goes on around it.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use carriers::AttemptRef;
 use link::LinkId;
@@ -12,7 +13,9 @@ use super::attempt::{Attempt, MOST_PARTS};
 use super::channel::{Offer, Usable};
 use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
-use super::{Command, End, strategy};
+use super::strategy::{Asks, Ranked, patience};
+use super::why::{Cause, Reason, Why};
+use super::{Command, End, GroupRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::ChannelId;
 use crate::ids::MessageId;
@@ -21,9 +24,10 @@ use crate::ids::MessageId;
 const ROUND: usize = 4096;
 
 /// What is to be done with a lane's head.
-enum Place {
-    /// Goes now, over this link.
-    Start(ChannelId, u16),
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Goes now, over this link, to that one of those ranked.
+    Start(ChannelId, u16, Chosen),
     /// Stays, and its lane with it, until an event or this time.
     Wait(Time),
     /// Moves to the lane that leaves this channel out: no window there can hold it.
@@ -32,6 +36,14 @@ enum Place {
     Abandon,
     /// No attempt will be made.
     End(End),
+}
+
+/// Why a message starts where it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    /// Its place among those ranked.
+    pub(super) at: usize,
+    pub(super) why: Why,
 }
 
 impl Switch {
@@ -75,9 +87,12 @@ impl Switch {
                     self.wake = self.wake.min(until);
                     continue;
                 }
-                Place::Start(channel, link) => {
+                Place::Start(channel, link, chosen) => {
                     self.lanes.pop(&lane);
-                    self.start(now, &lane, entry, LinkId { channel: channel.0, link }, out);
+                    if let Some(choice) = self.choices.get_mut(&lane.group) {
+                        choice.took(now.time, &self.ranked, chosen.at, entry.parts);
+                    }
+                    self.start(now, &lane, entry, LinkId { channel: channel.0, link }, chosen.why, out);
                     None
                 }
                 Place::End(end) => {
@@ -114,20 +129,44 @@ impl Switch {
         self.heads = heads;
     }
 
-    fn place(&mut self, now: Time, rank: usize, lane: &LaneKey, entry: &Entry) -> Place {
+    /// What is to be done with a message whose turn it is. Takes nothing but claims.
+    pub(super) fn place(&mut self, now: Time, rank: usize, lane: &LaneKey, entry: &Entry) -> Place {
         if entry.until() <= now {
             return Place::End(End::Expired);
         }
         if entry.parts > MOST_PARTS {
             return Place::End(End::NoChannel);
         }
+        let mut ranked = std::mem::take(&mut self.ranked);
+        ranked.clear();
+        if let Some(choice) = self.choices.get_mut(&lane.group) {
+            let asks = Asks { class: &lane.class, tier: lane.tier, first: rank == 0, parts: entry.parts };
+            choice.rank(now, &mut self.channels, &asks, &mut ranked);
+        }
+        let place = self.ask(now, rank, lane, entry, &ranked);
+        self.ranked = ranked;
+        place
+    }
+
+    /// Asks channels in their order for one that takes the message now.
+    fn ask(&mut self, now: Time, rank: usize, lane: &LaneKey, entry: &Entry, ranked: &[Ranked]) -> Place {
         let Some(group) = self.groups.get(&lane.group) else { return Place::Wait(Time::NEVER) };
-        let patience = strategy::patience(group, entry);
+        let patience = patience(group, entry);
         let (mut member, mut usable, mut wake) = (false, false, Time::NEVER);
-        for id in strategy::order(group, &lane.class) {
+        let mut passed = Passed { first: None, trace: &mut self.trace };
+        for (at, Ranked { id, explores, .. }) in ranked.iter().enumerate() {
+            let id = *id;
             let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.admits(lane.tier)) else {
                 continue;
             };
+            if *explores {
+                if channel.usable(now, entry.parts) == Usable::Yes
+                    && let Offer::Link(link) = channel.offer(now, entry.parts, rank == 0)
+                {
+                    return Place::Start(id, link, Chosen { at, why: Why::from(Reason::Explored) });
+                }
+                continue;
+            }
             if lane.class.only.is_none() && channel.too_small(entry.parts) {
                 return Place::Without(id);
             }
@@ -135,16 +174,31 @@ impl Switch {
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
                 Usable::Paused(until) => {
+                    passed.over(id, Cause::Paused, until.since(now));
                     usable = true;
                     wake = wake.min(until);
                     continue;
                 }
-                Usable::No => continue,
+                Usable::No => {
+                    let (cause, ms) = channel.why_not();
+                    passed.over(id, cause, Duration::from_millis(ms.into()));
+                    continue;
+                }
             }
             match channel.offer(now, entry.parts, rank == 0) {
-                Offer::Link(link) => return Place::Start(id, link),
-                Offer::At(ready) => wake = wake.min(ready),
-                Offer::Full => {}
+                Offer::Link(link) => {
+                    let first = passed.first;
+                    return Place::Start(
+                        id,
+                        link,
+                        Chosen { at, why: self.why(now, (lane, entry), group, ranked, (at, first)) },
+                    );
+                }
+                Offer::At(ready) => {
+                    passed.over(id, Cause::Paced, ready.since(now));
+                    wake = wake.min(ready);
+                }
+                Offer::Full => passed.over(id, Cause::Full, Duration::ZERO),
             }
             channel.claimed = true;
             if now < patience {
@@ -161,7 +215,33 @@ impl Switch {
         }
     }
 
-    fn start(&mut self, now: Moment, lane: &LaneKey, entry: Entry, link: LinkId, out: &mut Vec<Command>) {
+    /// Why a message goes to that one of those ranked; `passed`: whom it was offered first, and why that one did not
+    /// take it.
+    fn why(
+        &self,
+        now: Time,
+        (lane, entry): (&LaneKey, &Entry),
+        group: &GroupRule,
+        ranked: &[Ranked],
+        (at, passed): (usize, Option<(ChannelId, Cause, u32)>),
+    ) -> Why {
+        let class = &lane.class;
+        match (class.only, class.avoid, passed) {
+            (Some(_), ..) => Why::from(Reason::Rest),
+            (_, Some(avoid), _) if entry.doubtful => Why::of(Reason::InDoubt, avoid),
+            (_, Some(avoid), _) => Why::of(Reason::Retried, avoid),
+            (.., Some((other, Cause::Full | Cause::Paced, _))) => {
+                Why { number: millis(now.since(entry.accepted)), ..Why::of(Reason::Spilled, other) }
+            }
+            (.., Some((other, cause, number))) => Why { cause: Some(cause), number, ..Why::of(Reason::Backup, other) },
+            (None, None, None) => match group.channels.iter().find(|id| class.excluded.contains(id)) {
+                Some(other) => Why::of(Reason::Elsewhere, *other),
+                None => self.choices.get(&lane.group).map(|choice| choice.reason(ranked, at)).unwrap_or_default(),
+            },
+        }
+    }
+
+    fn start(&mut self, now: Moment, lane: &LaneKey, entry: Entry, link: LinkId, why: Why, out: &mut Vec<Command>) {
         let channel = ChannelId(link.channel);
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.take(now.time, link.link, entry.parts);
@@ -186,6 +266,7 @@ impl Switch {
             parts: entry.parts,
             only,
             expires: entry.expires,
+            why,
         });
         self.flying.insert(entry.id, attempt.id);
         self.attempts.insert(attempt.id, attempt);
@@ -195,4 +276,22 @@ impl Switch {
         self.partial.remove(&message);
         out.push(Command::Exhausted(message, end));
     }
+}
+
+/// Who did not take a message, and why: the first of them, and all of them where an explanation is made.
+struct Passed<'t> {
+    first: Option<(ChannelId, Cause, u32)>,
+    trace: &'t mut Option<Vec<(ChannelId, Cause, u32)>>,
+}
+
+impl Passed<'_> {
+    fn over(&mut self, id: ChannelId, cause: Cause, time: Duration) {
+        let passed = (id, cause, millis(time));
+        self.first.get_or_insert(passed);
+        self.trace.iter_mut().for_each(|trace| trace.push(passed));
+    }
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

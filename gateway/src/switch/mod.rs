@@ -5,6 +5,7 @@
 mod attempt;
 mod channel;
 mod doubt;
+mod explain;
 mod lane;
 mod later;
 mod machine;
@@ -13,9 +14,11 @@ mod pace;
 mod queue;
 mod rate;
 mod retry;
+mod stats;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::time::Duration;
 
@@ -23,11 +26,13 @@ use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use link::LinkId;
 
 use crate::clock::Time;
-use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Strategy, TierId};
 use crate::ids::MessageId;
 
 pub use channel::ChannelView;
+pub use explain::{Candidate, Explained, Explanation, Factors};
 pub use machine::{Switch, Waiting};
+pub use why::{Cause, Reason, Why};
 
 /// What the switch must know of a message; bodies stay on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +101,8 @@ pub struct ChannelRule {
     pub burst: u32,
     /// Tiers that may use it.
     pub tiers: Vec<TierId>,
+    /// Cost per part.
+    pub cost: f64,
 }
 
 /// A group's rules.
@@ -107,6 +114,8 @@ pub struct GroupRule {
     pub channels: Vec<ChannelId>,
     /// See `plan::Group::spill_after`.
     pub spill_after: Option<Duration>,
+    /// How one of the channels is chosen.
+    pub strategy: Strategy,
 }
 
 /// What happened.
@@ -143,6 +152,8 @@ pub enum Event {
     Hold(ChannelId, bool),
     /// A deadline passed.
     Tick,
+    /// A receipt decided about an attempt on that channel: all of it is delivered, or it never will be.
+    Delivered(ChannelId, bool),
 }
 
 /// A message found in the journal, with what its attempts left behind.
@@ -201,6 +212,8 @@ pub enum Command {
         only: u64,
         /// When the message expires.
         expires: Time,
+        /// Why there.
+        why: Why,
     },
     /// No further attempt will be made; what was sent may still deliver.
     Exhausted(MessageId, End),

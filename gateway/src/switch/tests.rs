@@ -1,5 +1,7 @@
 //! The machine in small dialogues: one promise each. Whole worlds are in `tests/sim.rs`.
 
+mod choice;
+
 use super::*;
 use crate::clock::{Moment, Wall};
 
@@ -17,11 +19,14 @@ fn link(channel: u16) -> LinkId {
 fn settings() -> Settings {
     let tier = |id, acked| TierRule { id: TierId(id), attempts: 3, backoff: vec![], unacked: acked, acked };
     let tiers = vec![tier(0, InDoubt::Resend(Duration::ZERO)), tier(1, InDoubt::Wait)];
-    let channel = |id| ChannelRule { id: ChannelId(id), rate: 1_000.0, burst: 20, tiers: vec![TierId(0), TierId(1)] };
+    let tiers_of = || vec![TierId(0), TierId(1)];
+    let channel =
+        |id| ChannelRule { id: ChannelId(id), rate: 1_000.0, burst: 20, tiers: tiers_of(), ..ChannelRule::default() };
     let group = |id, channels: &[u16]| GroupRule {
         id: GroupId(id),
         channels: channels.iter().copied().map(ChannelId).collect(),
         spill_after: Some(Duration::from_secs(1)),
+        ..GroupRule::default()
     };
     Settings { tiers, channels: vec![channel(0), channel(1)], groups: vec![group(0, &[0, 1]), group(1, &[])] }
 }
