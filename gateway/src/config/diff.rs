@@ -257,7 +257,7 @@ fn group(old: &Group, new: &Group, names: &Names) -> Vec<String> {
     let members = |channels: &Vec<ChannelId>| list(channels.iter().map(|c| names.channels.get(usize::from(c.0))));
     Words::default()
         .value("channels", &old.channels, &new.channels, members)
-        .value("strategy", &old.strategy, &new.strategy, |strategy| strategy_in_words(strategy))
+        .value("strategy", &old.strategy, &new.strategy, strategy_in_words)
         .value("spill_after", &old.spill_after, &new.spill_after, |wait| {
             wait.map_or_else(|| "never".to_owned(), |wait| format!("{wait:?}"))
         })

@@ -53,7 +53,7 @@ impl Check<'_, '_> {
         let Some(written) = &found.value.strategy else { return STRATEGIES[0] };
         let text = written.get_ref().as_str();
         STRATEGIES.into_iter().find(|word| *word == text).unwrap_or_else(|| {
-            let hint = suggestion(text, STRATEGIES.into_iter());
+            let hint = suggestion(text, STRATEGIES);
             let hint = if hint.is_empty() { format!("one of {}", STRATEGIES.join(", ")) } else { hint };
             self.report.error(found.at(written.span()), format!("unknown strategy \"{text}\""), hint);
             ""
