@@ -92,7 +92,8 @@ fn a_choice_is_explained_before_and_after() {
     says(&stage, 0, &["hold", "b"]);
     let id = stage.send(to, "otp");
     let page = json(&stage, 0, &["explain", "--message", &id]);
-    let codes: Vec<_> = page["channels"].as_array().unwrap().iter().map(|c| c["why_not"]["code"].as_str().unwrap()).collect();
+    let codes: Vec<_> =
+        page["channels"].as_array().unwrap().iter().map(|c| c["why_not"]["code"].as_str().unwrap()).collect();
     assert_eq!((&page["decision"], codes), (&json!("waits"), vec!["no_link", "held"]), "{page:#}");
     let said = says(&stage, 0, &["explain", "--app", "shop", "--to", "13800138000", "--parts", "2"]);
     assert!(said.contains("refused: invalid_number"), "{said}");

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use carriers::{Probe, Role};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -408,6 +409,8 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 burst: c.burst,
                 tiers: c.tiers.clone(),
                 cost: c.cost,
+                carrier: plan.channels.iter().position(|other| other.carrier == c.carrier).unwrap_or(0) as u32,
+                probes: c.profile.legs().iter().any(|leg| leg.role != Role::Receive && leg.probe == Probe::Pdu),
             })
             .collect(),
         groups: plan
@@ -420,6 +423,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 strategy: g.strategy.clone(),
             })
             .collect(),
+        health: switch::health::Settings::default(),
     }
 }
 

@@ -250,7 +250,7 @@ impl Report {
         let known = |name: &str| self.names.channels.iter().position(|known| **known == *name);
         let other = |name: &str| known(name).and_then(|at| u16::try_from(at).ok()).map(ChannelId);
         detail.because(attempt.attempt, history::why(&attempt.because, other));
-        self.correlation.belongs(attempt.attempt, id);
+        self.correlation.belongs(attempt.attempt, id, now.time);
         self.correlation.started(attempt.attempt, channel, &detail.to);
         true
     }
@@ -304,7 +304,8 @@ impl Report {
                 claimable
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
-                self.correlation.doubt(channel, &detail.to, place, past(now, began), now.time);
+                let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
+                self.correlation.doubt(channel, &detail.to, place, began, now.time);
                 claimable(&self.correlation)
             }
             AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {

@@ -260,7 +260,7 @@ impl Switch {
             return Factors::default();
         };
         let Some(channel) = self.channels.get(&id) else { return Factors::default() };
-        let view = channel.view(now);
+        let view = channel.view(now, None);
         let stats = &channel.stats;
         Factors {
             preference: at + 1,

@@ -10,7 +10,8 @@ use carriers::AttemptRef;
 use link::LinkId;
 
 use super::attempt::{Attempt, MOST_PARTS};
-use super::channel::{Offer, Usable};
+use super::channel::{Channel, Offer, Usable};
+use super::health::{State, Use};
 use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
 use super::strategy::{Asks, Ranked, patience};
@@ -154,15 +155,19 @@ impl Switch {
         let patience = patience(group, entry);
         let (mut member, mut usable, mut wake) = (false, false, Time::NEVER);
         let mut passed = Passed { first: None, trace: &mut self.trace };
+        let mut last: Vec<(u32, usize, ChannelId)> = Vec::new();
         for (at, Ranked { id, explores, .. }) in ranked.iter().enumerate() {
             let id = *id;
             let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.admits(lane.tier)) else {
                 continue;
             };
+            let health = self.watch.machines.usable(group.id, id, rank == 0);
             if *explores {
-                if channel.usable(now, entry.parts) == Usable::Yes
+                if health == Use::Full
+                    && channel.usable(now, entry.parts) == Usable::Yes
                     && let Offer::Link(link) = channel.offer(now, entry.parts, rank == 0)
                 {
+                    channel.trial = None;
                     return Place::Start(id, link, Chosen { at, why: Why::from(Reason::Explored) });
                 }
                 continue;
@@ -171,6 +176,22 @@ impl Switch {
                 return Place::Without(id);
             }
             member = true;
+            channel.trial = match health {
+                Use::Full => None,
+                Use::Trial(trial) => Some(trial),
+                Use::Last(place) => {
+                    passed.unusable(id, channel);
+                    last.push((place, at, id));
+                    continue;
+                }
+                Use::No => {
+                    passed.unusable(id, channel);
+                    if channel.state == State::Suspect {
+                        last.push((u32::MAX, at, id));
+                    }
+                    continue;
+                }
+            };
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
                 Usable::Paused(until) => {
@@ -180,18 +201,22 @@ impl Switch {
                     continue;
                 }
                 Usable::No => {
-                    let (cause, ms) = channel.why_not();
-                    passed.over(id, cause, Duration::from_millis(ms.into()));
+                    passed.unusable(id, channel);
                     continue;
                 }
             }
+            if let Some(until) = channel.trial_until(now) {
+                passed.over(id, Cause::Probation, until.since(now));
+                wake = wake.min(until);
+                continue;
+            }
             match channel.offer(now, entry.parts, rank == 0) {
                 Offer::Link(link) => {
-                    let first = passed.first;
+                    let why = (at, passed.first);
                     return Place::Start(
                         id,
                         link,
-                        Chosen { at, why: self.why(now, (lane, entry), group, ranked, (at, first)) },
+                        Chosen { at, why: self.why(now, (lane, entry), group, ranked, why) },
                     );
                 }
                 Offer::At(ready) => {
@@ -200,11 +225,47 @@ impl Switch {
                 }
                 Offer::Full => passed.over(id, Cause::Full, Duration::ZERO),
             }
+            if channel.trial.is_some() {
+                continue;
+            }
             channel.claimed = true;
             if now < patience {
                 wake = wake.min(patience);
+                last.clear();
                 break;
             }
+        }
+        // Suspect channels, where too little of the group is well: the least suspect one first.
+        // Those shunned for the sake of a better one count only where that is held or too small.
+        last.sort_unstable();
+        for (place, at, id) in last {
+            if usable && place == u32::MAX {
+                break;
+            }
+            let Some(channel) = self.channels.get_mut(&id) else { continue };
+            channel.trial = None;
+            match channel.usable(now, entry.parts) {
+                Usable::Yes => usable = true,
+                Usable::Paused(until) => {
+                    usable = true;
+                    wake = wake.min(until);
+                    continue;
+                }
+                Usable::No => continue,
+            }
+            match channel.offer(now, entry.parts, rank == 0) {
+                Offer::Link(link) => {
+                    let why = (at, passed.first.filter(|(first, ..)| *first != id));
+                    return Place::Start(
+                        id,
+                        link,
+                        Chosen { at, why: self.why(now, (lane, entry), group, ranked, why) },
+                    );
+                }
+                Offer::At(ready) => wake = wake.min(ready),
+                Offer::Full => {}
+            }
+            channel.claimed = true;
         }
         match lane.class.only {
             Some(_) if !usable => Place::Abandon,
@@ -268,6 +329,9 @@ impl Switch {
             expires: entry.expires,
             why,
         });
+        if let Some(group) = self.groups.get(&lane.group) {
+            self.watch.started(now.time, channel, &group.channels, out);
+        }
         self.flying.insert(entry.id, attempt.id);
         self.attempts.insert(attempt.id, attempt);
     }
@@ -285,6 +349,11 @@ struct Passed<'t> {
 }
 
 impl Passed<'_> {
+    fn unusable(&mut self, id: ChannelId, channel: &Channel) {
+        let (cause, ms) = channel.why_not();
+        self.over(id, cause, Duration::from_millis(ms.into()));
+    }
+
     fn over(&mut self, id: ChannelId, cause: Cause, time: Duration) {
         let passed = (id, cause, millis(time));
         self.first.get_or_insert(passed);

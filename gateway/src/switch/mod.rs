@@ -5,7 +5,10 @@
 mod attempt;
 mod channel;
 mod doubt;
+mod examine;
 mod explain;
+pub mod health;
+mod hedge;
 mod lane;
 mod later;
 mod machine;
@@ -73,6 +76,8 @@ pub struct Settings {
     pub channels: Vec<ChannelRule>,
     /// Groups.
     pub groups: Vec<GroupRule>,
+    /// When a channel counts as ill.
+    pub health: health::Settings,
 }
 
 /// A tier's rules.
@@ -103,6 +108,10 @@ pub struct ChannelRule {
     pub tiers: Vec<TierId>,
     /// Cost per part.
     pub cost: f64,
+    /// The company: channels of one have the same number.
+    pub carrier: u32,
+    /// Whether its links can be asked for a sign of life.
+    pub probes: bool,
 }
 
 /// A group's rules.
@@ -154,6 +163,12 @@ pub enum Event {
     Tick,
     /// A receipt decided about an attempt on that channel: all of it is delivered, or it never will be.
     Delivered(ChannelId, bool),
+    /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
+    Heard(LinkId),
+    /// The answer to [`Command::Probe`].
+    ProbeAnswered(LinkId),
+    /// So long have octets on this link waited for the far side's kernel to acknowledge them; zero when that is over.
+    Unacked(LinkId, Duration),
 }
 
 /// A message found in the journal, with what its attempts left behind.
@@ -223,6 +238,18 @@ pub enum Command {
     Resubmitted(MessageId, ChannelId),
     /// A channel was slowed down and paused until then by a throttle answer; counted once per burst of them.
     Throttled(ChannelId, Time),
+    /// Ask the far side of this link for a sign of life.
+    Probe(LinkId),
+    /// A channel's health has changed; counted.
+    Transition(ChannelId, health::Transition),
+    /// An answer takes so long on this channel that the message gets one more attempt elsewhere; counted.
+    Hedged(MessageId, ChannelId),
+    /// A channel was given up with parts exposed, and so long after the first of them something started elsewhere.
+    FailedOver(ChannelId, Duration),
+    /// Several carriers fell silent at once: no channel is given up on soft evidence until then.
+    OurselvesSuspected(Time),
+    /// So much of a group is gone that its suspect channels are used again (true), or no more (false).
+    Panic(GroupId, bool),
 }
 
 /// Why no further attempt is made.

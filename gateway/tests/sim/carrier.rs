@@ -95,5 +95,5 @@ fn settings(rate: f64) -> Settings {
         ..ChannelRule::default()
     };
     let group = GroupRule { id: GroupId(0), channels: vec![ChannelId(0)], spill_after: None, ..GroupRule::default() };
-    Settings { tiers: vec![tier], channels: vec![channel], groups: vec![group] }
+    Settings { tiers: vec![tier], channels: vec![channel], groups: vec![group], ..Settings::default() }
 }
