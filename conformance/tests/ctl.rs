@@ -59,6 +59,56 @@ fn what_stands_how_is_shown() {
 }
 
 #[test]
+fn a_choice_is_explained_before_and_after() {
+    let stage = stage();
+    let to = "+8613800138000";
+    let asked = ["explain", "--app", "shop", "--to", to, "--tier", "otp", "--text", "canary-text 4711"];
+    let said = says(&stage, 0, &asked);
+    assert!(said.contains("  decision  starts on a: preferred\n") && said.contains("policy    passes"), "{said}");
+    let page = json(&stage, 0, &asked);
+    let first = &page["channels"][0];
+    assert_eq!(
+        (&page["decision"], &page["group"], &page["route"]),
+        (&json!("starts"), &json!("all"), &json!("everything"))
+    );
+    assert_eq!((&first["channel"], &first["chosen"], &first["why_not"]), (&json!("a"), &json!(true), &json!(null)));
+    assert_eq!(first["factors"]["window"], 50, "{page:#}");
+    assert_eq!(page["channels"][1]["why_not"]["code"], "a_better_one_takes_it");
+    assert_eq!(page["to"], "+8613*******00");
+    assert!(!page.to_string().contains("canary-text") && !page.to_string().contains(to), "{page:#}");
+    assert_eq!(stage.submits("a").len() + stage.submits("b").len(), 0, "nothing is sent");
+
+    stage.simulator.fault("a", json!({ "kind": "refuse" }));
+    stage.simulator.fault("a", json!({ "kind": "reset" }));
+    until("a to be down", seconds(10), || (json(&stage, 0, &["channels", "a"])["state"] == "down").then_some(()));
+    let page = json(&stage, 0, &asked);
+    assert_eq!((&page["channel"], &page["why"]), (&json!("b"), &json!("backup: a has no link")), "{page:#}");
+    let id = stage.send(to, "otp");
+    stage.told(&id);
+    let said = says(&stage, 0, &["message", &id]);
+    assert!(said.contains(" 1 b (backup: a has no link)\n"), "{said}");
+    let told = stage.story(&id).json();
+    let attempt = told["timeline"].as_array().unwrap().iter().find(|h| h["event"] == "attempt").unwrap();
+    assert_eq!(attempt["why"], "backup: carrier-a has no link", "applications know companies: {told:#}");
+    assert!(attempt["channel"].is_null(), "{told:#}");
+
+    says(&stage, 0, &["hold", "b"]);
+    let id = stage.send(to, "otp");
+    let page = json(&stage, 0, &["explain", "--message", &id]);
+    let codes: Vec<_> =
+        page["channels"].as_array().unwrap().iter().map(|c| c["why_not"]["code"].as_str().unwrap()).collect();
+    assert_eq!((&page["decision"], codes), (&json!("waits"), vec!["no_link", "held"]), "{page:#}");
+    let said = says(&stage, 0, &["explain", "--app", "shop", "--to", "13800138000", "--parts", "2"]);
+    assert!(said.contains("refused: invalid_number"), "{said}");
+    assert!(says(&stage, 1, &["explain", "--app", "nobody", "--to", to]).starts_with("no_app: "));
+    assert!(says(&stage, 1, &["explain", "--message", "0000000000zz"]).starts_with("no_message: "));
+    says(&stage, 0, &["apps", "hold", "shop"]);
+    assert!(says(&stage, 0, &asked).contains("refused: app_held"));
+    let log = stage.gateway.log();
+    assert!(!log.contains("canary-text") && !log.contains(to), "{log}");
+}
+
+#[test]
 fn orders_are_given_shown_and_end() {
     let stage = stage();
     let said = says(&stage, 0, &["hold", "a", "--for", "10m", "--reason", "works \u{1b}[31m +8613800138000"]);

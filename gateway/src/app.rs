@@ -14,6 +14,7 @@ mod alarms;
 mod apply;
 mod desk;
 mod errands;
+mod explain;
 mod keep;
 mod metrics;
 mod orders;
@@ -54,7 +55,7 @@ use crate::observe::Metrics;
 use crate::report::quality::Quality;
 use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
-use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
+use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch, Why};
 use crate::vital::Vital;
 
 pub use alarms::AlarmStatus;
@@ -62,6 +63,7 @@ use alarms::Alarms;
 use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use errands::{Action, Cleared, QueueOrder};
+pub use explain::{Asks, Page as Explained};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
 pub use patrol::{TestStatus, Tested};
@@ -134,6 +136,7 @@ pub struct Start {
     parts: u8,
     only: u64,
     expires: Time,
+    why: Why,
 }
 
 /// The owner of everything between the journal and the links.
@@ -261,8 +264,7 @@ impl Line {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
         let errands = self.errands.ready().then_some(Time(0));
         let patrol = self.patrol_deadline();
-        let next =
-            [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, errands, stop];
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, errands, stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
@@ -400,8 +402,8 @@ impl Line {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::Start { attempt, message, link, parts, only, expires } => {
-                    let start = Start { attempt, message, link, parts, only, expires };
+                Command::Start { attempt, message, link, parts, only, expires, why } => {
+                    let start = Start { attempt, message, link, parts, only, expires, why };
                     match (self.bodies.find(message), self.report.live(message)) {
                         (Some(body), _) => self.prepare(now, start, Some(&body)),
                         (None, Some(live)) => {
@@ -493,6 +495,7 @@ impl Line {
             channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
+            because: report::history::because(&start.why, &plan.names),
         };
         let first = self.report.live(start.message).filter(|live| live.detail.is_none() && !self.is_patrol(live.app));
         let first = first.map(|live| (live.tier, live.since));
@@ -668,6 +671,7 @@ impl Line {
                     self.quality.delay(channel, delay);
                 }
                 Effect::Fate(fate) => self.patrol_fate(now, &fate),
+                Effect::Decided(channel, delivered) => self.tell_switch(now, Event::Delivered(channel, delivered)),
                 Effect::Unmatched(channel) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
                 Effect::Late(channel, changed) => self.meters.late(&self.metrics, &self.fleet, channel, changed),
                 Effect::Recall(message) => self.seeker.seek(Wish::History(message)),

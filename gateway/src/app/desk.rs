@@ -16,7 +16,7 @@ use super::pressure::Pressure;
 use super::reload::{self, Applied, Latest, Refused};
 use super::service::Ordered;
 use super::uplink::Delivered;
-use super::{Arrival, Line, Purpose, accepted};
+use super::{Arrival, Asks, Explained, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
 use crate::callback::host;
@@ -26,7 +26,7 @@ use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
-use crate::report::story::Story;
+use crate::report::story::{self, Story};
 use crate::report::tell;
 use crate::report::uplink::Listed;
 use crate::switch::health::Snapshot;
@@ -47,6 +47,8 @@ pub enum Question {
     Test(String, oneshot::Sender<Tested>),
     /// An operator's order about what waits; answered when it is done.
     Clear(QueueOrder, oneshot::Sender<Cleared>),
+    /// What would happen to a message, and why; `None` where there is no such app or message.
+    Explain(Box<Asks>, oneshot::Sender<Option<Explained>>),
     /// Tell the app that owns its number by now of a message from a handset that nobody owned.
     Deliver(MessageId, oneshot::Sender<Delivered>),
 }
@@ -228,6 +230,15 @@ impl Desk {
         found.into_iter().filter_map(|(id, v)| Some((MessageId(id), serde_json::from_slice(&v).ok()?))).collect()
     }
 
+    /// A message's story.
+    pub async fn story(&self, id: MessageId, reader: story::Reader) -> Option<Story> {
+        let records = match self.ask(|answer| Question::Message(id, answer)).await? {
+            Some(records) => records,
+            None => self.store.history(id.0)?,
+        };
+        tell::story(id, &records, reader, |channel| self.company(channel))
+    }
+
     fn company(&self, channel: &str) -> Option<String> {
         self.tables.load().plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
     }
@@ -235,13 +246,7 @@ impl Desk {
 
 impl Inquiry for Desk {
     fn message(&self, id: MessageId) -> BoxFuture<'_, Option<Story>> {
-        Box::pin(async move {
-            let records = match self.ask(|answer| Question::Message(id, answer)).await? {
-                Some(records) => records,
-                None => self.store.history(id.0)?,
-            };
-            tell::story(id, &records, |channel| self.company(channel))
-        })
+        Box::pin(self.story(id, story::Reader::App))
     }
 }
 
@@ -325,7 +330,7 @@ impl Line {
     }
 
     /// A body from memory, or else from disk, here and now: for rare questions.
-    fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
+    pub(super) fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
         let at = self.report.live(id)?.at;
         self.bodies.find(id).or_else(|| self.journal.read(id.0, at).ok())
     }
@@ -340,6 +345,7 @@ impl Line {
             Question::Order(subject, asked, answer) => self.order(now, subject, asked, answer),
             Question::Test(name, answer) => drop(answer.send(self.test(now, &name))),
             Question::Clear(order, answer) => self.clear(now, &order, answer),
+            Question::Explain(asks, answer) => drop(answer.send(self.explain(now, &asks))),
             Question::Deliver(id, answer) => self.seek_uplink(id, answer),
         }
     }

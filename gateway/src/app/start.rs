@@ -422,6 +422,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 rate: c.rate,
                 burst: c.burst,
                 tiers: c.tiers.clone(),
+                cost: c.cost,
                 carrier: plan.channels.iter().position(|other| other.carrier == c.carrier).unwrap_or(0) as u32,
                 probes: c.profile.legs().iter().any(|leg| leg.role != Role::Receive && leg.probe == Probe::Pdu),
             })
@@ -429,7 +430,12 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
         groups: plan
             .groups
             .iter()
-            .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
+            .map(|g| switch::GroupRule {
+                id: g.id,
+                channels: g.channels.clone(),
+                spill_after: g.spill_after,
+                strategy: g.strategy.clone(),
+            })
             .chain(plan.channels.iter().filter_map(patrol_group))
             .collect(),
         health: switch::health::Settings::default(),
@@ -455,7 +461,7 @@ pub(super) fn further(plan: &Plan) -> Vec<again::Rule> {
 /// The group of a channel's test messages: nothing else is in it, and they go nowhere else.
 fn patrol_group(channel: &Channel) -> Option<switch::GroupRule> {
     let test = channel.test.as_ref()?;
-    Some(switch::GroupRule { id: test.group, channels: vec![channel.id], spill_after: None })
+    Some(switch::GroupRule { id: test.group, channels: vec![channel.id], ..switch::GroupRule::default() })
 }
 
 /// The report's share of the plan, as far as messages from handsets go.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use carriers::{Profile, Protocol};
 use ipnet::IpNet;
 
+pub use super::choice::{Balance, Strategy};
 pub use super::numbers::{Numbers, Range};
 use crate::callback::Settings;
 
@@ -307,6 +308,8 @@ pub struct Group {
     pub name: Arc<str>,
     /// Members by preference.
     pub channels: Vec<ChannelId>,
+    /// How one of them is chosen.
+    pub strategy: Strategy,
     /// A backup is used although a better channel is healthy once the head waited this long; `None`: never.
     pub spill_after: Option<Duration>,
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod callbacks;
 mod channels;
+mod explain;
 mod listener;
 mod message;
 mod orders;
@@ -21,6 +22,7 @@ use serde_json::json;
 use crate::cli::Exit;
 use ask::Ask;
 pub use callbacks::Callbacks;
+pub use explain::Explain;
 pub use orders::{Apps, Terms};
 pub use queues::Queues;
 pub use uplinks::Uplinks;
@@ -81,6 +83,11 @@ pub enum Ctl {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// What would happen to a message, and why: policy, route, and every channel with what speaks for and against it
+    #[command(after_help = "Example: qiao ctl explain --app shop --to +8613800138000 --tier otp --parts 2\n\n\
+                            Nothing is sent, and nothing is taken from the app's rate, which is not asked. A message that\n\
+                            waits: qiao ctl explain --message 0qk3m8z5r1xa")]
+    Explain(Explain),
     /// Test a channel: one message to a handset of yours, as `[channel.test]` says
     #[command(after_help = "Example: qiao ctl test pccw-1")]
     Test {
@@ -158,6 +165,7 @@ async fn topic(command: &Ctl, ask: &mut Ask<'_>) -> io::Result<Exit> {
             let terms = Terms { reason: reason.clone(), ..Terms::default() };
             orders::channel(ask, name, "release", &terms).await
         }
+        Ctl::Explain(asked) => explain::run(ask, asked).await,
         Ctl::Test { name } => channels::test(ask, name).await,
         Ctl::Message { id } => message::run(ask, id).await,
         Ctl::Callbacks { what } => callbacks::run(ask, what.as_ref()).await,

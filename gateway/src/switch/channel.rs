@@ -7,11 +7,13 @@ use carriers::Doubt;
 
 use super::ChannelRule;
 use super::budget::Budget;
-use super::health::{Cause, Snapshot, State, Trial};
-use super::hedge::Hedges;
 use super::fair::Turns;
+use super::health::{self, Snapshot, State, Trial};
+use super::hedge::Hedges;
 use super::pace::Pace;
 use super::rate::Accepted;
+use super::stats::Stats;
+use super::why::Cause;
 use super::window::Window;
 use crate::clock::Time;
 use crate::config::plan::TierId;
@@ -111,6 +113,10 @@ pub(super) struct Channel {
     pub(super) held: bool,
     /// What it is worth beside its peers, by what arrives of what it takes.
     pub(super) weight: f64,
+    /// The same, by how it answers: less while it is slow or throttles.
+    pub(super) health_weight: f64,
+    /// What it has done of late, for the choice among channels.
+    pub(super) stats: Stats,
     /// As the machines in `health` said last.
     pub(super) state: State,
     /// How much it may be given, as of the last look.
@@ -147,6 +153,8 @@ impl Channel {
             turns: Turns::default(),
             held: false,
             weight: 1.0,
+            health_weight: 1.0,
+            stats: Stats::new(now),
             state: State::Down,
             trial: None,
             trial_at: Time(0),
@@ -279,6 +287,33 @@ impl Channel {
         }
     }
 
+    /// Why it is not usable, and the time that belongs to it, in milliseconds.
+    pub(super) fn why_not(&self) -> (Cause, u32) {
+        let cause = match self.state {
+            _ if self.held => Cause::Held,
+            _ if !self.links.values().any(Link::open) => Cause::NoLink,
+            State::Suspect => Cause::Suspect,
+            State::Down => Cause::Down,
+            State::Probation => Cause::Probation,
+            State::Healthy => Cause::NoLink,
+        };
+        (cause, 0)
+    }
+
+    /// What its health leaves of its weight among others, up to 1.
+    pub(super) fn weight(&self) -> f64 {
+        self.weight.min(self.health_weight)
+    }
+
+    /// How much of its window or pace is in use, whichever is scarcer: 0 to 1.
+    pub(super) fn load(&self, now: Time) -> f64 {
+        let open = self.links.values().filter(|link| link.open());
+        let (used, window) = open.fold((0, 0), |(used, window), link| (used + link.used, window + link.window.now()));
+        let window = if window == 0 { 1.0 } else { used as f64 / window as f64 };
+        let pace = self.stats.rate(now) / self.pace.rate_at(now).max(f64::MIN_POSITIVE);
+        window.max(pace).clamp(0.0, 1.0)
+    }
+
     /// What the channel can do now for a message of that many parts; `first`: of the first tier.
     pub(super) fn offer(&self, now: Time, parts: u8, first: bool) -> Offer {
         if self.claimed {
@@ -333,6 +368,7 @@ impl Channel {
     /// Takes slots and pace for so many parts on a link that was offered.
     pub(super) fn take(&mut self, now: Time, link: u16, parts: u8) {
         self.pace.take(now, parts);
+        self.stats.started(now, parts);
         self.last = link;
         match self.trial {
             Some(Trial::One) => self.trial_at = now.after(TRIAL_PATIENCE),
@@ -452,7 +488,7 @@ pub struct ChannelView {
     /// Whether it is well.
     pub state: State,
     /// Why it is in that state.
-    pub cause: Option<Cause>,
+    pub cause: Option<health::Cause>,
     /// What the judgement rests on.
     pub health: Option<Snapshot>,
 }

@@ -133,7 +133,12 @@ impl Switch {
             }
             Note::Frozen(until) => out.push(Command::OurselvesSuspected(until)),
             Note::Panic(group, panic) => out.push(Command::Panic(group, panic)),
-            Note::Weight(..) | Note::Ejected(..) | Note::Capped(..) => {}
+            Note::Weight(id, weight) => {
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.health_weight = weight;
+                }
+            }
+            Note::Ejected(..) | Note::Capped(..) => {}
         }
     }
 

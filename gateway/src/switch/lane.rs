@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::time::Duration;
 
-use super::poison::STRIKES;
 use super::fair::Fair;
+use super::poison::STRIKES;
 use super::queue::Queue;
 use super::{Home, Message};
 use crate::clock::Time;
@@ -88,6 +88,11 @@ impl LaneKey {
         LaneKey { group: GroupId(u16::MAX), tier: TierId(u8::MAX), class }
     }
 
+    /// The common lane for a message.
+    pub(super) fn of(message: &Message) -> LaneKey {
+        LaneKey { group: message.group, tier: message.tier, class: Class::default() }
+    }
+
     /// The lane for a message that is no longer bound to one channel.
     pub(super) fn without_only(&self) -> LaneKey {
         LaneKey { class: Class { only: None, ..self.class.clone() }, ..*self }
@@ -127,7 +132,7 @@ impl From<Message> for Pending {
             doubtful: false,
             strikes: 0,
         };
-        Pending { entry, lane: LaneKey { group: m.group, tier: m.tier, class: Class::default() } }
+        Pending { entry, lane: LaneKey::of(&m) }
     }
 }
 
@@ -392,6 +397,15 @@ impl Lanes {
             .find_map(|(key, lane)| lane.remove(id).map(|entry| (key.clone(), entry)))?;
         self.len -= 1;
         self.tidy(&lane);
+        Some(Pending { entry, lane })
+    }
+
+    /// A message by id, in whichever lane holds it.
+    pub(super) fn find(&self, id: MessageId) -> Option<Pending> {
+        let found = |(key, lane): (&LaneKey, &Lane)| {
+            lane.apps.values().find_map(|flow| flow.queue.find(id)).map(|entry| (key.clone(), entry))
+        };
+        let (lane, entry) = self.lanes.iter().find_map(found)?;
         Some(Pending { entry, lane })
     }
 

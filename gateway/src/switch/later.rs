@@ -37,6 +37,11 @@ impl Later {
         self.messages.insert(id, (at, pending));
     }
 
+    /// A message by its id, with the time it waits for.
+    pub(super) fn find(&self, id: MessageId) -> Option<(Time, &Pending)> {
+        self.messages.get(&id).map(|(at, pending)| (*at, pending))
+    }
+
     /// Takes a message out before its time.
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Pending> {
         self.take(id).map(|(_, pending)| pending)

@@ -11,13 +11,15 @@ use super::attempt::{Attempt, MOST_PARTS, Outcome};
 use super::channel::{Channel, ChannelView};
 use super::doubt::{self, Resolve};
 use super::examine::{Watch, sign};
-use super::health::Ending;
 use super::fair::{Shares, Turn};
+use super::health::Ending;
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
-use super::poison::Poison;
 use super::pace::Pace;
+use super::poison::Poison;
 use super::retry;
+use super::strategy::{Choice, Ranked};
+use super::why::Cause;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
@@ -65,6 +67,8 @@ pub struct Switch {
     /// Apps with a rate of their own.
     pub(super) apps: BTreeMap<AppId, Pace>,
     pub(super) groups: BTreeMap<GroupId, GroupRule>,
+    /// What the groups' strategies remember.
+    pub(super) choices: BTreeMap<GroupId, Choice>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     /// Messages that may go now.
     pub(super) lanes: Lanes,
@@ -76,6 +80,10 @@ pub struct Switch {
     pub(super) flying: BTreeMap<MessageId, AttemptRef>,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
+    /// Scratch of the matching: the channels a head is offered to, in order.
+    pub(super) ranked: Vec<Ranked>,
+    /// While an explanation is made: who was passed over, and why.
+    pub(super) trace: Option<Vec<(ChannelId, Cause, u32)>>,
     /// Which channels are well.
     pub(super) watch: Watch,
     /// Which messages kill sessions.
@@ -140,12 +148,15 @@ impl Switch {
             shares: Shares::default(),
             apps: BTreeMap::new(),
             groups: BTreeMap::new(),
+            choices: BTreeMap::new(),
             channels: BTreeMap::new(),
             lanes: Lanes::default(),
             later: Later::default(),
             attempts: BTreeMap::new(),
             flying: BTreeMap::new(),
             partial: BTreeMap::new(),
+            ranked: Vec::new(),
+            trace: None,
             watch: Watch::new(),
             poison: Poison::default(),
             heads: BinaryHeap::new(),
@@ -191,6 +202,7 @@ impl Switch {
             }
             Event::Tick => {}
             Event::Weight(channel, weight) => self.channel_mut(now, channel).weight = weight,
+            Event::Delivered(channel, delivered) => self.channel_mut(now, channel).stats.receipt(delivered),
             Event::Heard(link) => self.watch.machines.heard(now, ChannelId(link.channel), link.link),
             Event::ProbeAnswered(link) => self.watch.machines.probe_answered(now, ChannelId(link.channel), link.link),
             Event::Unacked(link, age) => {
@@ -332,6 +344,9 @@ impl Switch {
             let burst = (app.rate / 50.0) as u32;
             self.apps.entry(app.id).or_insert_with(|| Pace::new(now, app.rate, burst)).set(now, app.rate, burst);
         }
+        let cost = |id| settings.channels.iter().find(|rule| rule.id == id).map_or(0.0, |rule| rule.cost);
+        let choice = |rule: &GroupRule| (rule.id, Choice::new(rule, self.choices.get(&rule.id), cost));
+        self.choices = settings.groups.iter().map(choice).collect();
         self.groups = settings.groups.into_iter().map(|group| (group.id, group)).collect();
     }
 
@@ -494,6 +509,14 @@ impl Switch {
         if let Some(channel) = self.channels.get_mut(&id) {
             if !matches!(answer, Answer::Unanswered(_)) {
                 channel.answered(now, attempt.link, attempt.taken);
+            }
+            let took = now.since(attempt.taken);
+            match answer {
+                Answer::Submitted => channel.stats.answered(took, true),
+                Answer::Refused(Verdict::Retry | Verdict::LinkFault) => channel.stats.answered(took, false),
+                Answer::Unanswered(Doubt::Unacked | Doubt::Acked) => channel.stats.unanswered(),
+                // Nothing that speaks for or against the channel.
+                Answer::Refused(_) | Answer::Unanswered(Doubt::Unsent) => {}
             }
             match answer {
                 Answer::Submitted | Answer::Refused(_) => channel.heard(now, link),

@@ -7,9 +7,10 @@ mod budget;
 mod channel;
 mod doubt;
 mod examine;
+mod explain;
+mod fair;
 pub mod health;
 mod hedge;
-mod fair;
 mod lane;
 mod later;
 mod machine;
@@ -20,9 +21,11 @@ mod poison;
 mod queue;
 mod rate;
 mod retry;
+mod stats;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod why;
 mod window;
 
 use std::time::Duration;
@@ -31,12 +34,14 @@ use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use link::LinkId;
 
 use crate::clock::Time;
-use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, Strategy, TierId};
 use crate::ids::MessageId;
 
 pub use channel::ChannelView;
+pub use explain::{Candidate, Explained, Explanation, Factors};
 pub use machine::{Cursor, Selection, Switch, Waiting};
 pub use outlook::{Outlook, Prospect};
+pub use why::{Cause, Reason, Why};
 
 /// What the switch must know of a message; bodies stay on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +125,8 @@ pub struct ChannelRule {
     pub burst: u32,
     /// Tiers that may use it.
     pub tiers: Vec<TierId>,
+    /// Cost per part.
+    pub cost: f64,
     /// The company: channels of one have the same number.
     pub carrier: u32,
     /// Whether its links can be asked for a sign of life.
@@ -135,6 +142,8 @@ pub struct GroupRule {
     pub channels: Vec<ChannelId>,
     /// See `plan::Group::spill_after`.
     pub spill_after: Option<Duration>,
+    /// How one of the channels is chosen.
+    pub strategy: Strategy,
 }
 
 /// What happened.
@@ -176,6 +185,8 @@ pub enum Event {
     /// What a channel is worth beside its peers from now on, above 0 and at most 1: less while less of what it takes
     /// arrives.
     Weight(ChannelId, f64),
+    /// A receipt decided about an attempt on that channel: all of it is delivered, or it never will be.
+    Delivered(ChannelId, bool),
     /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
     Heard(LinkId),
     /// The answer to [`Command::Probe`].
@@ -247,6 +258,8 @@ pub enum Command {
         only: u64,
         /// When the message expires.
         expires: Time,
+        /// Why there.
+        why: Why,
     },
     /// No further attempt will be made; what was sent may still deliver.
     Exhausted(MessageId, End),

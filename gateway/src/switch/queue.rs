@@ -122,6 +122,13 @@ impl Queue {
         }
     }
 
+    /// A message by its id.
+    pub(super) fn find(&self, id: MessageId) -> Option<Entry> {
+        let (_, chunk) = self.chunks.range(..=id).next_back()?;
+        let at = chunk.entries.binary_search_by_key(&id, |e| e.id).ok()?;
+        chunk.entries.get(at).copied()
+    }
+
     /// Takes a message by its id.
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Entry> {
         if self.first()?.id > id {

@@ -1,5 +1,6 @@
 //! The machine in small dialogues: one promise each. Whole worlds are in `tests/sim.rs`.
 
+mod choice;
 mod failover;
 
 use super::*;
@@ -30,6 +31,7 @@ fn settings() -> Settings {
         id: GroupId(id),
         channels: channels.iter().copied().map(ChannelId).collect(),
         spill_after: Some(Duration::from_secs(1)),
+        ..GroupRule::default()
     };
     Settings {
         tiers,

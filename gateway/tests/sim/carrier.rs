@@ -94,6 +94,6 @@ fn settings(rate: f64) -> Settings {
         tiers: vec![TierId(0)],
         ..ChannelRule::default()
     };
-    let group = GroupRule { id: GroupId(0), channels: vec![ChannelId(0)], spill_after: None };
+    let group = GroupRule { id: GroupId(0), channels: vec![ChannelId(0)], spill_after: None, ..GroupRule::default() };
     Settings { tiers: vec![tier], channels: vec![channel], groups: vec![group], ..Settings::default() }
 }
