@@ -136,7 +136,11 @@ pub fn content(tp_udhi: u8, format: u8, octets: &[u8]) -> Content {
             None => leniency = Some("a user data header that cannot be read"),
         }
     }
-    let (header, data) = octets.split_at_checked(header).unwrap_or((&[], octets));
+    let (header, mut data) = octets.split_at_checked(header).unwrap_or((&[], octets));
+    // Some end their text as C does.
+    while let (msg_fmt::ASCII | msg_fmt::GBK, [text @ .., 0]) = (format, data) {
+        data = text;
+    }
     let coding = match msg_fmt::alphabet(format, data) {
         // Parts of one text are to be read alike, whichever of them happens to be all ASCII.
         Some(Alphabet::Ascii) if segment.is_some() => Coding::Gbk,
@@ -240,6 +244,8 @@ mod tests {
         let disguised = content(0, 0, b"\xd7\xa2\xb2\xe1");
         assert_eq!((disguised.coding, disguised.leniency.is_some()), (Coding::Gbk, true));
         assert_eq!(content(0, 0, b"hi").coding, Coding::Ascii);
+        assert_eq!(&content(0, 0, b"hi\0\0").data[..], b"hi");
+        assert_eq!(&content(0, 8, b"\x01\0").data[..], b"\x01\0");
         assert_eq!(content(1, 0, b"\x05\x00\x03\x07\x02\x01hi").coding, Coding::Gbk);
         for (flash, coding) in [(0x10, Coding::Gsm7), (0x18, Coding::Ucs2), (4, Coding::Binary), (246, Coding::Binary)]
         {

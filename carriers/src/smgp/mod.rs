@@ -7,7 +7,7 @@
 mod config;
 mod report;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tongue;
 mod verdict;
 
