@@ -90,9 +90,8 @@ fn a_status_digested_in_the_other_width_proves_as_much() {
 #[test]
 fn short_accounts_are_digested_as_the_gateway_does() {
     let digest = |lines: &str| {
-        let text = format!(
-            "address = \"[::1]:7890\"\nsource_addr = \"901\"\nshared_secret = \"x\"\nsrc_id = \"1\"\n{lines}"
-        );
+        let text =
+            format!("address = \"[::1]:7890\"\nsource_addr = \"901\"\nshared_secret = \"x\"\nsrc_id = \"1\"\n{lines}");
         let mut tongue = CmppTongue::new(Arc::new(read(&text).unwrap()));
         let mut out = BytesMut::new();
         tongue.login(at(0), 1, &mut out);

@@ -4,9 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
-use codecs::cmpp::{
-    ActiveTestResp, Body, ConnectResp, Deliver, LIMITS, Pdu, SubmitResp, Version, command, status,
-};
+use codecs::cmpp::{ActiveTestResp, Body, ConnectResp, Deliver, LIMITS, Pdu, SubmitResp, Version, command, status};
 use codecs::framing::cut;
 use codecs::pdu::Bodies;
 
