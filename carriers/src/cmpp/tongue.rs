@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use codecs::cmpp::{
-    ActiveTestResp, Body, Connect, ConnectResp, Deliver, DeliverResp, LIMITS, Pdu, Submit, Version, command, nack,
-    status,
+    ActiveTestResp, Body, Connect, ConnectResp, Deliver, DeliverResp, FwdResp, LIMITS, Pdu, Submit, Version, command,
+    nack, status,
 };
 use codecs::framing::{Limits, RESPONSE, Skip};
 use codecs::layout::Items;
@@ -104,7 +104,16 @@ impl CmppTongue {
             pdu.write(self.version, &mut out);
             return Some(out);
         }
-        let result = skip.status.to_be_bytes();
+        let result = match skip.command {
+            // Its answer has figures only and cannot say no.
+            command::QUERY => return None,
+            command::FWD => {
+                let body = Body::FwdResp(FwdResp { result: skip.status, ..FwdResp::default() });
+                self.write(skip.sequence, body, &mut out);
+                return Some(out);
+            }
+            _ => skip.status.to_be_bytes(),
+        };
         let body = match self.version {
             Version::V20 => result.get(3..).unwrap_or_default(),
             Version::V30 => &result,

@@ -120,7 +120,8 @@ impl SmgpTongue {
 
     /// The answer to a request that cannot be taken: as its own answer says no, or else with nothing but a status.
     fn refused(&self, skip: &Skip, octets: &[u8]) -> Option<BytesMut> {
-        if !skip.is_request() {
+        // The answer to a query has figures only and cannot say no.
+        if !skip.is_request() || skip.command == command::QUERY {
             return None;
         }
         let mut out = BytesMut::new();
