@@ -157,8 +157,11 @@ impl CarrierId {
     /// Octets that mean nothing by themselves, as hexadecimal digits.
     pub fn hex(octets: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| DIGITS[usize::from(nibble & 0x0F)];
-        CarrierId(octets.iter().flat_map(|octet| [digit(octet >> 4), digit(*octet)]).collect())
+        let mut digits = Vec::with_capacity(2 * octets.len());
+        for octet in octets {
+            digits.extend([octet >> 4, octet & 0x0F].map(|nibble| DIGITS[usize::from(nibble)]));
+        }
+        CarrierId(digits.into_boxed_slice())
     }
 }
 

@@ -208,6 +208,21 @@ fn answers_in_any_order_find_their_parts() {
 }
 
 #[test]
+fn a_report_may_outrun_the_answer() {
+    let mut ismg = Ismg::bound("", Role::Both);
+    let ticket = ismg.submit(1, &part());
+    let mut block = [1; 60];
+    block[8..15].copy_from_slice(b"DELIVRD");
+    let report = Deliver { registered_delivery: 1, msg_content: &block, ..Deliver::default() };
+    ismg.say(9, Body::Deliver(report)).unwrap();
+    ismg.say(2, accepted(1)).unwrap();
+    let [Event::Receipt(_, receipt), Event::Submitted(told, Some(id)), Event::Freed(_)] = &ismg.events[..] else {
+        panic!("{:?}", ismg.events)
+    };
+    assert_eq!((*told, &receipt.ids[..]), (ticket, std::slice::from_ref(id)));
+}
+
+#[test]
 fn a_login_answered_under_another_number_counts() {
     let mut ismg = Ismg::new("", Role::Both);
     ismg.input(Input::Opened).unwrap();

@@ -64,6 +64,7 @@ mod tests {
             "Submit date:2611220350 done date:2611220351",
             "submit_date:2611220350 done_date:2611220351",
             "Submit_Date:2611220350 Done_Date:2611220351",
+            "submit date: 2611220350 done date: 2611220351",
         ] {
             for tail in [" stat:UNDELIV err:005 text:005hello", " Stat:UNDELIV Err:005 Text:x", " stat:UNDELIV err:005"]
             {
