@@ -379,8 +379,13 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
+                Command::Probe(link) => self.fleet.push(link, ToLink::Probe),
+                Command::Transition(channel, transition) => {
+                    self.look(now, channel, Cause::Health(transition.cause));
+                }
                 counted => {
                     self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
+                    self.states.decided(&self.plan, &counted);
                     if let Command::Throttled(channel, _) = counted {
                         self.look(now, channel, Cause::Throttled);
                     }
@@ -527,6 +532,7 @@ impl Line {
                 FromLink::Unanswered(ticket, doubt) => {
                     self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));
                 }
+                FromLink::Unacked(age) => self.tell_switch(now, Event::Unacked(link, age)),
                 FromLink::Event(event) => self.carrier(now, link, generation, event),
             }
         }
@@ -551,15 +557,19 @@ impl Line {
                 let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
                 let (report, mut pen) = report!(self, pen);
                 report.receipt(now, channel, &receipt, id, ack, &mut pen);
+                self.tell_switch(now, Event::Heard(link));
             }
             Heard::Mo(inbound, mo) => {
                 self.meters.mo(&self.metrics, &self.fleet, channel);
                 let (id, carrier) = (self.ids.next(now.wall), Carrier { link, generation, inbound });
                 let (report, mut pen) = report!(self, pen);
                 report.uplink(now, channel, mo, id, carrier, &mut pen);
+                self.tell_switch(now, Event::Heard(link));
             }
             Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),
-            Heard::Heard(_) | Heard::ProbeAnswered | Heard::Bound(_) | Heard::Unanswered(..) => {}
+            Heard::Heard(_) => self.tell_switch(now, Event::Heard(link)),
+            Heard::ProbeAnswered => self.tell_switch(now, Event::ProbeAnswered(link)),
+            Heard::Bound(_) | Heard::Unanswered(..) => {}
         }
     }
 

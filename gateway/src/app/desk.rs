@@ -16,7 +16,7 @@ use super::{Arrival, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
 use crate::callback::host;
-use crate::clock::{Moment, Wall};
+use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::TierId;
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
@@ -25,6 +25,7 @@ use crate::journal::store::{Finished, Store};
 use crate::report::story::Story;
 use crate::report::tell;
 use crate::report::uplink::Listed;
+use crate::switch::health::Snapshot;
 
 /// Something the line is asked.
 pub enum Question {
@@ -51,9 +52,12 @@ pub struct ChannelStatus {
     pub carrier: String,
     /// Its protocol.
     pub protocol: &'static str,
-    /// `up` with a link bound, `held` by an operator, `paused` by throttle answers, `down` without a link, `draining`
-    /// while it finishes what is open and unbinds, `drained` after that.
+    /// `up` with a link bound, `held` by an operator, `paused` by throttle answers, `suspect` while too little is heard
+    /// of it, `probation` while it is on trial after that, `down` without a link or without a sign of life on it,
+    /// `draining` while it finishes what is open and unbinds, `drained` after that.
     pub state: &'static str,
+    /// What its health shows; none before its first link.
+    pub health: Option<HealthStatus>,
     /// The operator's order in force.
     pub order: Option<Order>,
     /// Parts without an answer.
@@ -68,6 +72,36 @@ pub struct ChannelStatus {
     pub leaving: bool,
     /// Its links.
     pub links: Vec<LinkStatus>,
+}
+
+/// What a channel's health shows, whatever else keeps it from its work.
+#[derive(Clone, Debug, Serialize)]
+pub struct HealthStatus {
+    /// `healthy`, `suspect`, `down` or `probation`.
+    pub state: &'static str,
+    /// Why.
+    pub cause: &'static str,
+    /// For how long, in milliseconds.
+    pub since_ms: u64,
+    /// Evidence against its best link: 0 where all is as usual, from 8 on it condemns.
+    pub phi: f64,
+    /// 99 % of its answers take at most so many milliseconds; a guess until enough were seen.
+    pub p99_ms: u64,
+    /// What it counts as among its group: 1, or less while it is slow or throttled.
+    pub weight: f64,
+}
+
+impl HealthStatus {
+    fn new(now: Time, seen: &Snapshot) -> HealthStatus {
+        HealthStatus {
+            state: seen.state.name(),
+            cause: seen.cause.name(),
+            since_ms: now.since(seen.since).as_millis() as u64,
+            phi: (seen.phi * 100.0).round() / 100.0,
+            p99_ms: seen.p99.as_millis() as u64,
+            weight: seen.weight,
+        }
+    }
 }
 
 /// How an app stands.
@@ -316,6 +350,7 @@ impl Line {
                 carrier: carrier.to_owned(),
                 protocol,
                 state: self.state(now, id).name(),
+                health: view.as_ref().and_then(|v| v.health.as_ref()).map(|seen| HealthStatus::new(now.time, seen)),
                 order: self.service.orders.channel(name).cloned(),
                 in_flight: view.as_ref().map_or(0, |v| v.in_flight),
                 window: view.as_ref().map_or(0, |v| v.window),

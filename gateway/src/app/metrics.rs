@@ -200,7 +200,17 @@ impl Meters {
                 let Some(member) = fleet.member(*channel) else { return };
                 metrics.throttled.with_label_values(&[member.meter.name()]).inc();
             }
-            Command::Start { .. } | Command::Exhausted(..) => {}
+            Command::Hedged(message, channel) => {
+                let Some(member) = fleet.member(*channel) else { return };
+                metrics.hedged.with_label_values(&[member.meter.name(), &*tier(*message)]).inc();
+            }
+            Command::FailedOver(_, took) => metrics.failover_seconds.observe(took.as_secs_f64()),
+            Command::OurselvesSuspected(_) => metrics.self_suspicions.inc(),
+            Command::Panic(..)
+            | Command::Start { .. }
+            | Command::Exhausted(..)
+            | Command::Probe(_)
+            | Command::Transition(..) => {}
         }
     }
 

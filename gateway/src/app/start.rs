@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use carriers::{Probe, Role};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -402,13 +403,21 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
         channels: plan
             .channels
             .iter()
-            .map(|c| switch::ChannelRule { id: c.id, rate: c.rate, burst: c.burst, tiers: c.tiers.clone() })
+            .map(|c| switch::ChannelRule {
+                id: c.id,
+                rate: c.rate,
+                burst: c.burst,
+                tiers: c.tiers.clone(),
+                carrier: plan.channels.iter().position(|other| other.carrier == c.carrier).unwrap_or(0) as u32,
+                probes: c.profile.legs().iter().any(|leg| leg.role != Role::Receive && leg.probe == Probe::Pdu),
+            })
             .collect(),
         groups: plan
             .groups
             .iter()
             .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
             .collect(),
+        health: switch::health::Settings::default(),
     }
 }
 

@@ -23,13 +23,27 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
             links.iter().map(|link| one(link).trim_end().to_owned()).collect::<Vec<_>>().join("; ")
         });
         let [name, carrier, protocol, state] = ["name", "carrier", "protocol", "state"].map(|key| text(&channel[key]));
-        rows.push(vec![name, carrier, protocol, state, window, rate(&channel), links.unwrap_or_default()]);
+        let p99 = channel["health"]["p99_ms"].as_u64().map(|ms| format!("{ms} ms")).unwrap_or_default();
+        rows.push(vec![name, carrier, protocol, state, window, rate(&channel), p99, links.unwrap_or_default()]);
+        rows.extend(health(&channel["health"]).map(|line| vec![line]));
         if channel["leaving"] == true {
             rows.push(vec!["not in the configuration any more: finishes what is open".to_owned()]);
         }
         rows.extend(order(&channel["order"]).map(|order| vec![order]));
     }
-    table(&["CHANNEL", "CARRIER", "PROTOCOL", "STATE", ">WINDOW", ">RATE/S", "LINKS"], &rows, out)
+    table(&["CHANNEL", "CARRIER", "PROTOCOL", "STATE", ">WINDOW", ">RATE/S", ">P99", "LINKS"], &rows, out)
+}
+
+/// What speaks against the channel, if anything does.
+fn health(health: &Value) -> Option<String> {
+    let (state, weight) = (health["state"].as_str()?, health["weight"].as_f64().unwrap_or(1.0));
+    if state == "healthy" && weight >= 1.0 {
+        return None;
+    }
+    let seconds = health["since_ms"].as_u64().unwrap_or(0) as f64 / 1_000.0;
+    let (cause, phi) = (text(&health["cause"]), health["phi"].as_f64().unwrap_or(0.0));
+    let weight = if weight < 1.0 { format!(", counts {weight}") } else { String::new() };
+    Some(format!("{state} for {seconds:.1} s: {cause}, phi {phi:.1}{weight}"))
 }
 
 /// The contract; before it, what it goes at now where that is less.

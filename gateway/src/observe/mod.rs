@@ -86,6 +86,12 @@ pub struct Metrics {
     pub in_doubt: IntCounterVec,
     /// `qiao_in_doubt_resubmitted_total{channel,tier}`
     pub resubmitted: IntCounterVec,
+    /// `qiao_hedged_total{channel,tier}`: messages that got one more attempt elsewhere because this channel was slow.
+    pub hedged: IntCounterVec,
+    /// `qiao_failover_duration_seconds`: first part exposed on a channel given up to the first start elsewhere.
+    pub failover_seconds: Histogram,
+    /// `qiao_self_suspicions_total`: several carriers fell silent at once, so the gateway suspected itself.
+    pub self_suspicions: IntCounter,
     /// `qiao_leniencies_total{channel,what}`: taken although it was not as specified, or skipped.
     pub leniencies: IntCounterVec,
     /// `qiao_journal_commit_seconds`
@@ -242,6 +248,18 @@ impl Metrics {
                 "Messages in doubt that were sent again.",
                 &["channel", "tier"],
             ),
+            hedged: make.counts(
+                "qiao_hedged_total",
+                "Messages that got one more attempt elsewhere, since an answer took too long.",
+                &["channel", "tier"],
+            ),
+            failover_seconds: make.time(
+                "qiao_failover_duration_seconds",
+                "First part exposed on a channel given up to the first start elsewhere.",
+                &FAST,
+            ),
+            self_suspicions: make
+                .count("qiao_self_suspicions_total", "Several carriers silent at once: the gateway suspected itself."),
             leniencies: make.counts(
                 "qiao_leniencies_total",
                 "Departures from the specification that were let pass.",

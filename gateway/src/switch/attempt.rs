@@ -76,6 +76,10 @@ pub(super) struct Attempt {
     pub(super) link: u16,
     /// When its slots and pace were taken.
     pub(super) taken: Time,
+    /// When its parts were handed over.
+    pub(super) sent: Time,
+    /// Its message goes on without waiting for its end.
+    pub(super) superseded: bool,
     /// Whether it was handed over.
     started: bool,
     /// Parts of this run: handed over, or reserved before that.
@@ -105,6 +109,8 @@ impl Attempt {
             channel,
             link,
             taken,
+            sent: taken,
+            superseded: false,
             started: false,
             run: parts,
             open: parts,
@@ -189,6 +195,16 @@ impl Attempt {
     /// Parts of this run.
     pub(super) fn reserved(&self) -> u8 {
         self.run.count_ones() as u8
+    }
+
+    /// Whether it was handed over and parts of it have no answer yet, while none was refused in a way that matters more.
+    pub(super) fn waits(&self) -> bool {
+        self.started && self.open != 0 && self.worst <= PartEnd::Acked
+    }
+
+    /// Parts handed over that have no answer yet.
+    pub(super) fn open_parts(&self) -> u32 {
+        self.open.count_ones()
     }
 
     /// Slots it holds.

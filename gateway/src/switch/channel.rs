@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use carriers::Doubt;
+
 use super::ChannelRule;
+use super::health::{Cause, Snapshot, State, Trial};
+use super::hedge::Hedges;
 use super::pace::Pace;
 use super::rate::Accepted;
 use crate::clock::Time;
@@ -25,14 +29,35 @@ struct Link {
     /// Slots; the last ones known while it is down.
     window: usize,
     used: usize,
+    /// Nobody answers on it, while another link does: takes nothing new.
+    rests: bool,
+    /// When a part was last answered on it.
+    answered: Time,
+    /// Octets written at or after this are not acknowledged by the far side's kernel.
+    unacked_from: Time,
 }
 
 impl Link {
+    fn new() -> Link {
+        Link {
+            up: false,
+            closing: false,
+            window: 0,
+            used: 0,
+            rests: false,
+            answered: Time(0),
+            unacked_from: Time::NEVER,
+        }
+    }
+
     /// Whether it takes messages.
     fn open(&self) -> bool {
         self.up && !self.closing
     }
 }
+
+/// How long the one part of a trial that begins may stay without an answer until another one goes.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a channel may be used at all, before asking whether it has room this instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +96,17 @@ pub(super) struct Channel {
     cut_at: Time,
     accepted: Accepted,
     pub(super) held: bool,
+    /// As the machines in `health` said last.
+    pub(super) state: State,
+    /// How much it may be given, as of the last look.
+    pub(super) trial: Option<Trial>,
+    /// On trial: nothing before then.
+    trial_at: Time,
+    /// Whether its links have a question to ask.
+    pub(super) probes: bool,
+    /// When a part was last left without an answer.
+    pub(super) lost_at: Option<Time>,
+    pub(super) hedges: Hedges,
     /// A message that comes first waits for this channel: nothing else may start on it in this round.
     pub(super) claimed: bool,
 }
@@ -89,6 +125,12 @@ impl Channel {
             cut_at: Time(0),
             accepted: Accepted::default(),
             held: false,
+            state: State::Down,
+            trial: None,
+            trial_at: Time(0),
+            probes: false,
+            lost_at: None,
+            hedges: Hedges::default(),
             claimed: false,
         }
     }
@@ -100,6 +142,7 @@ impl Channel {
                 self.tiers.clone_from(&rule.tiers);
                 self.reserves = first_tier.is_some_and(|first| rule.tiers.contains(&first));
                 self.pace.set(now, rule.rate, rule.burst);
+                self.probes = rule.probes;
             }
             None => self.tiers.clear(),
         }
@@ -112,9 +155,11 @@ impl Channel {
 
     /// A link is bound, with so many slots.
     pub(super) fn up(&mut self, link: u16, window: usize) {
-        let link = self.links.entry(link).or_insert(Link { up: false, closing: false, window: 0, used: 0 });
+        let link = self.links.entry(link).or_insert_with(Link::new);
         link.window = window;
         link.up = true;
+        link.rests = false;
+        link.unacked_from = Time::NEVER;
     }
 
     /// A link is gone, and its slots with it.
@@ -123,6 +168,55 @@ impl Channel {
             link.up = false;
             link.used = 0;
         }
+    }
+
+    /// Links that are bound.
+    pub(super) fn up_links(&self) -> Vec<u16> {
+        self.links.iter().filter(|(_, link)| link.up).map(|(index, _)| *index).collect()
+    }
+
+    /// Whether a link was told to end.
+    pub(super) fn is_closing(&self, link: u16) -> bool {
+        self.links.get(&link).is_some_and(|link| link.closing)
+    }
+
+    /// Which links rest from now on.
+    pub(super) fn rest(&mut self, rests: impl Fn(u16) -> bool) {
+        for (index, link) in &mut self.links {
+            link.rests = rests(*index);
+        }
+    }
+
+    /// A part was answered on a link.
+    pub(super) fn heard(&mut self, now: Time, link: u16) {
+        self.trial_at = if self.trial == Some(Trial::One) { now } else { self.trial_at };
+        if let Some(link) = self.links.get_mut(&link) {
+            link.answered = now;
+        }
+    }
+
+    /// When a part was last answered on a link.
+    pub(super) fn answered(&self, link: u16) -> Time {
+        self.links.get(&link).map_or(Time(0), |link| link.answered)
+    }
+
+    /// So long have octets on a link waited to be acknowledged; zero where all are.
+    pub(super) fn unacked(&mut self, now: Time, link: u16, age: Duration) {
+        let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        if let Some(link) = self.links.get_mut(&link) {
+            link.unacked_from = if age.is_zero() { Time::NEVER } else { Time(now.0.saturating_sub(micros)) };
+        }
+    }
+
+    /// How far a part got that was sent then and has no answer, while its link stands.
+    pub(super) fn doubt(&self, link: u16, sent: Time) -> Doubt {
+        let unacked = self.links.get(&link).is_some_and(|link| link.unacked_from <= sent);
+        if unacked { Doubt::Unacked } else { Doubt::Acked }
+    }
+
+    /// Until when nothing goes because the channel is on trial.
+    pub(super) fn trial_until(&self, now: Time) -> Option<Time> {
+        Some(self.trial_at).filter(|at| self.trial.is_some() && now < *at)
     }
 
     /// A link takes nothing new any more.
@@ -171,7 +265,7 @@ impl Channel {
     fn roomiest(&self, parts: usize, reserves: bool) -> Option<u16> {
         let turn = self.links.range(self.last.saturating_add(1)..).chain(self.links.range(..=self.last));
         let mut best: Option<(usize, u16)> = None;
-        for (index, link) in turn.filter(|(_, link)| link.open() && link.window >= parts) {
+        for (index, link) in turn.filter(|(_, link)| link.open() && !link.rests && link.window >= parts) {
             let reserve = if reserves && link.window > 1 { (link.window / 8).max(1) } else { 0 };
             let free = link.window.saturating_sub(link.used);
             if free >= (parts + reserve).min(link.window) && best.is_none_or(|(most, _)| free > most) {
@@ -185,6 +279,15 @@ impl Channel {
     pub(super) fn take(&mut self, now: Time, link: u16, parts: u8) {
         self.pace.take(now, parts);
         self.last = link;
+        match self.trial {
+            Some(Trial::One) => self.trial_at = now.after(TRIAL_PATIENCE),
+            Some(Trial::Share(share)) => {
+                let rate = (self.pace.rate_at(now) * share).max(0.1);
+                let gap = Duration::try_from_secs_f64(f64::from(parts) / rate).unwrap_or(TRIAL_PATIENCE);
+                self.trial_at = self.trial_at.max(now).after(gap);
+            }
+            None => {}
+        }
         if let Some(link) = self.links.get_mut(&link) {
             link.used += usize::from(parts);
         }
@@ -219,7 +322,7 @@ impl Channel {
     }
 
     /// As metrics and operators see it.
-    pub(super) fn view(&self, now: Time) -> ChannelView {
+    pub(super) fn view(&self, now: Time, health: Option<Snapshot>) -> ChannelView {
         let open = || self.links.values().filter(|link| link.open());
         ChannelView {
             in_flight: self.links.values().filter(|link| link.up).map(|link| link.used).sum(),
@@ -229,12 +332,15 @@ impl Channel {
             rate_now: self.pace.rate_at(now),
             paused_until: Some(self.paused_until).filter(|until| now < *until),
             held: self.held,
+            state: health.as_ref().map_or(self.state, |seen| seen.state),
+            cause: health.as_ref().map(|seen| seen.cause),
+            health,
         }
     }
 }
 
 /// A channel's state for metrics and operators.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ChannelView {
     /// Slots in use over all links that are bound.
     pub in_flight: usize,
@@ -250,6 +356,12 @@ pub struct ChannelView {
     pub paused_until: Option<Time>,
     /// Held by the operator.
     pub held: bool,
+    /// Whether it is well.
+    pub state: State,
+    /// Why it is in that state.
+    pub cause: Option<Cause>,
+    /// What the judgement rests on.
+    pub health: Option<Snapshot>,
 }
 
 #[cfg(test)]
@@ -261,7 +373,13 @@ mod tests {
 
     fn channel(windows: &[usize]) -> Channel {
         let mut channel = Channel::new(Time(0));
-        let rule = ChannelRule { id: ChannelId(0), rate: 1e6, burst: 1_000, tiers: vec![TierId(0), TierId(1)] };
+        let rule = ChannelRule {
+            id: ChannelId(0),
+            rate: 1e6,
+            burst: 1_000,
+            tiers: vec![TierId(0), TierId(1)],
+            ..ChannelRule::default()
+        };
         channel.set(Time(0), Some(&rule), Some(TierId(0)));
         for (i, window) in windows.iter().enumerate() {
             channel.up(i as u16, *window);
@@ -302,12 +420,12 @@ mod tests {
     fn one_burst_of_throttle_answers_counts_once() {
         let mut channel = channel(&[4]);
         let until = channel.throttle(NOW, NOW).unwrap();
-        let rate = channel.view(NOW).rate_now;
+        let rate = channel.view(NOW, None).rate_now;
         assert!(rate < 1e6 && channel.pace.level_at(NOW) <= 0.0);
         assert_eq!(channel.usable(NOW, 1), Usable::Paused(until));
         let late = until.after(Duration::from_secs(3));
         assert_eq!(channel.throttle(late, NOW), None, "it left before the pause");
-        assert!(channel.view(late).rate_now > rate, "not cut again, and recovering");
+        assert!(channel.view(late, None).rate_now > rate, "not cut again, and recovering");
     }
 
     #[test]
@@ -348,7 +466,7 @@ mod tests {
         assert_eq!(channel.usable(NOW, 1), Usable::No);
         assert_eq!(channel.offer(NOW, 1, true), Offer::Full);
         assert!(!channel.too_small(9), "another link may be larger");
-        let view = channel.view(NOW);
+        let view = channel.view(NOW, None);
         assert_eq!((view.in_flight, view.window, view.links_up), (3, 0, 0));
         channel.up(1, 16);
         assert_eq!(channel.offer(NOW, 9, true), Offer::Link(1));

@@ -10,6 +10,8 @@ use link::LinkId;
 use super::attempt::{Attempt, MOST_PARTS, Outcome};
 use super::channel::{Channel, ChannelView};
 use super::doubt::{self, Resolve};
+use super::examine::{Watch, sign};
+use super::health::Ending;
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
 use super::retry;
@@ -40,6 +42,8 @@ pub struct Switch {
     pub(super) flying: BTreeMap<MessageId, AttemptRef>,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
+    /// Which channels are well.
+    pub(super) watch: Watch,
     /// Scratch of the matching: (rank, head, lane).
     pub(super) heads: BinaryHeap<Reverse<(usize, MessageId, LaneKey)>>,
     pub(super) wake: Time,
@@ -72,6 +76,7 @@ impl Switch {
             attempts: BTreeMap::new(),
             flying: BTreeMap::new(),
             partial: BTreeMap::new(),
+            watch: Watch::new(),
             heads: BinaryHeap::new(),
             wake: Time::NEVER,
         }
@@ -86,10 +91,13 @@ impl Switch {
                 self.lanes.insert(message.into());
             }
             Event::Recovered(recovered) => self.recover(now, recovered, out),
-            Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
+            Event::LinkUp(link, window) => self.link_up(now, link, window),
             Event::LinkDown(link) => self.link_down(now, link, out),
             Event::LinkClosing(link) => self.channel_mut(now, ChannelId(link.channel)).closing(link.link),
-            Event::LinkGone(link) => self.channel_mut(now, ChannelId(link.channel)).gone(link.link),
+            Event::LinkGone(link) => {
+                self.channel_mut(now, ChannelId(link.channel)).gone(link.link);
+                self.watch.machines.link_gone(now, ChannelId(link.channel), link.link);
+            }
             Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
             Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
             Event::NotStarted(attempt, why) => self.not_started(now, attempt, why, out),
@@ -99,6 +107,12 @@ impl Switch {
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
             Event::Tick => {}
+            Event::Heard(link) => self.watch.machines.heard(now, ChannelId(link.channel), link.link),
+            Event::ProbeAnswered(link) => self.watch.machines.probe_answered(now, ChannelId(link.channel), link.link),
+            Event::Unacked(link, age) => {
+                self.channel_mut(now, ChannelId(link.channel)).unacked(now, link.link, age);
+                self.watch.machines.unacked(now, ChannelId(link.channel), link.link, age);
+            }
         }
     }
 
@@ -107,6 +121,7 @@ impl Switch {
     pub fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
         self.wake = Time::NEVER;
         self.release(now.time, out);
+        self.examine(now.time, out);
         self.match_heads(now, out);
         self.expire(now.time, out);
         self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).max(now.time);
@@ -158,7 +173,7 @@ impl Switch {
     /// A channel as of `now`, if any event ever named it.
     #[must_use]
     pub fn channel(&self, now: Time, id: ChannelId) -> Option<ChannelView> {
-        self.channels.get(&id).map(|channel| channel.view(now))
+        self.channels.get(&id).map(|channel| channel.view(now, self.watch.machines.snapshot(now, id)))
     }
 
     /// Messages the switch owns: waiting, or in an attempt that has not ended.
@@ -187,6 +202,7 @@ impl Switch {
         for (id, channel) in &mut self.channels {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
         }
+        self.watch.plan(now, &settings);
         self.tiers = settings.tiers;
         self.groups = settings.groups.into_iter().map(|group| (group.id, group)).collect();
     }
@@ -207,9 +223,21 @@ impl Switch {
         }
     }
 
+    fn link_up(&mut self, now: Time, link: LinkId, window: usize) {
+        let id = ChannelId(link.channel);
+        let channel = self.channel_mut(now, id);
+        channel.up(link.link, window);
+        let probes = channel.probes;
+        self.watch.machines.link_up(now, id, link.link, probes);
+    }
+
     fn link_down(&mut self, now: Time, link: LinkId, out: &mut Vec<Command>) {
         let id = ChannelId(link.channel);
-        self.channel_mut(now, id).down(link.link);
+        let channel = self.channel_mut(now, id);
+        channel.down(link.link);
+        let ending = if channel.is_closing(link.link) { Ending::Ours } else { Ending::Lost };
+        self.watch.machines.link_down(now, id, link.link, ending);
+        self.watch.lost(link);
         let mut touched = Vec::new();
         for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.link == link.link) {
             attempt.link_lost();
@@ -222,12 +250,21 @@ impl Switch {
 
     fn started(&mut self, now: Time, id: AttemptRef, parts: u8, out: &mut Vec<Command>) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let again = attempt.is_started();
         let unneeded = attempt.started(parts);
-        if unneeded > 0
-            && let Some(channel) = self.channels.get_mut(&attempt.channel)
-        {
-            channel.free(attempt.link, u32::from(unneeded));
+        let (channel, link, open) = (attempt.channel, attempt.link, attempt.open_parts());
+        let first = attempt.pending.entry.used == 0 && !attempt.is_partial();
+        let strictest = self.tiers.first().is_some_and(|tier| tier.id == attempt.pending.lane.tier);
+        if !again {
+            attempt.sent = now;
+            self.watch.machines.sent(now, channel, link, open);
+        }
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.free(link, u32::from(unneeded));
             channel.pace.give_back(attempt.taken, unneeded);
+            if first && strictest && open > 0 && !again {
+                channel.hedges.sent(now, id);
+            }
         }
         self.review(now, id, out);
     }
@@ -276,8 +313,18 @@ impl Switch {
         if !attempt.answer(ticket, answer) {
             return;
         }
-        let id = attempt.channel;
+        let (id, link) = (attempt.channel, attempt.link);
+        if attempt.is_started() {
+            self.watch.machines.ended(now, id, link, attempt.sent, sign(answer));
+        } else {
+            // It was quicker than the word of the start: nothing is known to be sent yet.
+            self.watch.machines.heard(now, id, link);
+        }
         if let Some(channel) = self.channels.get_mut(&id) {
+            match answer {
+                Answer::Submitted | Answer::Refused(_) => channel.heard(now, link),
+                Answer::Unanswered(_) => channel.lost_at = Some(now),
+            }
             match answer {
                 Answer::Submitted => channel.succeeded(now),
                 Answer::Refused(Verdict::Throttled) => {
@@ -336,7 +383,9 @@ impl Switch {
         let undecided = self.flying.get(&message) == Some(&id);
         let Some(outcome) = attempt.outcome() else { return };
         if !undecided {
-            if attempt.slots() == 0 {
+            let done = attempt.slots() == 0;
+            self.late(id, outcome, out);
+            if done {
                 self.attempts.remove(&id);
             }
             return;
@@ -420,7 +469,14 @@ impl Switch {
         }
     }
 
-    fn in_doubt(&mut self, now: Time, mut pending: Pending, channel: ChannelId, doubt: Doubt, out: &mut Vec<Command>) {
+    pub(super) fn in_doubt(
+        &mut self,
+        now: Time,
+        mut pending: Pending,
+        channel: ChannelId,
+        doubt: Doubt,
+        out: &mut Vec<Command>,
+    ) {
         pending.lane.class.avoid = Some(channel);
         pending.entry.doubtful = true;
         pending.entry.used = pending.entry.used.saturating_add(1);

@@ -10,6 +10,7 @@ use link::LinkId;
 
 use super::attempt::{Attempt, MOST_PARTS};
 use super::channel::{Offer, Usable};
+use super::health::{State, Use};
 use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
 use super::{Command, End, strategy};
@@ -124,6 +125,7 @@ impl Switch {
         let Some(group) = self.groups.get(&lane.group) else { return Place::Wait(Time::NEVER) };
         let patience = strategy::patience(group, entry);
         let (mut member, mut usable, mut wake) = (false, false, Time::NEVER);
+        let mut last: Vec<(u32, ChannelId)> = Vec::new();
         for id in strategy::order(group, &lane.class) {
             let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.admits(lane.tier)) else {
                 continue;
@@ -132,6 +134,57 @@ impl Switch {
                 return Place::Without(id);
             }
             member = true;
+            channel.trial = match self.watch.machines.usable(group.id, id, rank == 0) {
+                Use::Full => None,
+                Use::Trial(trial) => Some(trial),
+                Use::Last(place) => {
+                    last.push((place, id));
+                    continue;
+                }
+                Use::No => {
+                    if channel.state == State::Suspect {
+                        last.push((u32::MAX, id));
+                    }
+                    continue;
+                }
+            };
+            match channel.usable(now, entry.parts) {
+                Usable::Yes => usable = true,
+                Usable::Paused(until) => {
+                    usable = true;
+                    wake = wake.min(until);
+                    continue;
+                }
+                Usable::No => continue,
+            }
+            if let Some(until) = channel.trial_until(now) {
+                wake = wake.min(until);
+                continue;
+            }
+            match channel.offer(now, entry.parts, rank == 0) {
+                Offer::Link(link) => return Place::Start(id, link),
+                Offer::At(ready) => wake = wake.min(ready),
+                Offer::Full => {}
+            }
+            if channel.trial.is_some() {
+                continue;
+            }
+            channel.claimed = true;
+            if now < patience {
+                wake = wake.min(patience);
+                last.clear();
+                break;
+            }
+        }
+        // Suspect channels, where too little of the group is well: the least suspect one first.
+        // Those shunned for the sake of a better one count only where that is held or too small.
+        last.sort_unstable();
+        for (place, id) in last {
+            if usable && place == u32::MAX {
+                break;
+            }
+            let Some(channel) = self.channels.get_mut(&id) else { continue };
+            channel.trial = None;
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
                 Usable::Paused(until) => {
@@ -147,10 +200,6 @@ impl Switch {
                 Offer::Full => {}
             }
             channel.claimed = true;
-            if now < patience {
-                wake = wake.min(patience);
-                break;
-            }
         }
         match lane.class.only {
             Some(_) if !usable => Place::Abandon,
@@ -187,6 +236,9 @@ impl Switch {
             only,
             expires: entry.expires,
         });
+        if let Some(group) = self.groups.get(&lane.group) {
+            self.watch.started(now.time, channel, &group.channels, out);
+        }
         self.flying.insert(entry.id, attempt.id);
         self.attempts.insert(attempt.id, attempt);
     }

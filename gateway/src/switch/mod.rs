@@ -5,6 +5,9 @@
 mod attempt;
 mod channel;
 mod doubt;
+mod examine;
+pub mod health;
+mod hedge;
 mod lane;
 mod later;
 mod machine;
@@ -68,6 +71,8 @@ pub struct Settings {
     pub channels: Vec<ChannelRule>,
     /// Groups.
     pub groups: Vec<GroupRule>,
+    /// When a channel counts as ill.
+    pub health: health::Settings,
 }
 
 /// A tier's rules.
@@ -96,6 +101,10 @@ pub struct ChannelRule {
     pub burst: u32,
     /// Tiers that may use it.
     pub tiers: Vec<TierId>,
+    /// The company: channels of one have the same number.
+    pub carrier: u32,
+    /// Whether its links can be asked for a sign of life.
+    pub probes: bool,
 }
 
 /// A group's rules.
@@ -143,6 +152,12 @@ pub enum Event {
     Hold(ChannelId, bool),
     /// A deadline passed.
     Tick,
+    /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
+    Heard(LinkId),
+    /// The answer to [`Command::Probe`].
+    ProbeAnswered(LinkId),
+    /// So long have octets on this link waited for the far side's kernel to acknowledge them; zero when that is over.
+    Unacked(LinkId, Duration),
 }
 
 /// A message found in the journal, with what its attempts left behind.
@@ -210,6 +225,18 @@ pub enum Command {
     Resubmitted(MessageId, ChannelId),
     /// A channel was slowed down and paused until then by a throttle answer; counted once per burst of them.
     Throttled(ChannelId, Time),
+    /// Ask the far side of this link for a sign of life.
+    Probe(LinkId),
+    /// A channel's health has changed; counted.
+    Transition(ChannelId, health::Transition),
+    /// An answer takes so long on this channel that the message gets one more attempt elsewhere; counted.
+    Hedged(MessageId, ChannelId),
+    /// A channel was given up with parts exposed, and so long after the first of them something started elsewhere.
+    FailedOver(ChannelId, Duration),
+    /// Several carriers fell silent at once: no channel is given up on soft evidence until then.
+    OurselvesSuspected(Time),
+    /// So much of a group is gone that its suspect channels are used again (true), or no more (false).
+    Panic(GroupId, bool),
 }
 
 /// Why no further attempt is made.

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use gateway::clock::{Moment, Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
 use gateway::ids::MessageId;
+use gateway::switch::health::State;
 use gateway::switch::{
     Answer, ChannelRule, Command, Event, GroupRule, Home, Message, NotStarted, Recovered, Settings, Switch, TierRule,
 };
@@ -227,7 +228,11 @@ impl World {
             let in_flight = self.switch.channel(self.now, channel).map_or(0, |view| view.in_flight);
             assert_eq!(in_flight, self.ledger.used(channel), "slots of {channel:?}");
         }
-        self.ledger.tier_order(self.now);
+        let well = |channel| {
+            let view = self.switch.channel(self.now, channel);
+            view.is_some_and(|view| view.health.is_some_and(|seen| seen.state == State::Healthy && seen.weight >= 1.0))
+        };
+        self.ledger.tier_order(self.now, well);
     }
 
     /// Lets the switch match and obeys; true if it wanted anything.
@@ -504,7 +509,7 @@ impl World {
     }
 }
 
-fn settings(rng: &mut Rng, shape: Shape) -> Settings {
+pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {
     let seconds = |list: &[u64]| list.iter().copied().map(Duration::from_secs).collect::<Vec<_>>();
     let resend = |s: u64| InDoubt::Resend(Duration::from_secs(s));
     let tier = |id, attempts, backoff: &[u64], unacked, acked| TierRule {
@@ -525,6 +530,7 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         rate: 20.0 + rng.f64() * 180.0,
         burst: rng.u32(1..12),
         tiers: if rng.u8(0..4) == 0 && shape.faults { all[..2].to_vec() } else { all.to_vec() },
+        ..ChannelRule::default()
     };
     let channels = (0..3).map(|id| channel(id, rng)).collect();
     let spill_after = shape.spill.then_some(Duration::from_millis(300));
@@ -535,5 +541,5 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         GroupRule { id: GroupId(id), channels, spill_after }
     };
     let groups = (0..3).map(|id| group(id, rng)).collect();
-    Settings { tiers, channels, groups }
+    Settings { tiers, channels, groups, ..Settings::default() }
 }
