@@ -311,7 +311,7 @@ impl Line {
                 for sought in sought {
                     let (report, mut pen) = report!(self, pen);
                     match sought {
-                        Sought::Message(orphan, message) => report.sought(orphan, message),
+                        Sought::Message(orphan, message) => report.sought(now, orphan, message, &mut pen),
                         Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
                         Sought::Uplink(id, history, asker) => self.deliver(id, history.as_deref(), asker),
                     }
@@ -398,7 +398,7 @@ impl Line {
     }
 
     fn give_up(&mut self, now: Moment, message: MessageId, end: End) {
-        let missing = self.report.needs_body(message);
+        let missing = self.report.needs_body(message) || end == End::NoChannel && self.may_be_overdue(message);
         match (self.bodies.find(message), self.report.live(message)) {
             (None, Some(live)) if missing => {
                 self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });
@@ -408,6 +408,9 @@ impl Line {
     }
 
     fn exhausted(&mut self, now: Moment, message: MessageId, end: End, body: Option<&[u8]>) {
+        if end == End::NoChannel && self.elsewhere(now, message, body) {
+            return;
+        }
         let (report, mut pen) = report!(self, pen);
         report.exhausted(now, message, end, body.and_then(accepted).as_ref(), &mut pen);
     }
@@ -429,7 +432,12 @@ impl Line {
                     receipt: true,
                     reference: start.attempt.short(),
                 };
-                match member.profile.split(&mt) {
+                // Our own code may fail on a text nobody thought of: that must cost this message only.
+                let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));
+                let Ok(split) = std::panic::catch_unwind(split) else {
+                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Panicked));
+                };
+                match split {
                     // Of a continued attempt only the named parts were reserved.
                     Ok(parts) if named(&parts, start.only) <= usize::from(start.parts) => {
                         return self.outgoing(now, start, &accepted, parts);
@@ -458,6 +466,13 @@ impl Line {
         let (report, mut pen) = report!(self, pen);
         if !report.started(now, (start.message, start.expires), &attempt, channel, accepted, &mut pen) {
             return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
+        }
+        if let Some(member) = self.fleet.member(channel) {
+            for part in &parts {
+                if let Some(id) = member.profile.early_id(start.attempt, part.index) {
+                    self.report.expected(start.attempt, part.index, id);
+                }
+            }
         }
         if let Some((tier, since)) = first {
             self.meters.waited(tier, since, now, start.message);
@@ -602,6 +617,11 @@ impl Line {
                 Effect::Concluded { tier, channel, outcome, .. } => {
                     self.meters.corrected(&self.metrics, &self.fleet, tier, channel, outcome);
                 }
+                Effect::Again(tier, channel, why, recovered) => {
+                    self.meters.moved_on(&self.metrics, &self.fleet, tier, channel, why);
+                    self.tell_switch(now, Event::Again(*recovered));
+                }
+                Effect::Duplicate(channel) => self.meters.duplicate(&self.metrics, &self.fleet, channel),
                 Effect::Delay(channel, delay) => self.meters.delay(&self.fleet, channel, delay),
                 Effect::Unmatched(channel) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
                 Effect::Late(channel, changed) => self.meters.late(&self.metrics, &self.fleet, channel, changed),

@@ -50,6 +50,7 @@ impl Line {
     pub(super) fn apply(&mut self, now: Moment, rerouted: bool) {
         let plan = self.tables.load().plan.clone();
         self.report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
+        self.report.follow(start::further(&plan));
         self.tell_switch(now, Event::Plan(start::rules(&plan)));
         self.pressure.follow(&plan);
         self.meters.follow(&self.metrics, &plan);
@@ -101,6 +102,21 @@ impl Line {
     pub(super) fn overdue(&self, id: MessageId, message: &Accepted<'_>) -> Option<Home> {
         let live = self.report.live(id).filter(|live| live.since <= self.rerouting.changed)?;
         self.another_home(live, message)
+    }
+
+    /// Whether routes have changed since the message was looked at.
+    pub(super) fn may_be_overdue(&self, id: MessageId) -> bool {
+        self.report.live(id).is_some_and(|live| live.since <= self.rerouting.changed)
+    }
+
+    /// A message has used up its group: routes that have changed since may lead to another one.
+    pub(super) fn elsewhere(&mut self, now: Moment, id: MessageId, body: Option<&[u8]>) -> bool {
+        let Some(message) = body.and_then(accepted) else { return false };
+        let Some(home) = self.overdue(id, &message) else { return false };
+        self.report.moved(id, home);
+        let Some(again) = self.report.again(now, id, now.deadline(message.expires)) else { return false };
+        self.tell_switch(now, Event::Again(again));
+        true
     }
 
     /// The message waits elsewhere from now on.

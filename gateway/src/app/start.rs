@@ -25,7 +25,7 @@ use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
-use crate::config::plan::{AppId, Names, Plan, Tier, TierId};
+use crate::config::plan::{AppId, Names, OnFailed, Plan, Tier, TierId};
 use crate::config::{self, Problem};
 use crate::control;
 use crate::fleet::Fleet;
@@ -37,6 +37,7 @@ use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as Journal
 use crate::listen;
 use crate::observe::Metrics;
 use crate::report::Report;
+use crate::report::again;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
 use crate::report::uplink;
 use crate::route::owner::Owners;
@@ -95,6 +96,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
     // What the records lead to depends on which channels send receipts.
     report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
+    report.follow(further(&plan));
     let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     plan.names = names;
     let plan = Arc::new(plan);
@@ -248,7 +250,10 @@ fn recover(
     };
     let (journal, recovery) = open_journal(&settings, &mut show, arrivals)?;
     warn_of_a_small_disk(plan, journal.usage());
-    let (found, notes) = replay.finish(|id, at| journal.read(id.0, at).ok().map(Vec::from));
+    let (found, notes) = replay.finish(
+        |id, at| journal.read(id.0, at).ok().map(Vec::from),
+        |channel, attempt, part| plan.channels.iter().find(|c| c.id == channel)?.profile.early_id(attempt, part),
+    );
     write_notes(&journal, notes);
     tell_damage(&recovery, unreadable, found.strays);
 
@@ -419,6 +424,17 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
             .collect(),
         health: switch::health::Settings::default(),
     }
+}
+
+/// The report's share of the plan: when messages that carriers have had go on to another channel.
+pub(super) fn further(plan: &Plan) -> Vec<again::Rule> {
+    let rule = |tier: &Tier| again::Rule {
+        tier: tier.id,
+        attempts: tier.attempts,
+        on_failed: tier.on_failed == OnFailed::Next,
+        receipt_within: tier.receipt_within,
+    };
+    plan.tiers.iter().map(rule).collect()
 }
 
 /// The report's share of the plan, as far as messages from handsets go.

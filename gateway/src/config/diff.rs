@@ -227,6 +227,8 @@ fn tier(old: &Tier, new: &Tier) -> Vec<String> {
         .debug("backoff", &old.backoff, &new.backoff)
         .debug("unacked", &old.unacked, &new.unacked)
         .debug("acked", &old.acked, &new.acked)
+        .debug("on_failed", &old.on_failed, &new.on_failed)
+        .debug("receipt_within", &old.receipt_within, &new.receipt_within)
         .plain("shed_at", &old.shed_at, &new.shed_at)
         .or(old != new)
 }

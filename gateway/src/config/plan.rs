@@ -170,8 +170,22 @@ pub struct Tier {
     pub unacked: InDoubt,
     /// What happens to a part that the far side's kernel has, but the carrier never answered.
     pub acked: InDoubt,
+    /// What follows a receipt that says "not delivered".
+    pub on_failed: OnFailed,
+    /// How long after the carrier took it a message without a receipt goes to the next channel; `None`: never.
+    pub receipt_within: Option<Duration>,
     /// Journal use in percent at which new messages of this tier get 503.
     pub shed_at: u8,
+}
+
+/// What follows a receipt that says "not delivered".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailed {
+    /// The message has failed.
+    #[default]
+    End,
+    /// It goes to the next channel, where that may do better.
+    Next,
 }
 
 /// Policy for a message in doubt.

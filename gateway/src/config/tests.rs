@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
-use super::plan::{InDoubt, TierId};
+use super::plan::{InDoubt, OnFailed, TierId};
 use super::*;
 
 #[derive(Clone, Deserialize, schemars::JsonSchema)]
@@ -342,6 +342,17 @@ fn open_listeners_name_their_peers_and_tell_channels_apart() {
     let twin = CHANNEL.replace("address", "listen").replace("\"a\"", "\"b\"");
     let found = problems(&[whole().replace("address", "listen").as_str(), &twin].concat());
     assert!(found[0].contains("cannot be told from channel \"a\" on 127.0.0.1:1"), "{found:?}");
+}
+
+#[test]
+fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
+    let otp = "[[tier]]\nname = \"otp\"\non_failed = \"next\"\nreceipt_within = \"60s\"\n";
+    let (plan, _) = plan(&[(MAIN_FILE, &[otp, "[[tier]]\nname = \"notice\"\n", &whole()].concat())]).unwrap();
+    let seen: Vec<_> = plan.tiers.iter().map(|t| (t.on_failed, t.receipt_within.map(|w| w.as_secs()))).collect();
+    assert_eq!(seen, [(OnFailed::Next, Some(60)), (OnFailed::End, None)]);
+    let odd = "[[tier]]\nname = \"otp\"\nreceipt_within = \"25h\"\n";
+    let found = problems(&[odd, &whole()].concat());
+    assert!(found[0].contains("`receipt_within` must be 1s to 24h"), "{found:?}");
 }
 
 #[test]

@@ -194,9 +194,24 @@ pub(super) struct Tier {
     /// When to send again what was acknowledged but not answered: a time, or "never".
     #[schemars(with = "Option<String>")]
     pub(super) acked: Option<PeriodOrNever>,
+    /// After a receipt that says "not delivered": "end" (default), or on the "next" channel.
+    pub(super) on_failed: Option<OnFailed>,
+    /// Without a receipt for that long after the carrier took it, the message goes to the next channel; default "never".
+    #[schemars(with = "Option<String>")]
+    pub(super) receipt_within: Option<PeriodOrNever>,
     /// Journal use in percent from which new messages are refused.
     #[schemars(with = "Option<u8>", range(min = 1, max = 95))]
     pub(super) shed_at: Option<Spanned<u8>>,
+}
+
+/// What follows a receipt that says "not delivered".
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnFailed {
+    /// The message has failed.
+    End,
+    /// It goes to the next channel.
+    Next,
 }
 
 /// `[[channel]]`: one contracted account; its protocol's own table stands beside these keys.

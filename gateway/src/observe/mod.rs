@@ -92,6 +92,15 @@ pub struct Metrics {
     pub failover_seconds: Histogram,
     /// `qiao_self_suspicions_total`: several carriers fell silent at once, so the gateway suspected itself.
     pub self_suspicions: IntCounter,
+    /// `qiao_dup_confirmed_total{channel}`: messages that carriers have, or handsets got, by more than one attempt.
+    pub duplicates: IntCounterVec,
+    /// `qiao_retries_deferred_total{channel}`: retries that waited since the channel had had its share of them.
+    pub deferred: IntCounterVec,
+    /// `qiao_quarantined_total{channel}`: messages that kill what they are sent over, ended.
+    pub quarantined: IntCounterVec,
+    /// `qiao_moved_on_total{channel,tier,why}`: messages sent on to another channel for what this one's receipts said, or did
+    /// not: `undelivered` or `no_receipt`.
+    pub moved_on: IntCounterVec,
     /// `qiao_leniencies_total{channel,what}`: taken although it was not as specified, or skipped.
     pub leniencies: IntCounterVec,
     /// `qiao_journal_commit_seconds`
@@ -260,6 +269,22 @@ impl Metrics {
             ),
             self_suspicions: make
                 .count("qiao_self_suspicions_total", "Several carriers silent at once: the gateway suspected itself."),
+            duplicates: make.counts(
+                "qiao_dup_confirmed_total",
+                "Messages that carriers have by more than one attempt.",
+                channel,
+            ),
+            deferred: make.counts(
+                "qiao_retries_deferred_total",
+                "Retries that had to wait: the channel had had its share of them.",
+                channel,
+            ),
+            quarantined: make.counts("qiao_quarantined_total", "Messages that kill what they are sent over.", channel),
+            moved_on: make.counts(
+                "qiao_moved_on_total",
+                "Messages sent on to another channel for this one's receipts.",
+                &["channel", "tier", "why"],
+            ),
             leniencies: make.counts(
                 "qiao_leniencies_total",
                 "Departures from the specification that were let pass.",

@@ -223,7 +223,7 @@ impl Switch {
         }
         let doubt = self.channels.get(&channel).map_or(Doubt::Acked, |c| c.doubt(attempt.link, attempt.sent));
         let (_, tier) = self.tier(attempt.pending.lane.tier);
-        if doubt::resolve(tier, doubt, attempt.pending.entry.used.saturating_add(1)) == Resolve::Stop {
+        if doubt::resolve(tier, doubt, false, attempt.pending.entry.used.saturating_add(1)) == Resolve::Stop {
             return false;
         }
         let pending = attempt.pending.clone();
@@ -232,7 +232,7 @@ impl Switch {
         }
         self.flying.remove(&message);
         out.push(Command::InDoubt(message, channel, doubt));
-        self.in_doubt(now, pending, channel, doubt, out);
+        self.in_doubt(now, pending, channel, (doubt, false), out);
         true
     }
 
@@ -265,7 +265,7 @@ impl Switch {
                     self.partial.remove(&message);
                 }
             }
-            Outcome::Doubt(_) => {}
+            Outcome::Doubt { .. } => {}
             _ if !sure => {}
             Outcome::Rejected => {
                 attempt.superseded = false;
