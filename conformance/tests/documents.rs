@@ -173,9 +173,9 @@ fn environment(text: &str) -> Vec<(String, String)> {
     let named = text.match_indices("\"env:").filter_map(|(at, start)| {
         let name = text[at + start.len()..].split('"').next()?.to_owned();
         let before = text[..at].rsplit_once('=')?.0;
-        let key = before.trim_end().rsplit(|c: char| !c.is_alphanumeric()).next()?;
+        let key = before.trim_end().rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
         let value = match key {
-            "password" => "secret".to_owned(),
+            "password" | "shared_secret" => "secret".to_owned(),
             "secret" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned(),
             _ => format!("0123456789abcdef0123456789abcdef{name}"),
         };

@@ -253,7 +253,7 @@ pub(super) struct Channel {
     pub(super) cost: Option<Spanned<f64>>,
     /// Tiers that may use it; default: all.
     pub(super) tiers: Option<Many>,
-    /// Zone of the protocol's local times; default "UTC".
+    /// Zone of the protocol's local times; default: the protocol's own.
     #[schemars(with = "Option<String>")]
     pub(super) timezone: Option<Spanned<String>>,
     /// Whether the carrier sends receipts; default true.

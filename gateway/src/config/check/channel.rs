@@ -177,15 +177,15 @@ impl Check<'_, '_> {
     }
 
     /// Whether the zone exists is its protocol's to say; here it must look like one.
-    fn timezone(&mut self, found: &Found<written::Channel>) -> String {
-        let Some(zone) = &found.value.timezone else { return "UTC".to_owned() };
+    fn timezone(&mut self, found: &Found<written::Channel>) -> Option<String> {
+        let zone = found.value.timezone.as_ref()?;
         let text = zone.get_ref();
         let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b));
         if !text.split('/').all(word) {
             let hint = "as in \"Asia/Shanghai\" or \"UTC\"";
             self.report.error(found.at(zone.span()), format!("`timezone` is \"{text}\", not an IANA zone"), hint);
         }
-        text.clone()
+        Some(text.clone())
     }
 
     fn profile(
