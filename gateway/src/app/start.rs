@@ -417,7 +417,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
             .iter()
             .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
             .collect(),
-        health: switch::health::Settings::default(),
+        health: Box::default(),
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Settings {
     /// Groups.
     pub groups: Vec<GroupRule>,
     /// When a channel counts as ill.
-    pub health: health::Settings,
+    pub health: Box<health::Settings>,
 }
 
 /// A tier's rules.
