@@ -101,7 +101,8 @@ struct Doubtful {
 #[derive(Debug, Default)]
 pub struct Correlation {
     by_id: HashMap<(ChannelId, CarrierId), Place>,
-    attempts: HashMap<AttemptRef, MessageId, BuildHasherDefault<IdHasher>>,
+    /// Whose each attempt is, and when it started: the wall clock may have jumped since.
+    attempts: HashMap<AttemptRef, (MessageId, Time), BuildHasherDefault<IdHasher>>,
     orphans: BTreeMap<MessageId, Waiting>,
     orphan_ids: HashMap<(ChannelId, CarrierId), MessageId>,
     orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
@@ -113,9 +114,14 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    /// The attempt is that message's.
-    pub fn belongs(&mut self, attempt: AttemptRef, message: MessageId) {
-        self.attempts.insert(attempt, message);
+    /// The attempt is that message's, and started at that time (where it goes on: when it first did).
+    pub fn belongs(&mut self, attempt: AttemptRef, message: MessageId, started: Time) {
+        self.attempts.entry(attempt).or_insert((message, started)).0 = message;
+    }
+
+    /// When the attempt first started.
+    pub fn began(&self, attempt: AttemptRef) -> Option<Time> {
+        self.attempts.get(&attempt).map(|(_, started)| *started)
     }
 
     /// An attempt has parts on the wire.
@@ -140,7 +146,7 @@ impl Correlation {
 
     /// The message of an attempt.
     pub fn message(&self, attempt: AttemptRef) -> Option<MessageId> {
-        self.attempts.get(&attempt).copied()
+        self.attempts.get(&attempt).map(|(message, _)| *message)
     }
 
     /// The carrier gave a part its id; returns a receipt that has outrun this answer.

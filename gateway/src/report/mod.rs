@@ -245,7 +245,7 @@ impl Report {
         ledger.note(id, &Record::Attempt(attempt.clone()));
         detail.patience = expires.after(self.receipt_wait);
         detail.started(attempt.attempt, channel, now.wall, attempt.parts, attempt.only);
-        self.correlation.belongs(attempt.attempt, id);
+        self.correlation.belongs(attempt.attempt, id, now.time);
         self.correlation.started(attempt.attempt, channel, &detail.to);
         true
     }
@@ -299,7 +299,8 @@ impl Report {
                 claimable
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
-                self.correlation.doubt(channel, &detail.to, place, past(now, began), now.time);
+                let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
+                self.correlation.doubt(channel, &detail.to, place, began, now.time);
                 claimable(&self.correlation)
             }
             AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {

@@ -138,7 +138,7 @@ impl<'a> Replay<'a> {
         match record {
             Record::Attempt(a) => {
                 self.highest_attempt = self.highest_attempt.max(a.attempt.0);
-                self.report.correlation.belongs(a.attempt, id);
+                self.report.correlation.belongs(a.attempt, id, past(self.now, a.at));
             }
             Record::Answered(Answered { attempt, part, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
                 if let Some(state) = detail.attempt(*attempt) {
@@ -180,6 +180,7 @@ impl<'a> Replay<'a> {
             let Some(live) = report.live.get(&id.0) else { continue };
             let octets = body(id, live.at).unwrap_or_default();
             resume(report, now, id, until(id), &octets, &mut notes);
+            retell(report, id);
         }
         // Only now all doubts are known that a receipt may be claimed for.
         for orphan in report.correlation.waiting() {
@@ -223,8 +224,8 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
     }
 }
 
-/// Goes on with a message whose attempts or outcome were found.
-fn settle(report: &mut Report, now: Moment, id: MessageId, notes: &mut Notes) {
+/// Has the outcomes told that were found and not told. Those that replay comes to itself are not on disk yet.
+fn retell(report: &mut Report, id: MessageId) {
     let Some(live) = report.live.get_mut(&id.0) else { return };
     let Some(detail) = live.detail.as_deref_mut() else { return };
     for seq in detail.untold() {
@@ -234,6 +235,12 @@ fn settle(report: &mut Report, now: Moment, id: MessageId, notes: &mut Notes) {
             detail.told(seq);
         }
     }
+}
+
+/// Goes on with a message whose attempts or outcome were found.
+fn settle(report: &mut Report, now: Moment, id: MessageId, notes: &mut Notes) {
+    let Some(live) = report.live.get_mut(&id.0) else { return };
+    let Some(detail) = live.detail.as_deref_mut() else { return };
     let rejected =
         |a: &AttemptState| a.parts.iter().any(|p| matches!(p.state, PartState::Refused(Verdict::Rejected, _)));
     if !detail.done && detail.attempts.last().is_some_and(rejected) {

@@ -215,7 +215,10 @@ impl Detail {
             return self.attempts.push(AttemptState::new(attempt, channel, at, parts));
         };
         for (i, part) in again.parts.iter_mut().enumerate().take(64) {
-            let retried = matches!(part.state, PartState::Refused(Verdict::Throttled, _) | PartState::Unanswered(_));
+            let retried = matches!(
+                part.state,
+                PartState::Refused(Verdict::Throttled | Verdict::Retry, _) | PartState::Unanswered(_)
+            );
             if only >> i & 1 == 1 && retried {
                 part.state = PartState::Open;
             }

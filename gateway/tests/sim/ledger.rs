@@ -7,7 +7,7 @@ use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use gateway::clock::Time;
 use gateway::config::plan::{ChannelId, GroupId, InDoubt};
 use gateway::ids::MessageId;
-use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Settings};
+use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Recovered, Settings};
 use link::LinkId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ struct Fate {
     resubmitted: u32,
     refused: u32,
     rejected: bool,
+    /// The worst of its last attempt.
+    doubt: Option<Doubt>,
     excluded: HashSet<ChannelId>,
     /// Refused at least one part; excluded if nothing worse happened to the others.
     refusing: HashSet<ChannelId>,
@@ -162,6 +164,8 @@ pub(crate) struct Ledger {
     pub(crate) closing: HashSet<LinkId>,
     pub(crate) held: HashSet<ChannelId>,
     paused: HashMap<ChannelId, Time>,
+    /// Nothing could happen before this: the gateway stood still.
+    pub(crate) excused: Time,
     lower_starts: Vec<(ChannelId, u8, u8)>,
     pub(crate) reached: Reached,
 }
@@ -220,6 +224,7 @@ impl Ledger {
             resubmitted: 0,
             refused: 0,
             rejected: false,
+            doubt: None,
             excluded: HashSet::new(),
             refusing: HashSet::new(),
             not_before: Time(0),
@@ -231,6 +236,19 @@ impl Ledger {
             self.otps.insert(message.id);
         }
         self.open += 1;
+    }
+
+    /// A message of an earlier life.
+    pub(crate) fn recover(&mut self, recovered: &Recovered) {
+        self.accept(recovered.message);
+        let Some(fate) = self.fates.get_mut(&recovered.message.id) else { return };
+        fate.refused = u32::from(recovered.refused);
+        fate.excluded.extend(&recovered.excluded);
+        if recovered.in_doubt.is_some() {
+            fate.refused += 1;
+            fate.reached += 1;
+            fate.doubt = Some(Doubt::Acked);
+        }
     }
 
     pub(crate) fn accepted(&self) -> usize {
@@ -266,7 +284,8 @@ impl Ledger {
     }
 
     pub(crate) fn conclude(&mut self, id: MessageId) {
-        let fate = self.fates.get_mut(&id).unwrap();
+        // The switch is not told again of what had come to its end before a restart.
+        let Some(fate) = self.fates.get_mut(&id) else { return };
         match fate.state {
             State::Waiting => {
                 self.reached.concluded_waiting += 1;
@@ -331,7 +350,7 @@ impl Ledger {
         match end {
             End::Expired => {
                 self.reached.expired += 1;
-                assert!(now <= fate.message.expires.max(fate.landed), "{id} expires late");
+                assert!(now <= fate.message.expires.max(fate.landed).max(self.excused), "{id} expires late");
                 let margin = fate.message.expires.since(now);
                 assert!(margin <= Duration::from_secs(5), "{id} expires with {margin:?} left");
             }
@@ -355,7 +374,12 @@ impl Ledger {
                 assert_eq!(open.count(), 0, "{id} could go elsewhere");
             }
             End::BodyLost => self.reached.body_lost += 1,
-            End::InDoubt => assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt"),
+            End::InDoubt => {
+                assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt");
+                let policy = if fate.doubt == Some(Doubt::Acked) { tier.acked } else { tier.unacked };
+                let spent = policy == InDoubt::Wait || fate.refused >= u32::from(tier.attempts);
+                assert!(spent, "{id} stays in doubt after {} attempts, and its tier sends again", fate.refused);
+            }
         }
         self.done(id);
     }
@@ -377,6 +401,7 @@ impl Ledger {
         assert!(self.paused.get(&channel).is_none_or(|until| *until <= now), "starts on a paused channel");
         fate.state = State::Flying(attempt);
         fate.first_start.get_or_insert(now);
+        fate.doubt = None;
         self.lower_starts.push((channel, fate.message.tier.0, parts));
         let run = if only == u64::MAX {
             assert!(attempt.0 > self.last_attempt && attempt.0 < 1 << 56, "attempts grow");
@@ -502,6 +527,7 @@ impl Ledger {
             Answer::Unanswered(Doubt::Unsent) => {}
             Answer::Unanswered(doubt) => {
                 fate.reached += u32::from(!run.superseded);
+                fate.doubt = fate.doubt.max(Some(*doubt));
                 if !run.refused {
                     fate.refused += 1;
                     run.refused = true;

@@ -509,7 +509,7 @@ impl World {
     }
 }
 
-fn settings(rng: &mut Rng, shape: Shape) -> Settings {
+pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {
     let seconds = |list: &[u64]| list.iter().copied().map(Duration::from_secs).collect::<Vec<_>>();
     let resend = |s: u64| InDoubt::Resend(Duration::from_secs(s));
     let tier = |id, attempts, backoff: &[u64], unacked, acked| TierRule {

@@ -19,6 +19,19 @@ fn a_part_open_at_the_crash_is_in_doubt_and_handed_to_the_switch_as_such() {
 }
 
 #[test]
+fn a_part_that_went_again_after_a_passing_refusal_is_in_doubt_after_a_crash() {
+    let mut world = World::new();
+    let id = world.accept(true);
+    let attempt = world.start(id, A, 2);
+    world.submitted(attempt, 0, "x1");
+    world.refused(attempt, 1, Verdict::Retry);
+    assert!(world.go_on(id, attempt, A, 2, 0b10));
+    let again = world.crash();
+    let found = again.found.as_ref().unwrap();
+    assert_eq!(found.waiting[0].in_doubt, Some(A), "the carrier may have all of it");
+}
+
+#[test]
 fn a_receipt_after_the_crash_resolves_the_doubt() {
     let mut world = World::new();
     let id = world.accept(true);
@@ -39,6 +52,22 @@ fn a_receipt_that_waited_at_the_crash_resolves_the_doubt_at_the_start() {
     world.hear(A, "x", id, Delivered);
     let mut again = world.crash();
     assert!(again.found.as_ref().unwrap().waiting.is_empty(), "not sent again");
+    again.run();
+    assert_eq!(again.heard_of(id), [("message.delivered", "delivered", "delivered")]);
+    again.assert_nothing_left();
+    again.assert_all_ended();
+}
+
+#[test]
+fn an_outcome_that_the_start_itself_comes_to_is_told_once_it_is_durable() {
+    let mut world = World::new();
+    let id = world.accept(true);
+    world.start(id, A, 2);
+    world.hear(A, "x1", id, Delivered);
+    world.hear(A, "x2", id, Delivered);
+    let mut again = world.crash();
+    again.effects();
+    assert!(again.told.is_empty(), "its record is not on disk");
     again.run();
     assert_eq!(again.heard_of(id), [("message.delivered", "delivered", "delivered")]);
     again.assert_nothing_left();
