@@ -438,7 +438,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
             })
             .chain(plan.channels.iter().filter_map(patrol_group))
             .collect(),
-        health: switch::health::Settings::default(),
+        health: Box::default(),
         apps: plan
             .apps
             .iter()

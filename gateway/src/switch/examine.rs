@@ -66,7 +66,7 @@ impl Watch {
             id: group.id,
             members: group.channels.iter().filter_map(member).collect(),
         };
-        self.machines.plan(now, settings.health.clone(), &channels, settings.groups.iter().map(group).collect());
+        self.machines.plan(now, (*settings.health).clone(), &channels, settings.groups.iter().map(group).collect());
     }
 
     /// A link is gone.

@@ -83,7 +83,7 @@ pub struct Settings {
     /// Groups.
     pub groups: Vec<GroupRule>,
     /// When a channel counts as ill.
-    pub health: health::Settings,
+    pub health: Box<health::Settings>,
     /// Apps with a rate of their own towards carriers.
     pub apps: Vec<AppRule>,
 }
