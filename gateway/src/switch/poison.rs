@@ -252,6 +252,7 @@ impl Switch {
             if let Some(attempt) = flying.and_then(|id| self.attempts.get_mut(&id)) {
                 // A death from here on is not its doing.
                 attempt.alone = false;
+                attempt.pending.acquit();
             } else if now < trial.since.after(TRIAL_WAIT) || self.lanes.head_of_trials(trial.message) {
                 trial.until = trial.since.after(TRIAL_WAIT);
                 kept.push(trial);
