@@ -607,10 +607,11 @@ impl Switch {
         }
         if !concluded {
             out.extend(doubt.map(|doubt| Command::InDoubt(message, channel, doubt)));
-            if alone && let Some(doubt) = doubt {
-                if let Some(wait) = self.poison.hold(message, channel, doubt, outcome, sent, now) {
-                    return self.later.insert(now.after(wait), pending);
-                }
+            if alone
+                && let Some(doubt) = doubt
+                && let Some(wait) = self.poison.hold(message, channel, doubt, outcome, sent, now)
+            {
+                return self.later.insert(now.after(wait), pending);
             }
             if alone || doubt.is_none() && matches!(outcome, Outcome::Refused | Outcome::Elsewhere) {
                 pending.acquit();

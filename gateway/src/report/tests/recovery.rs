@@ -252,8 +252,8 @@ impl Play {
             accepted: Vec::new(),
             moved: 0,
         };
-        if seed % 2 == 0 {
-            let receipt_within = (seed % 4 == 0).then_some(Duration::from_secs(10));
+        if seed.is_multiple_of(2) {
+            let receipt_within = seed.is_multiple_of(4).then_some(Duration::from_secs(10));
             let rule = Rule { tier: TierId(0), attempts: 3, on_failed: true, receipt_within };
             play.world.further(vec![rule]);
         }
