@@ -195,6 +195,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         alarms: Default::default(),
         quality,
         kept_at: began.time,
+        health: Default::default(),
         rounds: Default::default(),
         patrol: patrol_app,
         flights: Default::default(),
@@ -206,6 +207,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         lateness: Default::default(),
         stopping: None,
     };
+    line.recall_health(began);
     line.apply(clock.now(), true);
     line.recovered(found.waiting);
     info!(
@@ -438,7 +440,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
             })
             .chain(plan.channels.iter().filter_map(patrol_group))
             .collect(),
-        health: Box::default(),
+        health: Box::new(plan.health.clone()),
         apps: plan
             .apps
             .iter()

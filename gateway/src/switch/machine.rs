@@ -12,8 +12,8 @@ use super::channel::{Channel, ChannelView};
 use super::doubt::{self, Resolve};
 use super::examine::{Watch, sign};
 use super::fair::{Shares, Turn};
-use super::health::Ending;
-use super::lane::{LaneKey, Lanes, Pending};
+use super::health::{Ending, Memory};
+use super::lane::{Again, LaneKey, Lanes, Pending};
 use super::later::Later;
 use super::pace::Pace;
 use super::poison::Poison;
@@ -309,6 +309,17 @@ impl Switch {
         self.channels.get(&id).map(|channel| channel.view(now, self.watch.machines.snapshot(now, id)))
     }
 
+    /// What of a channel's health is worth keeping over a restart.
+    #[must_use]
+    pub fn health_memory(&self, now: Time, id: ChannelId) -> Option<Memory> {
+        self.watch.machines.memory(now, id)
+    }
+
+    /// Takes back what was kept of a channel's health `age` ago; before its first link is up.
+    pub fn restore_health(&mut self, now: Time, id: ChannelId, memory: &Memory, age: Duration) {
+        self.watch.machines.restore(now, id, memory, age);
+    }
+
     /// Messages the switch owns: waiting, or in an attempt that has not ended.
     #[must_use]
     pub fn messages(&self) -> usize {
@@ -373,8 +384,12 @@ impl Switch {
     /// A message that a carrier has had goes elsewhere. An attempt of it that was ordered and not yet handed over when
     /// the news came is that further attempt.
     fn again(&mut self, recovered: Recovered, out: &mut Vec<Command>) {
-        let pending = pending(&recovered);
+        let mut pending = pending(&recovered);
         let id = pending.entry.id;
+        pending.lane.class.avoid = recovered.excluded.last().copied();
+        if !recovered.doubtful {
+            pending.entry.again = Again::Undelivered;
+        }
         if let Some(attempt) = self.flying.get(&id).and_then(|attempt| self.attempts.get_mut(attempt))
             && !attempt.is_started()
         {
