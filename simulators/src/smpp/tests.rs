@@ -66,7 +66,7 @@ impl Hall {
     }
 
     fn open(&mut self) -> Link {
-        self.centre.opened().unwrap()
+        self.centre.opened(self.now).unwrap()
     }
 
     fn bound(&mut self) -> Link {
