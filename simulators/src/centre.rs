@@ -207,10 +207,13 @@ impl Centre {
 
     /// A connection that can take it now.
     fn able(&self, delivery: &Delivery) -> Option<Link> {
-        let (over, came_over) = (self.desk.over(), match &delivery.content {
-            Content::Receipt(receipt) => Some(receipt.link),
-            Content::Mo(_) => None,
-        });
+        let (over, came_over) = (
+            self.desk.over(),
+            match &delivery.content {
+                Content::Receipt(receipt) => Some(receipt.link),
+                Content::Mo(_) => None,
+            },
+        );
         let fits = |link: Link, conversation: &Conversation| match over {
             Over::Any => true,
             Over::Callback => conversation.is_dialled(),
@@ -226,7 +229,9 @@ impl Centre {
 
     /// Orders a connection to the other side, where something waits that none can take.
     fn dial(&mut self, now: Instant) {
-        let Some(callback) = self.dial_due().filter(|(_, due)| *due <= now).map(|(callback, _)| callback) else { return };
+        let Some(callback) = self.dial_due().filter(|(_, due)| *due <= now).map(|(callback, _)| callback) else {
+            return;
+        };
         if !self.faults.on(Kind::Refuse) {
             self.dialling = true;
             self.dial_at = None;
@@ -300,7 +305,14 @@ impl Centre {
     ///
     /// # Errors
     /// As [`uplink::cut`].
-    pub fn write_mo(&mut self, now: Instant, from: &str, to: &str, text: &str, parts: Option<&Parts>) -> Result<(), String> {
+    pub fn write_mo(
+        &mut self,
+        now: Instant,
+        from: &str,
+        to: &str,
+        text: &str,
+        parts: Option<&Parts>,
+    ) -> Result<(), String> {
         let cut = uplink::cut(from, to, text, parts, self.desk.config().alphabets())?;
         cut.into_iter().for_each(|mo| self.desk.send_mo(mo));
         self.tick(now);

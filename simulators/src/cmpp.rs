@@ -6,8 +6,8 @@ use std::time::Instant;
 use bytes::BytesMut;
 use codecs::cmpp::status::{connect, result};
 use codecs::cmpp::{
-    ActiveTestResp, Body, CancelResp, Connect, ConnectResp, Deliver, DeliverResp, LIMITS, Number, Origin, Pdu,
-    Query, QueryResp, Report, Submit, SubmitResp, Version, command, nack,
+    ActiveTestResp, Body, CancelResp, Connect, ConnectResp, Deliver, DeliverResp, LIMITS, Number, Origin, Pdu, Query,
+    QueryResp, Report, Submit, SubmitResp, Version, command, nack,
 };
 use codecs::framing::Limits;
 use codecs::layout::{Layout, Repeated};

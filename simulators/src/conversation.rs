@@ -135,7 +135,8 @@ impl Conversation {
 
     fn pdu(&mut self, now: Instant, octets: &[u8], desk: &mut Desk, faults: &Faults) {
         let (sequence, heard) = self.tongue.hear(now, octets, desk);
-        let at_the_door = matches!(heard, Heard::Login(_) | Heard::LoginAnswer(_) | Heard::Other { malformed: true, .. });
+        let at_the_door =
+            matches!(heard, Heard::Login(_) | Heard::LoginAnswer(_) | Heard::Other { malformed: true, .. });
         if self.bound.is_none() && self.tongue.wants_login_first() && !at_the_door {
             self.ended = true;
             return;
@@ -268,7 +269,9 @@ impl Conversation {
     /// Keeps an answer back until every part of its message is there; then the last part is answered first.
     fn hold(&mut self, late: Late, concat: Concat) {
         let like = |held: &Late| {
-            held.submission.concat.is_some_and(|other| (other.reference, other.total) == (concat.reference, concat.total))
+            held.submission
+                .concat
+                .is_some_and(|other| (other.reference, other.total) == (concat.reference, concat.total))
                 && held.submission.destination == late.submission.destination
         };
         let mut parts: Vec<u8> = self.held.iter().filter(|held| like(held)).filter_map(Late::part).collect();

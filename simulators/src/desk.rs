@@ -438,7 +438,8 @@ impl Desk {
             if *at <= now {
                 let alphabets = self.config.alphabets();
                 // The scenario was checked.
-                written.extend(uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref(), alphabets).unwrap_or_default());
+                written
+                    .extend(uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref(), alphabets).unwrap_or_default());
                 *at += mo.every.map_or(Duration::MAX / 4, |every| every.0);
             }
         }

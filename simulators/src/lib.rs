@@ -15,6 +15,8 @@ pub mod conversation;
 pub mod delivery;
 pub mod desk;
 pub mod fault;
+#[cfg(test)]
+mod hall;
 pub mod latency;
 pub mod ledger;
 pub mod lines;

@@ -546,10 +546,58 @@ mod tests {
     fn the_example_shows_every_key() {
         let text = include_str!("../example.toml");
         let scenario = Scenario::read(text, "example.toml").unwrap();
-        assert_eq!(scenario.carriers().count(), 2);
-        let everything = scenario.carriers().last().unwrap();
+        assert_eq!(scenario.carriers().count(), 5);
+        let everything = scenario.carriers().find(|carrier| carrier.name == "everything").unwrap();
         assert_eq!(everything.receipts.missing.len(), 2);
         assert!(everything.faults.iter().any(|fault| fault.kind == fault::Kind::CloseAfter));
+    }
+
+    /// The example's comments name the other values; the keys are all there.
+    #[test]
+    fn the_example_shows_every_quirk() {
+        let text = include_str!("../example.toml");
+        let quirks = text.split_once("[carrier.quirks]").unwrap().1;
+        let declared =
+            include_str!("quirks.rs").split_once("pub struct Quirks {").unwrap().1.split_once("\n}").unwrap().0;
+        let keys = declared.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+        let keys: Vec<&str> = keys.map(|(key, _)| key).collect();
+X
+        for key in keys {
+            assert!(quirks.contains(&format!("\n{key} = ")), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_protocol_has_its_own_keys() {
+        for (protocol, account, secret) in [
+            ("smpp", "system_id", "password"),
+            ("cmpp", "source_addr", "shared_secret"),
+            ("sgip", "login", "password"),
+            ("smgp", "client_id", "shared_secret"),
+        ] {
+            let head = format!("[[carrier]]\nname = 'a'\nprotocol = '{protocol}'\n");
+            let whole = format!("{head}{account} = 'x'\n{secret} = 'y'\n");
+            let scenario = Scenario::read(&whole, "s.toml").unwrap();
+            let carrier = scenario.carriers().next().unwrap();
+            assert_eq!((carrier.account(), carrier.secret()), ("x", "y"));
+            assert!(problem(&head).problem.contains(account), "{protocol}");
+            assert!(problem(&format!("{head}{account} = 'x'\n")).problem.contains(secret), "{protocol}");
+            let other = if account == "client_id" { "source_addr" } else { "client_id" };
+            assert!(problem(&format!("{whole}{other} = 'z'\n")).problem.contains("another protocol"), "{protocol}");
+            let called = Scenario::read(&format!("{whole}callback = '127.0.0.1:1'\n"), "s.toml");
+            assert_eq!(called.is_ok(), protocol == "sgip");
+        }
+        let cmpp = "[[carrier]]\nname = 'a'\nprotocol = 'cmpp'\nsource_addr = 'x'\nshared_secret = 'y'\n";
+        for bad in [
+            "version = '2.1'",
+            "quirks = { deliver_over = 'callback' }",
+            "quirks = { sequence_restart = 0 }",
+            "quirks = { active_test_every = 0 }",
+            "quirks = { sulks = true }",
+            "mo = [{ from = '1', to = '2', text = 't', parts = { long = 'sar' } }]",
+        ] {
+            assert!(problem(&format!("{cmpp}{bad}\n")).line >= 1, "{bad}");
+        }
     }
 
     #[test]

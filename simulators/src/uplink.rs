@@ -43,13 +43,7 @@ pub struct Parts {
 ///
 /// # Errors
 /// Too many parts, or one asked for that there is not. `alphabets` are those tried before UCS-2.
-pub fn cut(
-    from: &str,
-    to: &str,
-    text: &str,
-    parts: Option<&Parts>,
-    alphabets: &[Alphabet],
-) -> Result<Vec<Mo>, String> {
+pub fn cut(from: &str, to: &str, text: &str, parts: Option<&Parts>, alphabets: &[Alphabet]) -> Result<Vec<Mo>, String> {
     let whole = Mo { from: from.into(), to: to.into(), text: text.into(), segment: None };
     let Some(Parts { long, reference, order, cut }) = parts else { return Ok(vec![whole]) };
     let alphabet = cheapest(text, alphabets);
