@@ -177,9 +177,14 @@ impl Centre {
             }
         }
         self.desk.tick(now, &self.faults);
-        if !self.faults.on(Kind::Mute) && !self.faults.on(Kind::PingsOnly) {
+        if self.delivers() {
             self.deliver(now);
         }
+    }
+
+    /// Whether anything leaves of our own accord.
+    fn delivers(&self) -> bool {
+        !self.faults.on(Kind::Mute) && !self.faults.on(Kind::PingsOnly)
     }
 
     fn deliver(&mut self, now: Instant) {
@@ -232,12 +237,13 @@ impl Centre {
         let Some(callback) = self.dial_due().filter(|(_, due)| *due <= now).map(|(callback, _)| callback) else {
             return;
         };
-        if !self.faults.on(Kind::Refuse) {
-            self.dialling = true;
-            self.dial_at = None;
-            self.desk.counters.dials += 1;
-            self.orders.push(Order::Dial(callback));
+        if self.faults.on(Kind::Refuse) {
+            return self.rest(now);
         }
+        self.dialling = true;
+        self.dial_at = None;
+        self.desk.counters.dials += 1;
+        self.orders.push(Order::Dial(callback));
     }
 
     /// Where a connection is to be opened to, and when at the earliest.
@@ -278,7 +284,7 @@ impl Centre {
             return self.faults.deadline();
         }
         let links = self.links.values().filter_map(|conversation| conversation.deadline(&self.desk));
-        let dial = self.dial_at.filter(|_| self.dial_due().is_some());
+        let dial = self.dial_at.filter(|_| self.delivers() && self.dial_due().is_some());
         links.chain(self.desk.deadline()).chain(self.faults.deadline()).chain(dial).min()
     }
 

@@ -312,10 +312,8 @@ impl Conversation {
         }
         self.ended |= self.asked.is_some_and(|asked| asked + deadline <= now);
         self.ended |= self.idle_end(desk).is_some_and(|end| end <= now);
-        if self.goodbye_at(desk).is_some_and(|at| at <= now) && !silent(faults) {
-            (self.leaving, self.asked) = (true, Some(now));
-            let sequence = self.next_sequence(now, desk);
-            self.write(now, sequence, Say::Bye, desk);
+        if self.goodbye_at(desk).is_some_and(|at| at <= now) {
+            self.say_goodbye(now, desk, faults);
         }
         if self.test_at(desk).is_some_and(|at| at <= now) {
             self.test(now, desk, faults);
@@ -331,6 +329,16 @@ impl Conversation {
                 desk.answered(now, &late.submission, 0);
             }
             desk.note(&late.submission, &late.id, answered);
+        }
+    }
+
+    /// Leaves a connection that we opened; while a fault keeps us silent, not yet.
+    fn say_goodbye(&mut self, now: Instant, desk: &Desk, faults: &Faults) {
+        self.busy_at = now;
+        if !silent(faults) {
+            (self.leaving, self.asked) = (true, Some(now));
+            let sequence = self.next_sequence(now, desk);
+            self.write(now, sequence, Say::Bye, desk);
         }
     }
 

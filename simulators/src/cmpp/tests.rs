@@ -460,3 +460,18 @@ fn a_report_that_is_refused_comes_again() {
     let again = ismg.hall.heard(link);
     assert_eq!(delivered(&again[0], Version::V30).msg_content[..8], said[0][12..20]);
 }
+
+#[test]
+fn a_peer_that_never_answers_reports_is_told_a_few_times_and_no_more() {
+    let mut ismg = Ismg::new(Version::V30, "receipts = { after = 0, answer_deadline = 100, max_tries = 3 }");
+    let link = ismg.bound();
+    assert_eq!(ismg.submit(link, 2, b"x").len(), 2);
+    let again: Vec<usize> = (0..5)
+        .map(|_| {
+            ismg.hall.pass(100);
+            ismg.hall.heard(link).len()
+        })
+        .collect();
+    assert_eq!(again, [1, 1, 0, 0, 0]);
+    assert_eq!(ismg.hall.centre.report().counters.receipts_lost, 1);
+}

@@ -268,3 +268,25 @@ fn messages_from_handsets_come_over_our_connection() {
         assert_eq!(hall.centre.report().counters.mo_acked, 2);
     }
 }
+
+/// What is due and may not be done is put off: a deadline that stays in the past would be met again and again.
+#[test]
+fn a_mute_or_refusing_carrier_rests() {
+    for (fault, more) in [("mute", "callback_idle = '10s'"), ("pings_only", "callback_idle = '10s'"), ("refuse", "")] {
+        let mut hall = hall(&format!("{BOTH}\nreceipts = {{ after = 0, retry_after = '1s' }}\n{more}"));
+        let link = bound(&mut hall);
+        send(&mut hall, link, 2, submit(b"x"));
+        if fault == "refuse" {
+            assert!(hall.dials() && hall.centre.dialled(hall.now, false).is_none());
+        } else {
+            let (back, said) = called(&mut hall);
+            hall.say(back, number(&said[0]), Body::ReportResp(Resp::new(0)), ());
+        }
+        hall.fault(&format!("kind = '{fault}'"));
+        for _ in 0..20 {
+            hall.pass(5_000);
+            assert!(hall.centre.deadline().is_none_or(|at| at > hall.now), "{fault}");
+            assert!(!hall.dials(), "{fault}");
+        }
+    }
+}
