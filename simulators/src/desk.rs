@@ -216,7 +216,10 @@ impl Desk {
     pub fn spell(&self, id: &Id) -> String {
         match id {
             Id::Number(number) => self.config.receipts.id_in_answer.spell(*number),
-            Id::Octets(octets, length) => octets.iter().take(*length).map(|octet| format!("{octet:02x}")).collect(),
+            Id::Octets(octets, length) => {
+                let digits = octets.iter().take(*length).flat_map(|octet| [octet >> 4, octet & 0x0f]);
+                digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+            }
         }
     }
 

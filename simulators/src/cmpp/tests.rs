@@ -333,6 +333,22 @@ fn parts_are_answered_only_when_all_are_there_the_last_first() {
     assert_eq!(log.len(), 5);
 }
 
+/// Each part's answer has a time of its own, and none leaves before the last part's.
+#[test]
+fn answers_kept_back_wait_for_the_latest() {
+    let mut ismg =
+        Ismg::new(Version::V30, "quirks = { answer_when_whole = true }\nreceipts = { none = 1 }\nanswer_latency = 50");
+    let link = ismg.bound();
+    for number in [1, 2] {
+        ismg.say(link, number.into(), Body::Submit(Submit { tp_udhi: 1, ..submit(&[5, 0, 3, 1, 2, number, b'x']) }));
+        ismg.hall.pass(30);
+    }
+    ismg.hall.pass(19);
+    assert!(ismg.hall.heard(link).is_empty());
+    ismg.hall.pass(1);
+    assert_eq!(ismg.hall.heard(link).iter().map(|pdu| word(pdu, 8)).collect::<Vec<_>>(), [2, 1]);
+}
+
 #[test]
 fn an_active_test_may_be_answered_by_another_or_without_a_body() {
     for (quirk, wanted) in
