@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt demo bench bench-failover clean
+.PHONY: help build test lint fmt demo bench bench-failover soak clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -30,6 +30,9 @@ bench: build ## The benchmark suite: a table here, figures in target/bench/*.jso
 
 bench-failover: build ## Breaks a carrier, every way and rate, and measures how soon traffic moves (FLAGS=--quick: a minute)
 	ops/bench/failover.sh $(FLAGS)
+
+soak: ## Thousands of worlds of the line in virtual time (SIM_SEEDS=n), then the planted bugs, each of which must be caught
+	ops/soak/run.sh
 
 clean: ## Remove what was built
 	$(CARGO) clean

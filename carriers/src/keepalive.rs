@@ -1,4 +1,5 @@
-//! Signs of life: after `idle` without a PDU the far side is probed; after `patience` more without one it is silent.
+//! Signs of life: after `idle` without a PDU the far side is probed; after `patience` more without one it is silent, or
+//! probed again where the link allows for several tries.
 //!
 //! [`Keepalive`] serves every protocol with a probe PDU (enquire_link, ACTIVE_TEST). Any whole PDU counts as a sign of
 //! life, the answer to the probe being only one of them; octets that never complete a PDU do not.
@@ -19,14 +20,21 @@ pub enum Beat {
 pub struct Keepalive {
     idle: Duration,
     patience: Duration,
+    tries: u32,
     heard: Instant,
-    probed: Option<Instant>,
+    /// When the first probe that nothing followed was sent, and how many have been.
+    probed: Option<(Instant, u32)>,
 }
 
 impl Keepalive {
     /// Starts the clock at `now`.
     pub fn new(now: Instant, idle: Duration, patience: Duration) -> Self {
-        Keepalive { idle, patience, heard: now, probed: None }
+        Keepalive { idle, patience, tries: 1, heard: now, probed: None }
+    }
+
+    /// So many probes, `patience` apart, go unanswered before the far side is silent; at least one.
+    pub fn tries(self, tries: u32) -> Self {
+        Keepalive { tries: tries.max(1), ..self }
     }
 
     /// A whole PDU arrived.
@@ -37,13 +45,13 @@ impl Keepalive {
 
     /// A probe was sent for another reason; silence is measured from the first one that nothing followed.
     pub fn probed(&mut self, now: Instant) {
-        self.probed.get_or_insert(now);
+        self.probed.get_or_insert((now, 1));
     }
 
     /// When to call [`Keepalive::tick`].
     pub fn deadline(&self) -> Instant {
         match self.probed {
-            Some(at) => at + self.patience,
+            Some((at, sent)) => at + self.patience * sent,
             None => self.heard + self.idle,
         }
     }
@@ -53,10 +61,11 @@ impl Keepalive {
         if now < self.deadline() {
             return None;
         }
-        if self.probed.is_some() {
-            return Some(Beat::Silent);
+        match &mut self.probed {
+            Some((_, sent)) if *sent >= self.tries => return Some(Beat::Silent),
+            Some((_, sent)) => *sent += 1,
+            None => self.probed = Some((now, 1)),
         }
-        self.probed = Some(now);
         Some(Beat::Probe)
     }
 }
@@ -90,6 +99,17 @@ mod tests {
         k.heard(t + 35 * S);
         assert_eq!(k.tick(t + 64 * S), None);
         assert_eq!(k.tick(t + 65 * S), Some(Beat::Probe));
+    }
+
+    #[test]
+    fn several_tries_are_sent_before_silence() {
+        let t = start();
+        let mut k = Keepalive::new(t, 30 * S, 10 * S).tries(3);
+        for due in [30, 40, 50] {
+            assert_eq!((k.deadline(), k.tick(t + due * S)), (t + due * S, Some(Beat::Probe)));
+        }
+        assert_eq!(k.tick(t + 59 * S), None);
+        assert_eq!(k.tick(t + 60 * S), Some(Beat::Silent));
     }
 
     #[test]

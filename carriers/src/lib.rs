@@ -4,12 +4,17 @@
 //! socket or reads a clock: octets and [`Now`] come in, octets, events and the next deadline go out.
 //! Adding a protocol is one folder and one line in [`PROTOCOLS`].
 
+pub mod china;
+pub mod cmpp;
+pub mod dialogue;
 pub mod inbound;
 pub mod keepalive;
 pub mod message;
 pub mod outbox;
 pub mod protocol;
+pub mod secret;
 pub mod session;
+pub mod smgp;
 pub mod smpp;
 pub mod stream;
 pub mod table;
@@ -23,4 +28,4 @@ pub use session::{
 };
 
 /// Every protocol the gateway can speak, by [`Protocol::name`].
-pub static PROTOCOLS: &[&dyn Protocol] = &[&smpp::Smpp];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&smpp::Smpp, &cmpp::Cmpp, &smgp::Smgp];

@@ -77,7 +77,8 @@ impl Coding {
             Coding::Gsm7 => Alphabet::Gsm7,
             Coding::Latin1 => Alphabet::Latin1,
             Coding::Ucs2 => Alphabet::Ucs2,
-            Coding::Ascii | Coding::Gbk | Coding::Binary => Alphabet::Ascii,
+            Coding::Gbk => Alphabet::Gbk,
+            Coding::Ascii | Coding::Binary => Alphabet::Ascii,
         };
         let mut text = alphabet.decode(octets);
         text.shrink_to_fit();
@@ -151,6 +152,16 @@ impl CarrierId {
     /// Takes octets that are already normalised.
     pub fn new(octets: &[u8]) -> Self {
         CarrierId(octets.into())
+    }
+
+    /// Octets that mean nothing by themselves, as hexadecimal digits.
+    pub fn hex(octets: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = Vec::with_capacity(2 * octets.len());
+        for octet in octets {
+            digits.extend([octet >> 4, octet & 0x0F].map(|nibble| DIGITS[usize::from(nibble)]));
+        }
+        CarrierId(digits.into_boxed_slice())
     }
 }
 
@@ -274,6 +285,17 @@ impl fmt::Debug for Mo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn opaque_ids_are_shown_as_digits() {
+        assert_eq!(CarrierId::hex(&[0x00, 0xBB, 0x1F]), CarrierId::new(b"00bb1f"));
+    }
+
+    #[test]
+    fn gbk_is_read_as_gbk() {
+        assert_eq!(Coding::Gbk.decode(b"\xd7\xa2\xb2\xe1 7"), "注册 7");
+        assert_eq!(Coding::Gbk.decode(b"\xd7"), "\u{FFFD}");
+    }
 
     #[test]
     fn debug_shows_neither_numbers_nor_text() {

@@ -14,8 +14,8 @@ pub struct Common {
     pub name: String,
     /// Unanswered parts allowed per link.
     pub window: usize,
-    /// IANA zone for the protocol's local times.
-    pub timezone: String,
+    /// IANA zone for the protocol's local times; the protocol's own where the channel names none.
+    pub timezone: Option<String>,
     /// Most parts a message may become.
     pub max_parts: u8,
 }
@@ -64,7 +64,7 @@ pub enum Greeting {
 
 /// A configured channel of some protocol: makes sessions, splits messages.
 pub trait Profile: Send + Sync {
-    /// The directions this channel works in, in order; at least one can send.
+    /// The directions this channel works in, in order. A channel of which none can send is never chosen for a message.
     fn legs(&self) -> &[Leg];
     /// A session for that leg. `seed` decides everything the session would draw at random.
     fn open(&self, leg: usize, seed: u64) -> Box<dyn Session>;

@@ -91,6 +91,50 @@ impl Checks {
         default
     }
 
+    /// A number inside `bounds`; `default` where the key is absent or wrong.
+    pub fn number(
+        &mut self,
+        key: &str,
+        value: Option<&Spanned<u32>>,
+        default: u32,
+        bounds: RangeInclusive<u32>,
+    ) -> u32 {
+        let Some(value) = value else { return default };
+        if bounds.contains(value.get_ref()) {
+            return *value.get_ref();
+        }
+        let message = format!("`{key}` is {}, outside {} to {}", value.get_ref(), bounds.start(), bounds.end());
+        self.problem(value.span(), message, "");
+        default
+    }
+
+    /// One of a few numbers, the first of them where the key is absent or wrong.
+    pub fn one_of<const N: usize>(&mut self, key: &str, value: Option<&Spanned<u32>>, these: [u32; N]) -> u32 {
+        let Some(value) = value else { return these.first().copied().unwrap_or_default() };
+        if these.contains(value.get_ref()) {
+            return *value.get_ref();
+        }
+        let list: Vec<String> = these.iter().map(u32::to_string).collect();
+        self.problem(value.span(), format!("`{key}` is {}, none of {}", value.get_ref(), list.join(", ")), "");
+        these.first().copied().unwrap_or_default()
+    }
+
+    /// Text that may be left out; `default` then.
+    pub fn optional(&mut self, key: &str, value: &Option<Spanned<String>>, most: usize, default: &str) -> String {
+        value.as_ref().map_or_else(|| default.to_owned(), |value| self.text(key, value, most))
+    }
+
+    /// Decimal digits, at most `most` of them.
+    pub fn digits(&mut self, key: &str, value: &Spanned<String>, most: usize) -> String {
+        let text = value.get_ref();
+        if text.len() > most {
+            self.problem(value.span(), format!("`{key}` has {} digits, more than {most}", text.len()), "");
+        } else if !text.bytes().all(|b| b.is_ascii_digit()) {
+            self.problem(value.span(), format!("`{key}` is {text:?}, not digits"), "");
+        }
+        text.clone()
+    }
+
     /// Printable ASCII of at most `most` characters.
     pub fn text(&mut self, key: &str, value: &Spanned<String>, most: usize) -> String {
         let text = value.get_ref();

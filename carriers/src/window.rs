@@ -120,6 +120,12 @@ impl<K: Copy + Eq + Hash> Window<K> {
         self.ends.map(|ends| self.slots[ends.oldest].answer_deadline)
     }
 
+    /// The key of the oldest ticket if its answer is due at `now`: for protocols that then ask again.
+    pub fn due(&self, now: Instant) -> Option<K> {
+        let oldest = &self.slots[self.ends?.oldest];
+        (oldest.answer_deadline <= now).then_some(oldest.key)
+    }
+
     /// Closes and returns the oldest ticket if its answer is due at `now`. Call until `None`.
     pub fn expire(&mut self, now: Instant) -> Option<Open> {
         if self.deadline()? <= now { self.pop_oldest() } else { None }
@@ -172,6 +178,7 @@ mod tests {
         let mut w = Window::new(2, 10 * MS);
         w.open(t, 1u32, open(1));
         w.open(t + MS, 2, open(2));
+        assert_eq!((w.due(t + 10 * MS - Duration::from_nanos(1)), w.due(t + 10 * MS)), (None, Some(1)));
         assert_eq!(w.expire(t + 10 * MS - Duration::from_nanos(1)), None);
         assert_eq!(w.expire(t + 10 * MS), Some(open(1)));
         assert_eq!(w.expire(t + 10 * MS), None);

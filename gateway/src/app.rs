@@ -10,11 +10,18 @@
 //! the attempt is written before its octets leave, so that a crash leaves doubt and never silence; a carrier is
 //! answered and an app is called only when the journal hands the acknowledgement back.
 
+mod alarms;
 mod apply;
 mod desk;
+mod errands;
+mod explain;
+mod keep;
 mod metrics;
 mod orders;
+mod patrol;
+mod pressure;
 mod reload;
+mod rounds;
 mod seek;
 mod service;
 mod start;
@@ -45,16 +52,23 @@ use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kin
 use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
+use crate::report::quality::Quality;
 use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
-use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
+use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch, Why};
 use crate::vital::Vital;
 
+pub use alarms::AlarmStatus;
+use alarms::Alarms;
 use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
+pub use errands::{Action, Cleared, QueueOrder};
+pub use explain::{Asks, Page as Explained};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
+pub use patrol::{TestStatus, Tested};
 pub use reload::{Applied, Latest, Refused};
+use rounds::Rounds;
 use seek::{Seeker, Sought, Wish};
 pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
@@ -109,6 +123,8 @@ pub enum Purpose {
     Keep,
     /// To find another route for a message that no channel would take.
     Reroute,
+    /// To have it wait for another group, by an operator's order.
+    Move,
 }
 
 /// An attempt the switch ordered.
@@ -120,6 +136,7 @@ pub struct Start {
     parts: u8,
     only: u64,
     expires: Time,
+    why: Why,
 }
 
 /// The owner of everything between the journal and the links.
@@ -142,9 +159,19 @@ pub struct Line {
     seeker: Seeker,
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
-    pressure: Arc<start::Pressure>,
+    pressure: Arc<pressure::Pressure>,
+    lateness: pressure::Lateness,
+    errands: errands::Errands,
     service: service::Service,
     states: states::States,
+    alarms: Alarms,
+    /// What arrives of what the channels take.
+    quality: Quality,
+    /// When that was last written.
+    kept_at: Time,
+    rounds: Rounds,
+    /// The app that test messages belong to.
+    patrol: AppId,
     /// Parts on the wire: when they were sent, over which channel.
     flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
     commands: Vec<Command>,
@@ -208,7 +235,8 @@ impl Line {
                 _ = arrivals.recv_many(&mut arrived, BATCHES) => {}
                 _ = links.recv_many(&mut heard, BATCHES) => {}
                 () = tokio::time::sleep_until(deadline) => {}
-                _ = gauges.tick() => {
+                due = gauges.tick() => {
+                    self.keeps_up(due.elapsed());
                     self.gauges();
                     self.retell();
                 }
@@ -234,7 +262,9 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
-        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
+        let errands = self.errands.ready().then_some(Time(0));
+        let patrol = self.patrol_deadline();
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, errands, stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
@@ -252,7 +282,9 @@ impl Line {
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
         self.expire_orders(now);
+        self.patrol(now);
         self.follow_routes();
+        self.run_errands(now);
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -291,6 +323,7 @@ impl Line {
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
                         Purpose::Keep => self.keep(id, body.as_deref()),
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
+                        Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
                 }
                 self.send(now);
@@ -311,7 +344,7 @@ impl Line {
                 for sought in sought {
                     let (report, mut pen) = report!(self, pen);
                     match sought {
-                        Sought::Message(orphan, message) => report.sought(orphan, message),
+                        Sought::Message(orphan, message) => report.sought(now, orphan, message, &mut pen),
                         Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
                         Sought::Uplink(id, history, asker) => self.deliver(id, history.as_deref(), asker),
                     }
@@ -329,6 +362,7 @@ impl Line {
             Ok(at) => {
                 // It was judged by tables that were swapped while it was being written.
                 if fresh.routing != self.tables.load().routing
+                    && !self.is_patrol(fresh.message.app)
                     && let Message { app, tier, .. } = fresh.message
                     && let Some(message) = accepted(&fresh.body)
                     && let Some(home) = self.tables.load().home(app, tier, &message)
@@ -368,8 +402,8 @@ impl Line {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::Start { attempt, message, link, parts, only, expires } => {
-                    let start = Start { attempt, message, link, parts, only, expires };
+                Command::Start { attempt, message, link, parts, only, expires, why } => {
+                    let start = Start { attempt, message, link, parts, only, expires, why };
                     match (self.bodies.find(message), self.report.live(message)) {
                         (Some(body), _) => self.prepare(now, start, Some(&body)),
                         (None, Some(live)) => {
@@ -379,8 +413,13 @@ impl Line {
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
+                Command::Probe(link) => self.fleet.push(link, ToLink::Probe),
+                Command::Transition(channel, transition) => {
+                    self.look(now, channel, Cause::Health(transition.cause));
+                }
                 counted => {
                     self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
+                    self.states.decided(&self.plan, &counted);
                     if let Command::Throttled(channel, _) = counted {
                         self.look(now, channel, Cause::Throttled);
                     }
@@ -393,7 +432,7 @@ impl Line {
     }
 
     fn give_up(&mut self, now: Moment, message: MessageId, end: End) {
-        let missing = self.report.needs_body(message);
+        let missing = self.report.needs_body(message) || end == End::NoChannel && self.may_be_overdue(message);
         match (self.bodies.find(message), self.report.live(message)) {
             (None, Some(live)) if missing => {
                 self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });
@@ -403,6 +442,9 @@ impl Line {
     }
 
     fn exhausted(&mut self, now: Moment, message: MessageId, end: End, body: Option<&[u8]>) {
+        if end == End::NoChannel && self.elsewhere(now, message, body) {
+            return;
+        }
         let (report, mut pen) = report!(self, pen);
         report.exhausted(now, message, end, body.and_then(accepted).as_ref(), &mut pen);
     }
@@ -424,7 +466,12 @@ impl Line {
                     receipt: true,
                     reference: start.attempt.short(),
                 };
-                match member.profile.split(&mt) {
+                // Our own code may fail on a text nobody thought of: that must cost this message only.
+                let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));
+                let Ok(split) = std::panic::catch_unwind(split) else {
+                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Panicked));
+                };
+                match split {
                     // Of a continued attempt only the named parts were reserved.
                     Ok(parts) if named(&parts, start.only) <= usize::from(start.parts) => {
                         return self.outgoing(now, start, &accepted, parts);
@@ -448,11 +495,21 @@ impl Line {
             channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
+            because: report::history::because(&start.why, &plan.names),
         };
-        let first = self.report.live(start.message).filter(|live| live.detail.is_none()).map(|l| (l.tier, l.since));
+        let first = self.report.live(start.message).filter(|live| live.detail.is_none() && !self.is_patrol(live.app));
+        let first = first.map(|live| (live.tier, live.since));
         let (report, mut pen) = report!(self, pen);
         if !report.started(now, (start.message, start.expires), &attempt, channel, accepted, &mut pen) {
             return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
+        }
+        self.rounds.started(start.message, start.attempt);
+        if let Some(member) = self.fleet.member(channel) {
+            for part in &parts {
+                if let Some(id) = member.profile.early_id(start.attempt, part.index) {
+                    self.report.expected(start.attempt, part.index, id);
+                }
+            }
         }
         if let Some((tier, since)) = first {
             self.meters.waited(tier, since, now, start.message);
@@ -527,6 +584,7 @@ impl Line {
                 FromLink::Unanswered(ticket, doubt) => {
                     self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));
                 }
+                FromLink::Unacked(age) => self.tell_switch(now, Event::Unacked(link, age)),
                 FromLink::Event(event) => self.carrier(now, link, generation, event),
             }
         }
@@ -548,18 +606,23 @@ impl Line {
             }
             Heard::Receipt(inbound, receipt) => {
                 self.meters.receipt(&self.metrics, &self.fleet, channel, receipt.state);
+                self.quality.heard(channel);
                 let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
                 let (report, mut pen) = report!(self, pen);
                 report.receipt(now, channel, &receipt, id, ack, &mut pen);
+                self.tell_switch(now, Event::Heard(link));
             }
             Heard::Mo(inbound, mo) => {
                 self.meters.mo(&self.metrics, &self.fleet, channel);
                 let (id, carrier) = (self.ids.next(now.wall), Carrier { link, generation, inbound });
                 let (report, mut pen) = report!(self, pen);
                 report.uplink(now, channel, mo, id, carrier, &mut pen);
+                self.tell_switch(now, Event::Heard(link));
             }
             Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),
-            Heard::Heard(_) | Heard::ProbeAnswered | Heard::Bound(_) | Heard::Unanswered(..) => {}
+            Heard::Heard(_) => self.tell_switch(now, Event::Heard(link)),
+            Heard::ProbeAnswered => self.tell_switch(now, Event::ProbeAnswered(link)),
+            Heard::Bound(_) | Heard::Unanswered(..) => {}
         }
     }
 
@@ -568,6 +631,7 @@ impl Line {
         self.meters.answer(&self.metrics, &self.fleet, ChannelId(link.channel), &answer, took);
         let (report, mut pen) = report!(self, pen);
         report.answered(now, ticket, kind, &mut pen);
+        self.patrol_answered(now, ChannelId(link.channel), ticket.attempt(), &answer);
         self.tell_switch(now, Event::Answer(ticket, answer));
     }
 
@@ -586,13 +650,28 @@ impl Line {
                 Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
                 Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
                 Effect::GivenUp(channel) => self.metrics.mo_given_up.with_label_values(&[&*channel]).inc(),
-                Effect::Concluded { correction: false, tier, channel, outcome, reason } => {
+                Effect::Concluded { id, outcome, .. }
+                    if self.report.live(id).is_some_and(|live| self.is_patrol(live.app)) =>
+                {
+                    self.test_concluded(now, id, outcome);
+                }
+                Effect::Concluded { correction: false, tier, channel, outcome, reason, .. } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
                 Effect::Concluded { tier, channel, outcome, .. } => {
                     self.meters.corrected(&self.metrics, &self.fleet, tier, channel, outcome);
                 }
-                Effect::Delay(channel, delay) => self.meters.delay(&self.fleet, channel, delay),
+                Effect::Again(tier, channel, why, recovered) => {
+                    self.meters.moved_on(&self.metrics, &self.fleet, tier, channel, why);
+                    self.tell_switch(now, Event::Again(*recovered));
+                }
+                Effect::Duplicate(channel) => self.meters.duplicate(&self.metrics, &self.fleet, channel),
+                Effect::Delay(channel, delay) => {
+                    self.meters.delay(&self.fleet, channel, delay);
+                    self.quality.delay(channel, delay);
+                }
+                Effect::Fate(fate) => self.patrol_fate(now, &fate),
+                Effect::Decided(channel, delivered) => self.tell_switch(now, Event::Delivered(channel, delivered)),
                 Effect::Unmatched(channel) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
                 Effect::Late(channel, changed) => self.meters.late(&self.metrics, &self.fleet, channel, changed),
                 Effect::Recall(message) => self.seeker.seek(Wish::History(message)),

@@ -15,7 +15,7 @@
 //!   leaves at most 512 open. `Probe` and `Unbind` are the operator's and the health rules', a few per minute.
 //! * **Events** (the sender given to [`spawn`]) are a bounded channel, shared by all links. When it is full the link
 //!   goes on working and keeps the rest for its next batch, which is bounded in turn: two events per slot, one per
-//!   open inbound, and above [`BACKLOG`] events it stops reading the socket, so that even a peer that sends nothing
+//!   open inbound, no ages of unacknowledged octets at all, and above [`BACKLOG`] events it stops reading the socket, so that even a peer that sends nothing
 //!   but PDUs to be skipped pays with its own send buffer. It does not redial before the last connection's events are
 //!   handed over, so that a flapping peer cannot pile up inbounds either, and a batch never mixes two connections.
 //! * **Octets out**. A blocked write keeps what the session wanted sent: at most a window of parts, and the answers to
@@ -28,6 +28,7 @@ mod outbox;
 mod reconnect;
 mod stream;
 mod tcp_info;
+mod unacked;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -147,6 +148,9 @@ pub enum FromLink {
     Event(Event),
     /// No answer will be seen for this part, and how far it got. `Freed` follows.
     Unanswered(Ticket, Doubt),
+    /// So long have octets written on this connection waited for the far side's kernel to acknowledge them: told from
+    /// 300 ms on, about every 50 ms while it grows, less what a long round trip excuses; zero once it is over.
+    Unacked(Duration),
     /// The link has ended after [`ToLink::Unbind`]; nothing follows.
     Closed,
 }

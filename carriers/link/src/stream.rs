@@ -13,7 +13,8 @@
 //!
 //! One wake-up is: one read, all commands, the session's deadline; then one write of everything the session wants
 //! sent; then one batch of everything it had to say. Doubt is judged after the write, so that what is called unsent
-//! has indeed not been written.
+//! has indeed not been written. While octets are written and not acknowledged, the kernel is asked for their age ten times
+//! a second (`unacked`).
 
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
@@ -37,6 +38,7 @@ use crate::dial::{Dialled, dial};
 use crate::doubt::Progress;
 use crate::outbox::Outbox;
 use crate::reconnect::{Backoff, Outcome};
+use crate::unacked::{Look, Unacked};
 use crate::{Batch, Down, FromLink, OUT_LIMIT, READ_BUFFER, Spec, ToLink, tcp_info};
 
 /// A stream has this path only.
@@ -154,13 +156,14 @@ impl Link {
                 self.ending = true;
                 return (Down::Fault(Fault::Closed), Outcome::Failed);
             }
-            talk.arm();
+            talk.arm(self.outbox.waiting());
             let woken =
                 poll_fn(|cx| talk.poll_wake(cx, &mut self.buffer, &mut self.inbox, &mut commands, &mut self.outbox));
             let read = woken.await;
             let now = now();
             talk.take_read(now, read, &self.buffer);
             talk.take_time(now);
+            talk.look(now, &mut self.outbox);
             for command in commands.drain(..).flatten() {
                 self.ending |= matches!(command, ToLink::Unbind);
                 talk.take_command(now, command, self.outbox.generation());
@@ -198,6 +201,8 @@ struct Conversation {
     out: BytesMut,
     /// Octets the socket took.
     written: u64,
+    /// How long octets wait to be acknowledged.
+    unacked: Unacked,
     /// What the session said since the last batch.
     said: Vec<Event>,
     /// Tickets the session has not ended yet; only a session that broke its promises leaves any at its end.
@@ -222,6 +227,7 @@ impl Conversation {
             baseline: dialled.baseline,
             out: BytesMut::new(),
             written: 0,
+            unacked: Unacked::default(),
             said: Vec::new(),
             open: HashSet::new(),
             bound_at: None,
@@ -367,6 +373,7 @@ impl Conversation {
             Ok(taken) => {
                 self.written += taken as u64;
                 self.out.advance(taken);
+                self.unacked.wrote(Instant::now);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
@@ -403,6 +410,24 @@ impl Conversation {
         self.said = said;
     }
 
+    /// Tells how long octets have waited to be acknowledged, where that is due. Not while events wait for a full
+    /// channel, where ages would pile up.
+    fn look(&mut self, now: Now, outbox: &mut Outbox) {
+        let now = Instant::from_std(now.mono);
+        if self.bound_at.is_none() || outbox.waiting() || self.unacked.look_at().is_none_or(|at| at > now) {
+            return;
+        }
+        match (tcp_info::look(&self.stream), self.baseline) {
+            (Ok(seen), Some(baseline)) => {
+                let seen = Look { acked: seen.acked.saturating_sub(baseline), ..seen };
+                if let Some(age) = self.unacked.look(now, self.written, seen) {
+                    outbox.push(FromLink::Unacked(age));
+                }
+            }
+            _ => self.unacked.blind(),
+        }
+    }
+
     fn came_up(&mut self, window: usize, spec: &Spec) -> FromLink {
         self.bound_at = Some(Instant::now());
         tracing::debug!(channel = &*spec.name, link = spec.id.link, address = %self.address, window, "link up");
@@ -423,10 +448,12 @@ impl Conversation {
         }
     }
 
-    /// Sees to it that the timer rings at the session's deadline at the latest. It is not moved when the deadline
+    /// Sees to it that the timer rings at the session's deadline, or when acknowledgements are to be looked at. It is not moved when the deadline
     /// moves away, as it does with every answer: ringing early now and then is cheaper.
-    fn arm(&mut self) {
-        let deadline = self.session.deadline().map(Instant::from_std);
+    fn arm(&mut self, waiting: bool) {
+        // Before the login is accepted, and while events wait for a full channel, nothing would come of a look.
+        let look = self.unacked.look_at().filter(|_| self.bound_at.is_some() && !waiting);
+        let deadline = self.session.deadline().map(Instant::from_std).into_iter().chain(look).min();
         self.armed = deadline.is_some();
         if let Some(deadline) = deadline
             && (self.timer.is_elapsed() || deadline < self.timer.deadline())

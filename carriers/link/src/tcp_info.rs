@@ -1,9 +1,13 @@
-//! What the kernel knows about a connection (`TCP_INFO`), of which doubt needs one number.
+//! What the kernel knows about a connection (`TCP_INFO`): how much of what we wrote the far side's kernel has, and since
+//! when it says nothing.
 //!
 //! The only unsafe call of the workspace stands here: neither socket2, rustix nor tokio offers this option, and libc's
 //! own `tcp_info` for glibc ends before the field wanted.
 
 use std::io;
+use std::time::Duration;
+
+use crate::unacked::Look;
 
 /// Octets of ours the far side's kernel has acknowledged since the connection began. The dialling side's SYN counts as
 /// one, so a reading right after connect is the baseline to subtract. Works after a reset, until the socket is closed.
@@ -12,11 +16,7 @@ use std::io;
 /// Whatever `getsockopt` says; `Unsupported` where the kernel is too old (before 4.1) or not Linux.
 #[cfg(target_os = "linux")]
 pub(crate) fn bytes_acked(socket: &impl std::os::fd::AsFd) -> io::Result<u64> {
-    let (prefix, length) = read(socket.as_fd())?;
-    if length < size_of::<Prefix>() {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    Ok(prefix.bytes_acked)
+    look(socket).map(|seen| seen.acked)
 }
 
 /// As on Linux, but unknown.
@@ -24,6 +24,37 @@ pub(crate) fn bytes_acked(socket: &impl std::os::fd::AsFd) -> io::Result<u64> {
 pub(crate) fn bytes_acked<T>(_socket: &T) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// The acknowledgements as they stand: octets as [`bytes_acked`] counts them, the time since the last one of any kind,
+/// the smoothed round trip.
+///
+/// # Errors
+/// As [`bytes_acked`].
+#[cfg(target_os = "linux")]
+pub(crate) fn look(socket: &impl std::os::fd::AsFd) -> io::Result<Look> {
+    let (prefix, length) = read(socket.as_fd())?;
+    if length < size_of::<Prefix>() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(Look {
+        acked: prefix.bytes_acked,
+        since_ack: Duration::from_millis(prefix.counters[LAST_ACK_RECV].into()),
+        trip: Duration::from_micros(prefix.counters[RTT].into()),
+    })
+}
+
+/// As on Linux, but unknown.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn look<T>(_socket: &T) -> io::Result<Look> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// `tcpi_last_ack_recv` among the counters: milliseconds.
+#[cfg(target_os = "linux")]
+const LAST_ACK_RECV: usize = 12;
+/// `tcpi_rtt` among the counters: microseconds.
+#[cfg(target_os = "linux")]
+const RTT: usize = 15;
 
 /// `struct tcp_info` of `linux/tcp.h` up to `tcpi_bytes_acked`. The kernel only ever appends fields and copies as many
 /// octets as it is given room for.
@@ -89,6 +120,22 @@ mod tests {
         drop(theirs);
         assert!(ours.read(&mut [0; 1]).is_err());
         assert_eq!(bytes_acked(&ours).unwrap() - baseline, 1000);
+    }
+
+    #[test]
+    fn a_look_tells_the_round_trip_and_the_age_of_the_last_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        ours.write_all(&[7; 10]).unwrap();
+        theirs.read_exact(&mut [0; 10]).unwrap();
+        // Against the kernel's own names for the fields, through the system's own copy of the struct.
+        assert_eq!(std::mem::offset_of!(libc::tcp_info, tcpi_last_ack_recv), 8 + 4 * LAST_ACK_RECV);
+        assert_eq!(std::mem::offset_of!(libc::tcp_info, tcpi_rtt), 8 + 4 * RTT);
+        let seen = look(&ours).unwrap();
+        assert_eq!(seen.acked, 11);
+        assert!(seen.since_ack < Duration::from_secs(5), "{seen:?}");
+        assert!(Duration::ZERO < seen.trip && seen.trip < Duration::from_secs(1), "{seen:?}");
     }
 
     #[test]

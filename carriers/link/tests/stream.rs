@@ -321,6 +321,42 @@ async fn probes_are_asked_and_answered() {
     assert_eq!(link.next().await, Some(FromLink::Event(Event::ProbeAnswered)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_far_kernel_has_is_never_called_unacked_though_nobody_reads_it() {
+    let far = Far::listen().await;
+    let mut link = Running::start(Toy::dialling(&far.target), at_once());
+    let mut peer = far.bind(10).await;
+    link.up().await;
+    link.handle.send(submits(0..5));
+    peer.acknowledge().await;
+    assert!(timeout(STUCK, link.unacked()).await.is_err(), "an age of what is acknowledged");
+    peer.answer(0..5).await;
+    assert_eq!(link.take(10).await, (0..5).flat_map(submitted).collect::<Vec<_>>());
+}
+
+/// A peer whose window is closed takes nothing either; unlike a black hole, that can be had on loopback.
+#[tokio::test]
+async fn octets_nobody_acknowledges_are_told_with_their_age_until_they_are() {
+    let far = Far::listen_narrowly().await;
+    let mut link = Running::start(Toy::dialling(&far.target), at_once());
+    let mut peer = far.bind(500).await;
+    link.up().await;
+    let data = Bytes::from(vec![7; 1024]);
+    link.handle.send((0..500).map(|number| submit_data(number, data.clone())).collect());
+    // The kernel's probes of the closed window are answered further and further apart.
+    let age = timeout(Duration::from_secs(20), link.unacked()).await.unwrap();
+    assert!(age >= Duration::from_millis(300), "{age:?}");
+    for number in 0..500 {
+        assert_eq!(peer.read().await, (SUBMIT, number));
+    }
+    for _ in 0..1_000 {
+        if timeout(Duration::from_secs(20), link.unacked()).await.unwrap() == Duration::ZERO {
+            return peer.answer(0..500).await;
+        }
+    }
+    panic!("never over");
+}
+
 #[tokio::test]
 async fn unbind_finishes_what_is_open_and_ends_the_task() {
     let far = Far::listen().await;

@@ -1,11 +1,8 @@
 //! The table `[channel.smpp]`: what a carrier's account needs, checked once, and the legs that follow from it.
 //!
-//! [`Table`] is the text's shape, [`Settings`] what the session and the mapping use. The password is a [`Password`]:
+//! [`Table`] is the text's shape, [`Settings`] what the session and the mapping use. The password is a [`Secret`]:
 //! it is written into the bind and nowhere else.
 
-use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -14,6 +11,7 @@ use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use crate::protocol::{Common, Leg, Life, Probe, Problem, Reach, Role, Secrets, Transport};
+use crate::secret::Secret;
 use crate::table::{Checks, SecretText};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -203,29 +201,6 @@ pub struct Source {
     pub addr: String,
 }
 
-/// A password; shows itself to nobody but the bind.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// The octets for the bind.
-    pub fn reveal(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-
-    /// Comparable within this process and meaningless outside it: the key is drawn at the first call.
-    fn mark(&self) -> u64 {
-        static KEY: OnceLock<RandomState> = OnceLock::new();
-        KEY.get_or_init(RandomState::new).hash_one(&self.0)
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// A checked account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -234,7 +209,7 @@ pub struct Settings {
     /// Our account.
     pub system_id: String,
     /// Its password.
-    pub password: Password,
+    pub password: Secret,
     /// system_type of the bind.
     pub system_type: String,
     /// service_type of each submit.
@@ -285,7 +260,7 @@ impl Settings {
         let settings = Settings {
             address: checks.address("address", &table.address),
             system_id: checks.text("system_id", &table.system_id, 15),
-            password: Password(checks.secret("password", &table.password, 8, secrets)),
+            password: Secret::new(checks.secret("password", &table.password, 8, secrets)),
             system_type: optional(&mut checks, "system_type", &table.system_type, 12),
             service_type: optional(&mut checks, "service_type", &table.service_type, 5),
             binding: table.bind,

@@ -7,7 +7,7 @@ use crate::protocol::{Common, Problem};
 use crate::table;
 
 pub(super) fn common() -> Common {
-    Common { name: "test".into(), window: 4, timezone: "UTC".into(), max_parts: 10 }
+    Common { name: "test".into(), window: 4, timezone: None, max_parts: 10 }
 }
 
 /// Reads a table as the gateway would; secret references ending in `gone` cannot be had.

@@ -2,6 +2,8 @@
 //!
 //! A protocol adds one file with its [`Far`] and its cases, and one arm in [`cases`]. Built on codecs only.
 
+mod cmpp;
+mod smgp;
 mod smpp;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -81,6 +83,8 @@ pub const WINDOW: usize = 4;
 /// Every case of every protocol.
 pub fn cases() -> Vec<Case> {
     let of = |name: &str| match name {
+        "cmpp" => cmpp::cases(),
+        "smgp" => smgp::cases(),
         "smpp" => smpp::cases(),
         other => panic!("tests/far has no {other}"),
     };
@@ -101,7 +105,7 @@ pub fn each(able: impl Fn(Role) -> bool, promise: impl Fn(&Case, usize)) {
 impl Case {
     pub fn profile(&self) -> std::sync::Arc<dyn Profile> {
         let protocol = PROTOCOLS.iter().find(|p| p.name() == self.protocol).unwrap();
-        let common = Common { name: "test".into(), window: WINDOW, timezone: "UTC".into(), max_parts: 10 };
+        let common = Common { name: "test".into(), window: WINDOW, timezone: None, max_parts: 10 };
         let table = toml::de::DeTable::parse(self.table).unwrap();
         let table = toml::Spanned::new(table.span(), toml::de::DeValue::Table(table.into_inner()));
         protocol.configure(&common, table, &|secret| Ok(secret.to_owned())).unwrap()

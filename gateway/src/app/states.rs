@@ -10,10 +10,11 @@ use tracing::{error, info, warn};
 
 use super::Line;
 use super::orders::Kind;
-use super::start::Pressure;
+use super::pressure::Pressure;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan};
 use crate::observe::{Calm, Metrics};
+use crate::switch::{Command, health};
 
 /// How a channel stands, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,11 @@ pub(super) enum State {
     Held,
     /// Resting after throttle answers.
     Paused,
-    /// No link.
+    /// Ill by what is heard of it, or not: nothing new while another channel is well.
+    Suspect,
+    /// On trial after it was down.
+    Probation,
+    /// No link, or one on which nobody has answered for too long.
     Down,
     /// Finishes what is open, then unbinds: by an operator's order, because it leaves the configuration or because the
     /// gateway stops.
@@ -35,8 +40,16 @@ pub(super) enum State {
 
 impl State {
     /// All of them.
-    pub(super) const ALL: [State; 6] =
-        [State::Up, State::Held, State::Paused, State::Down, State::Draining, State::Drained];
+    pub(super) const ALL: [State; 8] = [
+        State::Up,
+        State::Held,
+        State::Paused,
+        State::Suspect,
+        State::Probation,
+        State::Down,
+        State::Draining,
+        State::Drained,
+    ];
 
     /// As metrics, logs and operators have it.
     pub(super) fn name(self) -> &'static str {
@@ -44,6 +57,8 @@ impl State {
             State::Up => "up",
             State::Held => "held",
             State::Paused => "paused",
+            State::Suspect => "suspect",
+            State::Probation => "probation",
             State::Down => "down",
             State::Draining => "draining",
             State::Drained => "drained",
@@ -66,6 +81,8 @@ pub(super) enum Cause {
     Operator,
     /// The gateway stops.
     Stop,
+    /// What its health shows.
+    Health(health::Cause),
 }
 
 impl Cause {
@@ -77,6 +94,7 @@ impl Cause {
             Cause::Time => "time",
             Cause::Operator => "operator",
             Cause::Stop => "stop",
+            Cause::Health(cause) => cause.name(),
         }
     }
 }
@@ -142,8 +160,26 @@ impl States {
             return;
         }
         match state {
-            State::Down => warn!(channel = name, from, to, cause, "channel state"),
+            State::Down | State::Suspect => warn!(channel = name, from, to, cause, "channel state"),
             _ => info!(channel = name, from, to, cause, "channel state"),
+        }
+    }
+
+    /// What health decided beside a channel's state.
+    pub(super) fn decided(&self, plan: &Plan, command: &Command) {
+        match command {
+            Command::FailedOver(channel, took) => {
+                let (channel, took_ms) = (name(plan, *channel), took.as_millis() as u64);
+                info!(channel, took_ms, "traffic goes elsewhere since then");
+            }
+            Command::Panic(group, panic) => {
+                let group = plan.names.groups.get(usize::from(group.0)).map_or("", |name| name);
+                info!(group, panic, "so little of the group is well that suspect channels serve it, or no more");
+            }
+            Command::OurselvesSuspected(_) => {
+                error!("several carriers fell silent at once: no channel is given up for it, look at this machine");
+            }
+            _ => {}
         }
     }
 
@@ -201,8 +237,10 @@ impl Line {
             (Some(Kind::Drain), _) if self.fleet.linked(channel) => State::Draining,
             (Some(Kind::Drain), _) => State::Drained,
             (Some(Kind::Hold), _) => State::Held,
-            (None, Some(v)) if v.links_up == 0 => State::Down,
+            (None, Some(v)) if v.links_up == 0 || v.state == health::State::Down => State::Down,
+            (None, Some(v)) if v.state == health::State::Suspect => State::Suspect,
             (None, Some(v)) if v.paused_until.is_some_and(|until| until > now.time) => State::Paused,
+            (None, Some(v)) if v.state == health::State::Probation => State::Probation,
             (None, Some(_)) => State::Up,
             (None, None) => State::Down,
         }

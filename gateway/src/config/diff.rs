@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Tier, TierId};
+use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Strategy, Tier, TierId};
 use super::problem::Problem;
 use crate::callback::Settings;
 
@@ -227,6 +227,8 @@ fn tier(old: &Tier, new: &Tier) -> Vec<String> {
         .debug("backoff", &old.backoff, &new.backoff)
         .debug("unacked", &old.unacked, &new.unacked)
         .debug("acked", &old.acked, &new.acked)
+        .debug("on_failed", &old.on_failed, &new.on_failed)
+        .debug("receipt_within", &old.receipt_within, &new.receipt_within)
         .plain("shed_at", &old.shed_at, &new.shed_at)
         .or(old != new)
 }
@@ -244,7 +246,8 @@ fn channel(old: &Channel, new: &Channel, names: &Names) -> Vec<String> {
         .value("tiers", &old.tiers, &new.tiers, tiers_of(names))
         .plain("receipts", &old.receipts, &new.receipts)
         .plain("max_parts", &old.max_parts, &new.max_parts)
-        .debug("allow_from", &old.allow_from, &new.allow_from);
+        .debug("allow_from", &old.allow_from, &new.allow_from)
+        .silent("test", old.test != new.test);
     if old.account() != new.account() {
         let explained = old.window != new.window || old.max_parts != new.max_parts;
         words.silent("account", !explained);
@@ -257,10 +260,27 @@ fn group(old: &Group, new: &Group, names: &Names) -> Vec<String> {
     let members = |channels: &Vec<ChannelId>| list(channels.iter().map(|c| names.channels.get(usize::from(c.0))));
     Words::default()
         .value("channels", &old.channels, &new.channels, members)
+        .value("strategy", &old.strategy, &new.strategy, strategy_in_words)
         .value("spill_after", &old.spill_after, &new.spill_after, |wait| {
             wait.map_or_else(|| "never".to_owned(), |wait| format!("{wait:?}"))
         })
         .or(old != new)
+}
+
+/// A strategy with what belongs to it.
+fn strategy_in_words(strategy: &Strategy) -> String {
+    let name = strategy.name();
+    match strategy {
+        Strategy::Weighted(weights) => {
+            format!("{name} {}", weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":"))
+        }
+        Strategy::Quality { explore } => format!("{name} (explore {explore})"),
+        Strategy::Balanced(b) => format!(
+            "{name} (cost {} quality {} latency {} load {}; floors {} {} {:?}; explore {})",
+            b.cost, b.quality, b.latency, b.load, b.least_success, b.least_delivered, b.most_latency, b.explore
+        ),
+        Strategy::Preference | Strategy::LeastCost => name.to_owned(),
+    }
 }
 
 fn route(old: &Route, new: &Route, names: &Names) -> Vec<String> {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
-use super::plan::{InDoubt, TierId};
+use super::plan::{InDoubt, OnFailed, TierId};
 use super::*;
 
 #[derive(Clone, Deserialize, schemars::JsonSchema)]
@@ -70,8 +70,9 @@ impl Profile for ToyProfile {
     fn open(&self, _: usize, _: u64) -> Box<dyn Session> {
         unreachable!("checking opens nothing")
     }
-    fn quote(&self, _: &Mt<'_>) -> Result<Quote, Unsendable> {
-        Err(Unsendable::Sender("toy"))
+    fn quote(&self, mt: &Mt<'_>) -> Result<Quote, Unsendable> {
+        let quote = Quote { parts: 1, coding: carriers::Coding::Gsm7 };
+        if mt.text.contains("toy") { Err(Unsendable::Sender("toy")) } else { Ok(quote) }
     }
     fn split(&self, _: &Mt<'_>) -> Result<Parts, Unsendable> {
         Err(Unsendable::Sender("toy"))
@@ -188,6 +189,29 @@ fn uplink_waits_are_ten_minutes_or_what_is_written() {
 }
 
 #[test]
+fn test_messages_have_an_app_and_a_group_of_their_own() {
+    let with = |test: &str| CHANNEL.to_owned() + "[channel.test]\n" + test + GROUP + ROUTE + APP;
+    let (plan, _) = plan(&[(MAIN_FILE, &with("to = \"+8613800138000\"\n"))]).unwrap();
+    let test = plan.channels[0].test.as_ref().unwrap();
+    assert_eq!((test.to.as_slice(), test.text.as_str()), (&["+8613800138000".to_owned()][..], "test"));
+    let periods = (test.every, test.receipt_within, test.tier);
+    assert_eq!(periods, (Duration::from_secs(600), Duration::from_secs(120), TierId(1)));
+    let (app, group) = (&plan.names.apps[usize::from(test.app.0)], &plan.names.groups[usize::from(test.group.0)]);
+    assert!(super::plan::is_internal(app) && super::plan::is_internal(group), "{app} {group}");
+    assert!(plan.groups.iter().all(|g| g.id != test.group) && plan.apps.iter().all(|a| a.id != test.app));
+    assert!(!format!("{test:?} {}", plan.written).contains("13800138000"), "{test:?} {}", plan.written);
+    let wrong = "to = [\"13800138000\", \"env:NONE\"]\nevery = \"1ms\"\ntier = \"vip\"\ntext = \"toy\"\nrate = 1\n";
+    let found = problems(&with(wrong));
+    for what in ["unknown key `rate`", "needs a plus sign", "NONE is not set", "`every`", "unknown tier \"vip\""] {
+        assert!(found.iter().any(|problem| problem.contains(what)), "{what}: {found:?}");
+    }
+    let found = problems(&with("to = \"+8613800138000\"\ntext = \"toy\"\n"));
+    assert!(found[0].contains("the test message cannot be sent"), "{found:?}");
+    assert!(problems(&with("every = \"1h\"\n"))[0].contains("`to` is missing"));
+    assert!(problems(&with("to = []\n"))[0].contains("`to` is empty"));
+}
+
+#[test]
 fn keys_are_kept_only_as_hashes() {
     use sha2::{Digest, Sha256};
     let (plan, _) = plan(&[(MAIN_FILE, &whole())]).unwrap();
@@ -204,13 +228,13 @@ fn included_files_are_merged_and_problems_name_them() {
     assert_eq!((plan.node.name.as_str(), plan.channels.len(), warnings.len()), ("gw-1", 1, 0));
 
     let channel = CHANNEL.replace("rate = 200", "rate = 0");
-    let rest = rest.replace("\"g\"\nchannels", "\"g\"\nstrategy = \"quality\"\nchannels");
+    let rest = rest.replace("\"g\"\nchannels", "\"g\"\nstrategy = \"qualty\"\nchannels");
     let found = problems_of(&[(MAIN_FILE, main), ("channels/a.toml", &channel), ("rest.toml", &rest)]);
     assert_eq!(
         found,
         [
             "channels/a.toml:6:8: error: `rate` is 0, not above 0 and at most 1000000 parts per second",
-            "rest.toml:3:12: error: strategy \"quality\" is not available | use \"preference\"",
+            "rest.toml:3:12: error: unknown strategy \"qualty\" | did you mean \"quality\"?",
         ]
     );
 }
@@ -345,6 +369,17 @@ fn open_listeners_name_their_peers_and_tell_channels_apart() {
 }
 
 #[test]
+fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
+    let otp = "[[tier]]\nname = \"otp\"\non_failed = \"next\"\nreceipt_within = \"60s\"\n";
+    let (plan, _) = plan(&[(MAIN_FILE, &[otp, "[[tier]]\nname = \"notice\"\n", &whole()].concat())]).unwrap();
+    let seen: Vec<_> = plan.tiers.iter().map(|t| (t.on_failed, t.receipt_within.map(|w| w.as_secs()))).collect();
+    assert_eq!(seen, [(OnFailed::Next, Some(60)), (OnFailed::End, None)]);
+    let odd = "[[tier]]\nname = \"otp\"\nreceipt_within = \"25h\"\n";
+    let found = problems(&[odd, &whole()].concat());
+    assert!(found[0].contains("`receipt_within` must be 1s to 24h"), "{found:?}");
+}
+
+#[test]
 fn tiers_start_from_the_built_in_one_of_their_name() {
     let otp = "[[tier]]\nname = \"otp\"\nacked = \"never\"\n";
     let (plan, _) = plan(&[(MAIN_FILE, &[otp, TIER, &whole()].concat())]).unwrap();
@@ -412,6 +447,57 @@ fn groups_are_ordered_by_preference() {
     let order: Vec<_> = plan.groups[0].channels.iter().map(|id| &*plan.names.channels[id.0 as usize]).collect();
     assert_eq!(order, ["b", "a"]);
     assert_eq!(plan.groups[0].spill_after, None);
+}
+
+#[test]
+fn a_group_says_how_it_chooses() {
+    use crate::config::plan::{Balance, Strategy};
+    let two = [CHANNEL, &CHANNEL.replace("\"a\"", "\"b\"").replace(":1\"", ":2\"")].concat();
+    let chooses = |lines: &str, weight: &str| {
+        let members = format!("channels = [{{ name = \"a\", preference = 5 }}, {{ name = \"b\"{weight} }}]\n");
+        let group = format!("[[group]]\nname = \"g\"\n{members}{lines}\n");
+        plan(&[(MAIN_FILE, &[two.as_str(), &group, ROUTE, APP].concat())])
+    };
+    let group = |lines: &str, weight: &str| chooses(lines, weight).unwrap().0.groups.remove(0);
+    let second = Some(Duration::from_secs(1));
+    let quick = Some(Duration::ZERO);
+    let weighted = group("strategy = \"weighted\"", ", weight = 3");
+    assert_eq!((weighted.strategy, weighted.spill_after), (Strategy::Weighted(vec![3, 1]), quick), "in their order");
+    let quality = group("strategy = \"quality\"\nexplore = 0.1", "");
+    assert_eq!((quality.strategy, quality.spill_after), (Strategy::Quality { explore: 0.1 }, second));
+    let balanced = group("strategy = \"balanced\"\n[group.balance]\ncost = 5\nmost_latency = \"3s\"", "");
+    let most_latency = Duration::from_secs(3);
+    let balance = Balance { cost: 5.0, most_latency, ..Balance::default() };
+    assert_eq!((balanced.strategy, balanced.spill_after), (Strategy::Balanced(balance), quick));
+    let spill = group("strategy = \"weighted\"\nspill_after = \"2s\"", "");
+    assert_eq!(spill.spill_after, Some(Duration::from_secs(2)));
+
+    let (_, warnings) = chooses("strategy = \"least-cost\"", "").unwrap();
+    let warnings: Vec<_> = warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(warnings, ["no channel of group \"g\" has a cost: there is no cheapest one"]);
+    for (lines, weight, message) in [
+        ("strategy = \"weighted\"", ", weight = 1001", "`weight` is 1001, outside 0 to 1000"),
+        ("", ", weight = 1", "`weight` means nothing with strategy \"preference\""),
+        ("explore = 0.1", "", "`explore` means nothing with strategy \"preference\""),
+        ("strategy = \"quality\"\nexplore = 0.6", "", "`explore` is 0.6, outside 0.0 to 0.5"),
+        ("strategy = \"quality\"\n[group.balance]\ncost = 1", "", "`balance` means nothing with strategy \"quality\""),
+        (
+            "strategy = \"balanced\"\n[group.balance]\ncost = 0\nquality = 0\nlatency = 0\nload = 0",
+            "",
+            "nothing counts: all weights of `balance` are 0",
+        ),
+        (
+            "strategy = \"balanced\"\n[group.balance]\nleast_success = 1.5",
+            "",
+            "`least_success` is 1.5, outside 0.0 to 1.0",
+        ),
+    ] {
+        let problems = chooses(lines, weight).map(|_| ()).unwrap_err();
+        let problems: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(problems, [message], "{lines}");
+    }
+    let none = group("strategy = \"weighted\"", ", weight = 0");
+    assert_eq!(none.strategy, Strategy::Weighted(vec![0, 1]));
 }
 
 #[test]
@@ -540,6 +626,12 @@ mod diff {
             ("127.0.0.1:1", "127.0.0.1:9", "channel a: account changed, its links are made anew", true),
             ("name = \"r\"", "name = \"r\"\nmatch = { tier = \"otp\" }", "route r: conditions changed", true),
             ("name = \"g\"", "name = \"g\"\nspill_after = \"5s\"", "group g: spill_after 1s → 5s", true),
+            (
+                "name = \"g\"",
+                "name = \"g\"\nstrategy = \"weighted\"",
+                "group g: strategy preference → weighted 1, spill_after 1s → 0ns",
+                true,
+            ),
             ("rate = 500", "rate = 50", "app shop: rate 500 → 50", false),
         ] {
             assert_eq!(replaced(from, to), (vec![words.to_owned()], routing), "{to}");

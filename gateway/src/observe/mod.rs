@@ -80,12 +80,35 @@ pub struct Metrics {
     pub channel_state: IntGaugeVec,
     /// `qiao_channel_transitions_total{channel,from,to,cause}`
     pub channel_transitions: IntCounterVec,
+    /// `qiao_channel_delivered_ratio{channel}`: of the receipts of the last five minutes.
+    pub delivered_ratio: GaugeVec,
+    /// `qiao_channel_alarm{channel,kind}`: 1 while it stands.
+    pub channel_alarm: IntGaugeVec,
+    /// `qiao_channel_tests_total{channel,result}`
+    pub tests: IntCounterVec,
+    /// `qiao_channel_test_delay_seconds{channel}`: written down to arrived.
+    pub test_delay: HistogramVec,
     /// `qiao_throttled_total{channel}`
     pub throttled: IntCounterVec,
     /// `qiao_in_doubt_total{channel,tier,class}`
     pub in_doubt: IntCounterVec,
     /// `qiao_in_doubt_resubmitted_total{channel,tier}`
     pub resubmitted: IntCounterVec,
+    /// `qiao_hedged_total{channel,tier}`: messages that got one more attempt elsewhere because this channel was slow.
+    pub hedged: IntCounterVec,
+    /// `qiao_failover_duration_seconds`: first part exposed on a channel given up to the first start elsewhere.
+    pub failover_seconds: Histogram,
+    /// `qiao_self_suspicions_total`: several carriers fell silent at once, so the gateway suspected itself.
+    pub self_suspicions: IntCounter,
+    /// `qiao_dup_confirmed_total{channel}`: messages that carriers have, or handsets got, by more than one attempt.
+    pub duplicates: IntCounterVec,
+    /// `qiao_retries_deferred_total{channel}`: retries that waited since the channel had had its share of them.
+    pub deferred: IntCounterVec,
+    /// `qiao_quarantined_total{channel}`: messages that kill what they are sent over, ended.
+    pub quarantined: IntCounterVec,
+    /// `qiao_moved_on_total{channel,tier,why}`: messages sent on to another channel for what this one's receipts said, or did
+    /// not: `undelivered` or `no_receipt`.
+    pub moved_on: IntCounterVec,
     /// `qiao_leniencies_total{channel,what}`: taken although it was not as specified, or skipped.
     pub leniencies: IntCounterVec,
     /// `qiao_journal_commit_seconds`
@@ -231,6 +254,19 @@ impl Metrics {
                 "Changes of a channel's state, and what brought them.",
                 &["channel", "from", "to", "cause"],
             ),
+            delivered_ratio: make.values(
+                "qiao_channel_delivered_ratio",
+                "Share of the last five minutes' receipts that say delivered.",
+                channel,
+            ),
+            channel_alarm: make.levels("qiao_channel_alarm", "1 while an alarm stands.", &["channel", "kind"]),
+            tests: make.counts("qiao_channel_tests_total", "Test messages by how they ended.", &["channel", "result"]),
+            test_delay: make.times(
+                "qiao_channel_test_delay_seconds",
+                "Test messages to their arrival.",
+                channel,
+                &SLOW,
+            ),
             throttled: make.counts("qiao_throttled_total", "Throttle answers.", channel),
             in_doubt: make.counts(
                 "qiao_in_doubt_total",
@@ -241,6 +277,34 @@ impl Metrics {
                 "qiao_in_doubt_resubmitted_total",
                 "Messages in doubt that were sent again.",
                 &["channel", "tier"],
+            ),
+            hedged: make.counts(
+                "qiao_hedged_total",
+                "Messages that got one more attempt elsewhere, since an answer took too long.",
+                &["channel", "tier"],
+            ),
+            failover_seconds: make.time(
+                "qiao_failover_duration_seconds",
+                "First part exposed on a channel given up to the first start elsewhere.",
+                &FAST,
+            ),
+            self_suspicions: make
+                .count("qiao_self_suspicions_total", "Several carriers silent at once: the gateway suspected itself."),
+            duplicates: make.counts(
+                "qiao_dup_confirmed_total",
+                "Messages that carriers have by more than one attempt.",
+                channel,
+            ),
+            deferred: make.counts(
+                "qiao_retries_deferred_total",
+                "Retries that had to wait: the channel had had its share of them.",
+                channel,
+            ),
+            quarantined: make.counts("qiao_quarantined_total", "Messages that kill what they are sent over.", channel),
+            moved_on: make.counts(
+                "qiao_moved_on_total",
+                "Messages sent on to another channel for this one's receipts.",
+                &["channel", "tier", "why"],
             ),
             leniencies: make.counts(
                 "qiao_leniencies_total",

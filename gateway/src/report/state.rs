@@ -7,7 +7,7 @@ use crate::clock::{Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
 use crate::journal::At;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
-use crate::switch::End;
+use crate::switch::{End, Reason, Why};
 
 /// A message that has not been forgotten. Waiting ones hold nothing but this: their bodies are on disk.
 #[derive(Debug)]
@@ -28,6 +28,13 @@ pub struct Live {
     pub callback: bool,
     /// Parts the switch reserves.
     pub reserve: u8,
+}
+
+impl Live {
+    /// Whether the switch has nothing more to do for it.
+    pub fn is_done(&self) -> bool {
+        self.detail.as_deref().is_some_and(|detail| detail.done)
+    }
 }
 
 /// What attempts and receipts have added. All that changes it is here, so that the line, the replay of the journal and
@@ -54,6 +61,12 @@ pub struct Detail {
     pub patience: Time,
     /// Whether it waits for them.
     pub waiting: bool,
+    /// Not sent at or after this time.
+    pub expires: Time,
+    /// When it is looked at again for a receipt that is overdue, see [`super::again`].
+    pub due: Option<Time>,
+    /// No receipt is overdue before: carriers kept them while we were away.
+    pub not_due_before: Time,
 }
 
 /// How far the store has a message that is over. At most one writing is under way for a message, so that what the store
@@ -78,8 +91,17 @@ pub struct AttemptState {
     pub channel: ChannelId,
     /// When it started.
     pub at: Wall,
+    /// Why over that channel.
+    pub why: Why,
     /// Its parts.
     pub parts: Vec<Part>,
+    /// The message has gone on to other channels: what receipts say of this attempt is evidence only, unless delivered.
+    pub superseded: bool,
+    /// How often it was refused for the time being.
+    pub refusals: u8,
+    /// When its rest last went out, and when that was last refused.
+    run: Wall,
+    refused_at: Wall,
 }
 
 /// One part of an attempt.
@@ -150,7 +172,12 @@ impl AttemptState {
             attempt,
             channel,
             at,
+            why: Why::default(),
             parts: vec![Part { id: None, answered: at, at, state: PartState::Open }; usize::from(parts)],
+            superseded: false,
+            refusals: 0,
+            run: at,
+            refused_at: Wall(0),
         }
     }
 
@@ -164,6 +191,18 @@ impl AttemptState {
         self.parts.iter().all(|p| matches!(p.state, PartState::Submitted | PartState::Receipted(..)))
     }
 
+    /// What a receipt has just decided about it, if anything: all of it is delivered, or, by the first receipt that
+    /// says so, it never will be.
+    pub fn decided(&self) -> Option<bool> {
+        let undelivered =
+            |p: &&Part| matches!(p.state, PartState::Receipted(state, _) if state != ReceiptState::Delivered);
+        match self.parts.iter().filter(undelivered).count() {
+            0 => self.delivered().then_some(true),
+            1 => Some(false),
+            _ => None,
+        }
+    }
+
     /// Some part is in doubt.
     pub fn in_doubt(&self) -> bool {
         let open = |p: &Part| matches!(p.state, PartState::Open | PartState::Unanswered(Doubt::Unacked | Doubt::Acked));
@@ -175,9 +214,43 @@ impl AttemptState {
         self.parts.iter().any(|p| p.state == PartState::Open)
     }
 
-    /// No part of it ever left, or was heard of.
+    /// No part of it ever left.
     pub fn unsent(&self) -> bool {
-        self.parts.iter().all(|p| p.id.is_none() && p.state == PartState::Unanswered(Doubt::Unsent))
+        self.parts.iter().all(|p| p.state == PartState::Unanswered(Doubt::Unsent))
+    }
+
+    /// Nothing can deliver it any more.
+    pub(super) fn dead(&self) -> bool {
+        self.death().is_some()
+    }
+
+    /// The carrier has it whole, and has not said that it will not be delivered.
+    fn copy(&self) -> bool {
+        self.submitted() && !self.dead()
+    }
+
+    /// A final receipt came for some part.
+    pub(super) fn receipted(&self) -> bool {
+        self.parts.iter().any(|p| matches!(p.state, PartState::Receipted(..)))
+    }
+
+    /// How far the parts without an answer got, at the worst.
+    pub(super) fn doubt(&self) -> Doubt {
+        let acked = |p: &Part| matches!(p.state, PartState::Open | PartState::Unanswered(Doubt::Acked));
+        if self.parts.iter().any(acked) { Doubt::Acked } else { Doubt::Unacked }
+    }
+
+    /// Its last run was refused for the time being.
+    pub(super) fn refused_last(&self) -> bool {
+        self.refusals > 0 && self.refused_at >= self.run
+    }
+
+    /// Refused for the time being; each run counts once, also where its records are read twice.
+    fn refused(&mut self, at: Wall) {
+        if self.refusals == 0 || at >= self.run && self.refused_at < self.run {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        self.refused_at = self.refused_at.max(at);
     }
 
     /// The first part that makes delivery of the whole impossible: its code and whether a receipt said so.
@@ -211,14 +284,30 @@ impl Detail {
 
     /// An attempt starts, or goes on with the parts named by `only`: those are open again.
     pub fn started(&mut self, attempt: AttemptRef, channel: ChannelId, at: Wall, parts: u8, only: u64) {
+        if self.attempt(attempt).is_none() && self.done {
+            self.supersede();
+        }
         let Some(again) = self.attempt(attempt) else {
             return self.attempts.push(AttemptState::new(attempt, channel, at, parts));
         };
+        again.run = again.run.max(at);
         for (i, part) in again.parts.iter_mut().enumerate().take(64) {
-            let retried = matches!(part.state, PartState::Refused(Verdict::Throttled, _) | PartState::Unanswered(_));
+            let passing = |verdict| matches!(verdict, Verdict::Throttled | Verdict::Retry);
+            let retried = match part.state {
+                PartState::Refused(verdict, _) => passing(verdict),
+                PartState::Unanswered(_) => true,
+                PartState::Open | PartState::Submitted | PartState::Receipted(..) => false,
+            };
             if only >> i & 1 == 1 && retried {
                 part.state = PartState::Open;
             }
+        }
+    }
+
+    /// Why an attempt went where it did; its first reason stays, whatever parts follow.
+    pub fn because(&mut self, attempt: AttemptRef, why: Why) {
+        if let Some(attempt) = self.attempt(attempt).filter(|attempt| attempt.why.reason == Reason::Unknown) {
+            attempt.why = why;
         }
     }
 
@@ -230,6 +319,7 @@ impl Detail {
             slot.id = Some(id.clone());
         }
         slot.answered = at;
+        let passing = matches!(answer, AnswerKind::Refused(Verdict::Retry, _));
         let proven = matches!(slot.state, PartState::Submitted) && matches!(answer, AnswerKind::Unanswered(_));
         if !proven && !matches!(slot.state, PartState::Receipted(..)) {
             slot.at = at;
@@ -239,7 +329,23 @@ impl Detail {
                 AnswerKind::Unanswered(doubt) => PartState::Unanswered(*doubt),
             };
         }
-        self.done |= state.submitted();
+        if passing {
+            state.refused(at);
+        }
+        self.done |= state.submitted() && !state.superseded;
+    }
+
+    /// The message goes on to other channels; what the attempts there were do not end it, unless they deliver.
+    pub fn supersede(&mut self) {
+        self.done = false;
+        for attempt in &mut self.attempts {
+            attempt.superseded = true;
+        }
+    }
+
+    /// Attempts of which a carrier has the whole message, as far as is known: two make a duplicate.
+    pub fn copies(&self) -> usize {
+        self.attempts.iter().filter(|a| a.copy()).count()
     }
 
     /// A receipt came. Any one proves that the carrier has the part; only a final one ends it, and delivered is never
@@ -255,7 +361,7 @@ impl Detail {
         } else if matches!(slot.state, PartState::Open | PartState::Unanswered(_)) {
             slot.state = PartState::Submitted;
         }
-        self.done |= state.submitted();
+        self.done |= state.submitted() && !state.superseded;
         first
     }
 
@@ -310,14 +416,22 @@ impl Detail {
                 return Some(Concluded { kind, reason: "delivered", code, evidence, channel, at });
             }
         }
-        if !self.done || self.attempts.iter().any(|a| a.death().is_none()) {
+        let hopeful = self.end != Some(End::Poison) && self.attempts.iter().any(|a| !a.dead());
+        if !self.done || hopeful {
             return None;
         }
-        let (kind, reason) = match self.end {
-            Some(end) => ended(end),
-            None => (OutcomeKind::Failed, "undelivered"),
+        // What a carrier has had and not delivered failed for that, not for what then found no other way.
+        let had = self.attempts.iter().rev().find(|a| a.superseded && a.receipted());
+        let (kind, reason, last) = match (self.end, had) {
+            (None, _) => (OutcomeKind::Failed, "undelivered", self.attempts.last()),
+            (Some(End::NoChannel | End::Attempts | End::Expired), Some(had)) => {
+                (OutcomeKind::Failed, "undelivered", Some(had))
+            }
+            (Some(end), _) => {
+                let (kind, reason) = ended(end);
+                (kind, reason, self.attempts.last())
+            }
         };
-        let last = self.attempts.last();
         let (code, evidence) = last.and_then(AttemptState::death).unwrap_or(("", Evidence::None));
         Some(Concluded { kind, reason, code: code.into(), evidence, channel: last.map(|a| a.channel), at })
     }
@@ -336,20 +450,23 @@ impl Detail {
 fn ended(end: End) -> (OutcomeKind, &'static str) {
     match end {
         End::Expired => (OutcomeKind::Expired, "validity"),
+        End::Operator => (OutcomeKind::Expired, "operator"),
         End::InDoubt => (OutcomeKind::Expired, "in_doubt"),
         End::Rejected => (OutcomeKind::Failed, "rejected"),
         End::Attempts => (OutcomeKind::Failed, "attempts"),
         End::NoChannel => (OutcomeKind::Failed, "no_channel"),
         End::BodyLost => (OutcomeKind::Failed, "damaged"),
+        End::Poison => (OutcomeKind::Failed, "poison"),
     }
 }
 
 /// The static form of a reason read back from a record; unknown ones (a newer version's) become `other`.
 pub fn reason(text: &str) -> &'static str {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 12] = [
         "delivered",
         "undelivered",
         "validity",
+        "operator",
         "in_doubt",
         "no_receipt",
         "rejected",
@@ -357,6 +474,7 @@ pub fn reason(text: &str) -> &'static str {
         "no_channel",
         "damaged",
         "cancelled",
+        "poison",
     ];
     KNOWN.iter().find(|k| **k == text).copied().unwrap_or("other")
 }
@@ -377,7 +495,9 @@ mod tests {
             attempt: AttemptRef(i as u64),
             channel,
             at: Wall(0),
+            why: Why::default(),
             parts: parts.into_iter().map(|state| Part { id: None, answered: Wall(0), at: Wall(0), state }).collect(),
+            ..AttemptState::new(AttemptRef(0), channel, Wall(0), 0)
         });
         Detail { attempts: attempts.collect(), done, ..Detail::default() }
     }

@@ -82,7 +82,8 @@ pub struct PartStory {
 pub struct Happening {
     /// RFC 3339 with milliseconds, UTC.
     pub at: String,
-    /// `accepted`, `attempt`, `submitted`, `refused`, `unanswered`, `receipt`, an outcome, `called`.
+    /// `accepted`, `attempt`, `submitted`, `refused`, `unanswered`, `receipt`, `moved_on` (a carrier had it; another
+    /// channel gets it now: `undelivered` or `no_receipt`), an outcome, `called`.
     pub event: String,
     /// The company of the channel concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,4 +94,20 @@ pub struct Happening {
     /// More, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Why an attempt went where it did, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The channel concerned; left out in answers to apps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub channel: Option<String>,
+}
+
+/// Who reads a story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The app: it knows companies, not channels.
+    App,
+    /// An operator.
+    Operator,
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use carriers::{AttemptRef, ReceiptState};
 use serde::Serialize;
 
+use super::again;
 use super::history;
 use super::state::Detail;
-use super::story::{Happening, PartStory, Status, Story};
+use super::story::{Happening, PartStory, Reader, Status, Story};
 use crate::clock::Wall;
 use crate::config::plan::Names;
 use crate::ids::MessageId;
-use crate::journal::record::{Accepted, AnswerKind, OutcomeKind, Record};
+use crate::journal::record::{Accepted, AnswerKind, Because, OutcomeKind, Record};
+use crate::switch::Why;
 
 /// What an event carries of its message.
 #[derive(Clone, Debug, Serialize)]
@@ -100,10 +102,10 @@ pub fn again(
 
 /// Tells a story from a message's records, as [`history::write`] left them. `company` gives a channel's carrier.
 /// `None` where they do not begin with the message.
-pub fn story(id: MessageId, records: &[u8], company: impl Fn(&str) -> Option<String>) -> Option<Story> {
+pub fn story(id: MessageId, records: &[u8], reader: Reader, company: impl Fn(&str) -> Option<String>) -> Option<Story> {
     let mut records = history::read(records).flatten();
     let Record::Accepted(accepted) = records.next()? else { return None };
-    let mut teller = Teller { story: begin(id, &accepted), attempts: BTreeMap::new(), company };
+    let mut teller = Teller { story: begin(id, &accepted), attempts: BTreeMap::new(), last: None, reader, company };
     for record in records {
         teller.tell(&record);
     }
@@ -133,14 +135,43 @@ fn begin(id: MessageId, accepted: &Accepted<'_>) -> Story {
             carrier: None,
             attempt: None,
             detail: None,
+            why: None,
+            channel: None,
         }],
+    }
+}
+
+/// How far the attempt told last got.
+struct Progress {
+    attempt: AttemptRef,
+    parts: u8,
+    /// Parts that the carrier took, and when it had taken the last.
+    taken: u8,
+    taken_at: Wall,
+    /// The first word that a part was not delivered.
+    failed_at: Option<Wall>,
+}
+
+impl Progress {
+    /// Why another attempt began then, where the carrier had the message already.
+    fn moved_on(&self, at: Wall) -> Option<again::Why> {
+        if self.taken < self.parts || self.taken_at > at {
+            return None;
+        }
+        Some(if self.failed_at.is_some_and(|failed| failed <= at) {
+            again::Why::Undelivered
+        } else {
+            again::Why::NoReceipt
+        })
     }
 }
 
 struct Teller<F> {
     story: Story,
-    /// Number and carrier of each attempt.
-    attempts: BTreeMap<AttemptRef, (u32, Option<String>)>,
+    /// Number, carrier and channel of each attempt.
+    attempts: BTreeMap<AttemptRef, (u32, Option<String>, Option<String>)>,
+    last: Option<Progress>,
+    reader: Reader,
     company: F,
 }
 
@@ -148,12 +179,25 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
     fn tell(&mut self, record: &Record<'_>) {
         match record {
             Record::Attempt(a) => {
+                if let Some((last, why)) =
+                    self.last.as_ref().and_then(|last| Some((last.attempt, last.moved_on(a.at)?)))
+                    && last != a.attempt
+                {
+                    self.happen(a.at, "moved_on", Some(last), Some(why.name().to_owned()));
+                }
+                if self.last.as_ref().is_none_or(|last| last.attempt != a.attempt) {
+                    let (taken, taken_at, failed_at) = (0, Wall(0), None);
+                    self.last = Some(Progress { attempt: a.attempt, parts: a.parts, taken, taken_at, failed_at });
+                }
                 let number = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
                 self.story.carrier = (self.company)(a.channel);
-                self.attempts.entry(a.attempt).or_insert((number, self.story.carrier.clone()));
+                let channel = (self.reader == Reader::Operator).then(|| a.channel.to_owned());
+                self.attempts.entry(a.attempt).or_insert((number, self.story.carrier.clone(), channel));
                 let waiting = |part| PartStory { part, status: Status::Queued, code: None };
                 self.story.parts = (1..=a.parts).map(waiting).collect();
                 self.happen(a.at, "attempt", Some(a.attempt), None);
+                let why = self.why(&a.because);
+                self.story.timeline.last_mut().into_iter().for_each(|happening| happening.why.clone_from(&why));
             }
             Record::Answered(a) => {
                 let (event, status, detail) = match &a.answer {
@@ -161,6 +205,12 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                     AnswerKind::Refused(_, code) => ("refused", Status::Failed, Some((*code).to_owned())),
                     AnswerKind::Unanswered(doubt) => ("unanswered", Status::Queued, Some(format!("{doubt:?}"))),
                 };
+                if let Some(last) = self.last.as_mut().filter(|last| last.attempt == a.attempt)
+                    && status == Status::Submitted
+                {
+                    last.taken += 1;
+                    last.taken_at = last.taken_at.max(a.at);
+                }
                 self.part(a.part, status, detail.clone());
                 if status == Status::Submitted {
                     self.story.status = self.story.status.max(Status::Submitted);
@@ -174,6 +224,12 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                     ReceiptState::Expired => Status::Expired,
                     _ => Status::Failed,
                 };
+                if let Some(last) = self.last.as_mut().filter(|last| last.attempt == r.attempt)
+                    && r.state.is_final()
+                    && r.state != ReceiptState::Delivered
+                {
+                    last.failed_at = Some(last.failed_at.map_or(r.at, |at| at.min(r.at)));
+                }
                 self.part(r.part, status, Some(r.code.to_owned()));
                 self.happen(r.at, "receipt", Some(r.attempt), self.detail(r.part, Some(r.code.to_owned())));
             }
@@ -210,10 +266,19 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
     }
 
     fn happen(&mut self, at: Wall, event: &str, attempt: Option<AttemptRef>, detail: Option<String>) {
-        let (attempt, carrier) = match attempt.and_then(|a| self.attempts.get(&a)) {
-            Some((number, carrier)) => (Some(*number), carrier.clone()),
-            None => (None, None),
+        let (attempt, carrier, channel) = match attempt.and_then(|a| self.attempts.get(&a)) {
+            Some((number, carrier, channel)) => (Some(*number), carrier.clone(), channel.clone()),
+            None => (None, None, None),
         };
-        self.story.timeline.push(Happening { at: at.to_string(), event: event.to_owned(), carrier, attempt, detail });
+        let (at, event) = (at.to_string(), event.to_owned());
+        self.story.timeline.push(Happening { at, event, carrier, attempt, detail, why: None, channel });
+    }
+
+    /// The reason in words, with the other channel as the reader knows it.
+    fn why(&self, because: &Because<'_>) -> Option<String> {
+        let Because { reason, cause, number, other } = *because;
+        let company = || (self.company)(other).unwrap_or_else(|| "another channel".to_owned());
+        let other = if self.reader == Reader::Operator { other.to_owned() } else { company() };
+        Why { reason, cause, number, other: None }.words(&other)
     }
 }

@@ -10,17 +10,51 @@ use link::LinkId;
 use super::attempt::{Attempt, MOST_PARTS, Outcome};
 use super::channel::{Channel, ChannelView};
 use super::doubt::{self, Resolve};
+use super::examine::{Watch, sign};
+use super::fair::{Shares, Turn};
+use super::health::Ending;
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
+use super::pace::Pace;
+use super::poison::Poison;
 use super::retry;
+use super::strategy::{Choice, Ranked};
+use super::why::Cause;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
 use crate::clock::{Moment, Time};
-use crate::config::plan::{ChannelId, GroupId, InDoubt, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
 use crate::ids::{Ids, MessageId};
 
 /// The rule of a tier the plan does not name (any more).
-static NO_TIER: TierRule =
-    TierRule { id: TierId(u8::MAX), attempts: 1, backoff: Vec::new(), unacked: InDoubt::Wait, acked: InDoubt::Wait };
+static NO_TIER: TierRule = TierRule {
+    id: TierId(u8::MAX),
+    attempts: 1,
+    backoff: Vec::new(),
+    unacked: InDoubt::Wait,
+    acked: InDoubt::Wait,
+    service: Service::Strict,
+};
+
+/// In which order tiers are served, 0 first.
+#[derive(Debug, Default)]
+pub(super) struct Ranks(Vec<(TierId, usize)>);
+
+impl Ranks {
+    /// A strict tier goes before all that follow; weighted ones share a rank, that of the first of them.
+    fn of(tiers: &[TierRule]) -> Ranks {
+        let shared = tiers.iter().position(|rule| rule.service != Service::Strict).unwrap_or(0);
+        let rank = |(at, rule): (usize, &TierRule)| match rule.service {
+            Service::Strict => (rule.id, at),
+            Service::Weighted { .. } => (rule.id, shared),
+        };
+        Ranks(tiers.iter().enumerate().map(rank).collect())
+    }
+
+    /// A tier's rank; one the plan does not name comes last.
+    pub(super) fn rank(&self, tier: TierId) -> usize {
+        self.0.iter().find(|(id, _)| *id == tier).map_or(self.0.len(), |(_, rank)| *rank)
+    }
+}
 
 /// Decides which message goes next, over which channel, when, and whether again. Owns every accepted message until
 /// the carrier has it or no further attempt will be made; knows no clock, no socket, no disk and no chance.
@@ -28,7 +62,13 @@ static NO_TIER: TierRule =
 pub struct Switch {
     pub(super) ids: Ids,
     pub(super) tiers: Vec<TierRule>,
+    pub(super) ranks: Ranks,
+    pub(super) shares: Shares,
+    /// Apps with a rate of their own.
+    pub(super) apps: BTreeMap<AppId, Pace>,
     pub(super) groups: BTreeMap<GroupId, GroupRule>,
+    /// What the groups' strategies remember.
+    pub(super) choices: BTreeMap<GroupId, Choice>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     /// Messages that may go now.
     pub(super) lanes: Lanes,
@@ -40,8 +80,16 @@ pub struct Switch {
     pub(super) flying: BTreeMap<MessageId, AttemptRef>,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
-    /// Scratch of the matching: (rank, head, lane).
-    pub(super) heads: BinaryHeap<Reverse<(usize, MessageId, LaneKey)>>,
+    /// Scratch of the matching: the channels a head is offered to, in order.
+    pub(super) ranked: Vec<Ranked>,
+    /// While an explanation is made: who was passed over, and why.
+    pub(super) trace: Option<Vec<(ChannelId, Cause, u32)>>,
+    /// Which channels are well.
+    pub(super) watch: Watch,
+    /// Which messages kill sessions.
+    pub(super) poison: Poison,
+    /// Scratch of the matching: (rank, turn, head, lane).
+    pub(super) heads: BinaryHeap<Reverse<(usize, Turn, MessageId, LaneKey)>>,
     pub(super) wake: Time,
 }
 
@@ -58,6 +106,37 @@ pub struct Waiting {
     pub oldest: Time,
 }
 
+/// Which waiting messages an operator means; what is left out means any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Of this group.
+    pub group: Option<GroupId>,
+    /// Of this tier.
+    pub tier: Option<TierId>,
+    /// Of this app.
+    pub app: Option<AppId>,
+    /// Not of this group.
+    pub not_group: Option<GroupId>,
+    /// Not younger than this one.
+    pub upto: Option<MessageId>,
+}
+
+impl Selection {
+    fn takes(&self, group: GroupId, tier: TierId) -> bool {
+        self.group.is_none_or(|only| only == group)
+            && self.tier.is_none_or(|only| only == tier)
+            && self.not_group != Some(group)
+    }
+}
+
+/// How far a walk through what waits has come.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    lane: Option<(LaneKey, AppId)>,
+    after: MessageId,
+    later: MessageId,
+}
+
 impl Switch {
     /// A switch without a plan. Attempts it makes are numbered above `first_attempt`, the highest ever used.
     #[must_use]
@@ -65,13 +144,21 @@ impl Switch {
         Switch {
             ids: Ids::above(first_attempt),
             tiers: Vec::new(),
+            ranks: Ranks::default(),
+            shares: Shares::default(),
+            apps: BTreeMap::new(),
             groups: BTreeMap::new(),
+            choices: BTreeMap::new(),
             channels: BTreeMap::new(),
             lanes: Lanes::default(),
             later: Later::default(),
             attempts: BTreeMap::new(),
             flying: BTreeMap::new(),
             partial: BTreeMap::new(),
+            ranked: Vec::new(),
+            trace: None,
+            watch: Watch::new(),
+            poison: Poison::default(),
             heads: BinaryHeap::new(),
             wake: Time::NEVER,
         }
@@ -86,10 +173,19 @@ impl Switch {
                 self.lanes.insert(message.into());
             }
             Event::Recovered(recovered) => self.recover(now, recovered, out),
-            Event::LinkUp(link, window) => self.channel_mut(now, ChannelId(link.channel)).up(link.link, window),
+            Event::LinkUp(link, window) => {
+                self.link_up(now, link, window);
+                self.poison.up(now, link);
+            }
             Event::LinkDown(link) => self.link_down(now, link, out),
-            Event::LinkClosing(link) => self.channel_mut(now, ChannelId(link.channel)).closing(link.link),
-            Event::LinkGone(link) => self.channel_mut(now, ChannelId(link.channel)).gone(link.link),
+            Event::LinkClosing(link) => {
+                self.channel_mut(now, ChannelId(link.channel)).closing(link.link);
+                self.poison.forget(link);
+            }
+            Event::LinkGone(link) => {
+                self.channel_mut(now, ChannelId(link.channel)).gone(link.link);
+                self.watch.machines.link_gone(now, ChannelId(link.channel), link.link);
+            }
             Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
             Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
             Event::NotStarted(attempt, why) => self.not_started(now, attempt, why, out),
@@ -98,7 +194,22 @@ impl Switch {
             Event::Concluded(message) => self.conclude(message),
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
+            Event::Expire(message) => {
+                let waited = self.later.remove(message).or_else(|| self.lanes.remove(message));
+                if waited.is_some() {
+                    self.end(message, End::Operator, out);
+                }
+            }
             Event::Tick => {}
+            Event::Weight(channel, weight) => self.channel_mut(now, channel).weight = weight,
+            Event::Delivered(channel, delivered) => self.channel_mut(now, channel).stats.receipt(delivered),
+            Event::Heard(link) => self.watch.machines.heard(now, ChannelId(link.channel), link.link),
+            Event::ProbeAnswered(link) => self.watch.machines.probe_answered(now, ChannelId(link.channel), link.link),
+            Event::Unacked(link, age) => {
+                self.channel_mut(now, ChannelId(link.channel)).unacked(now, link.link, age);
+                self.watch.machines.unacked(now, ChannelId(link.channel), link.link, age);
+            }
+            Event::Again(recovered) => self.again(recovered, out),
         }
     }
 
@@ -106,10 +217,13 @@ impl Switch {
     /// start, ends what has expired. At most some thousands of commands; where more is due, the deadline is `now`.
     pub fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
         self.wake = Time::NEVER;
+        self.end_trials(now.time);
         self.release(now.time, out);
+        self.examine(now.time, out);
         self.match_heads(now, out);
         self.expire(now.time, out);
-        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).max(now.time);
+        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).min(self.poison.earliest());
+        self.wake = self.wake.max(now.time);
     }
 
     /// When to settle at the latest, as of the last [`Switch::settle`].
@@ -128,14 +242,48 @@ impl Switch {
             sum.oldest = sum.oldest.min(oldest);
         };
         for (lane, queue) in self.lanes.iter() {
-            if let Some(first) = queue.first() {
-                add(lane.group, lane.tier, queue.len(), first.accepted);
+            if let Some(oldest) = queue.firsts().map(|first| first.accepted).min() {
+                add(lane.group, lane.tier, queue.len(), oldest);
             }
         }
         for pending in self.later.iter() {
             add(pending.lane.group, pending.lane.tier, 1, pending.entry.accepted);
         }
         sums.into_values().collect()
+    }
+
+    /// The next messages that wait and are selected, at most `most`, from where the cursor stands; the cursor moves on,
+    /// and nothing more is there once nothing is returned. Costs what it returns and a look at every lane.
+    pub fn page(&self, selection: &Selection, cursor: &mut Cursor, most: usize) -> Vec<MessageId> {
+        let mut page = Vec::new();
+        for (key, lane) in self.lanes.iter() {
+            if !selection.takes(key.group, key.tier) || cursor.lane.as_ref().is_some_and(|(at, _)| key < at) {
+                continue;
+            }
+            for (app, _) in lane.apps().filter(|(app, _)| selection.app.is_none_or(|only| only == *app)) {
+                let from = match &cursor.lane {
+                    Some((at, done)) if at == key && app < *done => continue,
+                    Some((at, here)) if at == key && app == *here => cursor.after,
+                    _ => MessageId(0),
+                };
+                let upto = selection.upto.unwrap_or(MessageId(u64::MAX));
+                page.extend(lane.after(app, from, upto, most - page.len()));
+                if page.len() >= most {
+                    cursor.lane = Some((key.clone(), app));
+                    cursor.after = page.last().copied().unwrap_or(from);
+                    return page;
+                }
+            }
+        }
+        cursor.lane = Some((LaneKey::last(), AppId(u16::MAX)));
+        let late = self.later.after(cursor.later).filter(|p| selection.takes(p.lane.group, p.lane.tier));
+        let late = late.filter(|p| selection.upto.is_none_or(|upto| p.entry.id <= upto));
+        let late = late.filter(|p| selection.app.is_none_or(|only| only == p.entry.app));
+        page.extend(late.take(most - page.len()).map(|p| {
+            cursor.later = p.entry.id;
+            p.entry.id
+        }));
+        page
     }
 
     /// Messages that no channel would take, whatever its state: their group is not in the plan, or takes their tier no
@@ -158,7 +306,7 @@ impl Switch {
     /// A channel as of `now`, if any event ever named it.
     #[must_use]
     pub fn channel(&self, now: Time, id: ChannelId) -> Option<ChannelView> {
-        self.channels.get(&id).map(|channel| channel.view(now))
+        self.channels.get(&id).map(|channel| channel.view(now, self.watch.machines.snapshot(now, id)))
     }
 
     /// Messages the switch owns: waiting, or in an attempt that has not ended.
@@ -169,8 +317,8 @@ impl Switch {
 
     /// A tier's rank, 0 the strictest, and its rule.
     pub(super) fn tier(&self, id: TierId) -> (usize, &TierRule) {
-        let found = self.tiers.iter().enumerate().find(|(_, rule)| rule.id == id);
-        found.unwrap_or((self.tiers.len(), &NO_TIER))
+        let found = self.tiers.iter().find(|rule| rule.id == id);
+        (self.ranks.rank(id), found.unwrap_or(&NO_TIER))
     }
 
     fn channel_mut(&mut self, now: Time, id: ChannelId) -> &mut Channel {
@@ -180,26 +328,33 @@ impl Switch {
     /// Channels keep pace, pause, hold and slots; lanes keep their messages. Those no channel would take any more wait
     /// to be moved, for better rules or their expiry: a slip in a configuration must not fail a million messages.
     fn plan(&mut self, now: Time, settings: Settings) {
-        let first_tier = settings.tiers.first().map(|tier| tier.id);
+        let first_tier = settings.tiers.first().filter(|tier| tier.service == Service::Strict).map(|tier| tier.id);
         for rule in &settings.channels {
             self.channel_mut(now, rule.id);
         }
         for (id, channel) in &mut self.channels {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
         }
+        self.watch.plan(now, &settings);
+        self.ranks = Ranks::of(&settings.tiers);
+        self.shares = Shares::of(&settings.tiers.iter().map(|tier| (tier.id, tier.service)).collect::<Vec<_>>());
         self.tiers = settings.tiers;
+        self.apps.retain(|id, _| settings.apps.iter().any(|app| app.id == *id));
+        for app in &settings.apps {
+            let burst = (app.rate / 50.0) as u32;
+            self.apps.entry(app.id).or_insert_with(|| Pace::new(now, app.rate, burst)).set(now, app.rate, burst);
+        }
+        let cost = |id| settings.channels.iter().find(|rule| rule.id == id).map_or(0.0, |rule| rule.cost);
+        let choice = |rule: &GroupRule| (rule.id, Choice::new(rule, self.choices.get(&rule.id), cost));
+        self.choices = settings.groups.iter().map(choice).collect();
         self.groups = settings.groups.into_iter().map(|group| (group.id, group)).collect();
     }
 
     fn recover(&mut self, now: Time, recovered: Recovered, out: &mut Vec<Command>) {
-        let mut pending = Pending::from(recovered.message);
-        pending.entry.used = recovered.refused;
-        for channel in recovered.excluded {
-            pending.lane.class.exclude(channel);
-        }
-        if let Some(channel) = recovered.in_doubt {
-            out.push(Command::InDoubt(pending.entry.id, channel, Doubt::Acked));
-            self.in_doubt(now, pending, channel, Doubt::Acked, out);
+        let pending = pending(&recovered);
+        if let Some((channel, doubt)) = recovered.in_doubt {
+            out.push(Command::InDoubt(pending.entry.id, channel, doubt));
+            self.in_doubt(now, pending, channel, (doubt, false), out);
         } else if recovered.refused > 0 && recovered.refused >= self.tier(pending.lane.tier).1.attempts {
             out.push(Command::Exhausted(pending.entry.id, End::Attempts));
         } else {
@@ -207,27 +362,78 @@ impl Switch {
         }
     }
 
+    fn link_up(&mut self, now: Time, link: LinkId, window: usize) {
+        let id = ChannelId(link.channel);
+        let channel = self.channel_mut(now, id);
+        channel.up(link.link, window);
+        let probes = channel.probes;
+        self.watch.machines.link_up(now, id, link.link, probes);
+    }
+
+    /// A message that a carrier has had goes elsewhere. An attempt of it that was ordered and not yet handed over when
+    /// the news came is that further attempt.
+    fn again(&mut self, recovered: Recovered, out: &mut Vec<Command>) {
+        let pending = pending(&recovered);
+        let id = pending.entry.id;
+        if let Some(attempt) = self.flying.get(&id).and_then(|attempt| self.attempts.get_mut(attempt))
+            && !attempt.is_started()
+        {
+            attempt.concluded = false;
+            attempt.pending = pending;
+            return;
+        }
+        // Its receipt came before its answer.
+        self.flying.remove(&id);
+        self.partial.remove(&id);
+        if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {
+            out.push(Command::Exhausted(id, End::Attempts));
+        } else {
+            self.lanes.insert(pending);
+        }
+    }
+
     fn link_down(&mut self, now: Time, link: LinkId, out: &mut Vec<Command>) {
         let id = ChannelId(link.channel);
-        self.channel_mut(now, id).down(link.link);
+        let channel = self.channel_mut(now, id);
+        channel.down(link.link);
+        let ending = if channel.is_closing(link.link) { Ending::Ours } else { Ending::Lost };
+        self.watch.machines.link_down(now, id, link.link, ending);
+        self.watch.lost(link);
         let mut touched = Vec::new();
         for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.link == link.link) {
-            attempt.link_lost();
+            if attempt.link_lost() {
+                self.poison.lost(now, link, attempt.pending.entry.id, attempt.taken, attempt.alone);
+            }
             touched.push(attempt.id);
         }
         for attempt in touched {
             self.review(now, attempt, out);
         }
+        if let Some(death) = self.poison.down(now, link) {
+            self.strike(death, id, out);
+        }
     }
 
     fn started(&mut self, now: Time, id: AttemptRef, parts: u8, out: &mut Vec<Command>) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let again = attempt.is_started();
         let unneeded = attempt.started(parts);
-        if unneeded > 0
-            && let Some(channel) = self.channels.get_mut(&attempt.channel)
-        {
-            channel.free(attempt.link, u32::from(unneeded));
+        let (channel, link, open) = (attempt.channel, attempt.link, attempt.open_parts());
+        let first = attempt.pending.entry.used == 0 && !attempt.is_partial();
+        let strictest = self.tiers.first().is_some_and(|tier| tier.id == attempt.pending.lane.tier);
+        if !again {
+            attempt.sent = now;
+            self.watch.machines.sent(now, channel, link, open);
+        }
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.free(link, u32::from(unneeded));
             channel.pace.give_back(attempt.taken, unneeded);
+            if first && strictest && open > 0 && !again {
+                channel.hedges.sent(now, id);
+            }
+            if let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app) {
+                pace.give_back(attempt.taken, unneeded);
+            }
         }
         self.review(now, id, out);
     }
@@ -239,10 +445,16 @@ impl Switch {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         let message = attempt.pending.entry.id;
         self.flying.remove(&message);
+        if attempt.alone {
+            self.end_trial(message);
+        }
         let reserved = attempt.reserved();
         if let Some(channel) = self.channels.get_mut(&attempt.channel) {
             channel.free(attempt.link, attempt.slots());
             channel.pace.give_back(attempt.taken, reserved);
+        }
+        if let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app) {
+            pace.give_back(attempt.taken, reserved);
         }
         if attempt.concluded {
             return;
@@ -262,6 +474,9 @@ impl Switch {
                 self.lanes.insert(attempt.pending);
             }
             NotStarted::BodyLost => out.push(Command::Exhausted(message, End::BodyLost)),
+            NotStarted::Panicked => {
+                out.extend([Command::Quarantined(message, attempt.channel), Command::Exhausted(message, End::Poison)]);
+            }
         }
     }
 
@@ -276,8 +491,37 @@ impl Switch {
         if !attempt.answer(ticket, answer) {
             return;
         }
-        let id = attempt.channel;
+        let (id, link) = (attempt.channel, attempt.link);
+        if attempt.is_started() {
+            self.watch.machines.ended(now, id, link, attempt.sent, sign(answer));
+        } else {
+            // It was quicker than the word of the start: nothing is known to be sent yet.
+            self.watch.machines.heard(now, id, link);
+        }
+        let whole = LinkId { channel: id.0, link };
+        match answer {
+            Answer::Unanswered(Doubt::Unsent) => {}
+            Answer::Unanswered(_) => {
+                self.poison.lost(now, whole, attempt.pending.entry.id, attempt.taken, attempt.alone);
+            }
+            Answer::Submitted | Answer::Refused(_) => self.poison.answered(now, whole),
+        }
         if let Some(channel) = self.channels.get_mut(&id) {
+            if !matches!(answer, Answer::Unanswered(_)) {
+                channel.answered(now, attempt.link, attempt.taken);
+            }
+            let took = now.since(attempt.taken);
+            match answer {
+                Answer::Submitted => channel.stats.answered(took, true),
+                Answer::Refused(Verdict::Retry | Verdict::LinkFault) => channel.stats.answered(took, false),
+                Answer::Unanswered(Doubt::Unacked | Doubt::Acked) => channel.stats.unanswered(),
+                // Nothing that speaks for or against the channel.
+                Answer::Refused(_) | Answer::Unanswered(Doubt::Unsent) => {}
+            }
+            match answer {
+                Answer::Submitted | Answer::Refused(_) => channel.heard(now, link),
+                Answer::Unanswered(_) => channel.lost_at = Some(now),
+            }
             match answer {
                 Answer::Submitted => channel.succeeded(now),
                 Answer::Refused(Verdict::Throttled) => {
@@ -336,7 +580,9 @@ impl Switch {
         let undecided = self.flying.get(&message) == Some(&id);
         let Some(outcome) = attempt.outcome() else { return };
         if !undecided {
-            if attempt.slots() == 0 {
+            let done = attempt.slots() == 0;
+            self.late(id, outcome, out);
+            if done {
                 self.attempts.remove(&id);
             }
             return;
@@ -349,14 +595,27 @@ impl Switch {
             return;
         }
         let (channel, doubt, concluded) = (attempt.channel, attempt.doubt, attempt.concluded);
-        let pending = if attempt.slots() == 0 {
+        let (alone, sent) = (attempt.alone, attempt.taken);
+        let mut pending = if attempt.slots() == 0 {
             let Some(attempt) = self.attempts.remove(&id) else { return };
             attempt.pending
         } else {
             attempt.pending.clone()
         };
+        if alone {
+            self.end_trial(message);
+        }
         if !concluded {
             out.extend(doubt.map(|doubt| Command::InDoubt(message, channel, doubt)));
+            if alone
+                && let Some(doubt) = doubt
+                && let Some(wait) = self.poison.hold(message, channel, doubt, outcome, sent, now)
+            {
+                return self.later.insert(now.after(wait), pending);
+            }
+            if alone || doubt.is_none() && matches!(outcome, Outcome::Refused | Outcome::Elsewhere) {
+                pending.acquit();
+            }
             self.follow(now, pending, channel, doubt, outcome, out);
         }
     }
@@ -377,7 +636,7 @@ impl Switch {
     }
 
     /// What follows an attempt of which nothing is kept.
-    fn follow(
+    pub(super) fn follow(
         &mut self,
         now: Time,
         mut pending: Pending,
@@ -416,15 +675,22 @@ impl Switch {
                     out.push(Command::Exhausted(message, End::InDoubt));
                 }
             }
-            Outcome::Doubt(doubt) => self.in_doubt(now, pending, channel, doubt, out),
+            Outcome::Doubt { worst, mixed } => self.in_doubt(now, pending, channel, (worst, mixed), out),
         }
     }
 
-    fn in_doubt(&mut self, now: Time, mut pending: Pending, channel: ChannelId, doubt: Doubt, out: &mut Vec<Command>) {
+    pub(super) fn in_doubt(
+        &mut self,
+        now: Time,
+        mut pending: Pending,
+        channel: ChannelId,
+        (worst, mixed): (Doubt, bool),
+        out: &mut Vec<Command>,
+    ) {
         pending.lane.class.avoid = Some(channel);
         pending.entry.doubtful = true;
         pending.entry.used = pending.entry.used.saturating_add(1);
-        match doubt::resolve(self.tier(pending.lane.tier).1, doubt, pending.entry.used) {
+        match doubt::resolve(self.tier(pending.lane.tier).1, worst, mixed, pending.entry.used) {
             Resolve::Again(wait) => self.wait(now, wait, pending),
             Resolve::Stop => out.push(Command::Exhausted(pending.entry.id, End::InDoubt)),
         }
@@ -446,4 +712,13 @@ impl Switch {
         self.partial.insert(pending.entry.id, attempt);
         pending
     }
+}
+
+/// A message from the journal or the report, with what its attempts left behind.
+fn pending(recovered: &Recovered) -> Pending {
+    let mut pending = Pending::from(recovered.message);
+    pending.entry.used = recovered.refused;
+    pending.entry.doubtful = recovered.doubtful;
+    recovered.excluded.iter().for_each(|channel| pending.lane.class.exclude(*channel));
+    pending
 }

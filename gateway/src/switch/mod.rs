@@ -3,19 +3,30 @@
 //! in LIFECYCLE.md beside this file.
 
 mod attempt;
+mod budget;
 mod channel;
 mod doubt;
+mod examine;
+mod explain;
+mod fair;
+pub mod health;
+mod hedge;
 mod lane;
 mod later;
 mod machine;
 mod matching;
+mod outlook;
 mod pace;
+mod poison;
 mod queue;
 mod rate;
 mod retry;
+mod stats;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod why;
+mod window;
 
 use std::time::Duration;
 
@@ -23,11 +34,14 @@ use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use link::LinkId;
 
 use crate::clock::Time;
-use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, Strategy, TierId};
 use crate::ids::MessageId;
 
 pub use channel::ChannelView;
-pub use machine::{Switch, Waiting};
+pub use explain::{Candidate, Explained, Explanation, Factors};
+pub use machine::{Cursor, Selection, Switch, Waiting};
+pub use outlook::{Outlook, Prospect};
+pub use why::{Cause, Reason, Why};
 
 /// What the switch must know of a message; bodies stay on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +82,19 @@ pub struct Settings {
     pub channels: Vec<ChannelRule>,
     /// Groups.
     pub groups: Vec<GroupRule>,
+    /// When a channel counts as ill.
+    pub health: Box<health::Settings>,
+    /// Apps with a rate of their own towards carriers.
+    pub apps: Vec<AppRule>,
+}
+
+/// An app's rules.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AppRule {
+    /// Its index.
+    pub id: AppId,
+    /// Most parts per second that go to carriers, over all channels.
+    pub rate: f64,
 }
 
 /// A tier's rules.
@@ -83,6 +110,8 @@ pub struct TierRule {
     pub unacked: InDoubt,
     /// Policy for [`Doubt::Acked`].
     pub acked: InDoubt,
+    /// How it is served beside other tiers.
+    pub service: Service,
 }
 
 /// A channel's rules.
@@ -96,6 +125,12 @@ pub struct ChannelRule {
     pub burst: u32,
     /// Tiers that may use it.
     pub tiers: Vec<TierId>,
+    /// Cost per part.
+    pub cost: f64,
+    /// The company: channels of one have the same number.
+    pub carrier: u32,
+    /// Whether its links can be asked for a sign of life.
+    pub probes: bool,
 }
 
 /// A group's rules.
@@ -107,6 +142,8 @@ pub struct GroupRule {
     pub channels: Vec<ChannelId>,
     /// See `plan::Group::spill_after`.
     pub spill_after: Option<Duration>,
+    /// How one of the channels is chosen.
+    pub strategy: Strategy,
 }
 
 /// What happened.
@@ -141,21 +178,39 @@ pub enum Event {
     Moved(MessageId, Home),
     /// Operator: take nothing new on this channel (true), or back in service (false).
     Hold(ChannelId, bool),
+    /// Operator: no further attempt for this message, if it waits: [`End::Operator`].
+    Expire(MessageId),
     /// A deadline passed.
     Tick,
+    /// What a channel is worth beside its peers from now on, above 0 and at most 1: less while less of what it takes
+    /// arrives.
+    Weight(ChannelId, f64),
+    /// A receipt decided about an attempt on that channel: all of it is delivered, or it never will be.
+    Delivered(ChannelId, bool),
+    /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
+    Heard(LinkId),
+    /// The answer to [`Command::Probe`].
+    ProbeAnswered(LinkId),
+    /// So long have octets on this link waited for the far side's kernel to acknowledge them; zero when that is over.
+    Unacked(LinkId, Duration),
+    /// A message that a carrier has had goes to other channels, under the same id: its receipt says that it was not
+    /// delivered, or none came.
+    Again(Recovered),
 }
 
 /// A message found in the journal, with what its attempts left behind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
     /// The message.
     pub message: Message,
-    /// Attempts that were refused in a retryable way.
+    /// Attempts used.
     pub refused: u8,
     /// Channels that must not be tried again for it.
     pub excluded: Vec<ChannelId>,
-    /// The channel of the last attempt, where that attempt is without an answer: in doubt ([`Doubt::Acked`]).
-    pub in_doubt: Option<ChannelId>,
+    /// The channel of the last attempt and how far that got, where it is without an answer.
+    pub in_doubt: Option<(ChannelId, Doubt)>,
+    /// An earlier attempt may have delivered some of it.
+    pub doubtful: bool,
 }
 
 /// How a part ended on the wire.
@@ -182,6 +237,8 @@ pub enum NotStarted {
     BodyLost,
     /// It was [moved](Event::Moved) just now: at its new place without delay.
     Moved,
+    /// Our own code fails on it (a panic): quarantine.
+    Panicked,
 }
 
 /// What is to be done, in order.
@@ -201,6 +258,8 @@ pub enum Command {
         only: u64,
         /// When the message expires.
         expires: Time,
+        /// Why there.
+        why: Why,
     },
     /// No further attempt will be made; what was sent may still deliver.
     Exhausted(MessageId, End),
@@ -210,6 +269,22 @@ pub enum Command {
     Resubmitted(MessageId, ChannelId),
     /// A channel was slowed down and paused until then by a throttle answer; counted once per burst of them.
     Throttled(ChannelId, Time),
+    /// Ask the far side of this link for a sign of life.
+    Probe(LinkId),
+    /// A channel's health has changed; counted.
+    Transition(ChannelId, health::Transition),
+    /// An answer takes so long on this channel that the message gets one more attempt elsewhere; counted.
+    Hedged(MessageId, ChannelId),
+    /// A channel was given up with parts exposed, and so long after the first of them something started elsewhere.
+    FailedOver(ChannelId, Duration),
+    /// Several carriers fell silent at once: no channel is given up on soft evidence until then.
+    OurselvesSuspected(Time),
+    /// So much of a group is gone that its suspect channels are used again (true), or no more (false).
+    Panic(GroupId, bool),
+    /// A message was to go again on this channel, which has had its share of such; it waits. Counted.
+    Deferred(ChannelId),
+    /// A message kills what it is sent over, last this channel's session; `Exhausted` follows. Counted, and an alert.
+    Quarantined(MessageId, ChannelId),
 }
 
 /// Why no further attempt is made.
@@ -217,6 +292,8 @@ pub enum Command {
 pub enum End {
     /// Its validity ended before (another) attempt.
     Expired,
+    /// An operator ended it.
+    Operator,
     /// The carrier refused it for good.
     Rejected,
     /// All attempts allowed were refused.
@@ -227,4 +304,6 @@ pub enum End {
     BodyLost,
     /// In doubt, and its tier does not send again.
     InDoubt,
+    /// It kills what it is sent over.
+    Poison,
 }

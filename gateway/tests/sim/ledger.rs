@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use gateway::clock::Time;
-use gateway::config::plan::{ChannelId, GroupId, InDoubt};
+use gateway::config::plan::{ChannelId, GroupId, InDoubt, Strategy};
 use gateway::ids::MessageId;
-use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Settings};
+use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Recovered, Settings};
 use link::LinkId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ struct Fate {
     resubmitted: u32,
     refused: u32,
     rejected: bool,
+    /// The worst of its last attempt.
+    doubt: Option<Doubt>,
     excluded: HashSet<ChannelId>,
     /// Refused at least one part; excluded if nothing worse happened to the others.
     refusing: HashSet<ChannelId>,
@@ -50,6 +52,8 @@ pub(crate) struct Run {
     submitted: u64,
     started: bool,
     refused: bool,
+    /// Its message goes on without it.
+    superseded: bool,
 }
 
 impl Run {
@@ -82,6 +86,10 @@ pub(crate) struct Reached {
     pub(crate) closed_busy: u64,
     /// Channels that came back after they had left.
     pub(crate) returned: u64,
+    /// Left behind while it was in flight.
+    pub(crate) superseded: u64,
+    /// Retries that waited for the channel's budget.
+    pub(crate) deferred: u64,
 }
 
 impl Reached {
@@ -123,6 +131,8 @@ impl Reached {
         self.homeless += other.homeless;
         self.closed_busy += other.closed_busy;
         self.returned += other.returned;
+        self.superseded += other.superseded;
+        self.deferred += other.deferred;
     }
 
     /// A campaign that never reached a state proves nothing about it.
@@ -157,6 +167,8 @@ pub(crate) struct Ledger {
     pub(crate) closing: HashSet<LinkId>,
     pub(crate) held: HashSet<ChannelId>,
     paused: HashMap<ChannelId, Time>,
+    /// Nothing could happen before this: the gateway stood still.
+    pub(crate) excused: Time,
     lower_starts: Vec<(ChannelId, u8, u8)>,
     pub(crate) reached: Reached,
 }
@@ -215,6 +227,7 @@ impl Ledger {
             resubmitted: 0,
             refused: 0,
             rejected: false,
+            doubt: None,
             excluded: HashSet::new(),
             refusing: HashSet::new(),
             not_before: Time(0),
@@ -226,6 +239,19 @@ impl Ledger {
             self.otps.insert(message.id);
         }
         self.open += 1;
+    }
+
+    /// A message of an earlier life.
+    pub(crate) fn recover(&mut self, recovered: &Recovered) {
+        self.accept(recovered.message);
+        let Some(fate) = self.fates.get_mut(&recovered.message.id) else { return };
+        fate.refused = u32::from(recovered.refused);
+        fate.excluded.extend(&recovered.excluded);
+        if recovered.in_doubt.is_some() {
+            fate.refused += 1;
+            fate.reached += 1;
+            fate.doubt = Some(Doubt::Acked);
+        }
     }
 
     pub(crate) fn accepted(&self) -> usize {
@@ -261,7 +287,8 @@ impl Ledger {
     }
 
     pub(crate) fn conclude(&mut self, id: MessageId) {
-        let fate = self.fates.get_mut(&id).unwrap();
+        // The switch is not told again of what had come to its end before a restart.
+        let Some(fate) = self.fates.get_mut(&id) else { return };
         match fate.state {
             State::Waiting => {
                 self.reached.concluded_waiting += 1;
@@ -277,25 +304,51 @@ impl Ledger {
 
     pub(crate) fn command(&mut self, now: Time, command: &Command) {
         match command {
-            Command::Start { attempt, message, link, parts, only, expires } => {
+            Command::Start { attempt, message, link, parts, only, expires, .. } => {
                 self.start(now, *attempt, *message, *link, *parts, *only);
                 assert_eq!(*expires, self.fates[message].message.expires);
             }
             Command::Exhausted(id, end) => self.exhausted(now, *id, *end),
-            Command::InDoubt(id, ..) => {
+            Command::InDoubt(id, _, doubt) => {
                 self.reached.in_doubt += 1;
-                assert!(self.fates.contains_key(id));
+                self.left_behind(now, *id, *doubt);
             }
             Command::Resubmitted(id, _) => {
                 self.reached.resubmitted += 1;
                 self.fates.get_mut(id).unwrap().resubmitted += 1;
             }
+            Command::Deferred(channel) => {
+                self.reached.deferred += 1;
+                assert!(self.channel(*channel).is_some());
+            }
+            Command::Quarantined(id, _) => panic!("{id} is convicted, though no message here kills anything"),
             Command::Throttled(channel, until) => {
                 self.reached.throttled += 1;
                 assert!(*until > now);
                 self.paused.insert(*channel, *until);
             }
+            _ => {}
         }
+    }
+
+    /// Where parts of its attempt are open still, the switch does not wait for them any more.
+    fn left_behind(&mut self, now: Time, id: MessageId, doubt: Doubt) {
+        let fate = self.fates.get_mut(&id).unwrap();
+        let State::Flying(attempt) = fate.state else { return };
+        let run = self.runs.get_mut(&attempt).unwrap();
+        if run.open == 0 || run.superseded {
+            return;
+        }
+        self.reached.superseded += 1;
+        run.superseded = true;
+        let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
+        fate.refused += u32::from(!std::mem::replace(&mut run.refused, true));
+        fate.not_before = match if doubt == Doubt::Acked { tier.acked } else { tier.unacked } {
+            InDoubt::Resend(wait) => now.after(wait),
+            InDoubt::Wait => Time::NEVER,
+        };
+        fate.reached += 1;
+        self.landed(now, id);
     }
 
     fn exhausted(&mut self, now: Time, id: MessageId, end: End) {
@@ -305,7 +358,7 @@ impl Ledger {
         match end {
             End::Expired => {
                 self.reached.expired += 1;
-                assert!(now <= fate.message.expires.max(fate.landed), "{id} expires late");
+                assert!(now <= fate.message.expires.max(fate.landed).max(self.excused), "{id} expires late");
                 let margin = fate.message.expires.since(now);
                 assert!(margin <= Duration::from_secs(5), "{id} expires with {margin:?} left");
             }
@@ -329,7 +382,14 @@ impl Ledger {
                 assert_eq!(open.count(), 0, "{id} could go elsewhere");
             }
             End::BodyLost => self.reached.body_lost += 1,
-            End::InDoubt => assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt"),
+            End::Poison => panic!("{id} is poison"),
+            End::Operator => panic!("{id} was ended by nobody's order"),
+            End::InDoubt => {
+                assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt");
+                let policy = if fate.doubt == Some(Doubt::Acked) { tier.acked } else { tier.unacked };
+                let spent = policy == InDoubt::Wait || fate.refused >= u32::from(tier.attempts);
+                assert!(spent, "{id} stays in doubt after {} attempts, and its tier sends again", fate.refused);
+            }
         }
         self.done(id);
     }
@@ -351,6 +411,7 @@ impl Ledger {
         assert!(self.paused.get(&channel).is_none_or(|until| *until <= now), "starts on a paused channel");
         fate.state = State::Flying(attempt);
         fate.first_start.get_or_insert(now);
+        fate.doubt = None;
         self.lower_starts.push((channel, fate.message.tier.0, parts));
         let run = if only == u64::MAX {
             assert!(attempt.0 > self.last_attempt && attempt.0 < 1 << 56, "attempts grow");
@@ -369,7 +430,10 @@ impl Ledger {
         assert!(before.as_ref().is_none_or(|b| b.open == 0 && b.slots == 0));
         let submitted = before.map_or(0, |b| b.submitted);
         let (open, slots, started, refused, message, taken) = (run, run, false, false, id, now);
-        self.runs.insert(attempt, Run { message, link, taken, run, open, slots, submitted, started, refused });
+        self.runs.insert(
+            attempt,
+            Run { message, link, taken, run, open, slots, submitted, started, refused, superseded: false },
+        );
         let used = self.used.entry(link).or_default();
         *used += usize::from(parts);
         let window = self.windows.get(&link).copied();
@@ -464,15 +528,16 @@ impl Ledger {
         run.open &= !bit;
         let fate = self.fates.get_mut(&run.message).unwrap();
         let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
-        let single = run.run == 1 && run.submitted == 0;
+        let single = run.run == 1 && run.submitted == 0 && !run.superseded;
         match answer {
             Answer::Submitted => {
                 run.submitted |= bit;
-                fate.reached += 1;
+                fate.reached += u32::from(!run.superseded);
             }
             Answer::Unanswered(Doubt::Unsent) => {}
             Answer::Unanswered(doubt) => {
-                fate.reached += 1;
+                fate.reached += u32::from(!run.superseded);
+                fate.doubt = fate.doubt.max(Some(*doubt));
                 if !run.refused {
                     fate.refused += 1;
                     run.refused = true;
@@ -520,15 +585,35 @@ impl Ledger {
     pub(crate) fn review(&mut self, now: Time, attempt: AttemptRef) {
         let Some(run) = self.runs.get(&attempt) else { return };
         let message = run.message;
+        let all = run.submitted & run.run == run.run;
+        if run.superseded && run.open == 0 && all {
+            return self.taken_late(message);
+        }
+        if run.superseded && run.open == 0 {
+            // It is not there, or will not be known to be: what waited for its answer need not.
+            self.fates.get_mut(&message).unwrap().not_before = Time(0);
+        }
         if !run.started || run.open != 0 || self.fates[&message].state != State::Flying(attempt) {
             return;
         }
-        let all = run.submitted & run.run == run.run;
         if all {
             self.fates.get_mut(&message).unwrap().submitted = true;
             self.done(message);
         } else {
             self.landed(now, message);
+        }
+    }
+
+    /// An attempt left behind was answered after all: the carrier has the message, and nothing more may follow.
+    fn taken_late(&mut self, id: MessageId) {
+        let fate = self.fates.get_mut(&id).unwrap();
+        match fate.state {
+            State::Waiting => {
+                fate.submitted = true;
+                self.done(id);
+            }
+            State::Flying(_) => fate.concluded = true,
+            State::Done => {}
         }
     }
 
@@ -554,7 +639,7 @@ impl Ledger {
     }
 
     /// No lower tier started on a channel while a fresh otp waited that would have taken that channel.
-    pub(crate) fn tier_order(&mut self, now: Time) {
+    pub(crate) fn tier_order(&mut self, now: Time, well: impl Fn(ChannelId) -> bool) {
         let lower: Vec<_> =
             std::mem::take(&mut self.lower_starts).into_iter().filter(|(_, tier, _)| *tier > 0).collect();
         if lower.is_empty() {
@@ -564,14 +649,16 @@ impl Ledger {
             let fresh = fate.refused == 0 && fate.excluded.is_empty() && fate.first_start.is_none();
             let Some(group) = self.group(fate.message.group) else { continue };
             let left = fate.message.expires.since(now);
-            if !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
+            // Which channel an otp waits for is plain only where the list says it.
+            let listed = group.strategy == Strategy::Preference;
+            if !listed || !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
                 continue;
             }
             let usable = |c: &&ChannelId| {
                 let up = self.windows.keys().any(|link| link.channel == c.0 && !self.closing.contains(link));
                 let admits = self.channel(**c).is_some_and(|rule| rule.tiers.contains(&fate.message.tier));
                 let paused = self.paused.get(c).is_some_and(|until| now < *until);
-                up && admits && !paused && !self.held.contains(c)
+                up && admits && !paused && !self.held.contains(c) && well(**c)
             };
             let best = group.channels.iter().find(usable);
             let jumped = lower.iter().find(|(channel, ..)| Some(channel) == best);

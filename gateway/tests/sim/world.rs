@@ -8,8 +8,9 @@ use std::time::Duration;
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use fastrand::Rng;
 use gateway::clock::{Moment, Time, Wall};
-use gateway::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
+use gateway::config::plan::{AppId, Balance, ChannelId, GroupId, InDoubt, Strategy, TierId};
 use gateway::ids::MessageId;
+use gateway::switch::health::State;
 use gateway::switch::{
     Answer, ChannelRule, Command, Event, GroupRule, Home, Message, NotStarted, Recovered, Settings, Switch, TierRule,
 };
@@ -175,7 +176,7 @@ impl World {
             let message = self.message();
             self.ledger.accept(message);
             let excluded = vec![];
-            self.tell(Event::Recovered(Recovered { message, refused: 0, excluded, in_doubt: None }));
+            self.tell(Event::Recovered(Recovered { message, refused: 0, excluded, in_doubt: None, doubtful: false }));
         }
     }
 
@@ -227,7 +228,11 @@ impl World {
             let in_flight = self.switch.channel(self.now, channel).map_or(0, |view| view.in_flight);
             assert_eq!(in_flight, self.ledger.used(channel), "slots of {channel:?}");
         }
-        self.ledger.tier_order(self.now);
+        let well = |channel| {
+            let view = self.switch.channel(self.now, channel);
+            view.is_some_and(|view| view.health.is_some_and(|seen| seen.state == State::Healthy && seen.weight >= 1.0))
+        };
+        self.ledger.tier_order(self.now, well);
     }
 
     /// Lets the switch match and obeys; true if it wanted anything.
@@ -504,7 +509,7 @@ impl World {
     }
 }
 
-fn settings(rng: &mut Rng, shape: Shape) -> Settings {
+pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {
     let seconds = |list: &[u64]| list.iter().copied().map(Duration::from_secs).collect::<Vec<_>>();
     let resend = |s: u64| InDoubt::Resend(Duration::from_secs(s));
     let tier = |id, attempts, backoff: &[u64], unacked, acked| TierRule {
@@ -513,6 +518,7 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         backoff: seconds(backoff),
         unacked,
         acked,
+        ..TierRule::default()
     };
     let tiers = vec![
         tier(0, 3, &[0, 1, 3], resend(0), resend(0)),
@@ -525,15 +531,25 @@ fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         rate: 20.0 + rng.f64() * 180.0,
         burst: rng.u32(1..12),
         tiers: if rng.u8(0..4) == 0 && shape.faults { all[..2].to_vec() } else { all.to_vec() },
+        ..ChannelRule::default()
     };
-    let channels = (0..3).map(|id| channel(id, rng)).collect();
+    let channels: Vec<ChannelRule> = (0..3).map(|id| channel(id, rng)).collect();
+    let rate: f64 = channels.iter().map(|channel| channel.rate).sum();
     let spill_after = shape.spill.then_some(Duration::from_millis(300));
     let group = |id: u16, rng: &mut Rng| {
         let mut channels: Vec<ChannelId> = (0..3).map(ChannelId).collect();
         rng.shuffle(&mut channels);
         channels.truncate(rng.usize(1..=3));
-        GroupRule { id: GroupId(id), channels, spill_after }
+        // Chosen without dice, so that worlds stay what they were.
+        let strategy = match (rate as u64 + u64::from(id)) % 8 {
+            0 => Strategy::Weighted(vec![1, 2, 3]),
+            1 => Strategy::LeastCost,
+            2 => Strategy::Quality { explore: 0.1 },
+            3 => Strategy::Balanced(Balance::default()),
+            _ => Strategy::Preference,
+        };
+        GroupRule { id: GroupId(id), channels, spill_after, strategy }
     };
     let groups = (0..3).map(|id| group(id, rng)).collect();
-    Settings { tiers, channels, groups }
+    Settings { tiers, channels, groups, ..Settings::default() }
 }

@@ -273,8 +273,27 @@ impl Running {
         Running { handle, batches, held: Default::default(), generation: 0 }
     }
 
-    /// The next event, whatever batch it is in.
+    /// The next event, whatever batch it is in; ages of unacknowledged octets are another matter, for a busy machine
+    /// makes them anywhere.
     pub async fn next(&mut self) -> Option<FromLink> {
+        loop {
+            match self.any().await {
+                Some(FromLink::Unacked(_)) => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// The next age of unacknowledged octets.
+    pub async fn unacked(&mut self) -> Duration {
+        loop {
+            if let FromLink::Unacked(age) = self.any().await.unwrap() {
+                return age;
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Option<FromLink> {
         while self.held.is_empty() {
             let batch = self.batches.recv().await?;
             assert_eq!(batch.id, ID);

@@ -57,6 +57,22 @@ fn a_receipt_that_outran_its_answer_waits_for_it() {
 }
 
 #[test]
+fn a_receipt_that_outran_a_lost_answer_is_found_although_the_wall_clock_jumped() {
+    for jump in [-3_600_000i64, 3_600_000] {
+        let mut world = World::new();
+        let id = world.accept(true);
+        let attempt = world.start(id, A, 1);
+        world.pass(Duration::from_secs(2));
+        world.hear(A, "x", id, Delivered);
+        world.pass(Duration::from_secs(1));
+        world.wall = Wall(world.wall.0.saturating_add_signed(jump));
+        world.unanswered(attempt, 0);
+        world.run();
+        assert_eq!(world.heard_of(id), [("message.delivered", "delivered", "delivered")], "{jump} ms");
+    }
+}
+
+#[test]
 fn a_repeated_receipt_changes_nothing() {
     let mut world = World::new();
     (world.endpoint, world.keeping) = (false, false);

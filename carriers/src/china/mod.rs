@@ -1,0 +1,11 @@
+//! What the protocols of China's carriers have in common beyond their conversation: how numbers and texts are written,
+//! whose clock times are by, what reports say, and in what real gateways differ from the book.
+//!
+//! A protocol takes what it needs: [`dialect`] is its table of differences, [`text`] splits messages and reads them,
+//! [`number`] writes numbers, [`zone`] times, [`stat`] reads reports.
+
+pub mod dialect;
+pub mod number;
+pub mod stat;
+pub mod text;
+pub mod zone;

@@ -1,0 +1,95 @@
+//! What the `Stat` of a report comes to (CMPP 3.0 §8.4.5.1, SMGP 3.0 §6.2.63).
+//!
+//! Carriers and platforms write far more words there than the books have. Whatever is neither "delivered" nor "on its way"
+//! is an end without delivery, and stays readable as it came.
+
+use codecs::stat;
+use codecs::words::Words;
+
+use crate::message::ReceiptState;
+
+/// How misspelt a delivery may be: `DELIVRD`, `DELIVERED`, `DELIVED`.
+const DELIVERED: &[u8] = b"DELIV";
+
+/// The words that are no plain failure.
+const WORDS: &[(&[u8], ReceiptState)] = &[
+    (stat::DELIVRD, ReceiptState::Delivered),
+    (stat::ACCEPTD, ReceiptState::Intermediate),
+    (b"ENROUTE", ReceiptState::Intermediate),
+    (b"UNDELIV", ReceiptState::Failed),
+    (b"EXPIRED", ReceiptState::Expired),
+    (b"DELETED", ReceiptState::Deleted),
+    (b"REJECTD", ReceiptState::Rejected),
+    (b"UNKNOWN", ReceiptState::Unknown),
+];
+
+/// What became of the message, and what was overlooked in saying so.
+pub fn state(stat: &[u8]) -> (ReceiptState, Option<&'static str>) {
+    let word = stat::trimmed(stat);
+    let known = WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+    match known {
+        Some((_, state)) => (*state, None),
+        None if word.is_empty() => (ReceiptState::Unknown, Some("a receipt without a state")),
+        None if word.get(..DELIVERED.len()).is_some_and(|start| start.eq_ignore_ascii_case(DELIVERED)) => {
+            (ReceiptState::Delivered, Some("a misspelt delivery"))
+        }
+        None => (ReceiptState::Failed, None),
+    }
+}
+
+/// The carrier's word as it came, and what it means where that is known and no delivery.
+pub fn code(stat: &[u8], more: &str, meaning: Option<Words>) -> String {
+    let word = stat::trimmed(stat);
+    let meaning = meaning.or_else(|| stat::words(word)).filter(|_| word != stat::DELIVRD);
+    let word = word.escape_ascii();
+    match meaning {
+        Some(Words { zh, en }) => format!("{word}{more} ({zh}, {en})"),
+        None => format!("{word}{more}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReceiptState::*;
+    use super::*;
+
+    #[test]
+    fn every_word_is_an_end_but_two() {
+        let cases: [(&[u8], _); 18] = [
+            (b"DELIVRD", Delivered),
+            (b"DELIVED", Delivered),
+            (b"delivrd", Delivered),
+            (b"ACCEPTD", Intermediate),
+            (b"ENROUTE", Intermediate),
+            (b"EXPIRED", Expired),
+            (b"DELETED", Deleted),
+            (b"UNDELIV", Failed),
+            (b"UNKNOWN", Unknown),
+            (b"REJECTD", Rejected),
+            (b"MK:0024", Failed),
+            (b"MK00001", Failed),
+            (b"ID:0076", Failed),
+            (b"NOSEND\0", Failed),
+            (b"3      ", Failed),
+            (b"660", Failed),
+            (b"\xff\xfe", Failed),
+            (b"\0\0\0\0\0\0\0", Unknown),
+        ];
+        for (stat, expected) in cases {
+            let (state, _) = state(stat);
+            assert_eq!(state, expected, "{}", stat.escape_ascii());
+        }
+        assert!(state(b"DELIVED").1.is_some() && state(b"       ").1.is_some() && state(b"MK:0001").1.is_none());
+    }
+
+    #[test]
+    fn words_are_kept_and_explained() {
+        assert_eq!(code(b"DELIVRD", "", None), "DELIVRD");
+        assert_eq!(code(b"MK:0024", "", None), "MK:0024 (用户关机, switched off)");
+        assert_eq!(code(b"NOSEND ", "", None), "NOSEND (签名未报备, signature missing or not registered)");
+        assert_eq!(code(b"660\0\0\0\0", "", None), "660");
+        assert_eq!(code(b"\xffX", "", None), "\\xffX");
+        let meaning = Words { zh: "用户忙", en: "user busy" };
+        assert_eq!(code(b"EXPIRED", " err:002", Some(meaning)), "EXPIRED err:002 (用户忙, user busy)");
+    }
+}

@@ -1,0 +1,138 @@
+//! Bugs planted on purpose (`sim/planted.toml`): a simulation that lets one live is too weak.
+//!
+//! `cargo test` only looks that each can still be planted. `make soak` plants them one at a time in a copy of the
+//! sources under `target/planted`, and runs the worlds until a seed catches each.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct List {
+    bug: Vec<Bug>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bug {
+    name: String,
+    /// From the repository's root.
+    file: String,
+    find: String,
+    replace: String,
+    /// The first seed that caught it.
+    seed: Option<u64>,
+    /// Caught by the worlds of the switch alone, which are fuller and reload more.
+    #[serde(default)]
+    alone: bool,
+    /// Where no world does: the integration test of this package that catches it.
+    test: Option<String>,
+}
+
+fn bugs() -> Vec<Bug> {
+    toml::from_str::<List>(include_str!("sim/planted.toml")).unwrap().bug
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+#[test]
+fn every_planted_bug_has_its_place_and_its_seed() {
+    let bugs = bugs();
+    assert!(bugs.len() >= 20, "{} bugs", bugs.len());
+    for Bug { name, file, find, replace, seed, test, .. } in &bugs {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        assert_eq!(text.matches(find.as_str()).count(), 1, "{name}: places in {file}");
+        assert_ne!(find, replace, "{name} changes nothing");
+        assert!(seed.is_some() != test.is_some(), "{name}: who catches it?");
+    }
+}
+
+/// Minutes: each bug is a build of the gateway.
+#[test]
+#[ignore = "make soak"]
+fn every_planted_bug_is_caught() {
+    let only = std::env::var("PLANTED").ok();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let scratch = target.join("planted");
+    copy(&root(), &scratch);
+    let mut escaped = Vec::new();
+    println!("{:<46} {:>6} {:>8}  broken promise", "bug", "seed", "seconds");
+    for bug in bugs().iter().filter(|bug| only.as_ref().is_none_or(|only| bug.name.contains(only.as_str()))) {
+        let file = scratch.join(&bug.file);
+        let sound = fs::read_to_string(&file).unwrap();
+        fs::write(&file, sound.replacen(&bug.find, &bug.replace, 1)).unwrap();
+        let (caught, took) = hunt(bug, &scratch, &target);
+        fs::write(&file, sound).unwrap();
+        match caught {
+            Some((seed, promise)) => println!("{:<46} {seed:>6} {:>8.1}  {promise}", bug.name, took.as_secs_f64()),
+            None => {
+                println!("{:<46} escaped", bug.name);
+                escaped.push(bug.name.clone());
+            }
+        }
+    }
+    assert!(escaped.is_empty(), "not caught within 1,000 seeds: {escaped:?}");
+}
+
+/// The seed or test that catches the bug, and the promise it breaks.
+fn hunt(bug: &Bug, scratch: &Path, target: &Path) -> (Option<(String, String)>, Duration) {
+    let cargo = |test: &str, rest: &[&str]| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["test", "--locked", "--quiet", "-p", "gateway", "--test", test]).args(rest).current_dir(scratch);
+        cargo.env("RUST_BACKTRACE", "0").env_remove("SIM_SEED");
+        // What this test's own cargo has set makes build scripts run again.
+        let set = std::env::vars_os().map(|(name, _)| name);
+        for name in set.filter(|name| name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME") {
+            cargo.env_remove(name);
+        }
+        cargo.env("CARGO_TARGET_DIR", target);
+        let seeds = std::env::var("SIM_SEEDS").unwrap_or_else(|_| "1000".into());
+        cargo.env("SIM_SEEDS", seeds).env("SIM_FIRST", "1");
+        cargo
+    };
+    let name = bug.test.as_deref().unwrap_or("sim");
+    let built = cargo(name, &["--no-run"]).output().unwrap();
+    assert!(built.status.success(), "{}: {}", bug.name, String::from_utf8_lossy(&built.stderr));
+    let began = Instant::now();
+    if bug.test.is_some() {
+        let out = cargo(name, &[]).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let failed = text.lines().find_map(|line| Some(line.strip_prefix("---- ")?.split(' ').next()?.to_owned()));
+        let caught = failed.filter(|_| !out.status.success());
+        return (caught.map(|test| ("-".to_owned(), format!("test {test}"))), began.elapsed());
+    }
+    let worlds = if bug.alone { "every_promise" } else { "the_whole_line" };
+    let out = cargo(name, &["--", "--nocapture", worlds]).output().unwrap();
+    let text = String::from_utf8_lossy(if bug.alone { &out.stderr } else { &out.stdout }).into_owned();
+    let found = if bug.alone {
+        let seed = text.split_once("the world of SIM_SEED=").and_then(|(_, rest)| rest.split_once(' '));
+        let promise = text.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
+        seed.map(|(seed, _)| seed).zip(promise)
+    } else {
+        text.lines().find_map(|line| line.trim().strip_prefix("SIM_SEED=")?.split_once(": "))
+    };
+    let promise = |what: &str| what.chars().take(150).collect::<String>();
+    (found.map(|(seed, what)| (seed.to_owned(), promise(what))), began.elapsed())
+}
+
+/// What git knows of, and what is new beside it.
+fn copy(from: &Path, to: &Path) {
+    let list = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(from).output().unwrap();
+    assert!(list.status.success(), "the list of sources comes from git");
+    for name in String::from_utf8(list.stdout).unwrap().lines() {
+        let (source, copy) = (from.join(name), to.join(name));
+        let Ok(octets) = fs::read(&source) else { continue };
+        // What has not changed keeps its time, so that it is not built again.
+        if fs::read(&copy).is_ok_and(|before| before == octets) {
+            continue;
+        }
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::write(&copy, octets).unwrap();
+    }
+}

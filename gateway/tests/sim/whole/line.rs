@@ -1,0 +1,560 @@
+//! The gateway's line as `app.rs` has it, in virtual time: the real switch and the real report, joined turn by turn to
+//! the models of journal, links, store and endpoints. The promises at this seam (a 202 and a carrier's answer only once
+//! the record is on disk, an attempt written before its parts leave) are kept here by the same few lines as there.
+
+use std::collections::HashMap;
+
+use carriers::{AttemptRef, Ticket, Verdict};
+use gateway::clock::{Time, Wall};
+use gateway::config::plan::{AppId, ChannelId, GroupId, TierId};
+use gateway::ids::{Ids, MessageId};
+use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Record, Telling, kind};
+use gateway::report::recover::{Note, Replay};
+use gateway::report::{Ack, Effect, Report, uplink};
+use gateway::switch::health::State;
+use gateway::switch::{Answer, Command, End, Event, Message, NotStarted, Switch};
+use link::LinkId;
+
+use super::disk::{Entry, Kept, Waiter};
+use super::swarm::Fault;
+use super::{APPS, BASE, Heard, Input, RECEIPT_WAIT, Said, What, World, contracts, has_callback};
+use crate::ledger::Ledger;
+
+/// The gateway, while it lives.
+pub(super) struct Line {
+    pub(super) switch: Switch,
+    pub(super) report: Report,
+    ids: Ids,
+    commands: Vec<Command>,
+    outgoing: Vec<(Start, u8)>,
+    /// What became of each idempotency key: on its way, or accepted.
+    keys: HashMap<usize, (MessageId, bool)>,
+}
+
+/// An attempt the switch ordered.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    attempt: AttemptRef,
+    message: MessageId,
+    link: LinkId,
+    parts: u8,
+    only: u64,
+    expires: Time,
+}
+
+/// How many of so many parts are named.
+fn named(parts: u8, only: u64) -> u8 {
+    (0..parts).filter(|part| is_named(*part, only)).count() as u8
+}
+
+fn is_named(part: u8, only: u64) -> bool {
+    only.checked_shr(u32::from(part)).is_some_and(|only| only & 1 == 1)
+}
+
+/// The accepted record behind a body.
+fn accepted(body: &[u8]) -> Option<Accepted<'_>> {
+    match Record::read(kind::ACCEPTED, body) {
+        Ok(Record::Accepted(accepted)) => Some(accepted),
+        _ => None,
+    }
+}
+
+impl World {
+    /// The gateway starts, from what the disk has.
+    pub(super) fn start(&mut self) {
+        self.born = self.now;
+        self.stalled = self.now;
+        self.ledger = Ledger::default();
+        let (now, mut names) = (self.moment(), self.names.clone());
+        let mut report = Report::new(RECEIPT_WAIT);
+        report.plan(&names, self.sends.iter().enumerate().map(|(i, sends)| (ChannelId(i as u16), *sends)), rules());
+        let entries = self.disk.entries();
+        let mut keys = HashMap::new();
+        let mut highest = 0;
+        let mut replay = Replay::new(&mut report, &mut names, now);
+        for (at, Entry { id, record, .. }) in entries.iter().enumerate() {
+            highest = highest.max(id.0);
+            let Some((kind, octets)) = record else { continue };
+            let record = Record::read(*kind, octets).expect("a record reads as it was written");
+            if let Record::Accepted(Accepted { idempotency_key: Some(key), .. }) = &record {
+                keys.insert(key.parse().unwrap(), (*id, true));
+            }
+            replay.record(*id, &record, gateway::journal::At { segment: 0, offset: at as u32, len: 0 });
+        }
+        let (found, notes) = replay.finish(|id, _| self.disk.body(id), |_, _, _| None);
+        for (id, note) in notes {
+            match note {
+                Note::Note(kind, octets) => self.disk.take(id, kind, octets, None),
+                Note::Commit(kind, octets, ack) => self.disk.take(id, kind, octets, Some(ack)),
+                Note::End => gateway::report::Ledger::end(&mut self.disk, id),
+            }
+        }
+        // What the store knows of keys whose message is forgotten.
+        for request in 0..self.requests.len() {
+            if let Some(id) = self.books.of_request(request) {
+                keys.entry(request).or_insert((id, true));
+            }
+        }
+        let (now_true, wall) = (self.now, self.wall().0);
+        self.books.born(now_true, wall, |id| report.live(id).is_some());
+        let switch = Switch::new(found.highest_attempt);
+        let ids = Ids::above(highest.max(found.highest_attempt));
+        let mut line = Line { switch, report, ids, commands: Vec::new(), outgoing: Vec::new(), keys };
+        self.ledger.excused = self.time();
+        self.apply(&mut line);
+        for recovered in found.waiting {
+            if recovered.in_doubt.is_some() {
+                self.books.reached.hit("in doubt at a restart");
+            }
+            self.ledger.recover(&recovered);
+            self.tell(&mut line, Event::Recovered(recovered));
+        }
+        for channel in self.settings.channels.iter().map(|c| c.id.0).collect::<Vec<_>>() {
+            self.fill(channel);
+        }
+        self.line = Some(line);
+        self.turn();
+    }
+
+    /// Follows the plan.
+    fn apply(&mut self, line: &mut Line) {
+        let now = self.now;
+        self.ledger.plan(self.time(), &self.settings);
+        self.books.plan(now, contracts(&self.settings));
+        line.report.plan(
+            &self.names,
+            self.sends.iter().enumerate().map(|(i, sends)| (ChannelId(i as u16), *sends)),
+            rules(),
+        );
+        self.tell(line, Event::Plan(self.settings.clone()));
+        for channel in self.channels() {
+            self.hold(line, channel, self.held.contains(&channel));
+        }
+    }
+
+    fn hold(&mut self, line: &mut Line, channel: ChannelId, held: bool) {
+        if held {
+            self.held.insert(channel);
+            self.ledger.held.insert(channel);
+        } else {
+            self.held.remove(&channel);
+            self.ledger.held.remove(&channel);
+        }
+        self.tell(line, Event::Hold(channel, held));
+    }
+
+    /// Rates change; channels leave and come back; groups change their order.
+    fn reload(&mut self, line: &mut Line) {
+        self.books.reached.hit("reloaded");
+        let mut next = self.whole.clone();
+        if self.now < self.heals {
+            for channel in &mut next.channels {
+                channel.rate = (channel.rate * (0.5 + self.rng.f64())).max(5.0);
+                channel.burst = self.rng.u32(1..12);
+            }
+            next.channels.retain(|_| self.rng.u8(0..5) > 0);
+            for group in &mut next.groups {
+                self.rng.shuffle(&mut group.channels);
+                group.channels.retain(|id| next.channels.iter().any(|channel| channel.id == *id));
+            }
+        }
+        self.settings = next;
+        self.apply(line);
+        for channel in self.channels() {
+            let stays = self.settings.channels.iter().any(|c| c.id == channel) && self.rng.u8(0..4) > 0;
+            let leaving: Vec<LinkId> =
+                self.links.keys().filter(|link| !stays && link.channel == channel.0).copied().collect();
+            for id in leaving {
+                let Some(link) = self.links.get_mut(&id).filter(|link| !link.closing) else { continue };
+                link.closing = true;
+                if !link.open.is_empty() {
+                    self.books.reached.hit("link closed busy");
+                }
+                self.ledger.link_closing(id);
+                self.tell(line, Event::LinkClosing(id));
+                self.after(1_000, What::Gone(id, 20));
+            }
+            if self.settings.channels.iter().any(|c| c.id == channel) {
+                self.fill(channel.0);
+            }
+        }
+    }
+
+    fn tell(&mut self, line: &mut Line, event: Event) {
+        let before = line.commands.len();
+        line.switch.step(self.time(), event, &mut line.commands);
+        self.watch(line, before);
+    }
+
+    /// Has the judges look at the newest commands.
+    fn watch(&mut self, line: &Line, before: usize) {
+        let now = self.time();
+        for command in &line.commands[before..] {
+            self.ledger.command(now, command);
+            match command {
+                Command::Resubmitted(id, _) => {
+                    self.books.reached.hit("resubmitted");
+                    self.books.resubmitted(*id);
+                }
+                Command::InDoubt(..) => self.books.reached.hit("in doubt"),
+                Command::Throttled(..) => self.books.reached.hit("throttled"),
+                Command::Start { only, .. } if *only != u64::MAX => self.books.reached.hit("resumed"),
+                _ => {}
+            }
+        }
+    }
+
+    /// One turn: take what came, let the switch match, write attempts, send them, do what the report concluded.
+    pub(super) fn turn(&mut self) {
+        let Some(mut line) = self.line.take() else { return };
+        if self.stalled > self.born && self.now >= self.stalled {
+            self.ledger.excused = self.time();
+        }
+        for input in std::mem::take(&mut self.inbox) {
+            self.input(&mut line, input);
+        }
+        let moment = self.moment();
+        line.report.tick(moment, &mut self.disk);
+        for round in 0.. {
+            assert!(round < 10_000, "a turn does not end");
+            self.effects(&mut line);
+            let before = line.commands.len();
+            line.switch.settle(moment, &mut line.commands);
+            self.watch(&line, before);
+            if line.commands.is_empty() {
+                break;
+            }
+            self.obey(&mut line);
+            self.send(&mut line);
+        }
+        if let Ok(new) = self.disk.write_out() {
+            self.books.written(&new);
+        }
+        self.arrange_sync();
+        self.check(&line);
+        self.line = Some(line);
+    }
+
+    fn check(&mut self, line: &Line) {
+        let now = self.time();
+        assert_eq!(line.switch.messages(), self.ledger.open(), "accepted = owned + ended, at {now:?}");
+        for channel in self.channels() {
+            let in_flight = line.switch.channel(now, channel).map_or(0, |view| view.in_flight);
+            assert_eq!(in_flight, self.ledger.used(channel), "slots of {channel:?}");
+        }
+        let well = |channel| {
+            let view = line.switch.channel(now, channel);
+            view.is_some_and(|view| view.health.is_some_and(|seen| seen.state == State::Healthy && seen.weight >= 1.0))
+        };
+        self.ledger.tier_order(now, well);
+    }
+
+    fn input(&mut self, line: &mut Line, input: Input) {
+        let now = self.moment();
+        match input {
+            Input::Request(nth) => self.door(line, nth),
+            Input::Heard(link, heard) => self.heard(line, link, heard),
+            Input::Committed(waiters, durable) => {
+                for waiter in waiters {
+                    match waiter {
+                        Waiter::App(nth, id) => self.admitted(line, nth, id, durable),
+                        Waiter::Report(ack) => self.acknowledged(line, &ack, durable),
+                    }
+                }
+            }
+            Input::Body(start) => {
+                self.prepare(line, start);
+                self.send(line);
+            }
+            Input::Told(id, seq) => line.report.told(now, id, seq, Telling::Delivered, &mut self.disk),
+            Input::Persisted(id) => line.report.persisted(now, id, &mut self.disk),
+            Input::Sought(orphan, message) => line.report.sought(now, orphan, message, &mut self.disk),
+            Input::Recalled(id) => {
+                let history = self.disk.store.get(&id).map(|kept| kept.history.clone());
+                line.report.recalled(now, id, history, &mut self.disk);
+            }
+            Input::Hold(channel, held) => self.hold(line, channel, held),
+            Input::Reload => self.reload(line),
+        }
+    }
+
+    /// The door: the key first, then the journal.
+    fn door(&mut self, line: &mut Line, nth: usize) {
+        match line.keys.get(&nth) {
+            Some((id, true)) => {
+                self.books.reached.hit("key of an earlier life");
+                self.requests[nth].answered = true;
+                return self.books.accepted(*id);
+            }
+            Some((_, false)) => return self.books.reached.hit("key repeated"),
+            None => {}
+        }
+        let (wall, now) = (self.wall(), self.now);
+        let id = line.ids.next(wall);
+        line.keys.insert(nth, (id, false));
+        let request = &self.requests[nth];
+        let expires = Wall(wall.0 + request.validity.as_millis() as u64);
+        self.books.open(id, nth, now + request.validity.as_micros() as u64, expires.0);
+        let key = nth.to_string();
+        let record = Accepted {
+            at: wall,
+            expires,
+            app: APPS[request.app],
+            tier: &self.names.tiers[usize::from(request.tier)],
+            group: &self.names.groups[usize::from(request.group)],
+            kind: "sms",
+            to: &request.to,
+            text: "text",
+            idempotency_key: Some(&key),
+            callback: has_callback(nth),
+            parts: request.parts,
+            encoding: "gsm7",
+            reserve: request.parts,
+            ..Accepted::default()
+        };
+        self.disk.accept(id, &Record::Accepted(record), nth);
+    }
+
+    /// The journal's word on a message.
+    fn admitted(&mut self, line: &mut Line, nth: usize, id: MessageId, durable: bool) {
+        if !durable {
+            line.keys.remove(&nth);
+            return;
+        }
+        line.keys.insert(nth, (id, true));
+        let (now, body) = (self.moment(), self.disk.body(id).unwrap());
+        let expires = now.deadline(accepted(&body).unwrap().expires);
+        let request = &self.requests[nth];
+        let message = Message {
+            id,
+            app: AppId(request.app as u16),
+            group: GroupId(request.group),
+            tier: TierId(request.tier),
+            parts: request.parts,
+            expires,
+            accepted: now.time,
+        };
+        line.report.accepted(now, &message, self.disk.at(id), has_callback(nth));
+        self.books.again(id, self.born + expires.0 - BASE);
+        self.ledger.accept(message);
+        self.tell(line, Event::Accepted(message));
+        self.books.accepted(id);
+        self.requests[nth].answered = true;
+    }
+
+    fn acknowledged(&mut self, line: &mut Line, ack: &Ack, durable: bool) {
+        match ack {
+            Ack::Inbound(link, generation, inbound) => {
+                self.settle_receipt(inbound.0 as usize, *link, *generation, durable);
+            }
+            Ack::Outcome(id, seq) => {
+                if !durable {
+                    self.books.reached.hit("outcome written again");
+                }
+                let now = self.moment();
+                line.report.committed(now, *id, *seq, durable);
+            }
+            Ack::Uplink(_) | Ack::Joined(_) => {}
+        }
+    }
+
+    fn heard(&mut self, line: &mut Line, link: LinkId, heard: Heard) {
+        match heard {
+            Heard::Up(window) => {
+                if self.links.get(&link).is_some_and(|link| !link.closing) {
+                    self.ledger.link_up(link, window);
+                    self.tell(line, Event::LinkUp(link, window));
+                }
+            }
+            Heard::Down => {
+                self.ledger.link_down(link);
+                self.tell(line, Event::LinkDown(link));
+            }
+            Heard::Closed => self.tell(line, Event::LinkGone(link)),
+            Heard::Answer(ticket, said) => self.answered(line, ticket, &said),
+            Heard::Receipt(nth, generation) => {
+                let receipt = self.slips[nth].receipt.clone();
+                let (now, channel) = (self.moment(), ChannelId(link.channel));
+                let orphan = line.ids.next(now.wall);
+                let ack = Ack::Inbound(link, generation, carriers::Inbound(nth as _));
+                line.report.receipt(now, channel, &receipt, orphan, ack, &mut self.disk);
+            }
+        }
+    }
+
+    fn answered(&mut self, line: &mut Line, ticket: Ticket, said: &Said) {
+        let (kind, answer) = match said {
+            Said::Submitted(id) => (AnswerKind::Submitted(Some(id.clone())), Answer::Submitted),
+            Said::Refused(verdict) => (AnswerKind::Refused(*verdict, "0x58"), Answer::Refused(*verdict)),
+            Said::Unanswered(doubt) => (AnswerKind::Unanswered(*doubt), Answer::Unanswered(*doubt)),
+        };
+        let moment = self.moment();
+        line.report.answered(moment, ticket, kind, &mut self.disk);
+        let now = moment.time;
+        let run = &self.ledger.runs[&ticket.attempt()];
+        let (message, channel) = (run.message, ChannelId(run.link.channel));
+        let before = line.commands.len();
+        self.ledger.answer(now, ticket, &answer);
+        line.switch.step(now, Event::Answer(ticket, answer), &mut line.commands);
+        self.ledger.freed(ticket);
+        line.switch.step(now, Event::Freed(ticket), &mut line.commands);
+        self.ledger.review(now, ticket.attempt());
+        self.watch(line, before);
+        if matches!(said, Said::Unanswered(_)) {
+            self.books.unanswered(message, ticket.attempt().0);
+        }
+        if let Said::Refused(Verdict::Reroute | Verdict::LinkFault) = said {
+            let at = self.disk.len() - 1;
+            self.books.refused(message, channel, at);
+        }
+    }
+
+    /// OUT, second half: the switch's commands.
+    fn obey(&mut self, line: &mut Line) {
+        for command in std::mem::take(&mut line.commands) {
+            match command {
+                Command::Start { attempt, message, link, parts, only, expires, why: _ } => {
+                    let start = Start { attempt, message, link, parts, only, expires };
+                    if self.swarm.has(Fault::LateBodies) && self.rng.u8(0..4) == 0 {
+                        let (life, wait) = (self.life, self.rng.u64(100..30_000));
+                        self.after(wait, What::Inbox(life, Input::Body(start)));
+                    } else {
+                        self.prepare(line, start);
+                    }
+                }
+                Command::Exhausted(message, end) => self.exhausted(line, message, end),
+                _ => {}
+            }
+        }
+    }
+
+    fn exhausted(&mut self, line: &mut Line, message: MessageId, end: End) {
+        let body = self.disk.body(message).filter(|_| end != End::BodyLost);
+        let now = self.moment();
+        line.report.exhausted(now, message, end, body.as_deref().and_then(accepted).as_ref(), &mut self.disk);
+    }
+
+    /// Splits an attempt's body for its channel.
+    fn prepare(&mut self, line: &mut Line, start: Start) {
+        let damage = if self.swarm.has(Fault::Damage) { self.rng.u16(0..400) } else { u16::MAX };
+        let request = &self.requests[self.books.request(start.message)];
+        // Not every carrier has as much room in a part.
+        let parts = request.parts + u8::from(request.parts > 1 && start.link.channel == 1);
+        let refused = match damage {
+            0 => NotStarted::BodyLost,
+            1..4 if start.only == u64::MAX => NotStarted::Unsendable,
+            _ if self.links.get(&start.link).is_none_or(|link| link.closing) => NotStarted::Retry,
+            _ if named(parts, start.only) > start.parts => NotStarted::Parts(parts),
+            _ => return self.outgoing(line, start, parts),
+        };
+        match refused {
+            NotStarted::Unsendable => self.ledger.unsendable(start.attempt),
+            NotStarted::Parts(parts) => self.ledger.parts_needed(start.message, parts),
+            _ => {}
+        }
+        self.refuse(line, start.attempt, refused);
+    }
+
+    fn refuse(&mut self, line: &mut Line, attempt: AttemptRef, why: NotStarted) {
+        let now = self.time();
+        self.ledger.not_started(now, attempt);
+        self.tell(line, Event::NotStarted(attempt, why));
+    }
+
+    fn outgoing(&mut self, line: &mut Line, start: Start, parts: u8) {
+        let (now, channel) = (self.moment(), ChannelId(start.link.channel));
+        let body = self.disk.body(start.message).unwrap();
+        let name = self.names.channels[usize::from(channel.0)].clone();
+        let because = Because::default();
+        let attempt =
+            Attempt { at: now.wall, attempt: start.attempt, channel: &name, parts, only: start.only, because };
+        let (id, accepted) = ((start.message, start.expires), accepted(&body).unwrap());
+        if !line.report.started(now, id, &attempt, channel, &accepted, &mut self.disk) {
+            self.books.reached.hit("start refused by the report");
+            return self.refuse(line, start.attempt, NotStarted::Retry);
+        }
+        line.outgoing.push((start, parts));
+    }
+
+    /// Writes this turn's attempts down in one go, then hands their parts to the links.
+    fn send(&mut self, line: &mut Line) {
+        if line.outgoing.is_empty() {
+            return;
+        }
+        let written = self.disk.write_out();
+        if let Ok(new) = &written {
+            self.books.written(new);
+            self.disk.mark_sent();
+        }
+        for (start, parts) in std::mem::take(&mut line.outgoing) {
+            if written.is_err() {
+                self.books.reached.hit("not written, not sent");
+                let now = self.moment();
+                line.report.unsent(now, start.attempt, start.only, &mut self.disk);
+                self.refuse(line, start.attempt, NotStarted::Retry);
+                continue;
+            }
+            let (now, channel) = (self.now, ChannelId(start.link.channel));
+            let sent = named(parts, start.only);
+            for part in (0..parts).filter(|part| is_named(*part, start.only)) {
+                let ticket = Ticket::new(start.attempt, part);
+                self.books.send(now, start.message, ticket, channel);
+                self.submit(start.link, ticket);
+            }
+            self.books.run(now, start.message, start.attempt.0, channel, u32::from(sent));
+            self.ledger.started(start.attempt, sent);
+            self.tell(line, Event::Started(start.attempt, sent));
+        }
+    }
+
+    /// BACK, last step: what the report wants done.
+    fn effects(&mut self, line: &mut Line) {
+        let life = self.life;
+        let effects: Vec<Effect> = line.report.effects().collect();
+        for effect in effects {
+            match effect {
+                Effect::Conclude(id) => {
+                    let before = [self.ledger.reached.concluded_in_flight, self.ledger.reached.concluded_waiting];
+                    self.ledger.conclude(id);
+                    if self.ledger.reached.concluded_in_flight > before[0] {
+                        self.books.reached.hit("concluded in flight");
+                    }
+                    if self.ledger.reached.concluded_waiting > before[1] {
+                        self.books.reached.hit("concluded waiting");
+                    }
+                    self.tell(line, Event::Concluded(id));
+                }
+                Effect::Tell(id, _, seq) => {
+                    let event = line.report.event(id, seq, |_| None);
+                    let (_, _, data) = event.expect("an event that is to be told can be told");
+                    self.books.tell(id, seq, data.status, data.evidence);
+                    let slow = self.swarm.has(Fault::SlowEndpoint) && self.rng.u8(0..6) == 0;
+                    let wait = if slow { self.rng.u64(..60_000_000) } else { self.rng.u64(1_000..50_000) };
+                    self.after(wait, What::Inbox(life, Input::Told(id, seq)));
+                }
+                Effect::Store(id) => {
+                    let body = self.disk.body(id);
+                    let past = line.report.past(id, body.as_deref().and_then(accepted).as_ref());
+                    let Some(past) = past else { continue };
+                    let wait = self.rng.u64(1_000..100_000);
+                    self.after(wait, What::Store(life, id, Kept { history: past.history, ids: past.ids }));
+                }
+                Effect::Seek(orphan, channel, ids) => {
+                    let message = self.disk.seek(&self.names.channels[usize::from(channel.0)], &ids);
+                    let wait = self.rng.u64(100..20_000);
+                    self.after(wait, What::Inbox(life, Input::Sought(orphan, message)));
+                }
+                Effect::Recall(id) => {
+                    let wait = self.rng.u64(100..20_000);
+                    self.after(wait, What::Inbox(life, Input::Recalled(id)));
+                }
+                Effect::Concluded { outcome: OutcomeKind::Cancelled, .. } => panic!("nobody cancels here"),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn rules() -> uplink::Rules {
+    uplink::Rules::default()
+}
