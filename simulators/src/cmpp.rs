@@ -106,8 +106,12 @@ impl Cmpp {
     fn receipt(&self, sequence: u32, msg_id: [u8; 8], receipt: &Receipt, desk: &Desk, out: &mut BytesMut) {
         let quirks = &desk.config().quirks;
         let handset = number(desk, &receipt.destination);
+        let mut id: [u8; 8] = receipt.id.octets();
+        if quirks.swapped_id {
+            id.reverse();
+        }
         let report = Report {
-            msg_id: receipt.id.octets(),
+            msg_id: id,
             stat: quirks.stat(receipt.stat.word()).as_bytes(),
             submit_time: &moment(desk, receipt.submitted).digits()[2..12],
             done_time: &moment(desk, receipt.done).digits()[2..12],

@@ -30,6 +30,8 @@ pub struct Quirks {
     pub any_version: bool,
     /// CMPP 3.0: reports with the number field of 2.0, 60 octets instead of 71.
     pub narrow_report: bool,
+    /// CMPP: reports have the octets of the message's id in the opposite order.
+    pub swapped_id: bool,
     /// SMGP: how a report's text is written.
     pub report_text: ReportText,
     /// Messages from handsets with a header say so with 0x40 instead of 1.

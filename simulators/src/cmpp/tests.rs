@@ -314,6 +314,15 @@ fn a_report_of_60_octets_leaves_in_3_0() {
 }
 
 #[test]
+fn a_report_may_have_its_id_the_other_way_round() {
+    let mut ismg = Ismg::new(Version::V30, "receipts = { after = 0 }\nquirks = { swapped_id = true }");
+    let link = ismg.bound();
+    let said = ismg.submit(link, 2, b"x");
+    let swapped: Vec<u8> = said[0][12..20].iter().rev().copied().collect();
+    assert_eq!(delivered(&said[1], Version::V30).report().unwrap().msg_id[..], swapped);
+}
+
+#[test]
 fn parts_are_answered_only_when_all_are_there_the_last_first() {
     let mut ismg = Ismg::new(Version::V30, "quirks = { answer_when_whole = true }\nreceipts = { none = 1 }");
     let link = ismg.bound();
