@@ -327,10 +327,6 @@ impl Switch {
                 break;
             }
             let Some(channel) = self.channels.get_mut(&id) else { continue };
-            if let Some(until) = channel.trial_until(now) {
-                wake = wake.min(until);
-                continue;
-            }
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
                 Usable::Paused(until) => {
@@ -339,6 +335,10 @@ impl Switch {
                     continue;
                 }
                 Usable::No => continue,
+            }
+            if let Some(until) = channel.trial_until(now) {
+                wake = wake.min(until);
+                continue;
             }
             let due = channel.turns.turn(lane.tier, entry.app);
             if due > turn {

@@ -150,6 +150,25 @@ fn the_first_tier_takes_a_channel_on_trial_where_the_other_is_held() {
 }
 
 #[test]
+fn the_rest_of_a_message_of_the_first_tier_follows_on_a_channel_on_trial() {
+    let mut bench = Bench::new();
+    bench.at(NOW, [Event::LinkDown(link(0))]);
+    bench.at(at(10_000), [Event::LinkUp(link(0), 8)]);
+    bench.at(at(16_000), [Event::Hold(ChannelId(1), true)]);
+    let otp = Message { expires: at(90_000), ..message(1, 0, 0, 3) };
+    let (attempt, channel, _) = starts(&bench.at(at(16_000), [Event::Accepted(otp)]))[0];
+    assert_eq!(channel, 0);
+    bench.at(at(16_000), [Event::Started(attempt, 3), Event::Hold(ChannelId(1), false)]);
+    let throttled = Answer::Refused(Verdict::Throttled);
+    bench.end(at(16_100), attempt, &[Answer::Submitted, throttled, Answer::Submitted]);
+    let mut out = Vec::new();
+    for ms in (16_200..20_000).step_by(100) {
+        out.extend(starts(&bench.at(at(ms), [])));
+    }
+    assert_eq!(out, [(attempt, 0, 0b010)], "not all of it again elsewhere");
+}
+
+#[test]
 fn no_message_is_tried_alone_on_a_channel_in_trouble() {
     let mut bench = probed(probing());
     for channel in [0, 1] {
