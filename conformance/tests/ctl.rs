@@ -41,7 +41,7 @@ fn what_stands_how_is_shown() {
     assert_eq!((&status["ready"], &status["held_channels"]), (&json!(true), &json!([])), "{status:#}");
     let said = says(&stage, 0, &["channels"]);
     let lines = words(&said);
-    assert_eq!(lines[0], ["CHANNEL", "CARRIER", "PROTOCOL", "STATE", "WINDOW", "RATE/S", "LINKS"]);
+    assert_eq!(lines[0], ["CHANNEL", "CARRIER", "PROTOCOL", "STATE", "WINDOW", "RATE/S", "P99", "LINKS"]);
     assert_eq!(lines[1][..6], ["a", "carrier-a", "smpp", "up", "0/50", "2000"], "{said}");
     assert_eq!(json(&stage, 0, &["channels", "b"])["name"], "b");
     let said = says(&stage, 0, &["message", &id]);
