@@ -66,7 +66,7 @@ fn samples(page: &str) -> BTreeMap<String, Vec<String>> {
 fn live_through_everything(stage: &Stage) {
     let to = "+8613800138000";
     stage.told(&stage.send(to, "otp"));
-    assert_eq!(stage.post_with(&json!({ "to": "1", "text": "x" }), &[]).status, 400);
+    assert_eq!(stage.post_with(&json!({ "to": "1", "text": "x" }), &[]).status, 422);
     stage.simulator.uplink("a", "8613800138000", "10690001", "TD");
     stage.order(&["reload"]);
     stage.simulator.fault("a", json!({ "kind": "throttle", "for": "300ms" }));
