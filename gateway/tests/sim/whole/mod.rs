@@ -378,7 +378,7 @@ impl World {
     /// Runs until everything has come to rest, then looks whether the books close.
     fn run(&mut self) {
         self.open();
-        for _ in 0..5_000_000 {
+        for _ in 0..1_000_000 {
             let planned = self.agenda.peek().map(|Reverse(planned)| planned.0);
             let turn = self.next_turn();
             let Some(next) = planned.into_iter().chain(turn).min() else { return self.close() };
@@ -392,7 +392,9 @@ impl World {
                 self.turn();
             }
         }
-        panic!("the world does not end");
+        let now = self.time();
+        let views = self.line.iter().flat_map(|line| self.channels().map(move |id| line.switch.channel(now, id)));
+        panic!("the world does not end: {:?}", views.collect::<Vec<_>>());
     }
 
     /// When the gateway will move, if nothing else happens.
