@@ -11,6 +11,7 @@ use link::LinkId;
 
 use super::attempt::Outcome;
 use super::channel::{Offer, Usable};
+use super::health::Use;
 use super::lane::{Entry, LaneKey};
 use super::machine::Switch;
 use super::matching::{Chosen, Place};
@@ -189,6 +190,9 @@ impl Switch {
             return Place::Wait(over);
         };
         let until = self.poison.earliest();
+        if !self.is_well(lane, ChannelId(link.channel)) {
+            return Place::Wait(until);
+        }
         match self.channels.get(&ChannelId(link.channel)).map(|channel| channel.offer_alone(now, entry.parts)) {
             Some(Offer::Link(index)) => {
                 let id = ChannelId(link.channel);
@@ -200,11 +204,17 @@ impl Switch {
         }
     }
 
+    /// Whether nothing is held against a channel: the death of a session that is ill anyway convicts nobody.
+    fn is_well(&self, lane: &LaneKey, id: ChannelId) -> bool {
+        self.watch.machines.usable(lane.group, id, false) == Use::Full
+    }
+
     /// Sets a sound link aside for the message, if there is one.
     fn set_aside(&mut self, now: Time, lane: &LaneKey, entry: &Entry, over: Time, ranked: &[Ranked]) -> Option<LinkId> {
         let found = ranked.iter().map(|ranked| ranked.id).find_map(|id| {
             let channel = self.channels.get(&id).filter(|channel| channel.admits(lane.tier))?;
-            if channel.aside().is_some() || channel.usable(now, entry.parts) != Usable::Yes {
+            let busy = channel.aside().is_some() || channel.usable(now, entry.parts) != Usable::Yes;
+            if busy || !self.is_well(lane, id) {
                 return None;
             }
             let mut links = channel.fitting(entry.parts).map(|link| LinkId { channel: id.0, link });
