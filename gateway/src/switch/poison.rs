@@ -190,6 +190,9 @@ impl Switch {
             return Place::Wait(over);
         };
         let until = self.poison.earliest();
+        if !self.is_well(lane, ChannelId(link.channel)) {
+            return Place::Wait(until);
+        }
         match self.channels.get(&ChannelId(link.channel)).map(|channel| channel.offer_alone(now, entry.parts)) {
             Some(Offer::Link(index)) => {
                 let id = ChannelId(link.channel);
@@ -201,15 +204,18 @@ impl Switch {
         }
     }
 
+    /// Whether nothing is held against a channel: the death of a session that is ill anyway convicts nobody.
+    fn is_well(&self, lane: &LaneKey, id: ChannelId) -> bool {
+        self.watch.machines.usable(lane.group, id, self.ranks.rank(lane.tier) == 0) == Use::Full
+    }
+
     /// Sets a sound link aside for the message, if there is one.
     fn set_aside(&mut self, now: Time, lane: &LaneKey, entry: &Entry, over: Time, ranked: &[Ranked]) -> Option<LinkId> {
-        let strictest = self.ranks.rank(lane.tier) == 0;
         let sound = |id: ChannelId, least: usize| {
             let channel = self.channels.get(&id).filter(|channel| channel.admits(lane.tier))?;
-            // What a channel in trouble does proves nothing against the message.
             if channel.aside().is_some()
                 || channel.usable(now, entry.parts) != Usable::Yes
-                || self.watch.machines.usable(lane.group, id, strictest) != Use::Full
+                || !self.is_well(lane, id)
                 || channel.fitting(entry.parts).count() < least
             {
                 return None;

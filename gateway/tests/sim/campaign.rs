@@ -19,6 +19,7 @@ pub(crate) struct Campaign {
     messages: usize,
     parts: u64,
     lives: u64,
+    restless: u32,
     false_suspicions: u32,
     watched: Duration,
     busy: Duration,
@@ -75,6 +76,7 @@ impl Campaign {
         self.messages += summary.messages;
         self.parts += summary.parts;
         self.lives += u64::from(summary.lives);
+        self.restless += u32::from(summary.restless);
         self.false_suspicions += summary.false_suspicions;
         self.watched += summary.watched;
     }
@@ -92,6 +94,7 @@ impl Campaign {
         println!("hours per CPU-hour     {:.0}", hours * 3_600.0 / busy.max(1e-9));
         let watched = self.watched.as_secs_f64() / 3_600.0;
         println!("false suspicions       {} in {watched:.0} hours of channels", self.false_suspicions);
+        println!("never at rest          {}", self.restless);
         println!("rare states reached    {reached} of {of}; missing: {:?}", self.reached.missing(self.seeds));
         println!("failures               {}", self.failures.len());
         for (seed, what) in &self.failures {

@@ -392,10 +392,7 @@ impl World {
 
     /// The gateway asks for a sign of life.
     pub(crate) fn probe(&mut self, id: LinkId) {
-        assert!(
-            self.settings.channels.iter().any(|rule| rule.id.0 == id.channel && rule.probes),
-            "no probes on {id:?}"
-        );
+        assert!(self.whole.channels.iter().any(|rule| rule.id.0 == id.channel && rule.probes), "no probes on {id:?}");
         let Some(link) = self.links.get(&id).filter(|link| link.up) else { return };
         let (generation, way) = (link.generation, self.rng.u64(200..10_000));
         self.after(way, What::Probe(id, generation));
