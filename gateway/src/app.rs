@@ -15,6 +15,7 @@ mod apply;
 mod desk;
 mod errands;
 mod explain;
+mod health;
 mod keep;
 mod metrics;
 mod orders;
@@ -169,6 +170,7 @@ pub struct Line {
     quality: Quality,
     /// When that was last written.
     kept_at: Time,
+    health: health::Kept,
     rounds: Rounds,
     /// The app that test messages belong to.
     patrol: AppId,

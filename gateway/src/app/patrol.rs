@@ -104,7 +104,7 @@ impl Line {
 
     /// When there is something to do here.
     pub(super) fn patrol_deadline(&self) -> Option<Time> {
-        [self.rounds.deadline(), Some(self.quality.deadline())].into_iter().flatten().min()
+        [self.rounds.deadline(), Some(self.quality.deadline()), self.health_due()].into_iter().flatten().min()
     }
 
     /// Sends the tests whose time has come, ends those whose time is over, and judges what arrived.
@@ -119,6 +119,7 @@ impl Line {
         for (id, outcome) in self.rounds.overdue(now.time) {
             self.test_ended(now, id, outcome);
         }
+        self.keep_health(now);
         if self.quality.deadline() <= now.time {
             let findings = self.quality.tick(now);
             self.findings(now, findings);

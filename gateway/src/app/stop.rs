@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::states::Cause;
-use super::{Arrival, Line, patrol};
+use super::{Arrival, Line, health, patrol};
 use crate::clock::{Moment, Time};
 use crate::journal::record::{Record, Unbound};
 
@@ -57,6 +57,7 @@ impl Line {
                 if !self.flights.is_empty() {
                     warn!(parts = self.flights.len(), "drain: unanswered parts are left in doubt");
                 }
+                self.seal_health(now);
                 self.fleet.unbind(now.wall);
                 self.courier.quiet();
                 self.stopping = Some(Stopping::Links { links: now.time.after(UNBIND).min(end), end });
@@ -71,13 +72,15 @@ impl Line {
     }
 
     /// Everything to disk, threads joined. Acknowledgements that still come find nobody; their records are durable.
-    pub(super) async fn close(self, arrivals: mpsc::UnboundedReceiver<Arrival>) {
+    pub(super) async fn close(mut self, arrivals: mpsc::UnboundedReceiver<Arrival>) {
         if self.fleet.open() == 0 {
             let (now, mut octets) = (self.clock.now().wall, Vec::new());
             let unbound = Record::Unbound(Unbound { at: now });
             unbound.write(&mut octets);
             self.journal.append(unbound.kind(), self.ids.next(now).0, &octets);
         }
+        self.seal_health(self.clock.now());
+        let health = self.last_health();
         let (learned, dir) = (self.quality.keep(&self.plan.names), self.plan.node.data_dir.clone());
         let Line { journal, store, reader, seeker, report, fleet, courier, .. } = self;
         let letters = courier.stop();
@@ -85,6 +88,7 @@ impl Line {
         let closed = tokio::task::spawn_blocking(move || {
             drop((reader, seeker));
             patrol::write(&learned, &dir);
+            health.iter().for_each(|book| health::write(book, &dir));
             letters.close();
             store.close();
             journal.close();

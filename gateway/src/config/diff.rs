@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Strategy, Tier, TierId};
 use super::problem::Problem;
 use crate::callback::Settings;
+use crate::switch::health;
 
 /// What a reload changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -30,9 +31,9 @@ pub struct Diff {
 /// One thing that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// `channel`, `group`, `route`, `app`, `tier`, `numbers`, `callbacks` or `node`.
+    /// `channel`, `group`, `route`, `app`, `tier`, `numbers`, `callbacks`, `health` or `node`.
     pub what: &'static str,
-    /// Its name; empty for `numbers`, `callbacks` and `node`.
+    /// Its name; empty for `numbers`, `callbacks`, `health` and `node`.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub name: String,
     /// In which way.
@@ -80,6 +81,10 @@ impl Diff {
         let settings = callbacks(&old.callbacks, &new.callbacks);
         if !settings.is_empty() {
             diff.changed("callbacks", settings);
+        }
+        let settings = health(&old.health, &new.health);
+        if !settings.is_empty() {
+            diff.changed("health", settings);
         }
         let mut at_once = Vec::new();
         node(&old.node, &new.node, &mut at_once, &mut diff.restart);
@@ -332,6 +337,23 @@ fn callbacks(old: &Settings, new: &Settings) -> Vec<String> {
         .debug("spill_after", &old.spill_after, &new.spill_after)
         .plain("quota", &old.quota, &new.quota)
         .debug("keep_dead", &old.keep_dead, &new.keep_dead)
+        .or(old != new)
+}
+
+/// All of them count at once; what is known of channels stays.
+fn health(old: &health::Settings, new: &health::Settings) -> Vec<String> {
+    Words::default()
+        .debug("silence", &[old.fast.silence, old.calm.silence], &[new.fast.silence, new.calm.silence])
+        .debug("probe", &[old.fast.probe, old.calm.probe], &[new.fast.probe, new.calm.probe])
+        .debug("tcp", &old.unacked, &new.unacked)
+        .plain("phi", &old.phi, &new.phi)
+        .plain("errors", &old.errors, &new.errors)
+        .debug("down_after", &old.silent_down, &new.silent_down)
+        .debug("hold_down", &old.hold, &new.hold)
+        .debug("hold_down_max", &old.hold_most, &new.hold_most)
+        .debug("probation", &old.trial, &new.trial)
+        .plain("ejection", &old.eject_share, &new.eject_share)
+        .plain("panic", &old.panic_share, &new.panic_share)
         .or(old != new)
 }
 

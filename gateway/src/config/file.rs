@@ -29,6 +29,7 @@ pub(super) struct Whole<'s> {
     pub(super) limits: Option<Found<written::Limits>>,
     pub(super) store: Option<Found<written::Store>>,
     pub(super) callbacks: Option<Found<written::Callbacks>>,
+    pub(super) health: Option<Found<written::Health>>,
     pub(super) uplink: Option<Found<written::Uplink>>,
     pub(super) tiers: Vec<Found<written::Tier>>,
     pub(super) channels: Vec<(Found<written::Channel>, Tables<'s>)>,
@@ -44,8 +45,8 @@ pub(super) struct Whole<'s> {
 pub(super) type Tables<'s> = Vec<(&'static str, Spanned<DeValue<'s>>)>;
 
 /// The sections only `qiao.toml` may have.
-const NODE_SECTIONS: [&str; 9] =
-    ["include", "node", "http", "admin", "journal", "limits", "store", "callbacks", "uplink"];
+const NODE_SECTIONS: [&str; 10] =
+    ["include", "node", "http", "admin", "journal", "limits", "store", "callbacks", "health", "uplink"];
 /// The sections any file may have.
 const SECTIONS: [&str; 6] = ["channel", "group", "route", "app", "tier", "numbers"];
 
@@ -213,6 +214,7 @@ fn section<'s>(
         "limits" => whole.limits = table(file, key, value, report),
         "store" => whole.store = table(file, key, value, report),
         "callbacks" => whole.callbacks = table(file, key, value, report),
+        "health" => whole.health = table(file, key, value, report),
         "uplink" => whole.uplink = table(file, key, value, report),
         "numbers" => whole.numbers.extend(table(file, key, value, report)),
         "tier" => read_all(file, key, value, &mut whole.tiers, report),

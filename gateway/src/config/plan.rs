@@ -13,6 +13,7 @@ use ipnet::IpNet;
 pub use super::choice::{Balance, Strategy};
 pub use super::numbers::{Numbers, Range};
 use crate::callback::Settings;
+use crate::switch::health;
 
 /// A channel's index in [`Names::channels`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,6 +102,8 @@ pub struct Plan {
     pub apps: Vec<App>,
     /// `[callbacks]`: how events reach apps.
     pub callbacks: Settings,
+    /// `[health]`: when a channel counts as ill.
+    pub health: health::Settings,
     /// What `[numbers]` knows; empty where there is none.
     pub numbers: Arc<Numbers>,
     /// All of it as written, without its secrets: for operators.

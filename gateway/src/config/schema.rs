@@ -19,6 +19,7 @@ struct QiaoToml {
     limits: Option<written::Limits>,
     store: Option<written::Store>,
     callbacks: Option<written::Callbacks>,
+    health: Option<written::Health>,
     uplink: Option<written::Uplink>,
     numbers: Option<written::Numbers>,
     tier: Option<Vec<written::Tier>>,

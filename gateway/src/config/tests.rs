@@ -339,6 +339,22 @@ fn callbacks_are_checked() {
 }
 
 #[test]
+fn health_has_its_numbers_and_their_bounds() {
+    let health = |text: &str| format!("[health]\n{text}\n{}", whole());
+    let settings = |text: &str| plan(&[(MAIN_FILE, &*health(text))]).unwrap().0.health;
+    let default = crate::switch::health::Settings::default();
+    assert_eq!(settings(""), default);
+    assert_eq!(plan(&[(MAIN_FILE, &*whole())]).unwrap().0.health, default);
+    let calm = settings("preset = \"calm\"\nprobe = \"1s\"\nejection = 30\nphi = 10.0");
+    assert_eq!((calm.fast, calm.fast.silence), (calm.calm, default.calm.silence));
+    assert_eq!((calm.fast.probe, calm.eject_share, calm.phi_alive), (Duration::from_secs(1), 0.3, 15.0));
+    let found =
+        problems(&health("ejection = 0\nhold_down = \"2m\"\nhold_down_max = \"60s\"\nprobation = \"2h\"\nfie = 1"));
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().any(|problem| problem.contains("`ejection` is 0, outside 1 to 100")), "{found:?}");
+}
+
+#[test]
 fn a_protocols_own_problems_have_their_place() {
     let text = CHANNEL.replace("address = \"127.0.0.1:1\"", "secret = \"env:NONE\"");
     let files = [(MAIN_FILE, "include = [\"c.toml\"]\n"), ("c.toml", text.as_str())];
@@ -377,6 +393,21 @@ fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
     let odd = "[[tier]]\nname = \"otp\"\nreceipt_within = \"25h\"\n";
     let found = problems(&[odd, &whole()].concat());
     assert!(found[0].contains("`receipt_within` must be 1s to 24h"), "{found:?}");
+}
+
+#[test]
+fn a_tier_says_how_it_is_served_and_an_app_how_fast_it_may_be() {
+    use crate::config::plan::Service;
+    let tiers = "[[tier]]\nname = \"otp\"\n[[tier]]\nname = \"notice\"\nweight = 9\n\
+                 [[tier]]\nname = \"bulk\"\nservice = \"weighted\"\nminimum = 10\n";
+    let main = [tiers, &whole(), "send_rate = 50\n"].concat();
+    let (plan, warnings) = plan(&[(MAIN_FILE, &main)]).unwrap();
+    assert_eq!(warnings, []);
+    let service: Vec<_> = plan.tiers.iter().map(|tier| tier.service).collect();
+    let weighted = |weight, minimum| Service::Weighted { weight, minimum };
+    assert_eq!(service, [Service::Strict, weighted(9, 5), weighted(4, 10)]);
+    assert_eq!((plan.apps[0].rate, plan.apps[0].send_rate), (500, Some(50)));
+    assert!(problems(&[&whole(), "send_rate = 0\n"].concat())[0].contains("`send_rate` is 0"));
 }
 
 #[test]

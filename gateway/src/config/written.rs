@@ -160,6 +160,59 @@ pub(super) struct Callbacks {
     pub(super) keep_dead: Option<Spanned<Period>>,
 }
 
+/// `[health]`: when a channel counts as ill, and how it comes back.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    /// How impatient; default "auto": "fast" for channels with another beside them in some group, "calm" for the others.
+    pub(super) preset: Option<Preset>,
+    /// Silence while parts are overdue, without which nothing learned makes a link suspect; default "500ms" (fast), "600ms" (calm).
+    #[schemars(with = "Option<String>")]
+    pub(super) silence: Option<Spanned<Period>>,
+    /// A probe sent on suspicion that is unanswered for so long is evidence; default "250ms" (fast), "400ms" (calm).
+    #[schemars(with = "Option<String>")]
+    pub(super) probe: Option<Spanned<Period>>,
+    /// Octets the carrier's kernel does not acknowledge for so long make a link suspect; default "500ms".
+    #[schemars(with = "Option<String>")]
+    pub(super) tcp: Option<Spanned<Period>>,
+    /// Evidence from parts that are overdue together at which a link is suspect; default 8.
+    #[schemars(with = "Option<f64>", range(min = 2, max = 100))]
+    pub(super) phi: Option<Spanned<f64>>,
+    /// System errors in a row that make a link suspect; default 5.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) errors: Option<Spanned<u32>>,
+    /// How long a suspect channel may hear nothing at all until it is down; default "3s".
+    #[schemars(with = "Option<String>")]
+    pub(super) down_after: Option<Spanned<Period>>,
+    /// Least time out of service after a suspicion, doubled each time it happens again within ten minutes; default "2s".
+    #[schemars(with = "Option<String>")]
+    pub(super) hold_down: Option<Spanned<Period>>,
+    /// Longest such time; default "60s".
+    #[schemars(with = "Option<String>")]
+    pub(super) hold_down_max: Option<Spanned<Period>>,
+    /// How long a channel that was down is on trial; default "10s".
+    #[schemars(with = "Option<String>")]
+    pub(super) probation: Option<Spanned<Period>>,
+    /// Share of a group's capacity, in percent, that suspicion may take out of service within ten seconds; default 50.
+    #[schemars(with = "Option<u8>", range(min = 1, max = 100))]
+    pub(super) ejection: Option<Spanned<u8>>,
+    /// Healthy share of a group, in percent, below which its suspect channels are used again; default 50.
+    #[schemars(with = "Option<u8>", range(max = 100))]
+    pub(super) panic: Option<Spanned<u8>>,
+}
+
+/// See [`Health::preset`].
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Preset {
+    /// By whether another channel is there to go to.
+    Auto,
+    /// Sooner, for every channel.
+    Fast,
+    /// Later, for every channel.
+    Calm,
+}
+
 /// `[uplink]`: messages from handsets.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -65,6 +65,8 @@ impl Link {
 
 /// How long the one part of a trial that begins may stay without an answer until another one goes.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(1);
+/// So much of its share a channel on trial may catch up on: timers are late.
+const TRIAL_SLACK: Duration = Duration::from_millis(20);
 
 /// Whether a channel may be used at all, before asking whether it has room this instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +137,13 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// A channel no plan has named yet.
+    /// A channel no plan has named yet, of which it is known that nothing has gone in the second before `opens`.
+    pub(super) fn opening(now: Time, opens: Time) -> Channel {
+        let channel = Channel::new(now);
+        Channel { pace: channel.pace.opening(opens), ..channel }
+    }
+
+    /// A channel no plan has named yet; what has gone in the second before is not known.
     pub(super) fn new(now: Time) -> Channel {
         Channel {
             tiers: Vec::new(),
@@ -287,17 +295,22 @@ impl Channel {
         }
     }
 
-    /// Why it is not usable, and the time that belongs to it, in milliseconds.
-    pub(super) fn why_not(&self) -> (Cause, u32) {
-        let cause = match self.state {
+    /// Why it is not usable.
+    pub(super) fn why_not(&self) -> Cause {
+        match self.state {
             _ if self.held => Cause::Held,
             _ if !self.links.values().any(Link::open) => Cause::NoLink,
             State::Suspect => Cause::Suspect,
             State::Down => Cause::Down,
             State::Probation => Cause::Probation,
+            State::Healthy if self.health_weight < 1.0 => Cause::Slow,
             State::Healthy => Cause::NoLink,
-        };
-        (cause, 0)
+        }
+    }
+
+    /// Whether its health has it on trial, or had it when that was last looked at.
+    pub(super) fn on_trial(&self) -> bool {
+        self.trial.is_some() || self.state == State::Probation
     }
 
     /// What its health leaves of its weight among others, up to 1.
@@ -372,12 +385,14 @@ impl Channel {
         self.last = link;
         match self.trial {
             Some(Trial::One) => self.trial_at = now.after(TRIAL_PATIENCE),
-            Some(Trial::Share(share)) => {
-                let rate = (self.pace.rate_at(now) * share).max(0.1);
+            // A share of the contract, not of the pace of a slow start: whichever is less holds.
+            Some(Trial::Share(share)) if share < 1.0 => {
+                let rate = (self.pace.contract() * share).max(0.1);
                 let gap = Duration::try_from_secs_f64(f64::from(parts) / rate).unwrap_or(TRIAL_PATIENCE);
-                self.trial_at = self.trial_at.max(now).after(gap);
+                let earliest = Time(now.0.saturating_sub(TRIAL_SLACK.as_micros() as u64));
+                self.trial_at = self.trial_at.max(earliest).after(gap);
             }
-            None => {}
+            Some(Trial::Share(_)) | None => {}
         }
         if let Some(link) = self.links.get_mut(&link) {
             link.used += usize::from(parts);

@@ -15,6 +15,7 @@ use super::attempt::{Attempt, Outcome};
 use super::channel::Usable;
 use super::doubt::{self, Resolve};
 use super::health::{self, Health, Note, Sign, State, Transition, Use};
+use super::lane::Again;
 use super::machine::Switch;
 use super::{Answer, Command, End, Settings};
 use crate::clock::Time;
@@ -213,14 +214,14 @@ impl Switch {
             let open: Vec<AttemptRef> =
                 self.attempts.values().filter(here).filter(|attempt| attempt.waits()).map(|a| a.id).collect();
             for attempt in open {
-                self.supersede(now, attempt, out);
+                self.supersede(now, attempt, Again::No, out);
             }
         }
     }
 
     /// Leaves an attempt that is still open behind as in doubt, if its message may go elsewhere now and its tier would
     /// send it again; else it stays in flight. Returns whether it was.
-    pub(super) fn supersede(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) -> bool {
+    pub(super) fn supersede(&mut self, now: Time, id: AttemptRef, again: Again, out: &mut Vec<Command>) -> bool {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.waits()) else { return false };
         let (message, channel) = (attempt.pending.entry.id, attempt.channel);
         if self.flying.get(&message) != Some(&id)
@@ -235,7 +236,8 @@ impl Switch {
         if doubt::resolve(tier, doubt, false, attempt.pending.entry.used.saturating_add(1)) == Resolve::Stop {
             return false;
         }
-        let pending = attempt.pending.clone();
+        let mut pending = attempt.pending.clone();
+        pending.entry.again = again;
         if let Some(attempt) = self.attempts.get_mut(&id) {
             attempt.superseded = true;
         }

@@ -8,10 +8,12 @@ use super::fair::Turn;
 use super::lane::{Entry, Lane, LaneKey, Pending};
 use super::machine::Switch;
 use super::matching::Place;
+use super::stats::Stats;
+use super::strategy::{Choice, Ranked};
 use super::why::{Cause, Why};
 use super::{End, Message};
 use crate::clock::Time;
-use crate::config::plan::{ChannelId, Strategy};
+use crate::config::plan::{ChannelId, GroupId, Strategy};
 use crate::ids::MessageId;
 
 /// A decision as a value.
@@ -110,6 +112,13 @@ pub struct Factors {
     pub avoided: bool,
 }
 
+/// What is put back after an explanation, since asking must change nothing.
+struct Aside {
+    choice: Option<(GroupId, Choice)>,
+    channels: Vec<(ChannelId, bool, Stats)>,
+    ranked: Vec<Ranked>,
+}
+
 /// So late a turn that nobody's comes before it.
 const LAST: Turn = (u64::MAX, u64::MAX);
 
@@ -155,8 +164,7 @@ impl Switch {
         let Pending { entry, mut lane } = pending;
         let before = lane.class.clone();
         let rank = self.ranks.rank(lane.tier);
-        let claims: Vec<ChannelId> =
-            self.channels.iter().filter(|(_, channel)| channel.claimed).map(|(id, _)| *id).collect();
+        let aside = self.put_aside(&lane);
         let place = loop {
             self.channels.values_mut().for_each(|channel| channel.claimed = false);
             self.trace = Some(Vec::new());
@@ -169,9 +177,6 @@ impl Switch {
                 place => break place,
             }
         };
-        for (id, channel) in &mut self.channels {
-            channel.claimed = claims.contains(id);
-        }
         let passed = self.trace.take().unwrap_or_default();
         let (decision, why) = match place {
             Place::Start(channel, _, chosen) => (Explained::Starts(channel), Some(chosen.why)),
@@ -184,7 +189,25 @@ impl Switch {
         let strategy = self.choices.get(&lane.group).map_or("", |choice| choice.strategy.name());
         let mut candidates = self.asked(now, &lane, &entry, decision, &passed);
         self.left_out(now, &lane, &entry, &before.excluded, &mut candidates);
+        self.put_back(aside);
         Explanation { strategy, decision, why, ahead: 0, candidates }
+    }
+
+    /// What asking for a place changes.
+    fn put_aside(&mut self, lane: &LaneKey) -> Aside {
+        let choice = self.choices.get(&lane.group).map(|choice| (lane.group, choice.clone()));
+        let channels = self.channels.iter().map(|(id, channel)| (*id, channel.claimed, channel.stats.clone()));
+        Aside { choice, channels: channels.collect(), ranked: std::mem::take(&mut self.ranked) }
+    }
+
+    fn put_back(&mut self, aside: Aside) {
+        self.choices.extend(aside.choice);
+        for (id, claimed, stats) in aside.channels {
+            if let Some(channel) = self.channels.get_mut(&id) {
+                (channel.claimed, channel.stats) = (claimed, stats);
+            }
+        }
+        self.ranked = aside.ranked;
     }
 
     /// Those that were ranked.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use carriers::AttemptRef;
 
 use super::Command;
+use super::lane::Again;
 use super::machine::Switch;
 use crate::clock::Time;
 
@@ -104,8 +105,9 @@ impl Switch {
             }
         }
         for (id, attempt) in due {
-            let message = self.attempts.get(&attempt).map(|attempt| attempt.pending.entry.id);
-            if self.supersede(now, attempt, out) {
+            let open = self.attempts.get(&attempt).map(|attempt| (attempt.pending.entry.id, attempt.sent));
+            let (message, waited) = open.map_or((None, Duration::ZERO), |(id, sent)| (Some(id), now.since(sent)));
+            if self.supersede(now, attempt, Again::hedge(waited), out) {
                 out.extend(message.map(|message| Command::Hedged(message, id)));
             } else if let Some(channel) = self.channels.get_mut(&id) {
                 channel.hedges.forgo();

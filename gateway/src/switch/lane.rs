@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fair::Fair;
 use super::poison::STRIKES;
 use super::queue::Queue;
+use super::why::Reason;
 use super::{Home, Message};
 use crate::clock::Time;
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
@@ -32,6 +33,39 @@ pub(super) struct Entry {
     pub(super) doubtful: bool,
     /// Sessions that died with it, see `poison`.
     pub(super) strikes: u8,
+    /// Why it goes again although nobody refused it or left it.
+    pub(super) again: Again,
+}
+
+/// Why a message goes again that its last channel neither refused nor left in doubt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It does not, or for one of those reasons.
+    #[default]
+    No,
+    /// There was no answer for so many [`HEDGE_GRAIN`]s.
+    Hedge(u8),
+    /// The receipt says that it was not delivered.
+    Undelivered,
+}
+
+/// See [`Again::Hedge`]: a waiting message has few octets to spare.
+const HEDGE_GRAIN: Duration = Duration::from_millis(20);
+
+impl Again {
+    /// Without an answer for that long.
+    pub(super) fn hedge(waited: Duration) -> Again {
+        Again::Hedge(u8::try_from(waited.as_millis() / HEDGE_GRAIN.as_millis()).unwrap_or(u8::MAX))
+    }
+
+    /// What goes into the [`Why`](super::Why) of its next attempt.
+    pub(super) fn reason(self) -> Option<(Reason, u32)> {
+        match self {
+            Again::No => None,
+            Again::Hedge(grains) => Some((Reason::Hedge, u32::from(grains) * HEDGE_GRAIN.as_millis() as u32)),
+            Again::Undelivered => Some((Reason::Undelivered, 0)),
+        }
+    }
 }
 
 impl Entry {
@@ -131,6 +165,7 @@ impl From<Message> for Pending {
             used: 0,
             doubtful: false,
             strikes: 0,
+            again: Again::No,
         };
         Pending { entry, lane: LaneKey::of(&m) }
     }
@@ -452,6 +487,7 @@ mod tests {
             used: 0,
             doubtful: false,
             strikes: 0,
+            again: Again::No,
         };
         Pending { entry, lane: LaneKey { group: GroupId(0), tier: TierId(0), class } }
     }

@@ -14,7 +14,7 @@ use super::attempt::{Attempt, MOST_PARTS};
 use super::channel::{Channel, Offer, Usable};
 use super::fair::Turn;
 use super::health::{State, Use};
-use super::lane::{Entry, LaneKey, Pending};
+use super::lane::{Again, Entry, LaneKey, Pending};
 use super::machine::Switch;
 use super::poison::STRIKES;
 use super::strategy::{Asks, Ranked, patience};
@@ -26,6 +26,9 @@ use crate::ids::MessageId;
 
 /// Most messages started, ended by expiry, or released from waiting in one step, each.
 const ROUND: usize = 4096;
+
+/// Place of a channel that is shunned for the sake of a better one: that may be held, which health does not know.
+const SHUNNED: u32 = u32::MAX - 1;
 
 /// What is to be done with a lane's head.
 #[derive(Debug)]
@@ -85,6 +88,9 @@ impl Switch {
             channel.claimed = false;
             channel.note(now.time);
             channel.turns.round();
+        }
+        for (id, channel) in self.channels.iter_mut().filter(|(_, channel)| channel.on_trial()) {
+            channel.trial = self.watch.machines.trial(now.time, *id);
         }
         let mut heads = std::mem::take(&mut self.heads);
         heads.clear();
@@ -202,7 +208,10 @@ impl Switch {
         let mut ranked = std::mem::take(&mut self.ranked);
         ranked.clear();
         if let Some(choice) = self.choices.get_mut(&lane.group) {
-            let asks = Asks { class: &lane.class, tier: lane.tier, first: rank == 0, parts: entry.parts };
+            let machines = &self.watch.machines;
+            let well = |id| matches!(machines.usable(lane.group, id, rank == 0), Use::Full | Use::Trial(_));
+            let (class, tier, parts) = (&lane.class, lane.tier, entry.parts);
+            let asks = Asks { class, tier, first: rank == 0, parts, well: &well };
             choice.rank(now, &mut self.channels, &asks, &mut ranked);
         }
         let place = if lane.class.alone {
@@ -223,8 +232,7 @@ impl Switch {
         entry: &Entry,
         ranked: &[Ranked],
     ) -> Place {
-        // What is in doubt of the first tier goes at once: windows bound it.
-        let budgeted = entry.used > 0 && !(rank == 0 && entry.doubtful);
+        let budgeted = budgeted(rank, entry);
         let Some(group) = self.groups.get(&lane.group) else { return Place::Wait(Time::NEVER) };
         let patience = patience(group, entry);
         let (mut member, mut usable, mut wake) = (false, false, Time::NEVER);
@@ -241,7 +249,6 @@ impl Switch {
                     && channel.usable(now, entry.parts) == Usable::Yes
                     && let Offer::Link(link) = channel.offer(now, entry.parts, rank == 0)
                 {
-                    channel.trial = None;
                     return Place::Start(id, link, Chosen { at, why: Why::from(Reason::Explored) });
                 }
                 continue;
@@ -250,22 +257,23 @@ impl Switch {
                 return Place::Without(id);
             }
             member = true;
-            channel.trial = match health {
-                Use::Full => None,
-                Use::Trial(trial) => Some(trial),
+            match health {
+                Use::Full | Use::Trial(_) => {}
                 Use::Last(place) => {
-                    passed.unusable(id, channel);
+                    passed.unusable(id, channel, self.watch.machines.silence(now, id));
                     last.push((place, at, id));
                     continue;
                 }
                 Use::No => {
-                    passed.unusable(id, channel);
-                    if channel.state == State::Suspect {
-                        last.push((u32::MAX, at, id));
+                    passed.unusable(id, channel, self.watch.machines.silence(now, id));
+                    match channel.state {
+                        State::Probation => last.push((SHUNNED, at, id)),
+                        State::Suspect => last.push((u32::MAX, at, id)),
+                        State::Healthy | State::Down => {}
                     }
                     continue;
                 }
-            };
+            }
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
                 Usable::Paused(until) => {
@@ -275,7 +283,7 @@ impl Switch {
                     continue;
                 }
                 Usable::No => {
-                    passed.unusable(id, channel);
+                    passed.unusable(id, channel, Duration::ZERO);
                     continue;
                 }
             }
@@ -315,11 +323,10 @@ impl Switch {
         // Those shunned for the sake of a better one count only where that is held or too small.
         last.sort_unstable();
         for (place, at, id) in last {
-            if usable && place == u32::MAX {
+            if usable && place >= SHUNNED {
                 break;
             }
             let Some(channel) = self.channels.get_mut(&id) else { continue };
-            channel.trial = None;
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
                 Usable::Paused(until) => {
@@ -328,6 +335,10 @@ impl Switch {
                     continue;
                 }
                 Usable::No => continue,
+            }
+            if let Some(until) = channel.trial_until(now) {
+                wake = wake.min(until);
+                continue;
             }
             let due = channel.turns.turn(lane.tier, entry.app);
             if due > turn {
@@ -365,6 +376,9 @@ impl Switch {
         (at, passed): (usize, Option<(ChannelId, Cause, u32)>),
     ) -> Why {
         let class = &lane.class;
+        if let (Some((reason, number)), Some(last), None) = (entry.again.reason(), class.avoid, class.only) {
+            return Why { number, ..Why::of(reason, last) };
+        }
         match (class.only, class.avoid, passed) {
             (Some(_), ..) => Why::from(Reason::Rest),
             (_, Some(avoid), _) if entry.doubtful => Why::of(Reason::InDoubt, avoid),
@@ -384,7 +398,9 @@ impl Switch {
         let channel = ChannelId(link.channel);
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.take(now.time, link.link, entry.parts);
-        state.budget.started(now.time, entry.used > 0);
+        if entry.used == 0 || budgeted(self.ranks.rank(lane.tier), &entry) {
+            state.budget.started(now.time, entry.used > 0);
+        }
         state.turns.serve(lane.tier, entry.app, entry.parts, self.shares.cost(lane.tier));
         if let Some(pace) = self.apps.get_mut(&entry.app) {
             pace.take(now.time, entry.parts);
@@ -404,6 +420,7 @@ impl Switch {
             attempt.alone = true;
             self.sent_alone(now.time, entry.id);
         }
+        attempt.pending.entry.again = Again::No;
         if std::mem::take(&mut attempt.pending.entry.doubtful) {
             out.push(Command::Resubmitted(entry.id, channel));
         }
@@ -436,6 +453,12 @@ impl Switch {
     }
 }
 
+/// Whether a message counts against the retry budget of the channel it goes to. What is in doubt of the first tier does
+/// not, hedges among it: windows and the hedges' own share bound that.
+fn budgeted(rank: usize, entry: &Entry) -> bool {
+    entry.used > 0 && !(rank == 0 && entry.doubtful)
+}
+
 /// Who did not take a message, and why: the first of them, and all of them where an explanation is made.
 struct Passed<'t> {
     first: Option<(ChannelId, Cause, u32)>,
@@ -443,9 +466,9 @@ struct Passed<'t> {
 }
 
 impl Passed<'_> {
-    fn unusable(&mut self, id: ChannelId, channel: &Channel) {
-        let (cause, ms) = channel.why_not();
-        self.over(id, cause, Duration::from_millis(ms.into()));
+    fn unusable(&mut self, id: ChannelId, channel: &Channel, silence: Duration) {
+        let cause = channel.why_not();
+        self.over(id, cause, if cause == Cause::Suspect { silence } else { Duration::ZERO });
     }
 
     fn over(&mut self, id: ChannelId, cause: Cause, time: Duration) {

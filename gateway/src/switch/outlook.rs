@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::channel::Channel;
 use super::machine::Switch;
 use crate::clock::Time;
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
@@ -67,15 +68,20 @@ impl Switch {
         prospects
     }
 
+    /// Since when a channel is of no use, if so: nothing can go, or its health counts it as down.
+    fn away_since(&self, id: ChannelId, channel: &Channel) -> Option<Time> {
+        channel.out_since().into_iter().chain(self.watch.machines.down_since(id)).min()
+    }
+
     /// The channels a group's tier may use, their pace, and since when none of them can be used. Those that can
     /// count, and all of them by contract where none can.
     fn members(&self, now: Time, group: GroupId, tier: TierId) -> Option<(Vec<ChannelId>, f64, Option<Time>)> {
         let all = self.groups.get(&group)?.channels.iter();
         let all = all.filter_map(|id| Some((*id, self.channels.get(id)?))).filter(|(_, c)| c.admits(tier));
         let all: Vec<_> = all.collect();
-        let open: Vec<_> = all.iter().filter(|(_, c)| c.out_since().is_none()).collect();
+        let open: Vec<_> = all.iter().filter(|(id, c)| self.away_since(*id, c).is_none()).collect();
         if open.is_empty() {
-            let since = all.iter().filter_map(|(_, c)| c.out_since()).max()?;
+            let since = all.iter().filter_map(|(id, c)| self.away_since(*id, c)).max()?;
             let pace = all.iter().map(|(_, c)| c.pace.contract()).sum();
             return Some((all.iter().map(|(id, _)| *id).collect(), pace, Some(since)));
         }

@@ -11,6 +11,7 @@ use link::LinkId;
 
 use super::attempt::Outcome;
 use super::channel::{Offer, Usable};
+use super::health::Use;
 use super::lane::{Entry, LaneKey};
 use super::machine::Switch;
 use super::matching::{Chosen, Place};
@@ -202,14 +203,22 @@ impl Switch {
 
     /// Sets a sound link aside for the message, if there is one.
     fn set_aside(&mut self, now: Time, lane: &LaneKey, entry: &Entry, over: Time, ranked: &[Ranked]) -> Option<LinkId> {
-        let found = ranked.iter().map(|ranked| ranked.id).find_map(|id| {
+        let strictest = self.ranks.rank(lane.tier) == 0;
+        let sound = |id: ChannelId, least: usize| {
             let channel = self.channels.get(&id).filter(|channel| channel.admits(lane.tier))?;
-            if channel.aside().is_some() || channel.usable(now, entry.parts) != Usable::Yes {
+            // What a channel in trouble does proves nothing against the message.
+            if channel.aside().is_some()
+                || channel.usable(now, entry.parts) != Usable::Yes
+                || self.watch.machines.usable(lane.group, id, strictest) != Use::Full
+                || channel.fitting(entry.parts).count() < least
+            {
                 return None;
             }
             let mut links = channel.fitting(entry.parts).map(|link| LinkId { channel: id.0, link });
             links.find(|link| self.poison.sound(now, *link))
-        })?;
+        };
+        // A channel's only link is missed by everybody: another one first.
+        let found = [2, 1].iter().find_map(|least| ranked.iter().find_map(|ranked| sound(ranked.id, *least)))?;
         self.channels.get_mut(&ChannelId(found.channel))?.set_aside(Some(found.link));
         let trial = self.poison.trials.iter_mut().find(|trial| trial.message == entry.id)?;
         (trial.link, trial.until) = (Some(found), now.after(DRAIN).min(over));

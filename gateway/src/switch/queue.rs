@@ -225,6 +225,7 @@ mod tests {
             used: 0,
             doubtful: false,
             strikes: 0,
+            again: crate::switch::lane::Again::No,
         }
     }
 

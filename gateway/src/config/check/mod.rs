@@ -5,6 +5,7 @@ mod app;
 mod callbacks;
 mod channel;
 mod group;
+mod health;
 mod node;
 mod route;
 mod tier;
@@ -72,6 +73,7 @@ pub(super) fn plan(
     let empty = whole.is_empty();
     let node = check.node(&whole);
     let callbacks = check.callbacks(whole.callbacks.as_ref());
+    let health = check.health(whole.health.as_ref());
     let tiers = check.tiers(&whole.tiers);
     let numbers = numbers::read(&whole.numbers, secrets, check.report);
     let channels = check.channels(whole.channels, &tiers);
@@ -97,6 +99,7 @@ pub(super) fn plan(
         routes,
         apps,
         callbacks,
+        health,
         numbers: Arc::new(numbers),
         written: Arc::default(),
     };

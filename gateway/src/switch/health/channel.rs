@@ -106,6 +106,14 @@ impl Channel {
         self.bound().map(Link::phi).min_by(f64::total_cmp).unwrap_or(0.0)
     }
 
+    pub(super) fn silence(&self, now: Time) -> Duration {
+        self.bound().map(|link| link.silence(now)).min().unwrap_or_default()
+    }
+
+    pub(super) fn down_since(&self) -> Option<Time> {
+        (self.state == State::Down).then_some(self.since)
+    }
+
     fn bound(&self) -> impl Iterator<Item = &Link> {
         self.links.values().filter(|link| link.look() != Look::Unbound)
     }
@@ -387,7 +395,7 @@ impl Channel {
             since: self.since,
             cause: self.cause,
             phi: self.phi(),
-            silence: self.bound().map(|link| link.silence(now)).min().unwrap_or_default(),
+            silence: self.silence(now),
             unacked: self.bound().map(|link| link.age_unacked(now, s)).min().unwrap_or_default(),
             in_flight: self.bound().map(Link::in_flight).sum(),
             p50: self.latency.quantile(0.5),

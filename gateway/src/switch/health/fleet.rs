@@ -315,6 +315,21 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         self.channels.get(&channel).map_or(Duration::from_secs(2), Channel::q999)
     }
 
+    /// How much a channel on trial may be given now.
+    pub fn trial(&self, now: Time, channel: C) -> Option<Trial> {
+        self.channels.get(&channel)?.trial(now, &self.settings)
+    }
+
+    /// How long nothing has been answered on the channel while something is in flight; the least of its links.
+    pub fn silence(&self, now: Time, channel: C) -> Duration {
+        self.channels.get(&channel).map(|channel| channel.silence(now)).unwrap_or_default()
+    }
+
+    /// Since when the channel is down, if it is.
+    pub fn down_since(&self, channel: C) -> Option<Time> {
+        self.channels.get(&channel).and_then(Channel::down_since)
+    }
+
     /// For operators.
     pub fn snapshot(&self, now: Time, channel: C) -> Option<Snapshot> {
         self.channels.get(&channel).map(|channel| channel.snapshot(now, &self.settings))

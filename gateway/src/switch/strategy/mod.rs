@@ -36,6 +36,8 @@ pub(super) struct Asks<'c> {
     pub(super) first: bool,
     /// Its parts.
     pub(super) parts: u8,
+    /// Whether a channel's health lets it be used in its turn.
+    pub(super) well: &'c dyn Fn(ChannelId) -> bool,
 }
 
 /// A channel in the order in which it is offered the message.
@@ -70,7 +72,7 @@ pub(super) struct Member {
 }
 
 /// A group's members as its strategy ranks them, with what it remembers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Choice {
     pub(super) strategy: Strategy,
     /// By preference.
@@ -135,6 +137,7 @@ impl Choice {
                 && channels.get(id).is_some_and(|channel| {
                     channel.admits(asks.tier) && matches!(channel.usable(now, asks.parts), Usable::Yes)
                 })
+                && (asks.well)(*id)
         };
         let start = out.len();
         for at in &self.order {

@@ -46,7 +46,7 @@ impl Group {
 
     fn rank(&mut self, class: &Class, first: bool) -> Vec<Ranked> {
         let mut out = Vec::new();
-        let asks = Asks { class, tier: TierId(u8::from(!first)), first, parts: 1 };
+        let asks = Asks { class, tier: TierId(u8::from(!first)), first, parts: 1, well: &|_| true };
         self.choice.rank(self.now, &mut self.channels, &asks, &mut out);
         out
     }

@@ -3,13 +3,13 @@
 use super::*;
 use crate::switch::health::{Cause, State};
 
-fn probing() -> Settings {
+pub(super) fn probing() -> Settings {
     let mut settings = settings();
     settings.channels.iter_mut().for_each(|rule| (rule.probes, rule.carrier) = (true, u32::from(rule.id.0)));
     settings
 }
 
-fn probed(settings: Settings) -> Bench {
+pub(super) fn probed(settings: Settings) -> Bench {
     let mut bench = Bench(Switch::new(0));
     let links = [Event::LinkUp(link(0), 8), Event::LinkUp(link(1), 8)];
     bench.at(Time(1), [Event::Plan(settings)].into_iter().chain(links));
@@ -17,7 +17,7 @@ fn probed(settings: Settings) -> Bench {
 }
 
 /// Octets on channel 0's link stay unacknowledged from `from` on, until `to`.
-fn silent(bench: &mut Bench, from: u64, to: u64) -> Vec<(u64, Command)> {
+pub(super) fn silent(bench: &mut Bench, from: u64, to: u64) -> Vec<(u64, Command)> {
     let mut said = Vec::new();
     for ms in (from..=to).step_by(10) {
         let age = Duration::from_millis(ms);
