@@ -1,6 +1,7 @@
 //! What answers of a channel usually take: a decayed histogram for the silence statistic, and a short and a long window
 //! for "slower than usual". All links of a channel share one: they talk to the same account.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::Settings;
@@ -12,6 +13,13 @@ const BUCKET: u64 = 10_000;
 const BUCKETS: usize = 1_001;
 /// The prior: a lognormal law with this median and this 99.9th percentile, in milliseconds.
 const PRIOR: (f64, f64) = (500.0, 2_000.0);
+/// Until enough is known, the prior counts as so many answers beside those seen. With none seen it is all there is; after
+/// a few dozen, silence on a fast carrier is told as such by a few parts, not only by what slow carriers take.
+const PRIOR_WORTH: f64 = 8.0;
+/// The prior's survival at each bucket's start.
+static PRIOR_SURVIVAL: LazyLock<Vec<f64>> = LazyLock::new(prior);
+/// No survival is below this while the prior counts.
+const PRIOR_FLOOR: f64 = 0.5 / 501.0;
 /// The standard normal's 99.9th percentile.
 const Z999: f64 = 3.090_232;
 /// The cached quantile is looked at anew after so many samples.
@@ -64,8 +72,8 @@ impl Latency {
     /// Makes [`Latency::log_survival`] current, at most once in two percent more samples: 1,001 logarithms.
     pub(super) fn refresh(&mut self) {
         let stale = self.built == 0 || self.seen.saturating_sub(self.built) > u64::from(self.total / 50) + 10;
-        if self.log.is_empty() || stale && !self.cold {
-            self.log = if self.cold { prior() } else { self.learned() };
+        if self.log.is_empty() || stale {
+            self.log = if self.cold { self.mixed() } else { self.learned() };
             self.built = self.seen.max(1);
         }
     }
@@ -80,6 +88,18 @@ impl Latency {
             survival.log10() as f32
         };
         self.counts.iter().map(log).collect()
+    }
+
+    /// Prior and answers together, each by what it counts.
+    fn mixed(&self) -> Vec<f32> {
+        let n = f64::from(self.total) + PRIOR_WORTH;
+        let mut beyond = f64::from(self.total);
+        let log = |(count, prior): (&u32, &f64)| {
+            let survival = ((beyond + PRIOR_WORTH * prior) / n).max(PRIOR_FLOOR);
+            beyond -= f64::from(*count);
+            survival.log10() as f32
+        };
+        self.counts.iter().zip(PRIOR_SURVIVAL.iter()).map(log).collect()
     }
 
     /// log10 of the share of answers that take longer, as of the last refresh; 0 or less.
@@ -160,15 +180,11 @@ fn kept(counts: impl Iterator<Item = u32>) -> Vec<(u16, u32)> {
     (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
 }
 
-/// The prior's survival, with the floor of 500 samples.
-fn prior() -> Vec<f32> {
+fn prior() -> Vec<f64> {
     let sigma = (PRIOR.1 / PRIOR.0).ln() / Z999;
-    let survival = |at: usize| {
-        if at == 0 {
-            return 0.0;
-        }
-        let z = (at as f64 * BUCKET as f64 / 1_000.0 / PRIOR.0).ln() / sigma;
-        above(z).max(0.5 / 501.0).log10() as f32
+    let survival = |at: usize| match at {
+        0 => 1.0,
+        at => above((at as f64 * BUCKET as f64 / 1_000.0 / PRIOR.0).ln() / sigma),
     };
     (0..BUCKETS).map(survival).collect()
 }
@@ -329,6 +345,23 @@ mod tests {
         assert!((latency.log_survival(1_990_000) + 3.0).abs() < 0.02);
         assert!((latency.log_survival(60_000_000) - (0.5_f64 / 501.0).log10()).abs() < 1e-3, "floor");
         assert_eq!(latency.quantile(0.999), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_fast_carrier_is_known_before_the_prior_is_forgotten() {
+        let (s, mut latency) = (Settings::default(), Latency::new());
+        let mut after = |answers: u32| {
+            (0..answers).for_each(|_| latency.record(Duration::from_millis(20), &s));
+            latency.refresh();
+            latency.log_survival(300_000)
+        };
+        let (none, some, many) = (after(0), after(25), after(75));
+        assert!(none > -0.1, "300 ms say nothing of an unknown carrier: {none}");
+        assert!((some + 0.67).abs() < 0.02, "three times as many answers as the prior counts for: {some}");
+        assert!(many < -1.1, "{many}");
+        let last = after(399);
+        let learned = after(1);
+        assert!(latency.samples() == 500 && last - learned < 1.5 && learned < last, "{last} {learned}");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub struct Settings {
     pub silent_down: Duration,
     /// Latency: samples at which the histogram is halved.
     pub samples: u32,
-    /// Latency: samples below which the prior is used.
+    /// Latency: samples below which the prior counts beside them.
     pub cold: u32,
     /// Channel: first hold-down; doubled by each flap.
     pub hold: Duration,

@@ -97,7 +97,7 @@ pub struct Finding {
     /// Codes among them.
     pub otp: u64,
     /// From the first exposed message to the first submit on the other channel, in ms; where both have their share: to
-    /// the last message the first channel still touched. `None`: traffic did not move, or no message was exposed.
+    /// the last message the first channel still touched, 0 if there is none. `None`: traffic did not move, or no message was exposed.
     pub to_backup_ms: Option<f64>,
     /// Messages whose first write that counted was over a second after their 202.
     pub late: u64,
@@ -154,7 +154,10 @@ pub fn judge(evidence: &Evidence) -> Finding {
 
 fn to_backup(evidence: &Evidence) -> Option<f64> {
     let touched = || evidence.messages.iter().filter_map(|message| exposed_at(evidence, message));
-    let first = touched().min_by(f64::total_cmp)?;
+    // Where both have their share, the fault may touch none: nothing had to move.
+    let Some(first) = touched().min_by(f64::total_cmp) else {
+        return (evidence.shape == Shape::Balanced).then_some(0.0);
+    };
     let moved = match evidence.shape {
         Shape::PrimaryBackup => {
             let reads = evidence.second.values().flat_map(|seen| seen.reads.iter().copied());
@@ -304,5 +307,7 @@ mod tests {
         evidence.shape = Shape::Balanced;
         assert_eq!(judge(&evidence).to_backup_ms, Some(200.0));
         assert_eq!(judge(&evidence).strays, 0);
+        (evidence.messages, evidence.first) = (vec![evidence.messages[1]], Wire::new());
+        assert_eq!(judge(&evidence).to_backup_ms, Some(0.0), "the fault touched none");
     }
 }
