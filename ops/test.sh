@@ -47,6 +47,8 @@ else
   skip "cargo-deny is not installed (cargo install --locked cargo-deny): licences, bans and sources are unchecked"
 fi
 
+command -v promtool >/dev/null || skip "promtool is not installed (Debian's package prometheus): the syntax of ops/alerts is unchecked"
+
 printf '\n'
 if ((${#skipped[@]})); then
   printf 'skipped: %s\n' "${skipped[@]}"

@@ -323,6 +323,47 @@ fn every_metric_and_log_line_named_exists() {
     assert!(seen > 30, "only {seen} were found");
 }
 
+/// The alerts of `ops/alerts` as (name, keys); the file is written in lines of `key: value`, so no reader of YAML is needed.
+fn alerts() -> Vec<(String, BTreeMap<String, String>)> {
+    let text = fs::read_to_string(root().join("ops/alerts/qiao.rules.yml")).unwrap();
+    let mut alerts: Vec<(String, BTreeMap<String, String>)> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        let Some((key, value)) = line.split_once(": ") else { continue };
+        match (key.trim(), alerts.last_mut()) {
+            ("- alert", _) => alerts.push((value.to_owned(), BTreeMap::new())),
+            (key, Some((_, keys))) => drop(keys.insert(key.to_owned(), value.trim_matches('"').to_owned())),
+            _ => {}
+        }
+    }
+    alerts
+}
+
+#[test]
+fn every_alert_stands_on_metrics_that_exist_and_leads_to_the_guide() {
+    let (sources, alerts) = (sources(), alerts());
+    let guide = fs::read_to_string(root().join("ops/guide/operators.md")).unwrap();
+    for (name, keys) in &alerts {
+        let key = |key: &str| keys.get(key).unwrap_or_else(|| panic!("{name} has no {key}"));
+        let words: Vec<&str> = key("expr").split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        let metrics: Vec<&str> = words.into_iter().filter(|word| word.starts_with("qiao_")).collect();
+        assert!(!metrics.is_empty(), "{name}: {}", key("expr"));
+        for metric in metrics {
+            let bare = ["_bucket", "_sum", "_count"].iter().find_map(|end| metric.strip_suffix(end));
+            let exists = |metric: &str| sources.contains(&format!("\"{metric}\""));
+            assert!(exists(metric) || bare.is_some_and(exists), "{name}: {metric} occurs nowhere in the gateway");
+        }
+        assert!(["page", "ticket"].contains(&key("severity").as_str()), "{name}");
+        assert!(!key("summary").is_empty() && guide.contains(&format!("\n## {}\n", key("runbook"))), "{name}");
+    }
+    assert!(alerts.len() > 15, "only {} were found", alerts.len());
+    // Prometheus's own opinion, where it is to be had.
+    let rules = root().join("ops/alerts/qiao.rules.yml");
+    match Command::new("promtool").args(["check", "rules"]).arg(rules).output() {
+        Ok(out) => assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr)),
+        Err(_) => println!("promtool is not installed: the rules' syntax is unchecked"),
+    }
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     for page in &pages() {

@@ -10,11 +10,15 @@
 //! the attempt is written before its octets leave, so that a crash leaves doubt and never silence; a carrier is
 //! answered and an app is called only when the journal hands the acknowledgement back.
 
+mod alarms;
 mod apply;
 mod desk;
+mod keep;
 mod metrics;
 mod orders;
+mod patrol;
 mod reload;
+mod rounds;
 mod seek;
 mod service;
 mod start;
@@ -45,16 +49,21 @@ use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kin
 use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
+use crate::report::quality::Quality;
 use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
 use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
 use crate::vital::Vital;
 
+pub use alarms::AlarmStatus;
+use alarms::Alarms;
 use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
+pub use patrol::{TestStatus, Tested};
 pub use reload::{Applied, Latest, Refused};
+use rounds::Rounds;
 use seek::{Seeker, Sought, Wish};
 pub use service::{Ordered, Standing};
 pub use start::{StartError, serve};
@@ -145,6 +154,14 @@ pub struct Line {
     pressure: Arc<start::Pressure>,
     service: service::Service,
     states: states::States,
+    alarms: Alarms,
+    /// What arrives of what the channels take.
+    quality: Quality,
+    /// When that was last written.
+    kept_at: Time,
+    rounds: Rounds,
+    /// The app that test messages belong to.
+    patrol: AppId,
     /// Parts on the wire: when they were sent, over which channel.
     flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
     commands: Vec<Command>,
@@ -234,7 +251,8 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
-        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), stop];
+        let next =
+            [self.switch.deadline(), self.report.deadline(), self.service.deadline(), self.patrol_deadline(), stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
@@ -252,6 +270,7 @@ impl Line {
         let (report, mut pen) = report!(self, pen);
         report.tick(now, &mut pen);
         self.expire_orders(now);
+        self.patrol(now);
         self.follow_routes();
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
@@ -311,7 +330,7 @@ impl Line {
                 for sought in sought {
                     let (report, mut pen) = report!(self, pen);
                     match sought {
-                        Sought::Message(orphan, message) => report.sought(orphan, message),
+                        Sought::Message(orphan, message) => report.sought(now, orphan, message, &mut pen),
                         Sought::History(id, history) => report.recalled(now, id, history, &mut pen),
                         Sought::Uplink(id, history, asker) => self.deliver(id, history.as_deref(), asker),
                     }
@@ -329,6 +348,7 @@ impl Line {
             Ok(at) => {
                 // It was judged by tables that were swapped while it was being written.
                 if fresh.routing != self.tables.load().routing
+                    && !self.is_patrol(fresh.message.app)
                     && let Message { app, tier, .. } = fresh.message
                     && let Some(message) = accepted(&fresh.body)
                     && let Some(home) = self.tables.load().home(app, tier, &message)
@@ -398,7 +418,7 @@ impl Line {
     }
 
     fn give_up(&mut self, now: Moment, message: MessageId, end: End) {
-        let missing = self.report.needs_body(message);
+        let missing = self.report.needs_body(message) || end == End::NoChannel && self.may_be_overdue(message);
         match (self.bodies.find(message), self.report.live(message)) {
             (None, Some(live)) if missing => {
                 self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });
@@ -408,6 +428,9 @@ impl Line {
     }
 
     fn exhausted(&mut self, now: Moment, message: MessageId, end: End, body: Option<&[u8]>) {
+        if end == End::NoChannel && self.elsewhere(now, message, body) {
+            return;
+        }
         let (report, mut pen) = report!(self, pen);
         report.exhausted(now, message, end, body.and_then(accepted).as_ref(), &mut pen);
     }
@@ -429,7 +452,12 @@ impl Line {
                     receipt: true,
                     reference: start.attempt.short(),
                 };
-                match member.profile.split(&mt) {
+                // Our own code may fail on a text nobody thought of: that must cost this message only.
+                let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));
+                let Ok(split) = std::panic::catch_unwind(split) else {
+                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Panicked));
+                };
+                match split {
                     // Of a continued attempt only the named parts were reserved.
                     Ok(parts) if named(&parts, start.only) <= usize::from(start.parts) => {
                         return self.outgoing(now, start, &accepted, parts);
@@ -454,10 +482,19 @@ impl Line {
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
         };
-        let first = self.report.live(start.message).filter(|live| live.detail.is_none()).map(|l| (l.tier, l.since));
+        let first = self.report.live(start.message).filter(|live| live.detail.is_none() && !self.is_patrol(live.app));
+        let first = first.map(|live| (live.tier, live.since));
         let (report, mut pen) = report!(self, pen);
         if !report.started(now, (start.message, start.expires), &attempt, channel, accepted, &mut pen) {
             return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
+        }
+        self.rounds.started(start.message, start.attempt);
+        if let Some(member) = self.fleet.member(channel) {
+            for part in &parts {
+                if let Some(id) = member.profile.early_id(start.attempt, part.index) {
+                    self.report.expected(start.attempt, part.index, id);
+                }
+            }
         }
         if let Some((tier, since)) = first {
             self.meters.waited(tier, since, now, start.message);
@@ -554,6 +591,7 @@ impl Line {
             }
             Heard::Receipt(inbound, receipt) => {
                 self.meters.receipt(&self.metrics, &self.fleet, channel, receipt.state);
+                self.quality.heard(channel);
                 let (id, ack) = (self.ids.next(now.wall), report::Ack::Inbound(link, generation, inbound));
                 let (report, mut pen) = report!(self, pen);
                 report.receipt(now, channel, &receipt, id, ack, &mut pen);
@@ -578,6 +616,7 @@ impl Line {
         self.meters.answer(&self.metrics, &self.fleet, ChannelId(link.channel), &answer, took);
         let (report, mut pen) = report!(self, pen);
         report.answered(now, ticket, kind, &mut pen);
+        self.patrol_answered(now, ChannelId(link.channel), ticket.attempt(), &answer);
         self.tell_switch(now, Event::Answer(ticket, answer));
     }
 
@@ -596,13 +635,27 @@ impl Line {
                 Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
                 Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
                 Effect::GivenUp(channel) => self.metrics.mo_given_up.with_label_values(&[&*channel]).inc(),
-                Effect::Concluded { correction: false, tier, channel, outcome, reason } => {
+                Effect::Concluded { id, outcome, .. }
+                    if self.report.live(id).is_some_and(|live| self.is_patrol(live.app)) =>
+                {
+                    self.test_concluded(now, id, outcome);
+                }
+                Effect::Concluded { correction: false, tier, channel, outcome, reason, .. } => {
                     self.meters.outcome(&self.metrics, &self.fleet, tier, channel, outcome, reason);
                 }
                 Effect::Concluded { tier, channel, outcome, .. } => {
                     self.meters.corrected(&self.metrics, &self.fleet, tier, channel, outcome);
                 }
-                Effect::Delay(channel, delay) => self.meters.delay(&self.fleet, channel, delay),
+                Effect::Again(tier, channel, why, recovered) => {
+                    self.meters.moved_on(&self.metrics, &self.fleet, tier, channel, why);
+                    self.tell_switch(now, Event::Again(*recovered));
+                }
+                Effect::Duplicate(channel) => self.meters.duplicate(&self.metrics, &self.fleet, channel),
+                Effect::Delay(channel, delay) => {
+                    self.meters.delay(&self.fleet, channel, delay);
+                    self.quality.delay(channel, delay);
+                }
+                Effect::Fate(fate) => self.patrol_fate(now, &fate),
                 Effect::Unmatched(channel) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
                 Effect::Late(channel, changed) => self.meters.late(&self.metrics, &self.fleet, channel, changed),
                 Effect::Recall(message) => self.seeker.seek(Wish::History(message)),

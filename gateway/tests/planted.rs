@@ -26,6 +26,9 @@ struct Bug {
     replace: String,
     /// The first seed that caught it.
     seed: Option<u64>,
+    /// Caught by the worlds of the switch alone, which are fuller and reload more.
+    #[serde(default)]
+    alone: bool,
     /// Where no world does: the integration test of this package that catches it.
     test: Option<String>,
 }
@@ -42,7 +45,7 @@ fn root() -> PathBuf {
 fn every_planted_bug_has_its_place_and_its_seed() {
     let bugs = bugs();
     assert!(bugs.len() >= 20, "{} bugs", bugs.len());
-    for Bug { name, file, find, replace, seed, test } in &bugs {
+    for Bug { name, file, find, replace, seed, test, .. } in &bugs {
         let text = fs::read_to_string(root().join(file)).unwrap();
         assert_eq!(text.matches(find.as_str()).count(), 1, "{name}: places in {file}");
         assert_ne!(find, replace, "{name} changes nothing");
@@ -104,9 +107,16 @@ fn hunt(bug: &Bug, scratch: &Path, target: &Path) -> (Option<(String, String)>, 
         let caught = failed.filter(|_| !out.status.success());
         return (caught.map(|test| ("-".to_owned(), format!("test {test}"))), began.elapsed());
     }
-    let out = cargo(name, &["--", "--nocapture", "the_whole_line"]).output().unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let found = text.lines().find_map(|line| line.trim().strip_prefix("SIM_SEED=")?.split_once(": "));
+    let worlds = if bug.alone { "every_promise" } else { "the_whole_line" };
+    let out = cargo(name, &["--", "--nocapture", worlds]).output().unwrap();
+    let text = String::from_utf8_lossy(if bug.alone { &out.stderr } else { &out.stdout }).into_owned();
+    let found = if bug.alone {
+        let seed = text.split_once("the world of SIM_SEED=").and_then(|(_, rest)| rest.split_once(' '));
+        let promise = text.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
+        seed.map(|(seed, _)| seed).zip(promise)
+    } else {
+        text.lines().find_map(|line| line.trim().strip_prefix("SIM_SEED=")?.split_once(": "))
+    };
     let promise = |what: &str| what.chars().take(150).collect::<String>();
     (found.map(|(seed, what)| (seed.to_owned(), promise(what))), began.elapsed())
 }

@@ -50,12 +50,14 @@ impl Line {
     pub(super) fn apply(&mut self, now: Moment, rerouted: bool) {
         let plan = self.tables.load().plan.clone();
         self.report.plan(&plan.names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
+        self.report.follow(start::further(&plan));
         self.tell_switch(now, Event::Plan(start::rules(&plan)));
         self.pressure.follow(&plan);
         self.meters.follow(&self.metrics, &plan);
         self.plan = plan.clone();
         self.enforce_all(now, Cause::Configuration);
         self.follow_links(now, &plan);
+        self.follow_patrol(now, &plan);
         if rerouted {
             self.look_again(now);
         }
@@ -93,6 +95,9 @@ impl Line {
     /// Where a message goes by the routes in force, if that is another group than the one it waits for. What no route
     /// takes stays where it is: a slip in a configuration must not fail it.
     pub(super) fn another_home(&self, live: &Live, message: &Accepted<'_>) -> Option<Home> {
+        if self.is_patrol(live.app) {
+            return None;
+        }
         let home = self.tables.load().home(live.app, live.tier, message)?;
         (home.group != live.group || home.tier != live.tier).then_some(home)
     }
@@ -101,6 +106,21 @@ impl Line {
     pub(super) fn overdue(&self, id: MessageId, message: &Accepted<'_>) -> Option<Home> {
         let live = self.report.live(id).filter(|live| live.since <= self.rerouting.changed)?;
         self.another_home(live, message)
+    }
+
+    /// Whether routes have changed since the message was looked at.
+    pub(super) fn may_be_overdue(&self, id: MessageId) -> bool {
+        self.report.live(id).is_some_and(|live| live.since <= self.rerouting.changed)
+    }
+
+    /// A message has used up its group: routes that have changed since may lead to another one.
+    pub(super) fn elsewhere(&mut self, now: Moment, id: MessageId, body: Option<&[u8]>) -> bool {
+        let Some(message) = body.and_then(accepted) else { return false };
+        let Some(home) = self.overdue(id, &message) else { return false };
+        self.report.moved(id, home);
+        let Some(again) = self.report.again(now, id, now.deadline(message.expires)) else { return false };
+        self.tell_switch(now, Event::Again(again));
+        true
     }
 
     /// The message waits elsewhere from now on.

@@ -7,7 +7,9 @@ use carriers::CarrierId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::alarms::AlarmStatus;
 use super::orders::{Asked, Order, Subject};
+use super::patrol::{TestStatus, Tested};
 use super::reload::{self, Applied, Latest, Refused};
 use super::service::Ordered;
 use super::start::Pressure;
@@ -17,7 +19,7 @@ use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
 use crate::callback::host;
 use crate::clock::{Moment, Time, Wall};
-use crate::config::plan::TierId;
+use crate::config::plan::{TierId, is_internal};
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
@@ -39,6 +41,8 @@ pub enum Question {
     Apps(oneshot::Sender<Vec<AppStatus>>),
     /// An operator's order, or its end where there is none; answered when it is on disk.
     Order(Subject, Asked, oneshot::Sender<Ordered>),
+    /// Send a test message over the channel of that name now.
+    Test(String, oneshot::Sender<Tested>),
     /// Tell the app that owns its number by now of a message from a handset that nobody owned.
     Deliver(MessageId, oneshot::Sender<Delivered>),
 }
@@ -70,6 +74,14 @@ pub struct ChannelStatus {
     pub rate_now: f64,
     /// Whether it has left the configuration and only finishes what is open; its contract counts no more.
     pub leaving: bool,
+    /// What is wrong with it although its links are up.
+    pub alarms: Vec<AlarmStatus>,
+    /// Share of the last five minutes' receipts that say delivered.
+    pub delivered_ratio: Option<f64>,
+    /// What it is worth beside its peers: 1, or less while less of what it takes arrives.
+    pub weight: f64,
+    /// How its last test message ended.
+    pub test: Option<TestStatus>,
     /// Its links.
     pub links: Vec<LinkStatus>,
 }
@@ -314,6 +326,7 @@ impl Line {
             Question::Queues(answer) => drop(answer.send(self.queues(now))),
             Question::Apps(answer) => drop(answer.send(self.apps())),
             Question::Order(subject, asked, answer) => self.order(now, subject, asked, answer),
+            Question::Test(name, answer) => drop(answer.send(self.test(now, &name))),
             Question::Deliver(id, answer) => self.seek_uplink(id, answer),
         }
     }
@@ -357,6 +370,10 @@ impl Line {
                 rate: contract.unwrap_or(0.0),
                 rate_now: view.as_ref().map_or(0.0, |v| v.rate_now),
                 leaving: contract.is_none(),
+                alarms: self.alarms.of(id),
+                delivered_ratio: self.quality.ratio(id),
+                weight: view.as_ref().map_or(1.0, |v| v.weight),
+                test: self.rounds.last(id).map(TestStatus::from),
                 links: self.fleet.links(id),
             }
         };
@@ -376,7 +393,7 @@ impl Line {
             messages: w.messages,
             oldest_ms: u64::try_from(now.time.since(w.oldest).as_millis()).unwrap_or(u64::MAX),
         };
-        self.switch.waiting().into_iter().map(status).collect()
+        self.switch.waiting().into_iter().map(status).filter(|w| !is_internal(&w.group)).collect()
     }
 }
 

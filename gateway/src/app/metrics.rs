@@ -7,11 +7,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use carriers::{Doubt, ReceiptState, Verdict};
 use prometheus::{Histogram, IntCounter};
+use tracing::error;
 
 use super::Line;
 use super::states::State;
 use crate::clock::{Moment, Time};
-use crate::config::plan::{ChannelId, Plan, TierId};
+use crate::config::plan::{ChannelId, Plan, TierId, is_internal};
 use crate::fleet::Fleet;
 use crate::ids::MessageId;
 use crate::journal::free_space;
@@ -20,6 +21,7 @@ use crate::journal::store::Store;
 use crate::meter::Meter;
 use crate::observe::Metrics;
 use crate::report::Report;
+use crate::report::again::Why;
 use crate::switch::{Answer, Command};
 
 /// Messages waiting for the store above which no new ones are taken: it is not about to catch up.
@@ -139,6 +141,18 @@ impl Meters {
         }
     }
 
+    pub(super) fn duplicate(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.duplicates.with_label_values(&[member.meter.name()]).inc();
+        }
+    }
+
+    pub(super) fn moved_on(&self, metrics: &Metrics, fleet: &Fleet, tier: TierId, channel: ChannelId, why: Why) {
+        if let Some(member) = fleet.member(channel) {
+            metrics.moved_on.with_label_values(&[member.meter.name(), &*self.tier(tier), why.name()]).inc();
+        }
+    }
+
     pub(super) fn late(&self, metrics: &Metrics, fleet: &Fleet, channel: ChannelId, changed: bool) {
         if let Some(member) = fleet.member(channel) {
             let result = if changed { "used" } else { "repeated" };
@@ -206,6 +220,20 @@ impl Meters {
             }
             Command::FailedOver(_, took) => metrics.failover_seconds.observe(took.as_secs_f64()),
             Command::OurselvesSuspected(_) => metrics.self_suspicions.inc(),
+            Command::Deferred(channel) => {
+                let Some(member) = fleet.member(*channel) else { return };
+                metrics.deferred.with_label_values(&[member.meter.name()]).inc();
+            }
+            Command::Quarantined(message, channel) => {
+                let Some(member) = fleet.member(*channel) else { return };
+                metrics.quarantined.with_label_values(&[member.meter.name()]).inc();
+                error!(
+                    %message,
+                    channel = member.meter.name(),
+                    tier = &*tier(*message),
+                    "a message was quarantined: what it is sent over fails; it is not sent any more"
+                );
+            }
             Command::Panic(..)
             | Command::Start { .. }
             | Command::Exhausted(..)
@@ -311,6 +339,8 @@ impl Line {
     /// The last link of a channel that is not in the plan has ended: its gauges would show what was.
     pub(super) fn left(&mut self, channel: ChannelId) {
         self.states.left(channel);
+        let name = self.fleet.member(channel).map(|member| member.meter.name()).unwrap_or_default();
+        self.alarms.left(&self.metrics, channel, name);
         let Some(member) = self.fleet.member(channel) else { return };
         let (name, metrics) = (member.meter.name(), &self.metrics);
         tracing::info!(channel = name, "the channel has left: its links have ended");
@@ -350,6 +380,9 @@ impl Line {
         for waiting in self.switch.waiting() {
             let tier = names.tiers.get(usize::from(waiting.tier.0)).map_or("", |n| n);
             let group = names.groups.get(usize::from(waiting.group.0)).map_or("", |n| n);
+            if is_internal(group) {
+                continue;
+            }
             let messages = i64::try_from(waiting.messages).unwrap_or(i64::MAX);
             metrics.queue_messages.with_label_values(&[tier, group]).set(messages);
             let age = now.time.since(waiting.oldest).as_secs_f64();

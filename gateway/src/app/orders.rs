@@ -8,14 +8,14 @@
 //! [`Orders`] is pure; only [`load`] and [`store`] touch disk.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::keep;
 use crate::admit::number::mask;
 use crate::clock::Wall;
 use crate::config::plan::Names;
@@ -264,12 +264,7 @@ pub(super) fn load(dir: &Path, names: &Names, now: Wall) -> io::Result<(Orders, 
 /// # Errors
 /// The disk's.
 pub(super) fn store(dir: &Path, octets: &[u8]) -> io::Result<()> {
-    let new = dir.join(format!("{FILE}.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(octets)?;
-    file.sync_all()?;
-    fs::rename(&new, dir.join(FILE))?;
-    File::open(dir)?.sync_all()
+    keep::replace(dir, FILE, octets)
 }
 
 #[cfg(test)]

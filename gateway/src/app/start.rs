@@ -20,12 +20,12 @@ use super::metrics::{Meters, Scrape};
 use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::{HeldApps, Service};
-use super::{Arrival, Line, Rerouting, Waiting, orders};
+use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::{Busy, Gate, Tables};
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
-use crate::config::plan::{AppId, Names, Plan, Tier, TierId};
+use crate::config::plan::{AppId, Channel, Names, OnFailed, Plan, Tier, TierId};
 use crate::config::{self, Problem};
 use crate::control;
 use crate::fleet::Fleet;
@@ -37,6 +37,7 @@ use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as Journal
 use crate::listen;
 use crate::observe::Metrics;
 use crate::report::Report;
+use crate::report::again;
 use crate::report::recover::{Found as Recovered, Note, Notes, Replay};
 use crate::report::uplink;
 use crate::route::owner::Owners;
@@ -95,7 +96,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
     // What the records lead to depends on which channels send receipts.
     report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
+    report.follow(further(&plan));
     let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
+    let patrol_app = names.patrol();
     plan.names = names;
     let plan = Arc::new(plan);
     let tables = Arc::new(ArcSwap::from_pointee(Tables::new(plan.clone())));
@@ -169,6 +172,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     tokio::spawn(signals(stops, arrivals.clone(), stop, pressure.clone()));
 
     let service = Service::new(orders, plan.node.data_dir.clone(), arrivals);
+    let began = clock.now();
+    let quality = patrol::learned(began, &plan.node.data_dir, &plan.names);
     let mut line = Line {
         clock,
         tables,
@@ -189,6 +194,11 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         pressure,
         service,
         states: Default::default(),
+        alarms: Default::default(),
+        quality,
+        kept_at: began.time,
+        rounds: Default::default(),
+        patrol: patrol_app,
         flights: Default::default(),
         commands: Vec::new(),
         outgoing: Vec::new(),
@@ -248,7 +258,10 @@ fn recover(
     };
     let (journal, recovery) = open_journal(&settings, &mut show, arrivals)?;
     warn_of_a_small_disk(plan, journal.usage());
-    let (found, notes) = replay.finish(|id, at| journal.read(id.0, at).ok().map(Vec::from));
+    let (found, notes) = replay.finish(
+        |id, at| journal.read(id.0, at).ok().map(Vec::from),
+        |channel, attempt, part| plan.channels.iter().find(|c| c.id == channel)?.profile.early_id(attempt, part),
+    );
     write_notes(&journal, notes);
     tell_damage(&recovery, unreadable, found.strays);
 
@@ -416,9 +429,27 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
             .groups
             .iter()
             .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
+            .chain(plan.channels.iter().filter_map(patrol_group))
             .collect(),
         health: switch::health::Settings::default(),
     }
+}
+
+/// The report's share of the plan: when messages that carriers have had go on to another channel.
+pub(super) fn further(plan: &Plan) -> Vec<again::Rule> {
+    let rule = |tier: &Tier| again::Rule {
+        tier: tier.id,
+        attempts: tier.attempts,
+        on_failed: tier.on_failed == OnFailed::Next,
+        receipt_within: tier.receipt_within,
+    };
+    plan.tiers.iter().map(rule).collect()
+}
+
+/// The group of a channel's test messages: nothing else is in it, and they go nowhere else.
+fn patrol_group(channel: &Channel) -> Option<switch::GroupRule> {
+    let test = channel.test.as_ref()?;
+    Some(switch::GroupRule { id: test.group, channels: vec![channel.id], spill_after: None })
 }
 
 /// The report's share of the plan, as far as messages from handsets go.

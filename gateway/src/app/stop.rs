@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::states::Cause;
-use super::{Arrival, Line};
+use super::{Arrival, Line, patrol};
 use crate::clock::{Moment, Time};
 use crate::journal::record::{Record, Unbound};
 
@@ -78,11 +78,13 @@ impl Line {
             unbound.write(&mut octets);
             self.journal.append(unbound.kind(), self.ids.next(now).0, &octets);
         }
+        let (learned, dir) = (self.quality.keep(&self.plan.names), self.plan.node.data_dir.clone());
         let Line { journal, store, reader, seeker, report, fleet, courier, .. } = self;
         let letters = courier.stop();
         drop((fleet, courier, arrivals));
         let closed = tokio::task::spawn_blocking(move || {
             drop((reader, seeker));
+            patrol::write(&learned, &dir);
             letters.close();
             store.close();
             journal.close();

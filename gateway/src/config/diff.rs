@@ -227,6 +227,8 @@ fn tier(old: &Tier, new: &Tier) -> Vec<String> {
         .debug("backoff", &old.backoff, &new.backoff)
         .debug("unacked", &old.unacked, &new.unacked)
         .debug("acked", &old.acked, &new.acked)
+        .debug("on_failed", &old.on_failed, &new.on_failed)
+        .debug("receipt_within", &old.receipt_within, &new.receipt_within)
         .plain("shed_at", &old.shed_at, &new.shed_at)
         .or(old != new)
 }
@@ -244,7 +246,8 @@ fn channel(old: &Channel, new: &Channel, names: &Names) -> Vec<String> {
         .value("tiers", &old.tiers, &new.tiers, tiers_of(names))
         .plain("receipts", &old.receipts, &new.receipts)
         .plain("max_parts", &old.max_parts, &new.max_parts)
-        .debug("allow_from", &old.allow_from, &new.allow_from);
+        .debug("allow_from", &old.allow_from, &new.allow_from)
+        .silent("test", old.test != new.test);
     if old.account() != new.account() {
         let explained = old.window != new.window || old.max_parts != new.max_parts;
         words.silent("account", !explained);

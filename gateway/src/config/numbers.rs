@@ -48,7 +48,11 @@ impl Numbers {
     /// What is known about an E.164 number (with or without plus): its own entry if it was ported, else that of the
     /// longest prefix. At most 15 look-ups.
     pub fn lookup(&self, e164: &str) -> Option<&Range> {
-        let number = digits(e164)?;
+        self.lookup_digits(digits(e164)?)
+    }
+
+    /// The same for a number's digits.
+    pub fn lookup_digits(&self, number: u64) -> Option<&Range> {
         let index = self.ported.get(&number).copied().or_else(|| self.by_prefix(number))?;
         self.ranges.get(index as usize)
     }

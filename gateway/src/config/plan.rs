@@ -46,7 +46,23 @@ fn intern(list: &mut Vec<Arc<str>>, name: &str) -> usize {
     })
 }
 
+/// The app that the gateway's own test messages belong to. No word of a configuration: nobody can be called so.
+const PATROL: &str = "qiao:test";
+
+/// Whether a name is one of the gateway's own, not to be shown among those of the configuration.
+pub fn is_internal(name: &str) -> bool {
+    name.contains(':')
+}
+
 impl Names {
+    /// The app that test messages belong to.
+    pub fn patrol(&mut self) -> AppId {
+        self.app(PATROL)
+    }
+    /// The group of a channel's test messages, which has this channel only.
+    pub fn patrol_group(&mut self, channel: &str) -> GroupId {
+        self.group(&format!("test:{channel}"))
+    }
     /// The channel's index, added if new.
     pub fn channel(&mut self, name: &str) -> ChannelId {
         ChannelId(intern(&mut self.channels, name) as u16)
@@ -170,8 +186,22 @@ pub struct Tier {
     pub unacked: InDoubt,
     /// What happens to a part that the far side's kernel has, but the carrier never answered.
     pub acked: InDoubt,
+    /// What follows a receipt that says "not delivered".
+    pub on_failed: OnFailed,
+    /// How long after the carrier took it a message without a receipt goes to the next channel; `None`: never.
+    pub receipt_within: Option<Duration>,
     /// Journal use in percent at which new messages of this tier get 503.
     pub shed_at: u8,
+}
+
+/// What follows a receipt that says "not delivered".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailed {
+    /// The message has failed.
+    #[default]
+    End,
+    /// It goes to the next channel, where that may do better.
+    Next,
 }
 
 /// Policy for a message in doubt.
@@ -215,6 +245,33 @@ pub struct Channel {
     pub max_parts: u8,
     /// Peers that may connect to its listeners; empty: any (loopback listeners only).
     pub allow_from: Vec<IpNet>,
+    /// Its test messages, where it has any.
+    pub test: Option<Test>,
+}
+
+/// Messages the gateway sends over a channel by itself, to see whether they arrive.
+#[derive(Clone, PartialEq)]
+pub struct Test {
+    /// To these numbers in turn, E.164.
+    pub to: Vec<String>,
+    /// What they say.
+    pub text: String,
+    /// How often.
+    pub every: Duration,
+    /// A receipt that takes longer is none.
+    pub receipt_within: Duration,
+    /// In which tier they wait.
+    pub tier: TierId,
+    /// The app they belong to.
+    pub app: AppId,
+    /// The group that binds them to their channel.
+    pub group: GroupId,
+}
+
+impl fmt::Debug for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Test").field("every", &self.every).finish_non_exhaustive()
+    }
 }
 
 impl Channel {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
-use super::plan::{InDoubt, TierId};
+use super::plan::{InDoubt, OnFailed, TierId};
 use super::*;
 
 #[derive(Clone, Deserialize, schemars::JsonSchema)]
@@ -70,8 +70,9 @@ impl Profile for ToyProfile {
     fn open(&self, _: usize, _: u64) -> Box<dyn Session> {
         unreachable!("checking opens nothing")
     }
-    fn quote(&self, _: &Mt<'_>) -> Result<Quote, Unsendable> {
-        Err(Unsendable::Sender("toy"))
+    fn quote(&self, mt: &Mt<'_>) -> Result<Quote, Unsendable> {
+        let quote = Quote { parts: 1, coding: carriers::Coding::Gsm7 };
+        if mt.text.contains("toy") { Err(Unsendable::Sender("toy")) } else { Ok(quote) }
     }
     fn split(&self, _: &Mt<'_>) -> Result<Parts, Unsendable> {
         Err(Unsendable::Sender("toy"))
@@ -185,6 +186,29 @@ fn uplink_waits_are_ten_minutes_or_what_is_written() {
     let (plan, _) = plan(&[(MAIN_FILE, &main)]).unwrap();
     let waits = (plan.node.uplink_join_wait, plan.node.uplink_duplicate_window);
     assert_eq!(waits, (Duration::from_secs(30), Duration::from_secs(60)));
+}
+
+#[test]
+fn test_messages_have_an_app_and_a_group_of_their_own() {
+    let with = |test: &str| CHANNEL.to_owned() + "[channel.test]\n" + test + GROUP + ROUTE + APP;
+    let (plan, _) = plan(&[(MAIN_FILE, &with("to = \"+8613800138000\"\n"))]).unwrap();
+    let test = plan.channels[0].test.as_ref().unwrap();
+    assert_eq!((test.to.as_slice(), test.text.as_str()), (&["+8613800138000".to_owned()][..], "test"));
+    let periods = (test.every, test.receipt_within, test.tier);
+    assert_eq!(periods, (Duration::from_secs(600), Duration::from_secs(120), TierId(1)));
+    let (app, group) = (&plan.names.apps[usize::from(test.app.0)], &plan.names.groups[usize::from(test.group.0)]);
+    assert!(super::plan::is_internal(app) && super::plan::is_internal(group), "{app} {group}");
+    assert!(plan.groups.iter().all(|g| g.id != test.group) && plan.apps.iter().all(|a| a.id != test.app));
+    assert!(!format!("{test:?} {}", plan.written).contains("13800138000"), "{test:?} {}", plan.written);
+    let wrong = "to = [\"13800138000\", \"env:NONE\"]\nevery = \"1ms\"\ntier = \"vip\"\ntext = \"toy\"\nrate = 1\n";
+    let found = problems(&with(wrong));
+    for what in ["unknown key `rate`", "needs a plus sign", "NONE is not set", "`every`", "unknown tier \"vip\""] {
+        assert!(found.iter().any(|problem| problem.contains(what)), "{what}: {found:?}");
+    }
+    let found = problems(&with("to = \"+8613800138000\"\ntext = \"toy\"\n"));
+    assert!(found[0].contains("the test message cannot be sent"), "{found:?}");
+    assert!(problems(&with("every = \"1h\"\n"))[0].contains("`to` is missing"));
+    assert!(problems(&with("to = []\n"))[0].contains("`to` is empty"));
 }
 
 #[test]
@@ -342,6 +366,17 @@ fn open_listeners_name_their_peers_and_tell_channels_apart() {
     let twin = CHANNEL.replace("address", "listen").replace("\"a\"", "\"b\"");
     let found = problems(&[whole().replace("address", "listen").as_str(), &twin].concat());
     assert!(found[0].contains("cannot be told from channel \"a\" on 127.0.0.1:1"), "{found:?}");
+}
+
+#[test]
+fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
+    let otp = "[[tier]]\nname = \"otp\"\non_failed = \"next\"\nreceipt_within = \"60s\"\n";
+    let (plan, _) = plan(&[(MAIN_FILE, &[otp, "[[tier]]\nname = \"notice\"\n", &whole()].concat())]).unwrap();
+    let seen: Vec<_> = plan.tiers.iter().map(|t| (t.on_failed, t.receipt_within.map(|w| w.as_secs()))).collect();
+    assert_eq!(seen, [(OnFailed::Next, Some(60)), (OnFailed::End, None)]);
+    let odd = "[[tier]]\nname = \"otp\"\nreceipt_within = \"25h\"\n";
+    let found = problems(&[odd, &whole()].concat());
+    assert!(found[0].contains("`receipt_within` must be 1s to 24h"), "{found:?}");
 }
 
 #[test]

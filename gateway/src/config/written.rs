@@ -194,9 +194,24 @@ pub(super) struct Tier {
     /// When to send again what was acknowledged but not answered: a time, or "never".
     #[schemars(with = "Option<String>")]
     pub(super) acked: Option<PeriodOrNever>,
+    /// After a receipt that says "not delivered": "end" (default), or on the "next" channel.
+    pub(super) on_failed: Option<OnFailed>,
+    /// Without a receipt for that long after the carrier took it, the message goes to the next channel; default "never".
+    #[schemars(with = "Option<String>")]
+    pub(super) receipt_within: Option<PeriodOrNever>,
     /// Journal use in percent from which new messages are refused.
     #[schemars(with = "Option<u8>", range(min = 1, max = 95))]
     pub(super) shed_at: Option<Spanned<u8>>,
+}
+
+/// What follows a receipt that says "not delivered".
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnFailed {
+    /// The message has failed.
+    End,
+    /// It goes to the next channel.
+    Next,
 }
 
 /// `[[channel]]`: one contracted account; its protocol's own table stands beside these keys.
@@ -240,6 +255,29 @@ pub(super) struct Channel {
     /// Peers that may connect to this channel's listeners.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) allow_from: Option<Vec<Net>>,
+    /// Test messages over it.
+    #[schemars(with = "Option<Test>")]
+    pub(super) test: Option<Spanned<Test>>,
+}
+
+/// `[channel.test]`: messages the gateway sends over the channel by itself, to see whether they arrive.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Test {
+    /// Numbers, E.164, taken in turn (`env:NAME`, `file:PATH` or inline).
+    #[schemars(with = "SecretTexts")]
+    pub(super) to: Spanned<Many>,
+    /// What they say; default "test".
+    pub(super) text: Option<String>,
+    /// How often; default "10m".
+    #[schemars(with = "Option<String>")]
+    pub(super) every: Option<Spanned<Period>>,
+    /// A receipt that takes longer is none; default "2m".
+    #[schemars(with = "Option<String>")]
+    pub(super) receipt_within: Option<Spanned<Period>>,
+    /// Tier they wait in; default "notice", or the channel's last.
+    #[schemars(with = "Option<String>")]
+    pub(super) tier: Option<Spanned<String>>,
 }
 
 /// `[[group]]`: channels for the same traffic.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::ask::{Ask, segment};
-use super::print::{order, table, text};
+use super::print::{order, table, text, time};
 use crate::cli::Exit;
 
 pub(super) async fn run(ask: &mut Ask<'_>, name: Option<&str>) -> io::Result<Exit> {
@@ -30,6 +30,8 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
             rows.push(vec!["not in the configuration any more: finishes what is open".to_owned()]);
         }
         rows.extend(order(&channel["order"]).map(|order| vec![order]));
+        rows.extend(channel["alarms"].as_array().into_iter().flatten().map(|alarm| vec![remark(alarm)]));
+        rows.extend(tested(&channel["test"]).map(|test| vec![test]));
     }
     table(&["CHANNEL", "CARRIER", "PROTOCOL", "STATE", ">WINDOW", ">RATE/S", ">P99", "LINKS"], &rows, out)
 }
@@ -44,6 +46,27 @@ fn health(health: &Value) -> Option<String> {
     let (cause, phi) = (text(&health["cause"]), health["phi"].as_f64().unwrap_or(0.0));
     let weight = if weight < 1.0 { format!(", counts {weight}") } else { String::new() };
     Some(format!("{state} for {seconds:.1} s: {cause}, phi {phi:.1}{weight}"))
+}
+
+/// Has a channel tested, and says which message does it.
+pub(super) async fn test(ask: &mut Ask<'_>, name: &str) -> io::Result<Exit> {
+    ask.post(&format!("/admin/v1/channels/{}/test", segment(name)), Value::Null, |answer, out| {
+        let id = text(&answer["id"]);
+        writeln!(out, "{name}: test message {id} is on its way; qiao ctl channels {name} shows how it ended")
+    })
+    .await
+}
+
+/// An alarm in words.
+fn remark(alarm: &Value) -> String {
+    format!("ALARM {} since {}: {}", text(&alarm["kind"]), time(&alarm["since_ms"]), text(&alarm["detail"]))
+}
+
+/// The last test in words; none where there was none.
+fn tested(test: &Value) -> Option<String> {
+    let (result, at) = (test["result"].as_str()?, time(&test["at_ms"]));
+    let delay = test["delay_ms"].as_u64().map(|ms| format!(" after {:.1} s", ms as f64 / 1_000.0));
+    Some(format!("last test {at}: {result}{}", delay.unwrap_or_default()))
 }
 
 /// The contract; before it, what it goes at now where that is less.

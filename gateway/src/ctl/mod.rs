@@ -80,6 +80,12 @@ pub enum Ctl {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Test a channel: one message to a handset of yours, as `[channel.test]` says
+    #[command(after_help = "Example: qiao ctl test pccw-1")]
+    Test {
+        /// The channel
+        name: String,
+    },
     /// A message's way so far; text and number are masked
     #[command(after_help = "Example: qiao ctl message 0qk3m8z5r1xa")]
     Message {
@@ -147,6 +153,7 @@ async fn topic(command: &Ctl, ask: &mut Ask<'_>) -> io::Result<Exit> {
             let terms = Terms { reason: reason.clone(), ..Terms::default() };
             orders::channel(ask, name, "release", &terms).await
         }
+        Ctl::Test { name } => channels::test(ask, name).await,
         Ctl::Message { id } => message::run(ask, id).await,
         Ctl::Callbacks { what } => callbacks::run(ask, what.as_ref()).await,
         Ctl::Queues => queues::run(ask).await,

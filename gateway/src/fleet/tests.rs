@@ -58,6 +58,7 @@ fn channel(account: &'static str, links: u16) -> Channel {
         receipts: true,
         max_parts: 10,
         allow_from: Vec::new(),
+        test: None,
     }
 }
 

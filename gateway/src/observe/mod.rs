@@ -80,6 +80,14 @@ pub struct Metrics {
     pub channel_state: IntGaugeVec,
     /// `qiao_channel_transitions_total{channel,from,to,cause}`
     pub channel_transitions: IntCounterVec,
+    /// `qiao_channel_delivered_ratio{channel}`: of the receipts of the last five minutes.
+    pub delivered_ratio: GaugeVec,
+    /// `qiao_channel_alarm{channel,kind}`: 1 while it stands.
+    pub channel_alarm: IntGaugeVec,
+    /// `qiao_channel_tests_total{channel,result}`
+    pub tests: IntCounterVec,
+    /// `qiao_channel_test_delay_seconds{channel}`: written down to arrived.
+    pub test_delay: HistogramVec,
     /// `qiao_throttled_total{channel}`
     pub throttled: IntCounterVec,
     /// `qiao_in_doubt_total{channel,tier,class}`
@@ -92,6 +100,15 @@ pub struct Metrics {
     pub failover_seconds: Histogram,
     /// `qiao_self_suspicions_total`: several carriers fell silent at once, so the gateway suspected itself.
     pub self_suspicions: IntCounter,
+    /// `qiao_dup_confirmed_total{channel}`: messages that carriers have, or handsets got, by more than one attempt.
+    pub duplicates: IntCounterVec,
+    /// `qiao_retries_deferred_total{channel}`: retries that waited since the channel had had its share of them.
+    pub deferred: IntCounterVec,
+    /// `qiao_quarantined_total{channel}`: messages that kill what they are sent over, ended.
+    pub quarantined: IntCounterVec,
+    /// `qiao_moved_on_total{channel,tier,why}`: messages sent on to another channel for what this one's receipts said, or did
+    /// not: `undelivered` or `no_receipt`.
+    pub moved_on: IntCounterVec,
     /// `qiao_leniencies_total{channel,what}`: taken although it was not as specified, or skipped.
     pub leniencies: IntCounterVec,
     /// `qiao_journal_commit_seconds`
@@ -237,6 +254,19 @@ impl Metrics {
                 "Changes of a channel's state, and what brought them.",
                 &["channel", "from", "to", "cause"],
             ),
+            delivered_ratio: make.values(
+                "qiao_channel_delivered_ratio",
+                "Share of the last five minutes' receipts that say delivered.",
+                channel,
+            ),
+            channel_alarm: make.levels("qiao_channel_alarm", "1 while an alarm stands.", &["channel", "kind"]),
+            tests: make.counts("qiao_channel_tests_total", "Test messages by how they ended.", &["channel", "result"]),
+            test_delay: make.times(
+                "qiao_channel_test_delay_seconds",
+                "Test messages to their arrival.",
+                channel,
+                &SLOW,
+            ),
             throttled: make.counts("qiao_throttled_total", "Throttle answers.", channel),
             in_doubt: make.counts(
                 "qiao_in_doubt_total",
@@ -260,6 +290,22 @@ impl Metrics {
             ),
             self_suspicions: make
                 .count("qiao_self_suspicions_total", "Several carriers silent at once: the gateway suspected itself."),
+            duplicates: make.counts(
+                "qiao_dup_confirmed_total",
+                "Messages that carriers have by more than one attempt.",
+                channel,
+            ),
+            deferred: make.counts(
+                "qiao_retries_deferred_total",
+                "Retries that had to wait: the channel had had its share of them.",
+                channel,
+            ),
+            quarantined: make.counts("qiao_quarantined_total", "Messages that kill what they are sent over.", channel),
+            moved_on: make.counts(
+                "qiao_moved_on_total",
+                "Messages sent on to another channel for this one's receipts.",
+                &["channel", "tier", "why"],
+            ),
             leniencies: make.counts(
                 "qiao_leniencies_total",
                 "Departures from the specification that were let pass.",

@@ -55,6 +55,8 @@ pub struct Waiting {
     pub code: String,
     /// When it came.
     pub at: Time,
+    /// No finished message is known to be its own either: an attempt in doubt may claim it.
+    pub stranger: bool,
 }
 
 /// A part that a receipt was found to speak of.
@@ -162,6 +164,15 @@ impl Correlation {
         self.by_id.insert((channel, id.clone()), place);
     }
 
+    /// The carrier gave a part another id than it was expected to.
+    pub fn unlearn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
+        if let Entry::Occupied(entry) = self.by_id.entry((channel, id.clone()))
+            && *entry.get() == place
+        {
+            entry.remove();
+        }
+    }
+
     /// A part came into doubt: an unknown receipt for its number may be its own.
     pub fn doubt(&mut self, channel: ChannelId, to: &str, place: Place, started: Time, since: Time) {
         let Some(tail) = tail(to) else { return };
@@ -182,21 +193,29 @@ impl Correlation {
         }
     }
 
-    /// Finds a receipt's part.
-    pub fn find(&mut self, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Match> {
+    /// Finds a receipt's part by what the receipt names.
+    pub fn find(&self, channel: ChannelId, receipt: &Receipt) -> Option<Match> {
         if let Some((attempt, part)) = receipt.attempt {
             let place = self.message(attempt).map(|message| Place { message, attempt, part });
             return place.map(|place| Match { place, claimed: None });
         }
         self.by_any_id(channel, &receipt.ids)
-            .or_else(|| self.claim(channel, tail(&receipt.to)?, &receipt.ids, now, now))
     }
 
-    /// Finds the part of a receipt that waits, and takes it from those that wait.
+    /// Nobody else, not even a finished message, owns a receipt that waits.
+    pub fn stranger(&mut self, orphan: MessageId) {
+        if let Some(waiting) = self.orphans.get_mut(&orphan) {
+            waiting.stranger = true;
+        }
+    }
+
+    /// Finds the part of a receipt that waits, and takes it from those that wait. One that a finished message may own is
+    /// nobody's by its number.
     pub fn reunite(&mut self, orphan: MessageId, now: Time) -> Option<(Waiting, Match)> {
         let waiting = self.orphans.get(&orphan)?.clone();
-        let Waiting { channel, ids, to, at, .. } = &waiting;
-        let found = self.by_any_id(*channel, ids).or_else(|| self.claim(*channel, (*to)?, ids, *at, now))?;
+        let Waiting { channel, ids, to, at, stranger, .. } = &waiting;
+        let to = to.filter(|_| *stranger);
+        let found = self.by_any_id(*channel, ids).or_else(|| self.claim(*channel, to?, ids, *at, now))?;
         self.take(orphan).map(|waiting| (waiting, found))
     }
 
@@ -247,7 +266,7 @@ impl Correlation {
         let Receipt { ids, state, code, to, .. } = receipt.clone();
         let to = tail(&to);
         self.orphan_numbers.extend(to.map(|to| (channel, to, id)));
-        self.orphans.insert(id, Waiting { id, channel, ids, to, state, code, at: now });
+        self.orphans.insert(id, Waiting { id, channel, ids, to, state, code, at: now, stranger: false });
         let oldest = self.orphans.first_key_value().map(|(id, _)| *id).filter(|_| self.orphans.len() > ORPHANS_MAX);
         gone.extend(oldest.and_then(|oldest| self.take(oldest)).map(|w| w.id));
         gone
@@ -325,11 +344,8 @@ impl Correlation {
         for (part, state) in (0..=u8::MAX).zip(&attempt.parts) {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
-            let Some(id) = state.id.clone() else { continue };
-            if let Entry::Occupied(entry) = self.by_id.entry((attempt.channel, id))
-                && *entry.get() == place
-            {
-                entry.remove();
+            if let Some(id) = &state.id {
+                self.unlearn(attempt.channel, id, place);
             }
         }
     }
@@ -351,7 +367,17 @@ mod tests {
 
     /// The place where a receipt's part is found.
     fn find(table: &mut Correlation, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Place> {
-        table.find(channel, receipt, now).map(|found| {
+        let orphan = MessageId(700);
+        let found = table.find(channel, receipt).or_else(|| {
+            // What the report does with a receipt that names nobody.
+            table.keep(orphan, channel, receipt, now);
+            assert_eq!(table.reunite(orphan, now), None, "a finished message may own it");
+            table.stranger(orphan);
+            let found = table.reunite(orphan, now).map(|(_, found)| found);
+            table.take(orphan);
+            found
+        });
+        found.map(|found| {
             // What the report does with a claim.
             if let Some(id) = found.claimed {
                 table.submitted(channel, &id, found.place);
@@ -430,6 +456,7 @@ mod tests {
         table.keep(MessageId(91), CHANNEL, &receipt(b"5", "13800138000"), Time(6));
         table.doubt(CHANNEL, "+8613800138000", place(1), Time(5), Time(9));
         assert_eq!(table.claimable(CHANNEL, "+8613800138000"), [MessageId(90), MessageId(91)]);
+        [90, 91].into_iter().for_each(|orphan| table.stranger(MessageId(orphan)));
         assert_eq!(table.reunite(MessageId(90), Time(9)), None);
         let (waiting, found) = table.reunite(MessageId(91), Time(9)).unwrap();
         assert_eq!((waiting.id, found.place), (MessageId(91), place(1)));

@@ -9,7 +9,7 @@ use super::{Ack, Effect, Ledger, Report, history, tell};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
-use crate::journal::record::{Accepted, Called, Outcome, Record, Telling};
+use crate::journal::record::{Accepted, Called, Outcome, OutcomeKind, Record, Telling};
 
 /// Pause before an outcome record that the journal refused is written again.
 const REWRITE_PAUSE: Duration = Duration::from_millis(500);
@@ -31,9 +31,15 @@ impl Report {
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         match detail.conclude(now.wall, sends) {
             Some(concluded) if detail.outcome().is_none_or(|earlier| concluded.corrects(earlier)) => {
-                self.outcome(id, concluded, ledger);
+                if concluded.kind == OutcomeKind::Delivered || !self.go_on(now, id) {
+                    self.outcome(id, concluded, ledger);
+                }
             }
             None if detail.done && detail.outcomes.is_empty() => {
+                if self.go_on(now, id) {
+                    return;
+                }
+                let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
                 if !detail.waiting {
                     detail.waiting = true;
                     self.waits.insert((detail.patience, id.0));
@@ -53,11 +59,14 @@ impl Report {
         if std::mem::take(&mut detail.waiting) {
             self.waits.remove(&(detail.patience, id.0));
         }
+        if let Some(due) = detail.due.take() {
+            self.due.remove(&(due, id.0));
+        }
         if !done {
             self.effects.push(Effect::Conclude(id));
         }
         let (tier, correction) = (live.tier, seq > 1);
-        self.effects.push(Effect::Concluded { correction, tier, channel, outcome, reason });
+        self.effects.push(Effect::Concluded { id, correction, tier, channel, outcome, reason });
     }
 
     /// The journal's word on an outcome record: durable, or to be written again.
@@ -137,6 +146,9 @@ impl Report {
         let Some(detail) = self.remove(id).and_then(|l| l.detail) else { return };
         if detail.waiting {
             self.waits.remove(&(detail.patience, id.0));
+        }
+        if let Some(due) = detail.due {
+            self.due.remove(&(due, id.0));
         }
         for attempt in &detail.attempts {
             self.correlation.forget(id, attempt, &detail.to);

@@ -40,8 +40,10 @@ struct Recalled {
 
 impl Report {
     /// The store's word on a receipt that nobody knew: the message it may speak of.
-    pub fn sought(&mut self, orphan: MessageId, message: Option<MessageId>) {
-        let Some(message) = message.filter(|m| !self.live.contains_key(&m.0)) else { return };
+    pub fn sought(&mut self, now: Moment, orphan: MessageId, message: Option<MessageId>, ledger: &mut impl Ledger) {
+        let Some(message) = message.filter(|m| !self.live.contains_key(&m.0)) else {
+            return self.nobodys(now, orphan, ledger);
+        };
         if self.correlation.orphan(orphan).is_none() {
             return;
         }
@@ -49,6 +51,16 @@ impl Report {
             self.effects.push(Effect::Recall(message));
         }
         self.reopened.entry(message).or_default().receipts.push(orphan);
+    }
+
+    /// No finished message owns the receipt: an attempt in doubt may.
+    fn nobodys(&mut self, now: Moment, orphan: MessageId, ledger: &mut impl Ledger) {
+        self.correlation.stranger(orphan);
+        if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
+            let message = found.place.message;
+            self.unite(now, waiting, found, ledger);
+            self.conclude(now, message, ledger);
+        }
     }
 
     /// The history of a message that was asked for.
@@ -62,26 +74,44 @@ impl Report {
                 self.review(now, id, ledger);
             }
             // Too old or unreadable: its receipts wait like all that nobody knows.
-            _ => drop(self.reopened.remove(&id)),
+            _ => {
+                let receipts = self.reopened.remove(&id).map(|reopened| reopened.receipts).unwrap_or_default();
+                receipts.into_iter().for_each(|orphan| self.nobodys(now, orphan, ledger));
+            }
         }
     }
 
     /// Applies the receipts that came, and starts what follows from them.
     fn review(&mut self, now: Moment, id: MessageId, ledger: &mut impl Ledger) {
+        for orphan in self.apply_late(now, id, ledger) {
+            self.nobodys(now, orphan, ledger);
+        }
+    }
+
+    /// Those that are not of this message after all.
+    fn apply_late(&mut self, now: Moment, id: MessageId, ledger: &mut impl Ledger) -> Vec<MessageId> {
         let Report { reopened, correlation, names, receipts: sends, effects, .. } = self;
-        let Some(entry) = reopened.get_mut(&id) else { return };
-        let Some(past) = entry.past.as_mut() else { return };
+        let Some(entry) = reopened.get_mut(&id) else { return Vec::new() };
+        let Some(past) = entry.past.as_mut() else { return Vec::new() };
+        let mut strangers = Vec::new();
         for orphan in std::mem::take(&mut entry.receipts) {
             let channel = |w: &Waiting| names.channels.get(usize::from(w.channel.0)).cloned().unwrap_or_default();
-            let Some(place) = correlation.orphan(orphan).and_then(|w| past.place(w, &channel(w))) else { continue };
+            let Some(place) = correlation.orphan(orphan).and_then(|w| past.place(w, &channel(w))) else {
+                strangers.push(orphan);
+                continue;
+            };
             let Some(waiting) = correlation.take(orphan) else { continue };
+            let copies = past.detail.copies();
             let changed = past.apply(now, place, &waiting);
+            if past.detail.copies() > copies.max(1) {
+                effects.push(Effect::Duplicate(waiting.channel));
+            }
             effects.push(Effect::Late(waiting.channel, changed));
             if changed { entry.held.push(orphan) } else { ledger.end(orphan) }
         }
         if entry.held.is_empty() {
             reopened.remove(&id);
-            return;
+            return strangers;
         }
         let global = |channel: ChannelId| {
             let name = past.names.channels.get(usize::from(channel.0))?;
@@ -89,7 +119,7 @@ impl Report {
             u16::try_from(found).ok().map(ChannelId)
         };
         let sends = |c| global(c).and_then(|c| sends.get(usize::from(c.0)).copied()).unwrap_or(true);
-        let Some(Ok(Record::Accepted(accepted))) = history::read(&past.history).next() else { return };
+        let Some(Ok(Record::Accepted(accepted))) = history::read(&past.history).next() else { return strangers };
         if let Some(concluded) = past.detail.conclude(now.wall, sends) {
             let (channel, outcome, reason) = (concluded.channel.and_then(global), concluded.kind, concluded.reason);
             if let Some(seq) = past.detail.take(concluded) {
@@ -100,11 +130,12 @@ impl Report {
                 }
                 let tier = names.tiers.iter().position(|n| **n == *accepted.tier).and_then(|i| u8::try_from(i).ok());
                 if let Some(tier) = tier.map(TierId) {
-                    effects.push(Effect::Concluded { correction: true, tier, channel, outcome, reason });
+                    effects.push(Effect::Concluded { id, correction: true, tier, channel, outcome, reason });
                 }
             }
         }
         self.keep_late(id);
+        strangers
     }
 
     /// Hands the history to the store once nothing of it is to be told.

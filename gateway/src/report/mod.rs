@@ -4,10 +4,12 @@
 //! Memory runs ahead of the disk, but nothing leaves before its record is durable: a carrier is answered and an app is
 //! called when the journal hands the [`Ack`] back.
 
+pub mod again;
 pub mod correlate;
 mod end;
 pub mod history;
 pub mod late;
+pub mod quality;
 pub mod recover;
 pub mod state;
 pub mod story;
@@ -29,11 +31,12 @@ use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::{IdHasher, MessageId};
 use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
-use crate::switch::{End, Home, Message};
+use crate::switch::{End, Home, Message, Recovered};
 
 use correlate::{Correlation, Match, Place, Waiting};
 use late::Reopened;
-use state::{Detail, Live};
+use quality::Fate;
+use state::{Detail, Live, PartState};
 use uplink::Uplinks;
 
 /// The longest wait for receipts after a message's validity.
@@ -73,6 +76,8 @@ pub enum Effect {
     Store(MessageId),
     /// An outcome was concluded, for the counters.
     Concluded {
+        /// Of which message.
+        id: MessageId,
         /// Whether it takes the place of an earlier one.
         correction: bool,
         /// Its tier.
@@ -84,8 +89,14 @@ pub enum Effect {
         /// Why.
         reason: &'static str,
     },
+    /// Tell the switch: the message goes on to other channels. Its tier, the channel it leaves and why, for the counter.
+    Again(TierId, ChannelId, again::Why, Box<Recovered>),
+    /// A carrier has the message by one more attempt than needed, for the counter.
+    Duplicate(ChannelId),
     /// A part's first final receipt came this long after its attempt, for the histogram.
     Delay(ChannelId, Duration),
+    /// That receipt's word, for the channel's delivered ratio.
+    Fate(Fate),
     /// A receipt has waited for [`correlate::ORPHAN_GRACE`] and nobody knows its part, for the counter.
     Unmatched(ChannelId),
     /// A receipt found no part here: look for its message in the store, then call [`Report::sought`].
@@ -115,6 +126,9 @@ pub struct Report {
     correlation: Correlation,
     /// When the wait for receipts ends.
     waits: BTreeSet<(Time, u64)>,
+    /// When a missing receipt moves a message on.
+    due: BTreeSet<(Time, u64)>,
+    rules: Vec<again::Rule>,
     /// Finished messages to which receipts came after all.
     reopened: BTreeMap<MessageId, Reopened>,
     /// Outcome records that the journal refused, and when to write them again.
@@ -136,6 +150,8 @@ impl Report {
             by_app: Vec::new(),
             correlation: Correlation::default(),
             waits: BTreeSet::new(),
+            due: BTreeSet::new(),
+            rules: Vec::new(),
             reopened: BTreeMap::new(),
             unwritten: Vec::new(),
             rewrite_at: None,
@@ -209,7 +225,8 @@ impl Report {
     /// When to call [`Report::tick`] next.
     pub fn deadline(&self) -> Option<Time> {
         let waits = self.waits.first().map(|(at, _)| *at);
-        [waits, self.rewrite_at, self.uplinks.deadline()].into_iter().flatten().min()
+        let due = self.due.first().map(|(at, _)| *at);
+        [waits, due, self.rewrite_at, self.uplinks.deadline()].into_iter().flatten().min()
     }
 
     /// A message is durable.
@@ -244,10 +261,21 @@ impl Report {
         }
         ledger.note(id, &Record::Attempt(attempt.clone()));
         detail.patience = expires.after(self.receipt_wait);
+        detail.expires = expires;
         detail.started(attempt.attempt, channel, now.wall, attempt.parts, attempt.only);
         self.correlation.belongs(attempt.attempt, id, now.time);
         self.correlation.started(attempt.attempt, channel, &detail.to);
         true
+    }
+
+    /// The id that the carrier will give a part is known before its answer.
+    pub fn expected(&mut self, attempt: AttemptRef, part: u8, id: CarrierId) {
+        let Some(message) = self.correlation.message(attempt) else { return };
+        let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+        let Some(channel) = detail.attempt(attempt).map(|a| a.channel) else { return };
+        let Some(slot) = detail.part(attempt, part) else { return };
+        self.correlation.learn(channel, &id, Place { message, attempt, part });
+        slot.id = Some(id);
     }
 
     /// Nothing of what [`Report::started`] announced was sent: the named parts never left.
@@ -281,12 +309,23 @@ impl Report {
     fn apply_answer(&mut self, now: Moment, place: Place, answer: &AnswerKind<'_>, ledger: &mut impl Ledger) {
         let Place { message, attempt, part } = place;
         let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+        let (copies, expected) = (detail.copies(), detail.part(attempt, part).and_then(|p| p.id.clone()));
         detail.answered(attempt, part, now.wall, answer);
         let state = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open()));
         let Some((channel, began, open)) = state else { return };
         if !open {
             self.correlation.landed(attempt, channel, &detail.to);
         }
+        if let (Some(expected), AnswerKind::Submitted(Some(id))) = (expected, answer)
+            && expected != *id
+        {
+            self.correlation.unlearn(channel, &expected, place);
+        }
+        if detail.copies() > copies.max(1) {
+            self.effects.push(Effect::Duplicate(channel));
+        }
+        // A receipt may have proved before that the carrier has it.
+        let doubted = detail.part(attempt, part).is_some_and(|p| matches!(p.state, PartState::Unanswered(_)));
         let claimable = |correlation: &Correlation| correlation.claimable(channel, &detail.to);
         let orphans = match answer {
             AnswerKind::Submitted(id) => {
@@ -299,8 +338,10 @@ impl Report {
                 claimable
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
-                let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
-                self.correlation.doubt(channel, &detail.to, place, began, now.time);
+                if doubted {
+                    let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
+                    self.correlation.doubt(channel, &detail.to, place, began, now.time);
+                }
                 claimable(&self.correlation)
             }
             AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {
@@ -350,7 +391,7 @@ impl Report {
         ack: Ack,
         ledger: &mut impl Ledger,
     ) {
-        let Some(found) = self.correlation.find(channel, receipt, now.time) else {
+        let Some(found) = self.correlation.find(channel, receipt) else {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
         self.claimed(now, &found, ledger);
@@ -395,11 +436,26 @@ impl Report {
     fn apply_receipt(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str) {
         let Place { message, attempt, part } = place;
         let done = self.is_done(message);
-        let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+        let Some(live) = self.live.get_mut(&message.0) else { return };
+        let (app, tier, group) = (live.app, live.tier, live.group);
+        let Some(detail) = live.detail.as_deref_mut() else { return };
+        let copies = detail.copies();
         let first = detail.receipted(attempt, part, now.wall, receipt, code);
-        if let Some((channel, began)) = detail.attempt(attempt).filter(|_| first).map(|a| (a.channel, a.at)) {
+        let Some((channel, began, open)) = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open())) else { return };
+        if first {
             let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));
             self.effects.push(Effect::Delay(channel, delay));
+            let number = detail.to.trim_start_matches('+').parse().unwrap_or(0);
+            let delivered = receipt == ReceiptState::Delivered;
+            self.effects.push(Effect::Fate(Fate { channel, app, tier, group, number, delivered }));
+        }
+        if detail.copies() > copies.max(1) {
+            self.effects.push(Effect::Duplicate(channel));
+        }
+        // It may have come before the answer, or in its place.
+        self.correlation.resolved(channel, &detail.to, place);
+        if !open {
+            self.correlation.landed(attempt, channel, &detail.to);
         }
         self.resolved(message, done);
     }
@@ -450,6 +506,7 @@ impl Report {
                 self.outcome(MessageId(id), concluded, ledger);
             }
         }
+        self.overdue(now);
         for orphan in self.correlation.expired_orphans(now.time) {
             ledger.end(orphan);
         }
@@ -461,9 +518,9 @@ impl Report {
     /// Sizes of everything that could be forgotten too late: messages, waits, reopened, unwritten, then the tables
     /// of the correlation.
     #[cfg(test)]
-    fn census(&self) -> ([usize; 4], [usize; 7]) {
-        let Report { live, waits, reopened, unwritten, correlation, .. } = self;
-        ([live.len(), waits.len(), reopened.len(), unwritten.len()], correlation.census())
+    fn census(&self) -> ([usize; 5], [usize; 7]) {
+        let Report { live, waits, due, reopened, unwritten, correlation, .. } = self;
+        ([live.len(), waits.len(), due.len(), reopened.len(), unwritten.len()], correlation.census())
     }
 
     fn channel_name(&self, channel: ChannelId) -> Arc<str> {

@@ -4,21 +4,25 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use carriers::{AttemptRef, Doubt, Receipt, Verdict};
+use carriers::{AttemptRef, CarrierId, Doubt, Receipt, Verdict};
 
+use super::again::recovered;
 use super::correlate::{ORPHAN_LIFE, Place};
 use super::state::{AttemptState, Detail, Live, PartState};
 use super::{Ack, Effect, Ledger, Report, history, past, uplink};
 use crate::clock::{Moment, Wall};
-use crate::config::plan::Names;
+use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
 use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Orphan, Record, kind};
-use crate::switch::{self, End, Recovered};
+use crate::switch::{End, Recovered};
 
 /// Carriers keep receipts while we are away: so long (or the whole wait, where that is shorter) they may still come
 /// before a message ends without one.
 const RETURN: Duration = Duration::from_secs(600);
+
+/// And so long before a message goes on to another channel for want of one.
+const FIRST_RECEIPTS: Duration = Duration::from_secs(60);
 
 /// Fills a [`Report`] from records.
 pub struct Replay<'a> {
@@ -164,11 +168,18 @@ impl<'a> Replay<'a> {
             code: orphan.code.to_owned(),
         };
         let gone = self.report.correlation.keep(id, channel, &receipt, past(self.now, orphan.at));
+        // What waits was looked for before; and nothing must be sent again that a receipt at hand speaks of.
+        self.report.correlation.stranger(id);
         gone.into_iter().for_each(|gone| self.notes.end(gone));
     }
 
     /// All records are read: what must go on? `body` gives a message's accepted record.
-    pub fn finish(self, mut body: impl FnMut(MessageId, At) -> Option<Vec<u8>>) -> (Found, Notes) {
+    /// `early` gives the id that a part's receipt carries, where a protocol fixes it before the answer.
+    pub fn finish(
+        self,
+        mut body: impl FnMut(MessageId, At) -> Option<Vec<u8>>,
+        early: impl Fn(ChannelId, AttemptRef, u8) -> Option<CarrierId>,
+    ) -> (Found, Notes) {
         let Replay { report, names, now, mut notes, highest_attempt, expires, uplinks, strays } = self;
         report.names = names.clone();
         report.effects.clear();
@@ -181,6 +192,7 @@ impl<'a> Replay<'a> {
             let octets = body(id, live.at).unwrap_or_default();
             resume(report, now, id, until(id), &octets, &mut notes);
             retell(report, id);
+            expect(report, id, &early);
         }
         // Only now all doubts are known that a receipt may be claimed for.
         for orphan in report.correlation.waiting() {
@@ -192,9 +204,12 @@ impl<'a> Replay<'a> {
         for id in begun() {
             settle(report, now, id, &mut notes);
         }
+        // What goes on to other channels is found below like everything that has not ended.
+        report.effects.retain(|effect| !matches!(effect, Effect::Again(..)));
         let undecided = |live: &Live| live.detail.as_deref().is_none_or(|d| !d.done);
         let live = |id: &u64| report.live.get(id).filter(|live| undecided(live)).map(|live| (MessageId(*id), live));
-        let waiting = ids.keys().filter_map(live).map(|(id, live)| recovered(now, id, live, until(id))).collect();
+        let waiting =
+            ids.keys().filter_map(live).map(|(id, live)| recovered(now, id, live, now.deadline(until(id)))).collect();
         (Found { waiting, highest_attempt, strays }, notes)
     }
 }
@@ -207,6 +222,8 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
         detail.to = accepted.to.into();
         detail.client_ref = accepted.client_ref.map(Into::into);
     }
+    detail.expires = now.deadline(expires);
+    detail.not_due_before = now.time.after(FIRST_RECEIPTS);
     detail.patience =
         now.deadline(Wall(expires.0.saturating_add(wait))).max(now.time.after(RETURN.min(report.receipt_wait)));
     for (attempt, part) in open_parts(detail) {
@@ -220,6 +237,19 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
                 let place = Place { message: id, attempt: a.attempt, part };
                 report.correlation.doubt(a.channel, &detail.to, place, past(now, a.at), past(now, p.at));
             }
+        }
+    }
+}
+
+/// Learns the ids that receipts of unanswered parts will carry.
+fn expect(report: &mut Report, id: MessageId, early: &impl Fn(ChannelId, AttemptRef, u8) -> Option<CarrierId>) {
+    let Some(detail) = report.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+    for attempt in &mut detail.attempts {
+        for (part, state) in (0..=u8::MAX).zip(&mut attempt.parts).filter(|(_, state)| state.id.is_none()) {
+            let Some(carrier_id) = early(attempt.channel, attempt.attempt, part) else { continue };
+            let place = Place { message: id, attempt: attempt.attempt, part };
+            report.correlation.learn(attempt.channel, &carrier_id, place);
+            state.id = Some(carrier_id);
         }
     }
 }
@@ -256,31 +286,4 @@ fn open_parts(detail: &Detail) -> Vec<(AttemptRef, u8)> {
         parts.map(|(i, _)| (a.attempt, i as u8)).collect()
     };
     detail.attempts.iter().flat_map(open).collect()
-}
-
-fn recovered(now: Moment, id: MessageId, live: &Live, expires: Wall) -> Recovered {
-    let message = switch::Message {
-        id,
-        app: live.app,
-        group: live.group,
-        tier: live.tier,
-        parts: live.reserve,
-        expires: now.deadline(expires),
-        accepted: past(now, id.wall()),
-    };
-    let attempts = live.detail.as_deref().map_or(&[][..], |d| &d.attempts);
-    let refusals = |a: &AttemptState, of: &[Verdict]| {
-        a.parts.iter().any(|p| matches!(&p.state, PartState::Refused(verdict, _) if of.contains(verdict)))
-    };
-    let in_doubt = attempts.last().filter(|a| a.in_doubt()).map(|a| a.channel);
-    // An attempt in doubt is one used; the switch itself counts the last.
-    let used = attempts.iter().filter(|a| refusals(a, &[Verdict::Retry]) || a.in_doubt()).count();
-    let used = used - usize::from(in_doubt.is_some());
-    let barred = attempts.iter().filter(|a| refusals(a, &[Verdict::Reroute, Verdict::LinkFault]));
-    Recovered {
-        message,
-        refused: u8::try_from(used).unwrap_or(u8::MAX),
-        excluded: barred.map(|a| a.channel).collect(),
-        in_doubt,
-    }
 }

@@ -30,6 +30,13 @@ pub struct Live {
     pub reserve: u8,
 }
 
+impl Live {
+    /// Whether the switch has nothing more to do for it.
+    pub fn is_done(&self) -> bool {
+        self.detail.as_deref().is_some_and(|detail| detail.done)
+    }
+}
+
 /// What attempts and receipts have added. All that changes it is here, so that the line, the replay of the journal and
 /// a look into the store come to the same end.
 #[derive(Debug, Default)]
@@ -54,6 +61,12 @@ pub struct Detail {
     pub patience: Time,
     /// Whether it waits for them.
     pub waiting: bool,
+    /// Not sent at or after this time.
+    pub expires: Time,
+    /// When it is looked at again for a receipt that is overdue, see [`super::again`].
+    pub due: Option<Time>,
+    /// No receipt is overdue before: carriers kept them while we were away.
+    pub not_due_before: Time,
 }
 
 /// How far the store has a message that is over. At most one writing is under way for a message, so that what the store
@@ -80,6 +93,13 @@ pub struct AttemptState {
     pub at: Wall,
     /// Its parts.
     pub parts: Vec<Part>,
+    /// The message has gone on to other channels: what receipts say of this attempt is evidence only, unless delivered.
+    pub superseded: bool,
+    /// How often it was refused for the time being.
+    pub refusals: u8,
+    /// When its rest last went out, and when that was last refused.
+    run: Wall,
+    refused_at: Wall,
 }
 
 /// One part of an attempt.
@@ -151,6 +171,10 @@ impl AttemptState {
             channel,
             at,
             parts: vec![Part { id: None, answered: at, at, state: PartState::Open }; usize::from(parts)],
+            superseded: false,
+            refusals: 0,
+            run: at,
+            refused_at: Wall(0),
         }
     }
 
@@ -175,9 +199,43 @@ impl AttemptState {
         self.parts.iter().any(|p| p.state == PartState::Open)
     }
 
-    /// No part of it ever left, or was heard of.
+    /// No part of it ever left.
     pub fn unsent(&self) -> bool {
-        self.parts.iter().all(|p| p.id.is_none() && p.state == PartState::Unanswered(Doubt::Unsent))
+        self.parts.iter().all(|p| p.state == PartState::Unanswered(Doubt::Unsent))
+    }
+
+    /// Nothing can deliver it any more.
+    pub(super) fn dead(&self) -> bool {
+        self.death().is_some()
+    }
+
+    /// The carrier has it whole, and has not said that it will not be delivered.
+    fn copy(&self) -> bool {
+        self.submitted() && !self.dead()
+    }
+
+    /// A final receipt came for some part.
+    pub(super) fn receipted(&self) -> bool {
+        self.parts.iter().any(|p| matches!(p.state, PartState::Receipted(..)))
+    }
+
+    /// How far the parts without an answer got, at the worst.
+    pub(super) fn doubt(&self) -> Doubt {
+        let acked = |p: &Part| matches!(p.state, PartState::Open | PartState::Unanswered(Doubt::Acked));
+        if self.parts.iter().any(acked) { Doubt::Acked } else { Doubt::Unacked }
+    }
+
+    /// Its last run was refused for the time being.
+    pub(super) fn refused_last(&self) -> bool {
+        self.refusals > 0 && self.refused_at >= self.run
+    }
+
+    /// Refused for the time being; each run counts once, also where its records are read twice.
+    fn refused(&mut self, at: Wall) {
+        if self.refusals == 0 || at >= self.run && self.refused_at < self.run {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        self.refused_at = self.refused_at.max(at);
     }
 
     /// The first part that makes delivery of the whole impossible: its code and whether a receipt said so.
@@ -211,14 +269,20 @@ impl Detail {
 
     /// An attempt starts, or goes on with the parts named by `only`: those are open again.
     pub fn started(&mut self, attempt: AttemptRef, channel: ChannelId, at: Wall, parts: u8, only: u64) {
+        if self.attempt(attempt).is_none() && self.done {
+            self.supersede();
+        }
         let Some(again) = self.attempt(attempt) else {
             return self.attempts.push(AttemptState::new(attempt, channel, at, parts));
         };
+        again.run = again.run.max(at);
         for (i, part) in again.parts.iter_mut().enumerate().take(64) {
-            let retried = matches!(
-                part.state,
-                PartState::Refused(Verdict::Throttled | Verdict::Retry, _) | PartState::Unanswered(_)
-            );
+            let passing = |verdict| matches!(verdict, Verdict::Throttled | Verdict::Retry);
+            let retried = match part.state {
+                PartState::Refused(verdict, _) => passing(verdict),
+                PartState::Unanswered(_) => true,
+                PartState::Open | PartState::Submitted | PartState::Receipted(..) => false,
+            };
             if only >> i & 1 == 1 && retried {
                 part.state = PartState::Open;
             }
@@ -233,6 +297,7 @@ impl Detail {
             slot.id = Some(id.clone());
         }
         slot.answered = at;
+        let passing = matches!(answer, AnswerKind::Refused(Verdict::Retry, _));
         let proven = matches!(slot.state, PartState::Submitted) && matches!(answer, AnswerKind::Unanswered(_));
         if !proven && !matches!(slot.state, PartState::Receipted(..)) {
             slot.at = at;
@@ -242,7 +307,23 @@ impl Detail {
                 AnswerKind::Unanswered(doubt) => PartState::Unanswered(*doubt),
             };
         }
-        self.done |= state.submitted();
+        if passing {
+            state.refused(at);
+        }
+        self.done |= state.submitted() && !state.superseded;
+    }
+
+    /// The message goes on to other channels; what the attempts there were do not end it, unless they deliver.
+    pub fn supersede(&mut self) {
+        self.done = false;
+        for attempt in &mut self.attempts {
+            attempt.superseded = true;
+        }
+    }
+
+    /// Attempts of which a carrier has the whole message, as far as is known: two make a duplicate.
+    pub fn copies(&self) -> usize {
+        self.attempts.iter().filter(|a| a.copy()).count()
     }
 
     /// A receipt came. Any one proves that the carrier has the part; only a final one ends it, and delivered is never
@@ -258,7 +339,7 @@ impl Detail {
         } else if matches!(slot.state, PartState::Open | PartState::Unanswered(_)) {
             slot.state = PartState::Submitted;
         }
-        self.done |= state.submitted();
+        self.done |= state.submitted() && !state.superseded;
         first
     }
 
@@ -313,14 +394,22 @@ impl Detail {
                 return Some(Concluded { kind, reason: "delivered", code, evidence, channel, at });
             }
         }
-        if !self.done || self.attempts.iter().any(|a| a.death().is_none()) {
+        let hopeful = self.end != Some(End::Poison) && self.attempts.iter().any(|a| !a.dead());
+        if !self.done || hopeful {
             return None;
         }
-        let (kind, reason) = match self.end {
-            Some(end) => ended(end),
-            None => (OutcomeKind::Failed, "undelivered"),
+        // What a carrier has had and not delivered failed for that, not for what then found no other way.
+        let had = self.attempts.iter().rev().find(|a| a.superseded && a.receipted());
+        let (kind, reason, last) = match (self.end, had) {
+            (None, _) => (OutcomeKind::Failed, "undelivered", self.attempts.last()),
+            (Some(End::NoChannel | End::Attempts | End::Expired), Some(had)) => {
+                (OutcomeKind::Failed, "undelivered", Some(had))
+            }
+            (Some(end), _) => {
+                let (kind, reason) = ended(end);
+                (kind, reason, self.attempts.last())
+            }
         };
-        let last = self.attempts.last();
         let (code, evidence) = last.and_then(AttemptState::death).unwrap_or(("", Evidence::None));
         Some(Concluded { kind, reason, code: code.into(), evidence, channel: last.map(|a| a.channel), at })
     }
@@ -344,12 +433,13 @@ fn ended(end: End) -> (OutcomeKind, &'static str) {
         End::Attempts => (OutcomeKind::Failed, "attempts"),
         End::NoChannel => (OutcomeKind::Failed, "no_channel"),
         End::BodyLost => (OutcomeKind::Failed, "damaged"),
+        End::Poison => (OutcomeKind::Failed, "poison"),
     }
 }
 
 /// The static form of a reason read back from a record; unknown ones (a newer version's) become `other`.
 pub fn reason(text: &str) -> &'static str {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 11] = [
         "delivered",
         "undelivered",
         "validity",
@@ -360,6 +450,7 @@ pub fn reason(text: &str) -> &'static str {
         "no_channel",
         "damaged",
         "cancelled",
+        "poison",
     ];
     KNOWN.iter().find(|k| **k == text).copied().unwrap_or("other")
 }
@@ -381,6 +472,7 @@ mod tests {
             channel,
             at: Wall(0),
             parts: parts.into_iter().map(|state| Part { id: None, answered: Wall(0), at: Wall(0), state }).collect(),
+            ..AttemptState::new(AttemptRef(0), channel, Wall(0), 0)
         });
         Detail { attempts: attempts.collect(), done, ..Detail::default() }
     }

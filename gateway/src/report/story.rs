@@ -82,7 +82,8 @@ pub struct PartStory {
 pub struct Happening {
     /// RFC 3339 with milliseconds, UTC.
     pub at: String,
-    /// `accepted`, `attempt`, `submitted`, `refused`, `unanswered`, `receipt`, an outcome, `called`.
+    /// `accepted`, `attempt`, `submitted`, `refused`, `unanswered`, `receipt`, `moved_on` (a carrier had it; another
+    /// channel gets it now: `undelivered` or `no_receipt`), an outcome, `called`.
     pub event: String,
     /// The company of the channel concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use carriers::{AttemptRef, ReceiptState};
 use serde::Serialize;
 
+use super::again::Why;
 use super::history;
 use super::state::Detail;
 use super::story::{Happening, PartStory, Status, Story};
@@ -103,7 +104,7 @@ pub fn again(
 pub fn story(id: MessageId, records: &[u8], company: impl Fn(&str) -> Option<String>) -> Option<Story> {
     let mut records = history::read(records).flatten();
     let Record::Accepted(accepted) = records.next()? else { return None };
-    let mut teller = Teller { story: begin(id, &accepted), attempts: BTreeMap::new(), company };
+    let mut teller = Teller { story: begin(id, &accepted), attempts: BTreeMap::new(), last: None, company };
     for record in records {
         teller.tell(&record);
     }
@@ -137,10 +138,32 @@ fn begin(id: MessageId, accepted: &Accepted<'_>) -> Story {
     }
 }
 
+/// How far the attempt told last got.
+struct Progress {
+    attempt: AttemptRef,
+    parts: u8,
+    /// Parts that the carrier took, and when it had taken the last.
+    taken: u8,
+    taken_at: Wall,
+    /// The first word that a part was not delivered.
+    failed_at: Option<Wall>,
+}
+
+impl Progress {
+    /// Why another attempt began then, where the carrier had the message already.
+    fn moved_on(&self, at: Wall) -> Option<Why> {
+        if self.taken < self.parts || self.taken_at > at {
+            return None;
+        }
+        Some(if self.failed_at.is_some_and(|failed| failed <= at) { Why::Undelivered } else { Why::NoReceipt })
+    }
+}
+
 struct Teller<F> {
     story: Story,
     /// Number and carrier of each attempt.
     attempts: BTreeMap<AttemptRef, (u32, Option<String>)>,
+    last: Option<Progress>,
     company: F,
 }
 
@@ -148,6 +171,16 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
     fn tell(&mut self, record: &Record<'_>) {
         match record {
             Record::Attempt(a) => {
+                if let Some((last, why)) =
+                    self.last.as_ref().and_then(|last| Some((last.attempt, last.moved_on(a.at)?)))
+                    && last != a.attempt
+                {
+                    self.happen(a.at, "moved_on", Some(last), Some(why.name().to_owned()));
+                }
+                if self.last.as_ref().is_none_or(|last| last.attempt != a.attempt) {
+                    let (taken, taken_at, failed_at) = (0, Wall(0), None);
+                    self.last = Some(Progress { attempt: a.attempt, parts: a.parts, taken, taken_at, failed_at });
+                }
                 let number = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
                 self.story.carrier = (self.company)(a.channel);
                 self.attempts.entry(a.attempt).or_insert((number, self.story.carrier.clone()));
@@ -161,6 +194,12 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                     AnswerKind::Refused(_, code) => ("refused", Status::Failed, Some((*code).to_owned())),
                     AnswerKind::Unanswered(doubt) => ("unanswered", Status::Queued, Some(format!("{doubt:?}"))),
                 };
+                if let Some(last) = self.last.as_mut().filter(|last| last.attempt == a.attempt)
+                    && status == Status::Submitted
+                {
+                    last.taken += 1;
+                    last.taken_at = last.taken_at.max(a.at);
+                }
                 self.part(a.part, status, detail.clone());
                 if status == Status::Submitted {
                     self.story.status = self.story.status.max(Status::Submitted);
@@ -174,6 +213,12 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                     ReceiptState::Expired => Status::Expired,
                     _ => Status::Failed,
                 };
+                if let Some(last) = self.last.as_mut().filter(|last| last.attempt == r.attempt)
+                    && r.state.is_final()
+                    && r.state != ReceiptState::Delivered
+                {
+                    last.failed_at = Some(last.failed_at.map_or(r.at, |at| at.min(r.at)));
+                }
                 self.part(r.part, status, Some(r.code.to_owned()));
                 self.happen(r.at, "receipt", Some(r.attempt), self.detail(r.part, Some(r.code.to_owned())));
             }

@@ -63,7 +63,8 @@ pub(super) enum Outcome {
     /// The carrier has some parts, and these are certainly missing; `refused`: one attempt used.
     Missing { parts: u64, refused: bool },
     /// Some parts may be there or not, the others are.
-    Doubt(Doubt),
+    /// `mixed`: of both classes; `worst` is then [`Doubt::Acked`].
+    Doubt { worst: Doubt, mixed: bool },
 }
 
 /// An attempt, from its start until its last slot is free.
@@ -95,6 +96,10 @@ pub(super) struct Attempt {
     worst: PartEnd,
     /// The worst doubt of any part.
     pub(super) doubt: Option<Doubt>,
+    /// Parts are in doubt of both classes.
+    mixed: bool,
+    /// Nothing else is in flight on its link.
+    pub(super) alone: bool,
     /// Nothing may follow.
     pub(super) concluded: bool,
 }
@@ -119,6 +124,8 @@ impl Attempt {
             missing: 0,
             worst: PartEnd::Submitted,
             doubt: None,
+            mixed: false,
+            alone: false,
             concluded: false,
         }
     }
@@ -162,11 +169,16 @@ impl Attempt {
         match end {
             PartEnd::Submitted => self.submitted |= bit,
             PartEnd::Unsent | PartEnd::Throttled | PartEnd::Retry => self.missing |= bit,
-            PartEnd::Unacked => self.doubt = self.doubt.max(Some(Doubt::Unacked)),
-            PartEnd::Acked => self.doubt = Some(Doubt::Acked),
+            PartEnd::Unacked => self.in_doubt(Doubt::Unacked),
+            PartEnd::Acked => self.in_doubt(Doubt::Acked),
             PartEnd::Elsewhere | PartEnd::Rejected => {}
         }
         true
+    }
+
+    fn in_doubt(&mut self, doubt: Doubt) {
+        self.mixed |= self.doubt.is_some_and(|other| other != doubt);
+        self.doubt = self.doubt.max(Some(doubt));
     }
 
     /// A part's slot is free; false if it was not taken.
@@ -177,14 +189,17 @@ impl Attempt {
         taken
     }
 
-    /// Its link is gone, and its slots with it. A part that was handed over and still has no answer will get none.
-    pub(super) fn link_lost(&mut self) {
+    /// Its link is gone, and its slots with it. A part that was handed over and still has no answer will get none:
+    /// whether there is one.
+    pub(super) fn link_lost(&mut self) -> bool {
         self.slots = 0;
-        if self.started && self.open != 0 {
+        let lost = self.started && self.open != 0;
+        if lost {
             self.open = 0;
             self.worst = self.worst.max(PartEnd::Acked);
-            self.doubt = Some(Doubt::Acked);
+            self.in_doubt(Doubt::Acked);
         }
+        lost
     }
 
     /// Whether it was handed over.
@@ -243,8 +258,8 @@ impl Attempt {
             PartEnd::Retry if self.submitted == 0 || self.doubt.is_some() => Outcome::Refused,
             // Where a part is certainly missing, waiting for a receipt of the others helps nobody.
             PartEnd::Unacked | PartEnd::Acked if self.missing != 0 => Outcome::Again,
-            PartEnd::Unacked => Outcome::Doubt(Doubt::Unacked),
-            PartEnd::Acked => Outcome::Doubt(Doubt::Acked),
+            PartEnd::Unacked => Outcome::Doubt { worst: Doubt::Unacked, mixed: false },
+            PartEnd::Acked => Outcome::Doubt { worst: Doubt::Acked, mixed: self.mixed },
             PartEnd::Unsent | PartEnd::Throttled if self.submitted == 0 => Outcome::Again,
             PartEnd::Unsent | PartEnd::Throttled | PartEnd::Retry if self.slots != 0 => return None,
             end @ (PartEnd::Unsent | PartEnd::Throttled | PartEnd::Retry) => {
@@ -294,6 +309,7 @@ mod tests {
     fn the_worst_part_decides() {
         use Answer::{Refused, Submitted, Unanswered};
         let missing = |parts, refused| Outcome::Missing { parts, refused };
+        let doubt = |worst, mixed| Outcome::Doubt { worst, mixed };
         let table = [
             (vec![Submitted, Submitted], Outcome::Submitted),
             (vec![Submitted, Refused(Verdict::Rejected), Unanswered(Doubt::Acked)], Outcome::Rejected),
@@ -305,8 +321,9 @@ mod tests {
             (vec![Refused(Verdict::Retry), Submitted, Refused(Verdict::Throttled)], missing(0b101, true)),
             (vec![Refused(Verdict::Retry), Submitted, Unanswered(Doubt::Unacked)], Outcome::Refused),
             (vec![Unanswered(Doubt::Unsent)], Outcome::Again),
-            (vec![Submitted, Unanswered(Doubt::Unacked)], Outcome::Doubt(Doubt::Unacked)),
-            (vec![Unanswered(Doubt::Unacked), Unanswered(Doubt::Acked)], Outcome::Doubt(Doubt::Acked)),
+            (vec![Submitted, Unanswered(Doubt::Unacked)], doubt(Doubt::Unacked, false)),
+            (vec![Unanswered(Doubt::Unacked), Unanswered(Doubt::Acked)], doubt(Doubt::Acked, true)),
+            (vec![Unanswered(Doubt::Acked), Submitted, Unanswered(Doubt::Acked)], doubt(Doubt::Acked, false)),
             (vec![Unanswered(Doubt::Acked), Unanswered(Doubt::Unsent)], Outcome::Again),
         ];
         for (answers, outcome) in table {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use carriers::Doubt;
 
 use super::ChannelRule;
+use super::budget::Budget;
 use super::health::{Cause, Snapshot, State, Trial};
 use super::hedge::Hedges;
 use super::pace::Pace;
@@ -88,6 +89,8 @@ pub(super) struct Channel {
     /// Whether lower tiers leave a reserve.
     reserves: bool,
     pub(super) pace: Pace,
+    /// What it takes of messages that go again.
+    pub(super) budget: Budget,
     links: BTreeMap<u16, Link>,
     last: u16,
     paused_until: Time,
@@ -96,6 +99,8 @@ pub(super) struct Channel {
     cut_at: Time,
     accepted: Accepted,
     pub(super) held: bool,
+    /// What it is worth beside its peers, by what arrives of what it takes.
+    pub(super) weight: f64,
     /// As the machines in `health` said last.
     pub(super) state: State,
     /// How much it may be given, as of the last look.
@@ -107,6 +112,8 @@ pub(super) struct Channel {
     /// When a part was last left without an answer.
     pub(super) lost_at: Option<Time>,
     pub(super) hedges: Hedges,
+    /// The link that serves one message alone, and takes nothing else meanwhile.
+    aside: Option<u16>,
     /// A message that comes first waits for this channel: nothing else may start on it in this round.
     pub(super) claimed: bool,
 }
@@ -118,6 +125,7 @@ impl Channel {
             tiers: Vec::new(),
             reserves: false,
             pace: Pace::new(now, 0.0, 1),
+            budget: Budget::default(),
             links: BTreeMap::new(),
             last: 0,
             paused_until: Time(0),
@@ -125,12 +133,14 @@ impl Channel {
             cut_at: Time(0),
             accepted: Accepted::default(),
             held: false,
+            weight: 1.0,
             state: State::Down,
             trial: None,
             trial_at: Time(0),
             probes: false,
             lost_at: None,
             hedges: Hedges::default(),
+            aside: None,
             claimed: false,
         }
     }
@@ -164,10 +174,11 @@ impl Channel {
 
     /// A link is gone, and its slots with it.
     pub(super) fn down(&mut self, link: u16) {
-        if let Some(link) = self.links.get_mut(&link).filter(|link| link.up) {
-            link.up = false;
-            link.used = 0;
+        if let Some(state) = self.links.get_mut(&link).filter(|state| state.up) {
+            state.up = false;
+            state.used = 0;
         }
+        self.aside = self.aside.filter(|aside| *aside != link);
     }
 
     /// Links that are bound.
@@ -221,9 +232,10 @@ impl Channel {
 
     /// A link takes nothing new any more.
     pub(super) fn closing(&mut self, link: u16) {
-        if let Some(link) = self.links.get_mut(&link) {
-            link.closing = true;
+        if let Some(state) = self.links.get_mut(&link) {
+            state.closing = true;
         }
+        self.aside = self.aside.filter(|aside| *aside != link);
     }
 
     /// A link that is down never comes back.
@@ -240,7 +252,8 @@ impl Channel {
 
     /// Whether the channel may be used at all now.
     pub(super) fn usable(&self, now: Time, parts: u8) -> Usable {
-        let fits = self.links.values().any(|link| link.open() && link.window >= usize::from(parts));
+        let others = self.links.iter().filter(|(index, _)| Some(**index) != self.aside);
+        let fits = others.into_iter().any(|(_, link)| link.open() && link.window >= usize::from(parts));
         if self.held || !fits {
             Usable::No
         } else if now < self.paused_until {
@@ -265,7 +278,8 @@ impl Channel {
     fn roomiest(&self, parts: usize, reserves: bool) -> Option<u16> {
         let turn = self.links.range(self.last.saturating_add(1)..).chain(self.links.range(..=self.last));
         let mut best: Option<(usize, u16)> = None;
-        for (index, link) in turn.filter(|(_, link)| link.open() && !link.rests && link.window >= parts) {
+        let others = turn.filter(|(index, _)| Some(**index) != self.aside);
+        for (index, link) in others.filter(|(_, link)| link.open() && !link.rests && link.window >= parts) {
             let reserve = if reserves && link.window > 1 { (link.window / 8).max(1) } else { 0 };
             let free = link.window.saturating_sub(link.used);
             if free >= (parts + reserve).min(link.window) && best.is_none_or(|(most, _)| free > most) {
@@ -273,6 +287,30 @@ impl Channel {
             }
         }
         best.map(|(_, index)| index)
+    }
+
+    /// Links that could hold so many parts.
+    pub(super) fn fitting(&self, parts: u8) -> impl Iterator<Item = u16> {
+        let fits = move |link: &Link| link.open() && link.window >= usize::from(parts);
+        self.links.iter().filter(move |(_, link)| fits(link)).map(|(index, _)| *index)
+    }
+
+    /// The link that serves one message alone.
+    pub(super) fn aside(&self) -> Option<u16> {
+        self.aside
+    }
+
+    /// Sets a link aside, or none any more.
+    pub(super) fn set_aside(&mut self, link: Option<u16>) {
+        self.aside = link;
+    }
+
+    /// What the link that was set aside can do for its message: nothing before it is empty.
+    pub(super) fn offer_alone(&self, now: Time, parts: u8) -> Offer {
+        let free = |index: &u16| self.links.get(index).is_some_and(|link| link.open() && link.used == 0);
+        let Some(link) = self.aside.filter(free).filter(|_| !self.held) else { return Offer::Full };
+        let ready = self.pace.ready_at(now, parts, 0).max(self.paused_until);
+        if ready <= now { Offer::Link(link) } else { Offer::At(ready) }
     }
 
     /// Takes slots and pace for so many parts on a link that was offered.
@@ -332,6 +370,7 @@ impl Channel {
             rate_now: self.pace.rate_at(now),
             paused_until: Some(self.paused_until).filter(|until| now < *until),
             held: self.held,
+            weight: self.weight,
             state: health.as_ref().map_or(self.state, |seen| seen.state),
             cause: health.as_ref().map(|seen| seen.cause),
             health,
@@ -356,6 +395,8 @@ pub struct ChannelView {
     pub paused_until: Option<Time>,
     /// Held by the operator.
     pub held: bool,
+    /// What it is worth beside its peers, by what arrives of what it takes: above 0 and at most 1.
+    pub weight: f64,
     /// Whether it is well.
     pub state: State,
     /// Why it is in that state.

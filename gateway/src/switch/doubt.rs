@@ -16,13 +16,18 @@ pub(super) enum Resolve {
     Stop,
 }
 
-/// Decides by the tier's policy. Each resend counts as an attempt, so a message that brings down every link it
+/// Decides by the tier's policy. Where parts differ (`mixed`), each has its own and the most patient of them holds for
+/// all: the message goes again whole. Each resend counts as an attempt, so a message that brings down every link it
 /// touches is not sent for ever.
-pub(super) fn resolve(rule: &TierRule, doubt: Doubt, used: u8) -> Resolve {
-    let policy = match doubt {
-        Doubt::Unsent => return Resolve::Again(Duration::ZERO),
-        Doubt::Unacked => rule.unacked,
-        Doubt::Acked => rule.acked,
+pub(super) fn resolve(rule: &TierRule, worst: Doubt, mixed: bool, used: u8) -> Resolve {
+    let policy = match (worst, rule.unacked, rule.acked) {
+        (Doubt::Unsent, ..) => return Resolve::Again(Duration::ZERO),
+        (Doubt::Unacked, unacked, _) => unacked,
+        (Doubt::Acked, InDoubt::Resend(unacked), InDoubt::Resend(acked)) if mixed => {
+            InDoubt::Resend(unacked.max(acked))
+        }
+        (Doubt::Acked, ..) if mixed => InDoubt::Wait,
+        (Doubt::Acked, _, acked) => acked,
     };
     match policy {
         InDoubt::Resend(wait) if used < rule.attempts.max(1) => Resolve::Again(wait),
@@ -44,10 +49,26 @@ mod tests {
             backoff: vec![],
             unacked: InDoubt::Resend(ten),
             acked: InDoubt::Wait,
+            ..TierRule::default()
         };
-        assert_eq!(resolve(&rule, Doubt::Unsent, 9), Resolve::Again(Duration::ZERO));
-        assert_eq!(resolve(&rule, Doubt::Unacked, 1), Resolve::Again(ten));
-        assert_eq!(resolve(&rule, Doubt::Unacked, 3), Resolve::Stop);
-        assert_eq!(resolve(&rule, Doubt::Acked, 1), Resolve::Stop);
+        assert_eq!(resolve(&rule, Doubt::Unsent, false, 9), Resolve::Again(Duration::ZERO));
+        assert_eq!(resolve(&rule, Doubt::Unacked, false, 1), Resolve::Again(ten));
+        assert_eq!(resolve(&rule, Doubt::Unacked, false, 3), Resolve::Stop);
+        assert_eq!(resolve(&rule, Doubt::Acked, false, 1), Resolve::Stop);
+    }
+
+    #[test]
+    fn where_parts_differ_the_most_patient_policy_holds() {
+        let (never, after) = (InDoubt::Wait, |secs| InDoubt::Resend(Duration::from_secs(secs)));
+        let table = [
+            (after(10), after(30), Resolve::Again(Duration::from_secs(30))),
+            (after(60), after(30), Resolve::Again(Duration::from_secs(60))),
+            (after(0), never, Resolve::Stop),
+            (never, after(0), Resolve::Stop),
+        ];
+        for (unacked, acked, resolved) in table {
+            let rule = TierRule { attempts: 3, unacked, acked, ..TierRule::default() };
+            assert_eq!(resolve(&rule, Doubt::Acked, true, 1), resolved, "{unacked:?} {acked:?}");
+        }
     }
 }

@@ -218,12 +218,16 @@ impl Switch {
     pub(super) fn supersede(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) -> bool {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.waits()) else { return false };
         let (message, channel) = (attempt.pending.entry.id, attempt.channel);
-        if self.flying.get(&message) != Some(&id) || attempt.concluded || !self.has_alternative(now, attempt) {
+        if self.flying.get(&message) != Some(&id)
+            || attempt.concluded
+            || attempt.alone
+            || !self.has_alternative(now, attempt)
+        {
             return false;
         }
         let doubt = self.channels.get(&channel).map_or(Doubt::Acked, |c| c.doubt(attempt.link, attempt.sent));
         let (_, tier) = self.tier(attempt.pending.lane.tier);
-        if doubt::resolve(tier, doubt, attempt.pending.entry.used.saturating_add(1)) == Resolve::Stop {
+        if doubt::resolve(tier, doubt, false, attempt.pending.entry.used.saturating_add(1)) == Resolve::Stop {
             return false;
         }
         let pending = attempt.pending.clone();
@@ -232,7 +236,7 @@ impl Switch {
         }
         self.flying.remove(&message);
         out.push(Command::InDoubt(message, channel, doubt));
-        self.in_doubt(now, pending, channel, doubt, out);
+        self.in_doubt(now, pending, channel, (doubt, false), out);
         true
     }
 
@@ -265,7 +269,7 @@ impl Switch {
                     self.partial.remove(&message);
                 }
             }
-            Outcome::Doubt(_) => {}
+            Outcome::Doubt { .. } => {}
             _ if !sure => {}
             Outcome::Rejected => {
                 attempt.superseded = false;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::time::Duration;
 
+use super::poison::STRIKES;
 use super::queue::Queue;
 use super::{Home, Message};
 use crate::clock::Time;
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub(super) used: u8,
     /// An earlier attempt may have delivered it.
     pub(super) doubtful: bool,
+    /// Sessions that died with it, see `poison`.
+    pub(super) strikes: u8,
 }
 
 impl Entry {
@@ -32,6 +35,11 @@ impl Entry {
     pub(super) fn until(&self) -> Time {
         let margin = LEAST_LEFT.min(self.expires.since(self.accepted) / 4);
         Time(self.expires.0.saturating_sub(u64::try_from(margin.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// A session died with it.
+    pub(super) fn strike(&mut self) {
+        self.strikes = self.strikes.saturating_add(1).min(STRIKES);
     }
 }
 
@@ -44,6 +52,8 @@ pub(super) struct Class {
     pub(super) avoid: Option<ChannelId>,
     /// Some parts are there already: the others follow, or all go elsewhere.
     pub(super) only: Option<ChannelId>,
+    /// Sent with nothing else in flight on its link, see `poison`.
+    pub(super) alone: bool,
 }
 
 impl Class {
@@ -82,6 +92,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// It killed nothing, or there was no way to find out.
+    pub(super) fn acquit(&mut self) {
+        self.entry.strikes = 0;
+        self.lane.class.alone = false;
+    }
+
     /// Gives it another home; what it may and may not use stays.
     pub(super) fn settle(&mut self, home: Home) {
         (self.lane.group, self.lane.tier) = (home.group, home.tier);
@@ -98,6 +114,7 @@ impl From<Message> for Pending {
             parts: m.parts.max(1),
             used: 0,
             doubtful: false,
+            strikes: 0,
         };
         Pending { entry, lane: LaneKey { group: m.group, tier: m.tier, class: Class::default() } }
     }
@@ -133,6 +150,12 @@ impl Lanes {
         };
         self.len += usize::from(new);
         new
+    }
+
+    /// Whether the message waits to be sent alone.
+    pub(super) fn head_of_trials(&self, id: MessageId) -> bool {
+        let trials = self.queues.iter().filter(|(lane, _)| lane.class.alone);
+        trials.into_iter().any(|(_, queue)| queue.first().is_some_and(|first| first.id == id))
     }
 
     /// Takes a lane's oldest message.
@@ -198,6 +221,7 @@ mod tests {
             parts: 1,
             used: 0,
             doubtful: false,
+            strikes: 0,
         };
         Pending { entry, lane: LaneKey { group: GroupId(0), tier: TierId(0), class } }
     }

@@ -14,6 +14,7 @@ use super::examine::{Watch, sign};
 use super::health::Ending;
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
+use super::poison::Poison;
 use super::retry;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
 use crate::clock::{Moment, Time};
@@ -44,6 +45,8 @@ pub struct Switch {
     pub(super) partial: BTreeMap<MessageId, Attempt>,
     /// Which channels are well.
     pub(super) watch: Watch,
+    /// Which messages kill sessions.
+    pub(super) poison: Poison,
     /// Scratch of the matching: (rank, head, lane).
     pub(super) heads: BinaryHeap<Reverse<(usize, MessageId, LaneKey)>>,
     pub(super) wake: Time,
@@ -77,6 +80,7 @@ impl Switch {
             flying: BTreeMap::new(),
             partial: BTreeMap::new(),
             watch: Watch::new(),
+            poison: Poison::default(),
             heads: BinaryHeap::new(),
             wake: Time::NEVER,
         }
@@ -91,9 +95,15 @@ impl Switch {
                 self.lanes.insert(message.into());
             }
             Event::Recovered(recovered) => self.recover(now, recovered, out),
-            Event::LinkUp(link, window) => self.link_up(now, link, window),
+            Event::LinkUp(link, window) => {
+                self.link_up(now, link, window);
+                self.poison.up(now, link);
+            }
             Event::LinkDown(link) => self.link_down(now, link, out),
-            Event::LinkClosing(link) => self.channel_mut(now, ChannelId(link.channel)).closing(link.link),
+            Event::LinkClosing(link) => {
+                self.channel_mut(now, ChannelId(link.channel)).closing(link.link);
+                self.poison.forget(link);
+            }
             Event::LinkGone(link) => {
                 self.channel_mut(now, ChannelId(link.channel)).gone(link.link);
                 self.watch.machines.link_gone(now, ChannelId(link.channel), link.link);
@@ -107,12 +117,14 @@ impl Switch {
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
             Event::Tick => {}
+            Event::Weight(channel, weight) => self.channel_mut(now, channel).weight = weight,
             Event::Heard(link) => self.watch.machines.heard(now, ChannelId(link.channel), link.link),
             Event::ProbeAnswered(link) => self.watch.machines.probe_answered(now, ChannelId(link.channel), link.link),
             Event::Unacked(link, age) => {
                 self.channel_mut(now, ChannelId(link.channel)).unacked(now, link.link, age);
                 self.watch.machines.unacked(now, ChannelId(link.channel), link.link, age);
             }
+            Event::Again(recovered) => self.again(recovered, out),
         }
     }
 
@@ -120,11 +132,13 @@ impl Switch {
     /// start, ends what has expired. At most some thousands of commands; where more is due, the deadline is `now`.
     pub fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
         self.wake = Time::NEVER;
+        self.end_trials(now.time);
         self.release(now.time, out);
         self.examine(now.time, out);
         self.match_heads(now, out);
         self.expire(now.time, out);
-        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).max(now.time);
+        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).min(self.poison.earliest());
+        self.wake = self.wake.max(now.time);
     }
 
     /// When to settle at the latest, as of the last [`Switch::settle`].
@@ -208,14 +222,10 @@ impl Switch {
     }
 
     fn recover(&mut self, now: Time, recovered: Recovered, out: &mut Vec<Command>) {
-        let mut pending = Pending::from(recovered.message);
-        pending.entry.used = recovered.refused;
-        for channel in recovered.excluded {
-            pending.lane.class.exclude(channel);
-        }
-        if let Some(channel) = recovered.in_doubt {
-            out.push(Command::InDoubt(pending.entry.id, channel, Doubt::Acked));
-            self.in_doubt(now, pending, channel, Doubt::Acked, out);
+        let pending = pending(&recovered);
+        if let Some((channel, doubt)) = recovered.in_doubt {
+            out.push(Command::InDoubt(pending.entry.id, channel, doubt));
+            self.in_doubt(now, pending, channel, (doubt, false), out);
         } else if recovered.refused > 0 && recovered.refused >= self.tier(pending.lane.tier).1.attempts {
             out.push(Command::Exhausted(pending.entry.id, End::Attempts));
         } else {
@@ -231,6 +241,28 @@ impl Switch {
         self.watch.machines.link_up(now, id, link.link, probes);
     }
 
+    /// A message that a carrier has had goes elsewhere. An attempt of it that was ordered and not yet handed over when
+    /// the news came is that further attempt.
+    fn again(&mut self, recovered: Recovered, out: &mut Vec<Command>) {
+        let pending = pending(&recovered);
+        let id = pending.entry.id;
+        if let Some(attempt) = self.flying.get(&id).and_then(|attempt| self.attempts.get_mut(attempt))
+            && !attempt.is_started()
+        {
+            attempt.concluded = false;
+            attempt.pending = pending;
+            return;
+        }
+        // Its receipt came before its answer.
+        self.flying.remove(&id);
+        self.partial.remove(&id);
+        if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {
+            out.push(Command::Exhausted(id, End::Attempts));
+        } else {
+            self.lanes.insert(pending);
+        }
+    }
+
     fn link_down(&mut self, now: Time, link: LinkId, out: &mut Vec<Command>) {
         let id = ChannelId(link.channel);
         let channel = self.channel_mut(now, id);
@@ -240,11 +272,16 @@ impl Switch {
         self.watch.lost(link);
         let mut touched = Vec::new();
         for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.link == link.link) {
-            attempt.link_lost();
+            if attempt.link_lost() {
+                self.poison.lost(now, link, attempt.pending.entry.id, attempt.taken, attempt.alone);
+            }
             touched.push(attempt.id);
         }
         for attempt in touched {
             self.review(now, attempt, out);
+        }
+        if let Some(death) = self.poison.down(now, link) {
+            self.strike(death, id, out);
         }
     }
 
@@ -276,6 +313,9 @@ impl Switch {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         let message = attempt.pending.entry.id;
         self.flying.remove(&message);
+        if attempt.alone {
+            self.end_trial(message);
+        }
         let reserved = attempt.reserved();
         if let Some(channel) = self.channels.get_mut(&attempt.channel) {
             channel.free(attempt.link, attempt.slots());
@@ -299,6 +339,9 @@ impl Switch {
                 self.lanes.insert(attempt.pending);
             }
             NotStarted::BodyLost => out.push(Command::Exhausted(message, End::BodyLost)),
+            NotStarted::Panicked => {
+                out.extend([Command::Quarantined(message, attempt.channel), Command::Exhausted(message, End::Poison)]);
+            }
         }
     }
 
@@ -319,6 +362,14 @@ impl Switch {
         } else {
             // It was quicker than the word of the start: nothing is known to be sent yet.
             self.watch.machines.heard(now, id, link);
+        }
+        let whole = LinkId { channel: id.0, link };
+        match answer {
+            Answer::Unanswered(Doubt::Unsent) => {}
+            Answer::Unanswered(_) => {
+                self.poison.lost(now, whole, attempt.pending.entry.id, attempt.taken, attempt.alone);
+            }
+            Answer::Submitted | Answer::Refused(_) => self.poison.answered(now, whole),
         }
         if let Some(channel) = self.channels.get_mut(&id) {
             match answer {
@@ -398,14 +449,26 @@ impl Switch {
             return;
         }
         let (channel, doubt, concluded) = (attempt.channel, attempt.doubt, attempt.concluded);
-        let pending = if attempt.slots() == 0 {
+        let (alone, sent) = (attempt.alone, attempt.taken);
+        let mut pending = if attempt.slots() == 0 {
             let Some(attempt) = self.attempts.remove(&id) else { return };
             attempt.pending
         } else {
             attempt.pending.clone()
         };
+        if alone {
+            self.end_trial(message);
+        }
         if !concluded {
             out.extend(doubt.map(|doubt| Command::InDoubt(message, channel, doubt)));
+            if alone && let Some(doubt) = doubt {
+                if let Some(wait) = self.poison.hold(message, channel, doubt, outcome, sent, now) {
+                    return self.later.insert(now.after(wait), pending);
+                }
+            }
+            if alone || doubt.is_none() && matches!(outcome, Outcome::Refused | Outcome::Elsewhere) {
+                pending.acquit();
+            }
             self.follow(now, pending, channel, doubt, outcome, out);
         }
     }
@@ -426,7 +489,7 @@ impl Switch {
     }
 
     /// What follows an attempt of which nothing is kept.
-    fn follow(
+    pub(super) fn follow(
         &mut self,
         now: Time,
         mut pending: Pending,
@@ -465,7 +528,7 @@ impl Switch {
                     out.push(Command::Exhausted(message, End::InDoubt));
                 }
             }
-            Outcome::Doubt(doubt) => self.in_doubt(now, pending, channel, doubt, out),
+            Outcome::Doubt { worst, mixed } => self.in_doubt(now, pending, channel, (worst, mixed), out),
         }
     }
 
@@ -474,13 +537,13 @@ impl Switch {
         now: Time,
         mut pending: Pending,
         channel: ChannelId,
-        doubt: Doubt,
+        (worst, mixed): (Doubt, bool),
         out: &mut Vec<Command>,
     ) {
         pending.lane.class.avoid = Some(channel);
         pending.entry.doubtful = true;
         pending.entry.used = pending.entry.used.saturating_add(1);
-        match doubt::resolve(self.tier(pending.lane.tier).1, doubt, pending.entry.used) {
+        match doubt::resolve(self.tier(pending.lane.tier).1, worst, mixed, pending.entry.used) {
             Resolve::Again(wait) => self.wait(now, wait, pending),
             Resolve::Stop => out.push(Command::Exhausted(pending.entry.id, End::InDoubt)),
         }
@@ -502,4 +565,13 @@ impl Switch {
         self.partial.insert(pending.entry.id, attempt);
         pending
     }
+}
+
+/// A message from the journal or the report, with what its attempts left behind.
+fn pending(recovered: &Recovered) -> Pending {
+    let mut pending = Pending::from(recovered.message);
+    pending.entry.used = recovered.refused;
+    pending.entry.doubtful = recovered.doubtful;
+    recovered.excluded.iter().for_each(|channel| pending.lane.class.exclude(*channel));
+    pending
 }

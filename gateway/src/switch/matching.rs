@@ -13,6 +13,7 @@ use super::channel::{Offer, Usable};
 use super::health::{State, Use};
 use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
+use super::poison::STRIKES;
 use super::{Command, End, strategy};
 use crate::clock::{Moment, Time};
 use crate::config::plan::ChannelId;
@@ -22,7 +23,7 @@ use crate::ids::MessageId;
 const ROUND: usize = 4096;
 
 /// What is to be done with a lane's head.
-enum Place {
+pub(super) enum Place {
     /// Goes now, over this link.
     Start(ChannelId, u16),
     /// Stays, and its lane with it, until an event or this time.
@@ -33,13 +34,23 @@ enum Place {
     Abandon,
     /// No attempt will be made.
     End(End),
+    /// The channel has had its share of messages that go again: not before its turn.
+    Defer(ChannelId),
+    /// To the lane of those that are sent alone.
+    Alone,
+    /// Back to those that are not.
+    Join,
 }
 
 impl Switch {
     pub(super) fn release(&mut self, now: Time, out: &mut Vec<Command>) {
         for _ in 0..ROUND {
             let Some(pending) = self.later.pop(now) else { return };
-            if pending.entry.until() <= now {
+            if let Some(held) = self.poison.reprieve(pending.entry.id) {
+                let mut pending = pending;
+                pending.acquit();
+                self.follow(now, pending, held.channel, Some(held.doubt), held.outcome, out);
+            } else if pending.entry.until() <= now {
                 self.end(pending.entry.id, End::Expired, out);
             } else {
                 self.lanes.insert(pending);
@@ -92,6 +103,23 @@ impl Switch {
                     pending.lane.class.exclude(channel);
                     Some(pending)
                 }
+                Place::Defer(channel) => {
+                    self.lanes.pop(&lane);
+                    self.defer(now.time, rank == 0, channel, Pending { entry, lane: lane.clone() }, out);
+                    None
+                }
+                Place::Alone => {
+                    self.lanes.pop(&lane);
+                    let mut pending = Pending { entry, lane: lane.clone() };
+                    pending.lane.class.alone = true;
+                    Some(pending)
+                }
+                Place::Join => {
+                    self.lanes.pop(&lane);
+                    let mut pending = Pending { entry, lane: lane.clone() };
+                    pending.acquit();
+                    Some(pending)
+                }
                 Place::Abandon => {
                     self.lanes.pop(&lane);
                     let whole = self.partial.remove(&id).map(|attempt| attempt.pending);
@@ -121,6 +149,12 @@ impl Switch {
         }
         if entry.parts > MOST_PARTS {
             return Place::End(End::NoChannel);
+        }
+        if lane.class.alone {
+            return self.place_alone(now, lane, entry);
+        }
+        if entry.strikes >= STRIKES && lane.class.only.is_none() {
+            return Place::Alone;
         }
         let Some(group) = self.groups.get(&lane.group) else { return Place::Wait(Time::NEVER) };
         let patience = strategy::patience(group, entry);
@@ -195,6 +229,12 @@ impl Switch {
                 Usable::No => continue,
             }
             match channel.offer(now, entry.parts, rank == 0) {
+                // What is in doubt of the first tier goes at once: windows bound it.
+                Offer::Link(_)
+                    if entry.used > 0 && !(rank == 0 && entry.doubtful) && !channel.budget.allows(now, rank == 0) =>
+                {
+                    return Place::Defer(id);
+                }
                 Offer::Link(link) => return Place::Start(id, link),
                 Offer::At(ready) => wake = wake.min(ready),
                 Offer::Full => {}
@@ -214,6 +254,7 @@ impl Switch {
         let channel = ChannelId(link.channel);
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.take(now.time, link.link, entry.parts);
+        state.budget.started(now.time, entry.used > 0);
         let (mut attempt, only) = match self.partial.remove(&entry.id) {
             Some(mut attempt) => {
                 let only = attempt.resume(link.link, now.time);
@@ -225,6 +266,10 @@ impl Switch {
                 (Attempt::new(id, pending, channel, link.link, now.time), u64::MAX)
             }
         };
+        if lane.class.alone {
+            attempt.alone = true;
+            self.sent_alone(now.time, entry.id);
+        }
         if std::mem::take(&mut attempt.pending.entry.doubtful) {
             out.push(Command::Resubmitted(entry.id, channel));
         }
@@ -241,6 +286,13 @@ impl Switch {
         }
         self.flying.insert(entry.id, attempt.id);
         self.attempts.insert(attempt.id, attempt);
+    }
+
+    /// Over budget: it comes again at its turn.
+    fn defer(&mut self, now: Time, first: bool, channel: ChannelId, pending: Pending, out: &mut Vec<Command>) {
+        let turn = self.channels.get_mut(&channel).map_or(now, |channel| channel.budget.book(now, first));
+        self.later.insert(turn, pending);
+        out.push(Command::Deferred(channel));
     }
 
     fn end(&mut self, message: MessageId, end: End, out: &mut Vec<Command>) {

@@ -3,6 +3,7 @@
 //! in LIFECYCLE.md beside this file.
 
 mod attempt;
+mod budget;
 mod channel;
 mod doubt;
 mod examine;
@@ -13,6 +14,7 @@ mod later;
 mod machine;
 mod matching;
 mod pace;
+mod poison;
 mod queue;
 mod rate;
 mod retry;
@@ -152,25 +154,33 @@ pub enum Event {
     Hold(ChannelId, bool),
     /// A deadline passed.
     Tick,
+    /// What a channel is worth beside its peers from now on, above 0 and at most 1: less while less of what it takes
+    /// arrives.
+    Weight(ChannelId, f64),
     /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
     Heard(LinkId),
     /// The answer to [`Command::Probe`].
     ProbeAnswered(LinkId),
     /// So long have octets on this link waited for the far side's kernel to acknowledge them; zero when that is over.
     Unacked(LinkId, Duration),
+    /// A message that a carrier has had goes to other channels, under the same id: its receipt says that it was not
+    /// delivered, or none came.
+    Again(Recovered),
 }
 
 /// A message found in the journal, with what its attempts left behind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
     /// The message.
     pub message: Message,
-    /// Attempts that were refused in a retryable way.
+    /// Attempts used.
     pub refused: u8,
     /// Channels that must not be tried again for it.
     pub excluded: Vec<ChannelId>,
-    /// The channel of the last attempt, where that attempt is without an answer: in doubt ([`Doubt::Acked`]).
-    pub in_doubt: Option<ChannelId>,
+    /// The channel of the last attempt and how far that got, where it is without an answer.
+    pub in_doubt: Option<(ChannelId, Doubt)>,
+    /// An earlier attempt may have delivered some of it.
+    pub doubtful: bool,
 }
 
 /// How a part ended on the wire.
@@ -197,6 +207,8 @@ pub enum NotStarted {
     BodyLost,
     /// It was [moved](Event::Moved) just now: at its new place without delay.
     Moved,
+    /// Our own code fails on it (a panic): quarantine.
+    Panicked,
 }
 
 /// What is to be done, in order.
@@ -237,6 +249,10 @@ pub enum Command {
     OurselvesSuspected(Time),
     /// So much of a group is gone that its suspect channels are used again (true), or no more (false).
     Panic(GroupId, bool),
+    /// A message was to go again on this channel, which has had its share of such; it waits. Counted.
+    Deferred(ChannelId),
+    /// A message kills what it is sent over, last this channel's session; `Exhausted` follows. Counted, and an alert.
+    Quarantined(MessageId, ChannelId),
 }
 
 /// Why no further attempt is made.
@@ -254,4 +270,6 @@ pub enum End {
     BodyLost,
     /// In doubt, and its tier does not send again.
     InDoubt,
+    /// It kills what it is sent over.
+    Poison,
 }

@@ -203,7 +203,15 @@ mod tests {
     use std::mem::size_of;
 
     fn entry(id: u64, expires: u64) -> Entry {
-        Entry { id: MessageId(id), accepted: Time(0), expires: Time(expires), parts: 1, used: 0, doubtful: false }
+        Entry {
+            id: MessageId(id),
+            accepted: Time(0),
+            expires: Time(expires),
+            parts: 1,
+            used: 0,
+            doubtful: false,
+            strikes: 0,
+        }
     }
 
     /// Octets held, from capacities: nodes of both trees at their worst fill (5 of 11), and every chunk's buffer.

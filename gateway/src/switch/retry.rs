@@ -28,11 +28,10 @@ fn spread(full: Duration, id: MessageId, used: u8) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::plan::{InDoubt, TierId};
 
     fn rule(attempts: u8, backoff: &[u64]) -> TierRule {
         let backoff = backoff.iter().copied().map(Duration::from_secs).collect();
-        TierRule { id: TierId(0), attempts, backoff, unacked: InDoubt::Wait, acked: InDoubt::Wait }
+        TierRule { attempts, backoff, ..TierRule::default() }
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn link(channel: u16) -> LinkId {
 
 /// Two channels of window 8 in one group, the first preferred; otp resends at once, marketing never.
 fn settings() -> Settings {
-    let tier = |id, acked| TierRule { id: TierId(id), attempts: 3, backoff: vec![], unacked: acked, acked };
+    let tier = |id, acked| TierRule { id: TierId(id), attempts: 3, unacked: acked, acked, ..TierRule::default() };
     let tiers = vec![tier(0, InDoubt::Resend(Duration::ZERO)), tier(1, InDoubt::Wait)];
     let channel = |id| ChannelRule {
         id: ChannelId(id),
@@ -341,9 +341,18 @@ fn doubt_follows_the_tier_and_a_receipt_stops_it() {
 fn a_recovered_doubt_is_a_doubt() {
     let mut bench = Bench::new();
     let recovered = |id, tier, in_doubt| {
-        Event::Recovered(Recovered { message: message(id, 0, tier, 1), refused: 0, excluded: vec![], in_doubt })
+        Event::Recovered(Recovered {
+            message: message(id, 0, tier, 1),
+            refused: 0,
+            excluded: vec![],
+            in_doubt,
+            doubtful: false,
+        })
     };
-    let out = bench.at(NOW, [recovered(1, 0, Some(ChannelId(0))), recovered(2, 1, Some(ChannelId(0)))]);
+    let out = bench.at(
+        NOW,
+        [recovered(1, 0, Some((ChannelId(0), Doubt::Acked))), recovered(2, 1, Some((ChannelId(0), Doubt::Acked)))],
+    );
     assert_eq!(starts(&out).iter().map(|s| s.1).collect::<Vec<_>>(), [1], "the otp goes elsewhere");
     assert!(out.contains(&Command::Exhausted(MessageId(2), End::InDoubt)));
 }
@@ -391,4 +400,249 @@ fn switch_cost() {
         bench.at(now, ends.flat_map(|t| [Event::Answer(t, Answer::Submitted), Event::Freed(t)]));
     }
     println!("{:.2} us per message", start.elapsed().as_secs_f64() * 1e6 / count as f64);
+}
+
+#[test]
+fn retries_over_budget_wait_and_nothing_waits_behind_them() {
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    plan.groups[0].channels = vec![ChannelId(0)];
+    plan.tiers[0].attempts = 200;
+    bench.at(NOW, [Event::Plan(plan), Event::LinkUp(link(0), 1_000)]);
+    let refused = Answer::Refused(Verdict::Retry);
+    let mut deferred = 0;
+    let mut now = 0;
+    let mut out = bench.at(at(now), [Event::Accepted(message(1, 0, 0, 1))]);
+    let mut tries = 0;
+    while deferred == 0 {
+        now += 10;
+        let (attempt, ..) = starts(&out)[0];
+        tries += 1;
+        bench.at(at(now), [Event::Started(attempt, 1)]);
+        out = bench.end(at(now), attempt, std::slice::from_ref(&refused));
+        deferred += out.iter().filter(|c| matches!(c, Command::Deferred(ChannelId(0)))).count();
+    }
+    assert_eq!(tries, 101, "the first attempt and a hundred retries");
+    assert_eq!(starts(&bench.at(at(now), [Event::Accepted(message(2, 0, 0, 1))])).len(), 1, "first attempts go on");
+    assert_eq!(bench.0.messages(), 2);
+    let mut again = Vec::new();
+    for _ in 0..200 {
+        let Some(deadline) = bench.0.deadline().filter(|_| again.is_empty()) else { break };
+        again.extend(starts(&bench.at(deadline, [])));
+        now = deadline.0;
+    }
+    assert_eq!(again.len(), 1, "it is not lost");
+    assert!(Time(now) >= at(10_000), "ten seconds after the first of them");
+}
+
+#[test]
+fn a_doubt_of_the_first_tier_is_not_put_off() {
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    plan.channels[1].burst = 500;
+    bench.at(NOW, [Event::Plan(plan), Event::LinkUp(link(0), 1_000), Event::LinkUp(link(1), 1_000)]);
+    for _ in 0..120 {
+        bench.0.channels.get_mut(&ChannelId(1)).unwrap().budget.started(NOW, true);
+    }
+    let (attempt, _) = bench.sent(message(1, 0, 0, 1));
+    let out = bench.end(at(1), attempt, &[Answer::Unanswered(Doubt::Unacked)]);
+    assert_eq!(starts(&out).iter().map(|s| s.1).collect::<Vec<_>>(), [1]);
+    let (attempt, _) = bench.sent(message(2, 0, 0, 1));
+    let out = bench.end(at(2), attempt, &[Answer::Refused(Verdict::Retry)]);
+    assert_eq!(out, [Command::Deferred(ChannelId(1))], "a refusal is");
+}
+
+/// A bench whose links have lived long enough, and answered somebody, for their death to say something.
+fn sound() -> Bench {
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    plan.tiers[0].attempts = 9;
+    bench.at(Time(2), [Event::Plan(plan)]);
+    for channel in [0, 1] {
+        bench.0.poison.up(Time(0), link(channel));
+        answer_somebody(&mut bench, Time(100_000), channel);
+    }
+    bench
+}
+
+fn answer_somebody(bench: &mut Bench, now: Time, channel: u16) {
+    let other = Event::Hold(ChannelId(1 - channel), true);
+    let somebody = Message { expires: now.after(Duration::from_secs(60)), ..message(1_000_000, 0, 0, 1) };
+    let (attempt, at, _) = starts(&bench.at(now, [other, Event::Accepted(somebody)]))[0];
+    assert_eq!(at, channel);
+    bench.at(now, [Event::Started(attempt, 1)]);
+    bench.end(now, attempt, &[Answer::Submitted]);
+    bench.at(now, [Event::Hold(ChannelId(1 - channel), false)]);
+}
+
+/// The attempt's link dies with it.
+fn dies(bench: &mut Bench, now: Time, attempt: AttemptRef, channel: u16) -> Vec<Command> {
+    let ticket = Ticket::new(attempt, 0);
+    let mut out = bench.at(now, [Event::Answer(ticket, Answer::Unanswered(Doubt::Acked)), Event::Freed(ticket)]);
+    // The word on the link may come a turn later.
+    out.extend(bench.at(now.after(Duration::from_millis(1)), [Event::LinkDown(link(channel))]));
+    out
+}
+
+#[test]
+fn what_kills_two_sessions_goes_alone_and_a_third_death_convicts() {
+    let mut bench = sound();
+    let (first, channel) = bench.sent(message(1, 0, 0, 1));
+    let out = dies(&mut bench, at(10), first, channel);
+    let (second, channel, _) = starts(&out)[0];
+    assert_eq!(channel, 1, "as any message in doubt");
+    bench.at(at(12), [Event::Started(second, 1)]);
+    // The first link is back, serves others, and is sound after a while.
+    bench.at(at(13), [Event::LinkUp(link(0), 8)]);
+    answer_somebody(&mut bench, at(13), 0);
+    let out = dies(&mut bench, at(20), second, channel);
+    let (third, channel, _) = starts(&out).first().copied().unwrap_or((second, 9, 0));
+    assert_eq!(channel, 0, "sent a third time before the second death was known");
+    bench.at(at(22), [Event::Started(third, 1)]);
+    bench.end(at(23), third, &[Answer::Refused(Verdict::Throttled)]);
+    // From here on it is sent alone only, and over a sound link.
+    bench.at(at(30), [Event::LinkUp(link(1), 8), Event::Hold(ChannelId(1), true)]);
+    assert_eq!(starts(&bench.at(at(5_000), [])), [], "no link is sound");
+    let others = starts(&bench.at(at(10_000), [2, 3].map(|id| Event::Accepted(message(id, 0, 1, 1)))));
+    assert_eq!(others.len(), 2, "others go on until a link is set aside");
+    bench.at(at(10_000), others.iter().map(|s| Event::Started(s.0, 1)));
+    assert_eq!(starts(&bench.at(at(10_014), [])), []);
+    assert_eq!(starts(&bench.at(at(10_015), [Event::Accepted(message(4, 0, 1, 1))])), [], "it takes nothing new");
+    assert_eq!(starts(&bench.end(at(10_016), others[0].0, &[Answer::Submitted])), [], "not empty yet");
+    let alone = starts(&bench.end(at(10_017), others[1].0, &[Answer::Submitted]));
+    assert_eq!(alone.iter().map(|s| s.1).collect::<Vec<_>>(), [0], "nothing beside it");
+    bench.at(at(10_018), [Event::Started(alone[0].0, 1)]);
+    let mut out = dies(&mut bench, at(10_500), alone[0].0, 0);
+    out.retain(|command| !matches!(command, Command::Start { message: MessageId(4), .. }));
+    let convicted = [
+        Command::InDoubt(MessageId(1), ChannelId(0), Doubt::Acked),
+        Command::Quarantined(MessageId(1), ChannelId(0)),
+        Command::Exhausted(MessageId(1), End::Poison),
+    ];
+    assert_eq!(out, convicted);
+    assert_eq!((bench.0.messages(), bench.0.poison.census()), (1, [0, 0]), "the other one is left");
+}
+
+#[test]
+fn a_trial_that_ends_well_acquits() {
+    let mut bench = sound();
+    bench.at(NOW, [Event::Hold(ChannelId(0), true), Event::Hold(ChannelId(1), true)]);
+    bench.at(NOW, [Event::Accepted(message(1, 0, 0, 1)), Event::Accepted(message(2, 0, 0, 1))]);
+    let mut pending = bench.0.lanes.remove(MessageId(1)).unwrap();
+    pending.entry.strikes = poison::STRIKES;
+    bench.0.lanes.insert(pending);
+    let out = bench.at(at(1), [Event::Hold(ChannelId(0), false)]);
+    let alone = starts(&out);
+    assert_eq!(alone.len(), 1, "one of them: {out:?}");
+    assert!(matches!(out[..], [Command::Start { message: MessageId(1), .. }]), "{out:?}");
+    bench.at(at(1), [Event::Started(alone[0].0, 1)]);
+    // A death long after its send is not its doing; and the link does not serve it alone for ever.
+    let deadline = bench.0.deadline().unwrap();
+    assert_eq!(deadline, at(2_001));
+    assert_eq!(starts(&bench.at(deadline, [])).len(), 1, "the other one follows");
+    let out = dies(&mut bench, at(2_100), alone[0].0, 0);
+    assert!(!out.iter().any(|c| matches!(c, Command::Quarantined(..))), "{out:?}");
+    assert_eq!(bench.0.poison.census(), [0, 0]);
+}
+
+#[test]
+fn a_suspect_without_a_sound_link_goes_as_others_do() {
+    let mut bench = Bench::new();
+    bench.at(NOW, [Event::Hold(ChannelId(0), true), Event::Hold(ChannelId(1), true)]);
+    bench.at(NOW, [Event::Accepted(message(1, 0, 0, 1))]);
+    let mut pending = bench.0.lanes.remove(MessageId(1)).unwrap();
+    pending.entry.strikes = poison::STRIKES;
+    bench.0.lanes.insert(pending);
+    assert_eq!(starts(&bench.at(NOW, [Event::Hold(ChannelId(0), false)])), []);
+    assert_eq!(bench.0.deadline(), Some(at(10_000)));
+    assert_eq!(starts(&bench.at(at(10_000), [])).len(), 1);
+    assert_eq!(bench.0.poison.census(), [0, 0]);
+}
+
+/// Links that come and go, however fast, with whatever stands at their head.
+#[test]
+fn a_flapping_link_convicts_nobody() {
+    for (period, answers) in
+        [(300, false), (1_000, true), (3_000, true), (9_000, true), (12_000, false), (15_000, true)]
+    {
+        let mut bench = Bench::new();
+        let mut plan = settings();
+        plan.tiers[0].attempts = 100;
+        plan.groups[0].channels = vec![ChannelId(0)];
+        bench.at(NOW, [Event::Plan(plan)]);
+        let mut now = 0;
+        for round in 0..40 {
+            let mut flying = starts(&bench.at(at(now), [Event::LinkUp(link(0), 8)]));
+            let head = Message { expires: at(now + 60_000), ..message(10 + round, 0, 0, 1) };
+            flying.extend(starts(&bench.at(at(now), [Event::Accepted(head)])));
+            bench.at(at(now), flying.iter().map(|s| Event::Started(s.0, 1)));
+            if answers && flying.len() > 1 {
+                let (attempt, ..) = flying.remove(0);
+                bench.end(at(now + 20), attempt, &[Answer::Submitted]);
+            }
+            // Whatever is sent last stands at the head when the link breaks.
+            now += period;
+            let late = Message { expires: at(now + 60_000), ..message(1_000 + round, 0, 0, 1) };
+            let more = starts(&bench.at(at(now - 50), [Event::Accepted(late)]));
+            bench.at(at(now - 50), more.iter().map(|s| Event::Started(s.0, 1)));
+            let lost: Vec<Ticket> = flying.iter().chain(&more).map(|s| Ticket::new(s.0, 0)).collect();
+            let answers = lost.iter().map(|t| Event::Answer(*t, Answer::Unanswered(Doubt::Acked)));
+            let out = bench.at(at(now), answers.chain([Event::LinkDown(link(0))]));
+            let convicted = out.iter().find(|c| matches!(c, Command::Quarantined(..)));
+            assert_eq!(convicted, None, "every {period} ms, round {round}");
+            now += 5;
+        }
+    }
+}
+
+#[test]
+fn what_our_own_code_fails_on_is_quarantined_at_once() {
+    let mut bench = Bench::new();
+    let (attempt, ..) = starts(&bench.at(NOW, [Event::Accepted(message(1, 0, 0, 1))]))[0];
+    let out = bench.at(NOW, [Event::NotStarted(attempt, NotStarted::Panicked)]);
+    let quarantined = [Command::Quarantined(MessageId(1), ChannelId(0)), Command::Exhausted(MessageId(1), End::Poison)];
+    assert_eq!(out, quarantined);
+    assert_eq!((bench.0.messages(), bench.0.channel(NOW, ChannelId(0)).unwrap().in_flight), (0, 0));
+}
+
+fn further(id: u64, refused: u8, excluded: &[u16], doubtful: bool) -> Event {
+    let excluded = excluded.iter().copied().map(ChannelId).collect();
+    Event::Again(Recovered { message: message(id, 0, 0, 1), refused, excluded, in_doubt: None, doubtful })
+}
+
+#[test]
+fn what_a_carrier_did_not_deliver_goes_elsewhere_under_the_same_id() {
+    let mut bench = Bench::new();
+    let (attempt, _) = bench.sent(message(1, 0, 0, 1));
+    assert_eq!(bench.end(at(1), attempt, &[Answer::Submitted]), []);
+    let out = bench.at(at(5), [further(1, 1, &[0], false)]);
+    assert_eq!(starts(&out).iter().map(|s| s.1).collect::<Vec<_>>(), [1]);
+    let second = starts(&out)[0].0;
+    bench.at(at(5), [Event::Started(second, 1)]);
+    bench.end(at(6), second, &[Answer::Submitted]);
+    assert_eq!(bench.at(at(7), [further(1, 2, &[0, 1], false)]), [Command::Exhausted(MessageId(1), End::NoChannel)]);
+    assert_eq!(bench.at(at(8), [further(1, 3, &[0], false)]), [Command::Exhausted(MessageId(1), End::Attempts)]);
+    let out = bench.at(at(9), [further(2, 1, &[0], true)]);
+    assert_eq!(out[0], Command::Resubmitted(MessageId(2), ChannelId(1)), "it may be a duplicate");
+}
+
+#[test]
+fn news_of_a_failure_before_the_answer_or_the_hand_over_start_one_attempt_only() {
+    let mut bench = Bench::new();
+    // Its receipt came before its answer.
+    let (attempt, _) = bench.sent(message(1, 0, 0, 1));
+    let out = bench.at(at(1), [Event::Concluded(MessageId(1)), further(1, 1, &[0], false)]);
+    let second = starts(&out)[0].0;
+    assert_eq!((starts(&out).len(), bench.0.messages()), (1, 1));
+    assert_eq!(bench.end(at(2), attempt, &[Answer::Submitted]), []);
+    bench.at(at(2), [Event::Started(second, 1)]);
+    assert_eq!(bench.end(at(3), second, &[Answer::Submitted]), []);
+    // Another attempt had been ordered when the first one's failure was told.
+    let out = bench.at(at(4), [Event::Accepted(message(2, 0, 0, 1))]);
+    let ordered = starts(&out)[0].0;
+    let out = bench.at(at(5), [Event::Concluded(MessageId(2)), further(2, 1, &[0], false)]);
+    assert_eq!((out.len(), bench.0.messages()), (0, 1), "that one will do");
+    bench.at(at(6), [Event::Started(ordered, 1)]);
+    assert_eq!(bench.end(at(7), ordered, &[Answer::Submitted]), []);
+    assert_eq!(bench.0.messages(), 0);
 }

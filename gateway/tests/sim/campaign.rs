@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::whole::{self, States};
 
@@ -40,9 +40,9 @@ pub(crate) fn run(seeds: &[u64], first: bool) -> Campaign {
                     if first && !campaign.lock().unwrap().failures.is_empty() {
                         return;
                     }
-                    let began = Instant::now();
+                    let began = on_cpu();
                     let result = catch_unwind(AssertUnwindSafe(|| whole::run(seed)));
-                    let took = began.elapsed();
+                    let took = on_cpu().saturating_sub(began);
                     let mut campaign = campaign.lock().unwrap();
                     campaign.seeds += 1;
                     campaign.busy += took;
@@ -58,6 +58,12 @@ pub(crate) fn run(seeds: &[u64], first: bool) -> Campaign {
     let mut campaign = campaign.into_inner().unwrap();
     campaign.failures.sort();
     campaign
+}
+
+/// What this thread has had of a core so far; zero where the kernel does not say.
+fn on_cpu() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(told.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
 impl Campaign {

@@ -88,6 +88,8 @@ pub(crate) struct Reached {
     pub(crate) returned: u64,
     /// Left behind while it was in flight.
     pub(crate) superseded: u64,
+    /// Retries that waited for the channel's budget.
+    pub(crate) deferred: u64,
 }
 
 impl Reached {
@@ -130,6 +132,7 @@ impl Reached {
         self.closed_busy += other.closed_busy;
         self.returned += other.returned;
         self.superseded += other.superseded;
+        self.deferred += other.deferred;
     }
 
     /// A campaign that never reached a state proves nothing about it.
@@ -314,6 +317,11 @@ impl Ledger {
                 self.reached.resubmitted += 1;
                 self.fates.get_mut(id).unwrap().resubmitted += 1;
             }
+            Command::Deferred(channel) => {
+                self.reached.deferred += 1;
+                assert!(self.channel(*channel).is_some());
+            }
+            Command::Quarantined(id, _) => panic!("{id} is convicted, though no message here kills anything"),
             Command::Throttled(channel, until) => {
                 self.reached.throttled += 1;
                 assert!(*until > now);
@@ -374,6 +382,7 @@ impl Ledger {
                 assert_eq!(open.count(), 0, "{id} could go elsewhere");
             }
             End::BodyLost => self.reached.body_lost += 1,
+            End::Poison => panic!("{id} is poison"),
             End::InDoubt => {
                 assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt");
                 let policy = if fate.doubt == Some(Doubt::Acked) { tier.acked } else { tier.unacked };

@@ -176,7 +176,7 @@ impl World {
             let message = self.message();
             self.ledger.accept(message);
             let excluded = vec![];
-            self.tell(Event::Recovered(Recovered { message, refused: 0, excluded, in_doubt: None }));
+            self.tell(Event::Recovered(Recovered { message, refused: 0, excluded, in_doubt: None, doubtful: false }));
         }
     }
 

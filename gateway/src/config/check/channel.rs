@@ -3,23 +3,30 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use carriers::{Common, Profile, Protocol, Reach};
+use carriers::{Common, Mt, Profile, Protocol, Reach};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{Check, placed};
+use crate::admit::number::E164;
 use crate::config::file::Tables;
-use crate::config::plan::{Channel, Tier};
+use crate::config::plan::{Channel, Names, Test, Tier, TierId};
 use crate::config::problem::{Place, suggestion};
 use crate::config::shape::{self, Found};
-use crate::config::value::nets;
+use crate::config::value::{Period, nets};
 use crate::config::written;
 
 /// Most parts per second of one channel.
 const MOST_RATE: f64 = 1_000_000.0;
 /// The default burst is what the rate gives in this time.
 const BURST_SECONDS: f64 = 0.02;
+/// Test messages: how often, how soon their receipt, what they say, and in which tier.
+const TEST_EVERY: Duration = Duration::from_secs(600);
+const TEST_RECEIPT: Duration = Duration::from_secs(120);
+const TEST_TEXT: &str = "test";
+const TEST_TIER: &str = "notice";
 
 impl Check<'_, '_> {
     /// The channels in file order.
@@ -50,6 +57,7 @@ impl Check<'_, '_> {
         let links = self.within(&found, "links", placed(&found.value.links), 1, 1..=64);
         let cost = self.within(&found, "cost", placed(&found.value.cost), 0.0, 0.0..=1e9);
         let max_parts = self.within(&found, "max_parts", placed(&found.value.max_parts), 10, 1..=64);
+        let usual = tiers.iter().find(|tier| &*tier.name == TEST_TIER).map(|tier| tier.id);
         let tiers = self.tiers_of(&found, tiers);
         let common = Common {
             name: found.value.name.as_ref().map_or_else(String::new, |name| name.get_ref().clone()),
@@ -57,7 +65,9 @@ impl Check<'_, '_> {
             timezone: self.timezone(&found),
             max_parts,
         };
+        let test = found.value.test.take();
         let (protocol, profile) = self.profile(&found, &common, tables)?;
+        let test = test.and_then(|test| self.test(&found, test, &common.name, (&tiers, usual), &*profile));
         Some(Channel {
             id: self.names.channel(&common.name),
             name: common.name.as_str().into(),
@@ -73,7 +83,55 @@ impl Check<'_, '_> {
             receipts: found.value.receipts.unwrap_or(true),
             max_parts,
             allow_from,
+            test,
         })
+    }
+
+    /// `[channel.test]`.
+    fn test(
+        &mut self,
+        found: &Found<written::Channel>,
+        test: Spanned<written::Test>,
+        channel: &str,
+        (tiers, usual): (&[TierId], Option<TierId>),
+        profile: &dyn Profile,
+    ) -> Option<Test> {
+        let place = found.at(test.span());
+        let written = test.into_inner();
+        let (every, within) = (placed(&written.every), placed(&written.receipt_within));
+        let bounds = Period(Duration::from_secs(1))..=Period(Duration::from_secs(7 * 86_400));
+        let every = self.within(found, "every", every, Period(TEST_EVERY), bounds.clone()).0;
+        let receipt_within = self.within(found, "receipt_within", within, Period(TEST_RECEIPT), bounds).0;
+        let mut to = Vec::new();
+        for written in &written.to.get_ref().0 {
+            let Some(number) = self.secret(found, "to", written) else { continue };
+            match E164::read(&number, None) {
+                Ok(number) => to.push(number.as_str().to_owned()),
+                Err(why) => {
+                    self.report.error(found.at(written.span()), format!("`to`: {why}"), "as in \"+8613800138000\"")
+                }
+            }
+        }
+        if written.to.get_ref().0.is_empty() {
+            self.report.error(found.at(written.to.span()), "`to` is empty", "name a handset of your own");
+        }
+        let tier = match &written.tier {
+            Some(name) if self.refers(|check| &check.tiers, found.at(name.span()), name.get_ref()) => {
+                let tier = self.names.tier(name.get_ref());
+                if !tiers.contains(&tier) {
+                    self.report.error(found.at(name.span()), "the channel does not take this tier", "");
+                }
+                tier
+            }
+            _ => usual.filter(|tier| tiers.contains(tier)).or(tiers.last().copied())?,
+        };
+        let text = written.text.unwrap_or_else(|| TEST_TEXT.to_owned());
+        let mt = |to| Mt { to, sender: None, text: &text, valid_for: receipt_within, receipt: true, reference: 0 };
+        if let Some(why) = to.iter().find_map(|to| profile.quote(&mt(to)).err()) {
+            self.report.error(place, format!("the test message cannot be sent: {why}"), "");
+        }
+        let (app, group) = (self.names.patrol(), self.names.patrol_group(channel));
+        Some(Test { to, text, every, receipt_within, tier, app, group })
     }
 
     fn carrier(&mut self, found: &Found<written::Channel>) -> String {
@@ -107,14 +165,14 @@ impl Check<'_, '_> {
         }
     }
 
-    fn tiers_of(&mut self, found: &Found<written::Channel>, tiers: &[Tier]) -> Vec<super::super::plan::TierId> {
+    fn tiers_of(&mut self, found: &Found<written::Channel>, tiers: &[Tier]) -> Vec<TierId> {
         match &found.value.tiers {
             None => tiers.iter().map(|tier| tier.id).collect(),
             Some(list) if list.0.is_empty() => {
                 self.report.error(found.here(), "`tiers` is empty", "leave it out to allow all, or name one");
                 Vec::new()
             }
-            Some(list) => self.references(found, list, |check| &check.tiers, crate::config::plan::Names::tier),
+            Some(list) => self.references(found, list, |check| &check.tiers, Names::tier),
         }
     }
 

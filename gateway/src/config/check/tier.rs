@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Check, placed};
-use crate::config::plan::{InDoubt, Tier, TierId};
+use crate::config::plan::{InDoubt, OnFailed, Tier, TierId};
 use crate::config::problem::Place;
 use crate::config::shape::Found;
 use crate::config::value::PeriodOrNever;
@@ -68,6 +68,8 @@ impl Builtin {
             backoff: self.backoff.iter().map(|s| Duration::from_secs(*s)).collect(),
             unacked: self.unacked,
             acked: self.acked,
+            on_failed: OnFailed::End,
+            receipt_within: None,
             shed_at: self.shed_at,
         }
     }
@@ -114,7 +116,21 @@ impl Check<'_, '_> {
         }
         tier.unacked = written.unacked.map_or(tier.unacked, in_doubt);
         tier.acked = written.acked.map_or(tier.acked, in_doubt);
+        tier.on_failed = match written.on_failed {
+            Some(written::OnFailed::Next) => OnFailed::Next,
+            Some(written::OnFailed::End) | None => OnFailed::End,
+        };
+        tier.receipt_within = self.receipt_within(found);
         Some(tier)
+    }
+
+    fn receipt_within(&mut self, found: &Found<written::Tier>) -> Option<Duration> {
+        let within = found.value.receipt_within.and_then(|written| written.0);
+        if within.is_some_and(|within| !(SECOND..=1440 * MINUTE).contains(&within)) {
+            let message = "`receipt_within` must be 1s to 24h, or \"never\"".to_owned();
+            self.report.error(found.here(), message, "");
+        }
+        within
     }
 }
 

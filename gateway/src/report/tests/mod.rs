@@ -1,5 +1,6 @@
 //! The report held to its promises: a world with a journal, a store and an endpoint in memory, which can crash.
 
+mod again;
 mod late;
 mod life;
 mod memory;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket, Verdict};
 use link::LinkId;
 
+use super::again::{Rule, Why};
 use super::end::Past;
 use super::recover::{Found, Note, Replay};
 use super::uplink::{Received, Rules};
@@ -22,7 +24,7 @@ use crate::config::plan::{AppId, ChannelId, GroupId, Names, TierId};
 use crate::ids::MessageId;
 use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Attempt, OutcomeKind, Record, Telling, kind};
-use crate::switch::{End, Message};
+use crate::switch::{End, Message, Recovered};
 
 const RECEIPT_WAIT: Duration = Duration::from_secs(24 * 3600);
 const VALIDITY: Duration = Duration::from_secs(300);
@@ -30,6 +32,7 @@ const VALIDITY: Duration = Duration::from_secs(300);
 const A: ChannelId = ChannelId(0);
 const B: ChannelId = ChannelId(1);
 const SILENT: ChannelId = ChannelId(2);
+const EARLY: ChannelId = ChannelId(3);
 const START: u64 = 1_750_000_000_000;
 
 /// One record of the journal; `None` is an id's end.
@@ -89,6 +92,10 @@ struct World {
     counted: Vec<(OutcomeKind, bool)>,
     unmatched: usize,
     late: Vec<bool>,
+    /// Messages that go on to other channels: which they leave, and why.
+    again: Vec<(ChannelId, Why, Recovered)>,
+    duplicates: usize,
+    further: Vec<Rule>,
     /// Messages from handsets as their apps got them.
     received: Vec<(MessageId, AppId, Received)>,
     repeated: usize,
@@ -106,7 +113,7 @@ struct World {
 
 fn names() -> Names {
     let mut names = Names::default();
-    for name in ["a", "b", "silent"] {
+    for name in ["a", "b", "silent", "early"] {
         names.channel(name);
     }
     names.app("shop");
@@ -117,6 +124,11 @@ fn names() -> Names {
 
 fn receipt(id: &str, to: &str, state: ReceiptState) -> Receipt {
     Receipt { ids: vec![CarrierId::new(id.as_bytes())], attempt: None, to: to.into(), state, code: "code".into() }
+}
+
+/// One channel's carrier gives parts the ids that its protocol fixes before the answer.
+fn early(channel: ChannelId, attempt: AttemptRef, part: u8) -> Option<CarrierId> {
+    (channel == EARLY).then(|| CarrierId::new(format!("early-{}-{part}", attempt.0).as_bytes()))
 }
 
 fn number(id: MessageId) -> String {
@@ -142,6 +154,9 @@ impl World {
             counted: Vec::new(),
             unmatched: 0,
             late: Vec::new(),
+            again: Vec::new(),
+            duplicates: 0,
+            further: Vec::new(),
             received: Vec::new(),
             repeated: 0,
             unmatched_list: Vec::new(),
@@ -153,6 +168,12 @@ impl World {
             next_inbound: 0,
             found: None,
         }
+    }
+
+    /// The tiers' rules for going on to other channels.
+    fn further(&mut self, rules: Vec<Rule>) {
+        self.further.clone_from(&rules);
+        self.report.follow(rules);
     }
 
     fn now(&self) -> Moment {
@@ -221,7 +242,12 @@ impl World {
         let channel_name = self.names.channels[usize::from(channel.0)].clone();
         let expires = self.now().deadline(accepted.expires);
         let record = Attempt { at: self.wall, attempt, channel: &channel_name, parts, only };
-        self.report.started(self.now(), (id, expires), &record, channel, &accepted, &mut self.log)
+        let now = self.now();
+        let started = self.report.started(now, (id, expires), &record, channel, &accepted, &mut self.log);
+        for part in (0..parts).filter(|_| started) {
+            early(channel, attempt, part).into_iter().for_each(|id| self.report.expected(attempt, part, id));
+        }
+        started
     }
 
     fn answer(&mut self, attempt: AttemptRef, part: u8, answer: AnswerKind<'_>) {
@@ -297,14 +323,16 @@ impl World {
                 Effect::NoOwner(_, number) => self.no_owner.push(number),
                 Effect::GivenUp(_) => {}
                 Effect::Concluded { correction, outcome, .. } => self.counted.push((outcome, correction)),
-                Effect::Delay(..) => {}
+                Effect::Delay(..) | Effect::Fate(_) => {}
+                Effect::Again(_, channel, why, recovered) => self.again.push((channel, why, *recovered)),
+                Effect::Duplicate(_) => self.duplicates += 1,
                 Effect::Unmatched(_) => self.unmatched += 1,
                 Effect::Late(_, changed) => self.late.push(changed),
                 Effect::Seek(orphan, channel, ids) => {
                     let name = &self.names.channels[usize::from(channel.0)];
                     let knows = |past: &Past| past.ids.iter().any(|(n, id)| n == name && ids.contains(id));
                     let message = self.store.iter().rev().find(|(_, past)| knows(past)).map(|(id, _)| *id);
-                    self.report.sought(orphan, message);
+                    self.report.sought(self.now(), orphan, message, &mut self.log);
                 }
                 Effect::Recall(id) => {
                     let history = self.store.get(&id).map(|past| past.history.clone());
@@ -359,6 +387,7 @@ impl World {
     fn restart(&self, entries: &[Entry]) -> World {
         let mut world = World::new();
         world.plan(self.rules.clone());
+        world.further(self.further.clone());
         world.log.entries = entries.to_vec();
         world.store = self.store.clone();
         (world.time, world.wall) = (Time(1_000_000), self.wall);
@@ -372,7 +401,7 @@ impl World {
                 None => replay.ended(*id),
             }
         }
-        let (found, notes) = replay.finish(|id, _| body(entries, id));
+        let (found, notes) = replay.finish(|id, _| body(entries, id), early);
         for (id, note) in notes {
             match note {
                 Note::Note(kind, octets) => world.log.entries.push((id, Some((kind, octets)))),
@@ -392,7 +421,7 @@ impl World {
     }
 
     fn assert_nothing_left(&self) {
-        assert_eq!(self.report.census(), ([0; 4], [0; 7]));
+        assert_eq!(self.report.census(), ([0; 5], [0; 7]));
     }
 
     /// Whether the journal holds nothing of that id any more.

@@ -11,6 +11,7 @@ use gateway::ids::{Ids, MessageId};
 use gateway::journal::record::{Accepted, AnswerKind, Attempt, OutcomeKind, Record, Telling, kind};
 use gateway::report::recover::{Note, Replay};
 use gateway::report::{Ack, Effect, Report, uplink};
+use gateway::switch::health::State;
 use gateway::switch::{Answer, Command, End, Event, Message, NotStarted, Switch};
 use link::LinkId;
 
@@ -80,7 +81,7 @@ impl World {
             }
             replay.record(*id, &record, gateway::journal::At { segment: 0, offset: at as u32, len: 0 });
         }
-        let (found, notes) = replay.finish(|id, _| self.disk.body(id));
+        let (found, notes) = replay.finish(|id, _| self.disk.body(id), |_, _, _| None);
         for (id, note) in notes {
             match note {
                 Note::Note(kind, octets) => self.disk.take(id, kind, octets, None),
@@ -241,7 +242,11 @@ impl World {
             let in_flight = line.switch.channel(now, channel).map_or(0, |view| view.in_flight);
             assert_eq!(in_flight, self.ledger.used(channel), "slots of {channel:?}");
         }
-        self.ledger.tier_order(now);
+        let well = |channel| {
+            let view = line.switch.channel(now, channel);
+            view.is_some_and(|view| view.health.is_some_and(|seen| seen.state == State::Healthy && seen.weight >= 1.0))
+        };
+        self.ledger.tier_order(now, well);
     }
 
     fn input(&mut self, line: &mut Line, input: Input) {
@@ -263,7 +268,7 @@ impl World {
             }
             Input::Told(id, seq) => line.report.told(now, id, seq, Telling::Delivered, &mut self.disk),
             Input::Persisted(id) => line.report.persisted(now, id, &mut self.disk),
-            Input::Sought(orphan, message) => line.report.sought(orphan, message),
+            Input::Sought(orphan, message) => line.report.sought(now, orphan, message, &mut self.disk),
             Input::Recalled(id) => {
                 let history = self.disk.store.get(&id).map(|kept| kept.history.clone());
                 line.report.recalled(now, id, history, &mut self.disk);

@@ -451,9 +451,9 @@ impl World {
         for _ in 0..burst.min(self.left) {
             self.left -= 1;
             // The number says whose it is.
-            self.requests.resize_with(self.requests.len().next_multiple_of(APPS.len()), || Request::none());
+            self.requests.resize_with(self.requests.len().next_multiple_of(APPS.len()), Request::none);
             let nth = self.requests.len() + app;
-            self.requests.resize_with(nth, || Request::none());
+            self.requests.resize_with(nth, Request::none);
             let request = self.wish(app, nth);
             self.requests.push(request);
             self.request(nth);

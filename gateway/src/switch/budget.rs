@@ -1,0 +1,144 @@
+//! How many retries a channel takes: a carrier in trouble must not get the same messages again and again on top of the
+//! new ones. Counted over ten seconds, in proportion to first attempts; what is over budget waits for its turn.
+
+use std::time::Duration;
+
+use crate::clock::Time;
+
+/// Seconds over which is counted.
+const SPAN: u64 = 10;
+/// Retries that are always allowed within [`SPAN`]: ten a second.
+const FLOOR: u32 = 100;
+/// First attempts that allow one retry.
+const PER_RETRY: u32 = 10;
+/// Of four retries, the first tier may use all, the others three: they never take the last from it.
+const OTHERS: (u32, u32) = (3, 4);
+/// How soon the first tier looks again: it books no turn behind the others.
+const SOON: Duration = Duration::from_millis(100);
+/// One second more than [`SPAN`]: the second under way and the one it cuts.
+const SECONDS: usize = SPAN as usize + 1;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    nth: u64,
+    first: u32,
+    retries: u32,
+}
+
+/// One channel's count.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    seconds: [Second; SECONDS],
+    /// The last turn that was given away.
+    booked: Time,
+}
+
+impl Budget {
+    fn second(&mut self, now: Time) -> Option<&mut Second> {
+        let nth = now.0 / 1_000_000;
+        let second = self.seconds.get_mut(nth as usize % SECONDS)?;
+        if second.nth != nth {
+            *second = Second { nth, ..Second::default() };
+        }
+        Some(second)
+    }
+
+    /// A message starts there, for the first time or again.
+    pub(super) fn started(&mut self, now: Time, again: bool) {
+        let Some(second) = self.second(now) else { return };
+        let count = if again { &mut second.retries } else { &mut second.first };
+        *count = count.saturating_add(1);
+    }
+
+    /// Retries of the last ten seconds, and how many there may be.
+    fn level(&self, now: Time) -> (u32, u32) {
+        let nth = now.0 / 1_000_000;
+        let within = |span| self.seconds.iter().filter(move |second| nth.saturating_sub(second.nth) <= span);
+        let first: u32 = within(SPAN - 1).map(|second| second.first).sum();
+        (within(SPAN).map(|second| second.retries).sum(), FLOOR.max(first / PER_RETRY))
+    }
+
+    /// Whether one more retry may start now; `first`: of the first tier.
+    pub(super) fn allows(&self, now: Time, first: bool) -> bool {
+        let (retries, most) = self.level(now);
+        retries < if first { most } else { most * OTHERS.0 / OTHERS.1 }
+    }
+
+    /// When a retry that is over budget is to come again: each has a turn of its own, so that a crowd of them costs one
+    /// look each.
+    pub(super) fn book(&mut self, now: Time, first: bool) -> Time {
+        if first {
+            return now.after(SOON);
+        }
+        let (_, most) = self.level(now);
+        let gap = Duration::from_secs(SPAN) / (most * OTHERS.0 / OTHERS.1).max(1);
+        self.booked = self.booked.max(now).after(gap);
+        self.booked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Time {
+        Time(5_000_000_000 + ms * 1_000)
+    }
+
+    /// Retries that start of those asked for each millisecond, over the given time.
+    fn taken(budget: &mut Budget, from: u64, to: u64, first: bool) -> Vec<u64> {
+        let mut taken = Vec::new();
+        for ms in from..to {
+            if budget.allows(at(ms), first) {
+                budget.started(at(ms), true);
+                taken.push(ms);
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn ten_a_second_are_always_allowed_and_no_ten_seconds_have_more() {
+        let mut budget = Budget::default();
+        let taken = taken(&mut budget, 0, 60_000, true);
+        assert!(taken.len() >= 500, "{}", taken.len());
+        for from in (0..50_000).step_by(37) {
+            let within = taken.iter().filter(|ms| (from..from + 10_000).contains(*ms)).count();
+            assert!(within <= FLOOR as usize, "{within} from {from}");
+        }
+    }
+
+    #[test]
+    fn a_tenth_of_the_first_attempts_go_again() {
+        let mut budget = Budget::default();
+        for ms in 0..20_000 {
+            budget.started(at(ms), false);
+        }
+        // A thousand a second.
+        let count = taken(&mut budget, 20_000, 20_001, true).len();
+        assert_eq!(count, 1, "one a look");
+        let mut more = count;
+        while budget.allows(at(20_001), true) {
+            budget.started(at(20_001), true);
+            more += 1;
+        }
+        assert!((850..=1_000).contains(&more), "{more}");
+        assert!(!budget.allows(at(20_900), true) && budget.allows(at(32_000), true), "they come back with time");
+    }
+
+    #[test]
+    fn lower_tiers_leave_the_first_a_quarter() {
+        let mut budget = Budget::default();
+        assert_eq!(taken(&mut budget, 0, 1_000, false).len(), 75);
+        assert_eq!(taken(&mut budget, 1_000, 2_000, true).len(), 25);
+    }
+
+    #[test]
+    fn turns_are_given_away_one_by_one() {
+        let mut budget = Budget::default();
+        let turns: Vec<Time> = (0..300).map(|_| budget.book(at(0), false)).collect();
+        assert!(turns.windows(2).all(|w| w[0] < w[1]));
+        assert!(turns[299] >= at(39_000), "three hundred take forty seconds: {:?}", turns[299]);
+        assert_eq!(budget.book(at(0), true), at(100), "the first tier does not queue behind them");
+    }
+}
