@@ -13,7 +13,8 @@ fn refusal(leg: usize, change: impl FnOnce(&mut Leg)) -> Unservable {
     let mut toy = Toy::dialling("127.0.0.1:1");
     change(&mut toy.leg);
     let profile: Arc<dyn Profile> = Arc::new(toy);
-    let spec = Spec { id: ID, name: "toy".to_owned(), profile, leg, seed: 1, settings: Settings::default() };
+    let spec =
+        Spec { id: ID, name: "toy".to_owned(), profile, leg, seed: 1, settings: Settings::default(), entrance: None };
     link::spawn(spec, tokio::sync::mpsc::channel(1).0).unwrap_err()
 }
 

@@ -268,7 +268,8 @@ impl Running {
 
     pub fn start_with_places(toy: Toy, settings: Settings, places: usize) -> Self {
         let (events, batches) = mpsc::channel(places);
-        let spec = Spec { id: ID, name: "toy".to_owned(), profile: Arc::new(toy), leg: 0, seed: 7, settings };
+        let spec =
+            Spec { id: ID, name: "toy".to_owned(), profile: Arc::new(toy), leg: 0, seed: 7, settings, entrance: None };
         let handle = link::spawn(spec, events).unwrap();
         Running { handle, batches, held: Default::default(), generation: 0 }
     }
