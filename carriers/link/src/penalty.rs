@@ -133,19 +133,25 @@ mod tests {
     #[test]
     fn an_address_pays_for_all_accounts_and_an_account_for_all_addresses() {
         let (now, mut penalties) = (Instant::now(), Penalties::default());
-        (0..5).for_each(|_| drop(penalties.failed(now, A, Some("x"))));
+        for _ in 0..5 {
+            penalties.failed(now, A, Some("x"));
+        }
         assert_eq!(penalties.standing(now, A, "y"), Locked);
         assert_eq!(penalties.standing(now, B, "x"), Locked);
         assert_eq!(penalties.standing(now, B, "y"), After(Duration::ZERO));
         let mut penalties = Penalties::default();
-        (0..5).for_each(|_| drop(penalties.failed(now, A, None)));
+        for _ in 0..5 {
+            penalties.failed(now, A, None);
+        }
         assert_eq!(penalties.standing(now, B, "x"), After(Duration::ZERO), "no such account, none locked");
     }
 
     #[test]
     fn a_good_login_clears_both() {
         let (now, mut penalties) = (Instant::now(), Penalties::default());
-        (0..4).for_each(|_| drop(penalties.failed(now, A, Some("x"))));
+        for _ in 0..4 {
+            penalties.failed(now, A, Some("x"));
+        }
         penalties.succeeded(A, "x");
         assert_eq!(penalties.standing(now, A, "x"), After(Duration::ZERO));
     }
@@ -154,7 +160,9 @@ mod tests {
     fn a_network_of_ipv6_is_one_address_and_memory_is_bounded() {
         let (now, mut penalties) = (Instant::now(), Penalties::default());
         let of = |n: u128| IpAddr::V6((0x2001_0db8_u128 << 96 | n).into());
-        (0..5).for_each(|n| drop(penalties.failed(now, of(n), None)));
+        for n in 0..5 {
+            penalties.failed(now, of(n), None);
+        }
         assert_eq!(penalties.standing(now, of(99), "x"), Locked);
         assert_eq!(penalties.standing(now, of(1 << 64), "x"), After(Duration::ZERO));
         for n in 0..2 * REMEMBERED as u128 {

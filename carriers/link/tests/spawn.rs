@@ -5,7 +5,7 @@ mod toy;
 
 use std::sync::Arc;
 
-use carriers::{Leg, Life, Profile, Reach, Transport};
+use carriers::{Leg, Profile, Reach, Transport};
 use link::{Settings, Spec, Unservable};
 use toy::{ID, Toy};
 
@@ -21,8 +21,7 @@ fn refusal(leg: usize, change: impl FnOnce(&mut Leg)) -> Unservable {
 #[tokio::test]
 async fn legs_that_cannot_be_served_are_refused_by_kind() {
     assert_eq!(refusal(1, |_| {}), Unservable::NoLeg(1));
-    assert_eq!(refusal(0, |leg| leg.reach = Reach::Listen("127.0.0.1:0".to_owned())), Unservable::Listen);
-    assert_eq!(refusal(0, |leg| leg.life = Life::OnDemand), Unservable::OnDemand);
+    assert_eq!(refusal(0, |leg| leg.reach = Reach::Listen("127.0.0.1:0".to_owned())), Unservable::Nowhere);
     assert_eq!(refusal(0, |leg| leg.transport = Transport::Http), Unservable::Transport(Transport::Http));
     assert_eq!(refusal(0, |leg| leg.transport = Transport::Datagram), Unservable::Transport(Transport::Datagram));
 }
