@@ -22,6 +22,12 @@ step "clippy"
 step "structural rules"
 "$CARGO" run --quiet --locked -p tidy
 
+# A test has Wireshark's dissector read a capture; without it that test is skipped and says so.
+if ! command -v tshark >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  step "installing tshark"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tshark >/dev/null 2>&1 || true
+fi
+
 if ! "$CARGO" nextest --version >/dev/null 2>&1; then
   step "installing cargo-nextest"
   "$CARGO" install --locked cargo-nextest || true

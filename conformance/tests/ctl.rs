@@ -47,12 +47,65 @@ fn what_stands_how_is_shown() {
     let said = says(&stage, 0, &["message", &id]);
     assert!(said.starts_with(&format!("{id} delivered to +8613*******00 (otp)\n")), "{said}");
     assert_eq!(json(&stage, 0, &["message", &id])["status"], "delivered");
-    assert_eq!(words(&says(&stage, 0, &["queues"]))[0], ["GROUP", "TIER", "MESSAGES", "OLDEST/MS"]);
+    assert_eq!(
+        words(&says(&stage, 0, &["queues"]))[0],
+        ["GROUP", "TIER", "MESSAGES", "OLDEST/MS", "AHEAD", "PARTS/S", "WAIT/S"]
+    );
     let apps = says(&stage, 0, &["apps"]);
     let lines = words(&apps);
     assert_eq!(lines[1][..4], ["shop", "in", "service", "100000"], "{apps}");
     assert_eq!(lines[1][6], stage.sink.address.to_string(), "{apps}");
     assert_eq!(json(&stage, 0, &["apps"])["apps"][1]["id"], "other");
+}
+
+#[test]
+fn a_choice_is_explained_before_and_after() {
+    let stage = stage();
+    let to = "+8613800138000";
+    let asked = ["explain", "--app", "shop", "--to", to, "--tier", "otp", "--text", "canary-text 4711"];
+    let said = says(&stage, 0, &asked);
+    assert!(said.contains("  decision  starts on a: preferred\n") && said.contains("policy    passes"), "{said}");
+    let page = json(&stage, 0, &asked);
+    let first = &page["channels"][0];
+    assert_eq!(
+        (&page["decision"], &page["group"], &page["route"]),
+        (&json!("starts"), &json!("all"), &json!("everything"))
+    );
+    assert_eq!((&first["channel"], &first["chosen"], &first["why_not"]), (&json!("a"), &json!(true), &json!(null)));
+    assert_eq!(first["factors"]["window"], 50, "{page:#}");
+    assert_eq!(page["channels"][1]["why_not"]["code"], "a_better_one_takes_it");
+    assert_eq!(page["to"], "+8613*******00");
+    assert!(!page.to_string().contains("canary-text") && !page.to_string().contains(to), "{page:#}");
+    assert_eq!(stage.submits("a").len() + stage.submits("b").len(), 0, "nothing is sent");
+
+    stage.simulator.fault("a", json!({ "kind": "refuse" }));
+    stage.simulator.fault("a", json!({ "kind": "reset" }));
+    until("a to be down", seconds(10), || (json(&stage, 0, &["channels", "a"])["state"] == "down").then_some(()));
+    let page = json(&stage, 0, &asked);
+    assert_eq!((&page["channel"], &page["why"]), (&json!("b"), &json!("backup: a has no link")), "{page:#}");
+    let id = stage.send(to, "otp");
+    stage.told(&id);
+    let said = says(&stage, 0, &["message", &id]);
+    assert!(said.contains(" 1 b (backup: a has no link)\n"), "{said}");
+    let told = stage.story(&id).json();
+    let attempt = told["timeline"].as_array().unwrap().iter().find(|h| h["event"] == "attempt").unwrap();
+    assert_eq!(attempt["why"], "backup: carrier-a has no link", "applications know companies: {told:#}");
+    assert!(attempt["channel"].is_null(), "{told:#}");
+
+    says(&stage, 0, &["hold", "b"]);
+    let id = stage.send(to, "otp");
+    let page = json(&stage, 0, &["explain", "--message", &id]);
+    let codes: Vec<_> =
+        page["channels"].as_array().unwrap().iter().map(|c| c["why_not"]["code"].as_str().unwrap()).collect();
+    assert_eq!((&page["decision"], codes), (&json!("waits"), vec!["no_link", "held"]), "{page:#}");
+    let said = says(&stage, 0, &["explain", "--app", "shop", "--to", "13800138000", "--parts", "2"]);
+    assert!(said.contains("refused: invalid_number"), "{said}");
+    assert!(says(&stage, 1, &["explain", "--app", "nobody", "--to", to]).starts_with("no_app: "));
+    assert!(says(&stage, 1, &["explain", "--message", "0000000000zz"]).starts_with("no_message: "));
+    says(&stage, 0, &["apps", "hold", "shop"]);
+    assert!(says(&stage, 0, &asked).contains("refused: app_held"));
+    let log = stage.gateway.log();
+    assert!(!log.contains("canary-text") && !log.contains(to), "{log}");
 }
 
 #[test]
@@ -118,6 +171,40 @@ fn a_reload_says_what_changed_or_every_problem() {
     assert!(said.starts_with("line.toml:") && said.contains(": error: unknown key `nonsense`"), "{said}");
     assert!(said.ends_with("nothing has changed: mend these and reload again\n"), "{said}");
     assert_eq!(json(&stage, 1, &["reload"])["code"], "invalid_configuration");
+}
+
+#[test]
+fn what_waits_is_ended_by_order_and_its_app_is_told() {
+    let stage = stage();
+    for channel in ["a", "b"] {
+        says(&stage, 0, &["hold", channel]);
+    }
+    let ids: Vec<String> = (0..5).map(|n| stage.send(&format!("+861380013800{n}"), "notice")).collect();
+    let otp = stage.send("+8613800138009", "otp");
+    let waiting = |tier: &str| {
+        let queues = json(&stage, 0, &["queues"]);
+        let queue = queues["queues"].as_array().unwrap().iter().find(|queue| queue["tier"] == tier).cloned();
+        queue.unwrap_or_default()
+    };
+    until("the messages to wait", seconds(10), || (waiting("notice")["messages"] == 5).then_some(()));
+    let queue = waiting("notice");
+    assert!(queue["parts_ahead"] == 6 && queue["pace"].as_f64() > Some(0.0), "{queue}");
+    until("the outage to show", seconds(10), || (waiting("notice")["down_ms"].as_u64() > Some(0)).then_some(()));
+    assert_eq!(says(&stage, 1, &["queues", "expire", "--tier", "nix"]), "not_found: no tier of that name\n");
+    assert_eq!(json(&stage, 1, &["queues", "expire", "--reason", "all"])["code"], "invalid_selection");
+    let group = queue["group"].as_str().unwrap();
+    let said = says(&stage, 0, &["queues", "move", "--group", group, "--to", group]);
+    assert_eq!(said, "0 messages moved, 0 left where they were\n");
+    let said = says(&stage, 0, &["queues", "expire", "--tier", "notice", "--reason", "recalled"]);
+    assert_eq!(said, "5 messages ended, 0 left where they were\n");
+    for id in &ids {
+        stage.told(id);
+        let message = json(&stage, 0, &["message", id]);
+        assert_eq!((&message["status"], &message["reason"]), (&json!("expired"), &json!("operator")));
+    }
+    says(&stage, 0, &["release", "a"]);
+    stage.told(&otp);
+    assert_eq!(json(&stage, 0, &["message", &otp])["status"], "delivered");
 }
 
 #[test]

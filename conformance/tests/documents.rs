@@ -1,7 +1,8 @@
 //! README and the guides, held to what the programs take: command lines, configuration blocks, links.
 //!
 //! A `toml` block names its files in comment lines (`# config/routes.toml`). One with a `qiao.toml` is a whole
-//! configuration; any other is laid over the README's. A `sh` block is what a reader would type.
+//! configuration; any other is laid over the README's. A `toml scenario` block is one for `qiao-sim`, a `sh` block what a
+//! reader would type.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -10,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use conformance::far::Simulator;
 use conformance::programs::{qiao, qiao_sim};
 use conformance::stage::{SECRET, SOON};
 use conformance::wait::until;
@@ -436,4 +438,17 @@ fn shell_is_read_as_documents_write_it() {
     let text = "A=b qiao check --config 'a b' > out 2>&1 # words; and | more\ncurl -d \"{}\" \\\n  x | qiao ctl x &\n";
     let read: Vec<String> = commands(text).into_iter().map(|words| words.join("_")).collect();
     assert_eq!(read, ["qiao_check_--config_a b", "1", "curl_-d_{}_x", "qiao_ctl_x"]);
+}
+
+#[test]
+fn every_scenario_shown_runs() {
+    let (pages, logs) = (pages(), tempfile::tempdir().unwrap());
+    let shown: Vec<Block<'_>> = pages.iter().flat_map(|page| page.blocks("toml scenario")).collect();
+    assert!(!shown.is_empty());
+    let whole = fs::read_to_string(root().join("simulators/example.toml")).unwrap();
+    for scenario in shown.iter().map(|block| &block.text).chain([&whole]) {
+        let mut simulator = Simulator::start("shown", logs.path(), scenario);
+        assert!(!simulator.carriers.is_empty());
+        simulator.stop();
+    }
 }

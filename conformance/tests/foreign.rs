@@ -69,3 +69,37 @@ fn our_far_side_serves_pypi_smpplib() {
     assert_eq!(simulator.counter("a", "malformed"), 0);
     eprintln!("PyPI smpplib as client: {said}");
 }
+
+#[test]
+fn our_ismg_serves_pypi_pycmpp() {
+    let Some(peers) = foreign::peers("our_ismg_serves_pypi_pycmpp") else { return };
+    let logs = tempfile::tempdir().unwrap();
+    let log = logs.path().join("submits.jsonl");
+    // This client says 2.1, tests the link before its login is answered, and never answers a report.
+    let scenario = format!(
+        "[[carrier]]\nname = 'a'\nprotocol = 'cmpp'\nversion = '2.0'\nsource_addr = '901234'\n\
+         shared_secret = '{PASSWORD}'\nlog = '{}'\n\
+         receipts = {{ after = '50ms' }}\n",
+        log.display()
+    );
+    let mut simulator = Simulator::start("carriers", logs.path(), &scenario);
+    let address = simulator.carriers["a"];
+    let mut python = Command::new(peers.join("venv/bin/python"));
+    python.arg(foreign::scripts().join("pycmpp_client.py"));
+    python.args([&address.ip().to_string(), &address.port().to_string(), "901234", PASSWORD]);
+    let mut client = Process::start("pycmpp", logs.path(), python);
+    let status = client.end(seconds(30));
+    let said = lines(&client).pop().unwrap_or_default();
+    assert!(status.success(), "{said}");
+    let (accepted, reports) = (said["accepted"].as_object().unwrap(), said["reports"].as_object().unwrap());
+    assert_eq!((accepted.len(), reports.len()), (4, 4), "{said}");
+    assert!(accepted.values().all(|id| reports[id.as_str().unwrap()][0] == "DELIVRD"), "{said}");
+    let counter = |name: &str| simulator.counter("a", name);
+    assert_eq!((counter("malformed"), counter("submits"), counter("receipts_acked")), (0, 4, 0));
+    simulator.stop();
+    let text = std::fs::read_to_string(log).unwrap();
+    let submits: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let texts: Vec<&str> = submits.iter().filter_map(|line| line["text"].as_str()).collect();
+    assert_eq!((texts[0], texts[1..].concat()), ("【桥】验证码 4213", "桥".repeat(150)));
+    eprintln!("PyPI pycmpp as client: {said}");
+}

@@ -13,10 +13,13 @@
 mod alarms;
 mod apply;
 mod desk;
+mod errands;
+mod explain;
 mod keep;
 mod metrics;
 mod orders;
 mod patrol;
+mod pressure;
 mod reload;
 mod rounds;
 mod seek;
@@ -52,13 +55,15 @@ use crate::observe::Metrics;
 use crate::report::quality::Quality;
 use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
-use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch};
+use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch, Why};
 use crate::vital::Vital;
 
 pub use alarms::AlarmStatus;
 use alarms::Alarms;
 use apply::Rerouting;
 pub use desk::{AppStatus, ChannelStatus, Desk, Question, QueueStatus};
+pub use errands::{Action, Cleared, QueueOrder};
+pub use explain::{Asks, Page as Explained};
 pub use metrics::Scrape;
 pub use orders::{Asked, Kind, Order, Subject};
 pub use patrol::{TestStatus, Tested};
@@ -118,6 +123,8 @@ pub enum Purpose {
     Keep,
     /// To find another route for a message that no channel would take.
     Reroute,
+    /// To have it wait for another group, by an operator's order.
+    Move,
 }
 
 /// An attempt the switch ordered.
@@ -129,6 +136,7 @@ pub struct Start {
     parts: u8,
     only: u64,
     expires: Time,
+    why: Why,
 }
 
 /// The owner of everything between the journal and the links.
@@ -151,7 +159,9 @@ pub struct Line {
     seeker: Seeker,
     metrics: Arc<Metrics>,
     meters: metrics::Meters,
-    pressure: Arc<start::Pressure>,
+    pressure: Arc<pressure::Pressure>,
+    lateness: pressure::Lateness,
+    errands: errands::Errands,
     service: service::Service,
     states: states::States,
     alarms: Alarms,
@@ -225,7 +235,8 @@ impl Line {
                 _ = arrivals.recv_many(&mut arrived, BATCHES) => {}
                 _ = links.recv_many(&mut heard, BATCHES) => {}
                 () = tokio::time::sleep_until(deadline) => {}
-                _ = gauges.tick() => {
+                due = gauges.tick() => {
+                    self.keeps_up(due.elapsed());
                     self.gauges();
                     self.retell();
                 }
@@ -251,8 +262,9 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
-        let next =
-            [self.switch.deadline(), self.report.deadline(), self.service.deadline(), self.patrol_deadline(), stop];
+        let errands = self.errands.ready().then_some(Time(0));
+        let patrol = self.patrol_deadline();
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, errands, stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
@@ -272,6 +284,7 @@ impl Line {
         self.expire_orders(now);
         self.patrol(now);
         self.follow_routes();
+        self.run_errands(now);
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -310,6 +323,7 @@ impl Line {
                         Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
                         Purpose::Keep => self.keep(id, body.as_deref()),
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
+                        Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
                 }
                 self.send(now);
@@ -388,8 +402,8 @@ impl Line {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::Start { attempt, message, link, parts, only, expires } => {
-                    let start = Start { attempt, message, link, parts, only, expires };
+                Command::Start { attempt, message, link, parts, only, expires, why } => {
+                    let start = Start { attempt, message, link, parts, only, expires, why };
                     match (self.bodies.find(message), self.report.live(message)) {
                         (Some(body), _) => self.prepare(now, start, Some(&body)),
                         (None, Some(live)) => {
@@ -481,6 +495,7 @@ impl Line {
             channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
+            because: report::history::because(&start.why, &plan.names),
         };
         let first = self.report.live(start.message).filter(|live| live.detail.is_none() && !self.is_patrol(live.app));
         let first = first.map(|live| (live.tier, live.since));
@@ -657,6 +672,7 @@ impl Line {
                     self.quality.delay(channel, delay);
                 }
                 Effect::Fate(fate) => self.patrol_fate(now, &fate),
+                Effect::Decided(channel, delivered) => self.tell_switch(now, Event::Delivered(channel, delivered)),
                 Effect::Unmatched(channel) => self.meters.unmatched(&self.metrics, &self.fleet, channel),
                 Effect::Late(channel, changed) => self.meters.late(&self.metrics, &self.fleet, channel, changed),
                 Effect::Recall(message) => self.seeker.seek(Wish::History(message)),

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use fixture::{FENCED_KEY, KEY, OTHER_KEY, Wire, plan, post, tables};
 use gateway::accept::{BoxFuture, Commit, Committed, Door, Found, Fresh, Idempotency, Inquiry, Remembered, serve};
-use gateway::admit::{Busy, Gate};
+use gateway::admit::{Ask, Busy, Gate, Wait};
 use gateway::clock::{Clock, Wall};
-use gateway::config::plan::{Plan, TierId};
+use gateway::config::plan::Plan;
 use gateway::ids::{Ids, MessageId};
 use gateway::journal::record::{Accepted, Record, kind};
 use gateway::listen::{UNREAD_LIMIT, listen};
@@ -46,7 +46,7 @@ impl Commit for Behind {
 }
 
 impl Gate for Behind {
-    fn admit(&self, _: TierId) -> Result<(), Busy> {
+    fn admit(&self, _: &Ask) -> Result<(), Busy> {
         self.busy.lock().unwrap().map_or(Ok(()), Err)
     }
 }
@@ -305,13 +305,26 @@ async fn pressure_and_rate_say_when_to_come_back() {
     plan.apps[0].rate = 2;
     let qiao = Qiao::with(plan).await;
     let mut wire = qiao.wire().await;
-    *qiao.behind.busy.lock().unwrap() = Some(Busy { reason: "journal", retry_after: Duration::from_secs(10) });
+    *qiao.behind.busy.lock().unwrap() =
+        Some(Busy { reason: "journal", retry_after: Duration::from_secs(10), wait: None });
     for _ in 0..10 {
         let answer = ask(&mut wire, post("", GOOD)).await;
         assert_eq!((answer.status(), &*answer.code()), (503, "overloaded"));
         let after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((5..=15).contains(&after));
     }
+    let down = Duration::from_secs(70);
+    let wait = Wait { wait: Duration::from_millis(400_040), parts_ahead: 12_345, pace: 30.86, down };
+    *qiao.behind.busy.lock().unwrap() =
+        Some(Busy { reason: "wait", retry_after: Duration::from_secs(250), wait: Some(wait) });
+    let answer = ask(&mut wire, post("", GOOD)).await;
+    assert_eq!((answer.status(), &*answer.code()), (503, "overloaded"));
+    let after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((125..=375).contains(&after));
+    let numbers = serde_json::json!({
+        "seconds": 400.0, "parts_ahead": 12_345, "parts_per_second": 30.9, "down_seconds": 70
+    });
+    assert_eq!(answer.json()["wait"], numbers);
     *qiao.behind.busy.lock().unwrap() = None;
     // Four parts of burst: none was spent on what was refused above.
     let three_parts = format!(r#"{{"to":"13800138000","text":"{}"}}"#, "x".repeat(300));

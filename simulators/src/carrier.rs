@@ -16,11 +16,14 @@ use tokio::task::spawn_local;
 use crate::centre::{Centre, Link, Order, Report};
 use crate::delivery::Mo;
 use crate::fault::Spec;
+use crate::uplink::Parts;
 
 /// Octets read at a time.
 const PIECE: usize = 64 * 1024;
 /// Longest time log lines stay in memory.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// Time to open a connection in.
+const DIAL: Duration = Duration::from_secs(5);
 /// Pause after a listener failed.
 const LISTEN_AGAIN: Duration = Duration::from_millis(20);
 
@@ -85,17 +88,25 @@ impl Carrier {
     }
 
     /// Starts a fault.
-    pub fn start_fault(&self, spec: Spec) {
+    pub fn start_fault(self: &Rc<Self>, spec: Spec) {
         self.with(|centre| centre.start_fault(Instant::now(), spec));
     }
 
     /// Ends all faults.
-    pub fn clear_faults(&self) {
+    pub fn clear_faults(self: &Rc<Self>) {
         self.with(|centre| centre.clear_faults(Instant::now()));
     }
 
+    /// A handset writes; `parts` says how where it is sent in parts.
+    ///
+    /// # Errors
+    /// As [`crate::uplink::cut`].
+    pub fn write_mo(self: &Rc<Self>, from: &str, to: &str, text: &str, parts: Option<&Parts>) -> Result<(), String> {
+        self.with(|centre| centre.write_mo(Instant::now(), from, to, text, parts))
+    }
+
     /// Sends an uplink message.
-    pub fn send_mo(&self, mo: Mo) {
+    pub fn send_mo(self: &Rc<Self>, mo: Mo) {
         self.with(|centre| centre.send_mo(Instant::now(), mo));
     }
 
@@ -105,7 +116,7 @@ impl Carrier {
     }
 
     /// Lets `act` change the centre, then carries out what follows from it.
-    fn with<T>(&self, act: impl FnOnce(&mut Centre) -> T) -> T {
+    fn with<T>(self: &Rc<Self>, act: impl FnOnce(&mut Centre) -> T) -> T {
         let mut centre = self.centre.borrow_mut();
         let result = act(&mut centre);
         let (orders, deadline) = (centre.take_orders(), centre.deadline());
@@ -119,7 +130,7 @@ impl Carrier {
         result
     }
 
-    fn carry_out(&self, order: Order) {
+    fn carry_out(self: &Rc<Self>, order: Order) {
         let end = |link: &Link, end: Option<End>| {
             if let Some(mailbox) = self.mailboxes.borrow().get(link) {
                 mailbox.end.set(end.or(mailbox.end.get()));
@@ -134,6 +145,7 @@ impl Carrier {
                 self.listening.set(listening);
                 self.listening_changed.notify_one();
             }
+            Order::Dial(address) => drop(spawn_local(dial(Rc::clone(self), address))),
         }
     }
 }
@@ -159,12 +171,25 @@ async fn accept(carrier: Rc<Carrier>, listener: TcpListener) {
     }
 }
 
+/// Opens a connection to the other side.
+async fn dial(carrier: Rc<Carrier>, address: SocketAddr) {
+    let stream = tokio::time::timeout(DIAL, TcpStream::connect(address)).await;
+    let stream = stream.ok().and_then(Result::ok);
+    let link = carrier.with(|centre| centre.dialled(Instant::now(), stream.is_some()));
+    if let (Some(stream), Some(link)) = (stream, link) {
+        attend(&carrier, link, stream);
+    }
+}
+
 fn welcome(carrier: &Rc<Carrier>, stream: TcpStream) {
-    let Some(link) = carrier.with(Centre::opened) else {
+    match carrier.with(|centre| centre.opened(Instant::now())) {
+        Some(link) => attend(carrier, link, stream),
         // Closing with linger 0 sends RST.
-        let _ = stream.set_zero_linger();
-        return;
-    };
+        None => drop(stream.set_zero_linger()),
+    }
+}
+
+fn attend(carrier: &Rc<Carrier>, link: Link, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let mailbox = Rc::new(Mailbox::default());
     carrier.mailboxes.borrow_mut().insert(link, Rc::clone(&mailbox));
@@ -178,7 +203,7 @@ fn welcome(carrier: &Rc<Carrier>, stream: TcpStream) {
 }
 
 /// Moves octets until the connection ends.
-async fn converse(carrier: &Carrier, link: Link, stream: TcpStream, mailbox: &Mailbox) -> io::Result<()> {
+async fn converse(carrier: &Rc<Carrier>, link: Link, stream: TcpStream, mailbox: &Mailbox) -> io::Result<()> {
     let mut input = BytesMut::with_capacity(PIECE * 2);
     let mut out = BytesMut::new();
     loop {

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::carrier::Carrier;
 use crate::fault::Spec;
 use crate::serve;
-use crate::uplink::{self, Parts};
+use crate::uplink::Parts;
 
 #[derive(Deserialize)]
 struct FaultOrder {
@@ -90,9 +90,7 @@ fn clear(carriers: &[Rc<Carrier>], body: &[u8]) -> Result<(), String> {
 fn mo(carriers: &[Rc<Carrier>], body: &[u8]) -> Result<(), String> {
     let order: MoOrder = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     for carrier in named(carriers, Some(&order.carrier))? {
-        uplink::cut(&order.from, &order.to, &order.text, order.parts.as_ref())?
-            .into_iter()
-            .for_each(|mo| carrier.send_mo(mo));
+        carrier.write_mo(&order.from, &order.to, &order.text, order.parts.as_ref())?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use codecs::text::Alphabet;
 
+use crate::centre::Link;
 use crate::records::Concat;
 
 /// The end a carrier reports.
@@ -32,11 +33,48 @@ impl Stat {
     }
 }
 
+/// What a message is called between both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Id {
+    /// A number; how it is spelled is the carrier's quirk (SMPP).
+    Number(u64),
+    /// The first octets of an array, so many of them.
+    Octets([u8; 12], usize),
+}
+
+impl Id {
+    /// From at most twelve octets.
+    pub fn of<const N: usize>(octets: [u8; N]) -> Self {
+        let mut id = [0; 12];
+        id.iter_mut().zip(octets).for_each(|(to, from)| *to = from);
+        Id::Octets(id, N.min(id.len()))
+    }
+
+    /// The octets as an array, filled up with zeros or cut.
+    pub fn octets<const N: usize>(&self) -> [u8; N] {
+        let mut octets = [0; N];
+        if let Id::Octets(id, length) = self {
+            octets.iter_mut().zip(id.iter().take(*length)).for_each(|(to, from)| *to = *from);
+        }
+        octets
+    }
+
+    /// The number.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Id::Number(number) => Some(*number),
+            Id::Octets(..) => None,
+        }
+    }
+}
+
 /// A receipt.
 #[derive(Debug, Clone)]
 pub struct Receipt {
-    /// The message id as a number; how it is spelled is the carrier's quirk.
-    pub id: u64,
+    /// The message.
+    pub id: Id,
+    /// The connection its submit came over.
+    pub link: Link,
     /// The submit's source.
     pub source: Box<str>,
     /// The submit's destination.

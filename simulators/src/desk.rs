@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::centre::Link;
 use crate::clock::Clock;
-use crate::delivery::{Content, Delivery, Mo, Receipt, Stat, Taken};
+use crate::delivery::{Content, Delivery, Id, Mo, Receipt, Stat, Taken};
 use crate::fault::{Faults, Kind};
 use crate::lines::Lines;
+use crate::quirks::Over;
 use crate::records::{self, Concat, Record, Wire};
 use crate::scenario::{Carrier, Receipts};
-use crate::uplink;
+use crate::tongue::{self, Codes};
+use crate::uplink::{self, Long, Parts};
 
 /// What was counted since the start.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -39,8 +42,12 @@ pub struct Counters {
     pub throttled: u64,
     /// Submits beyond the window.
     pub over_window: u64,
-    /// enquire_links read.
+    /// Signs of life asked for (enquire_link, ACTIVE_TEST).
     pub enquire_links: u64,
+    /// Signs of life we asked for.
+    pub tests_sent: u64,
+    /// Connections we opened, or tried to.
+    pub dials: u64,
     /// Receipts sent, repeats included.
     pub receipts_sent: u64,
     /// Receipts the other side took.
@@ -72,6 +79,8 @@ pub struct Submission<'a> {
     pub wanted: Wanted,
     /// When it was read.
     pub at: Instant,
+    /// The connection it came over.
+    pub link: Link,
 }
 
 impl Submission<'_> {
@@ -85,6 +94,7 @@ impl Submission<'_> {
             reference: self.reference,
             wanted: self.wanted,
             at: self.at,
+            link: self.link,
         }
     }
 }
@@ -106,22 +116,24 @@ pub enum Wanted {
 #[derive(Debug)]
 pub struct Accepted {
     /// The id for the answer.
-    pub id: String,
+    pub id: Id,
     /// When the answer is due.
     pub due: Instant,
     /// A receipt that is to leave ahead of the answer.
     pub ahead: Option<Delivery>,
 }
 
-/// Why a bind is refused.
+/// Why a login is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
     /// No such account.
     Account,
-    /// Wrong password.
-    Password,
-    /// Too many binds.
+    /// Wrong secret.
+    Secret,
+    /// Too many connections.
     Full,
+    /// This connection is logged in already.
+    Again,
 }
 
 /// See the module's head.
@@ -131,6 +143,9 @@ pub struct Desk {
     clock: Clock,
     rng: fastrand::Rng,
     next_id: u64,
+    codes: Codes,
+    /// Of the last long uplink message that was cut here.
+    reference: u16,
     pace: Option<Pace>,
     later: BinaryHeap<Reverse<Later>>,
     order: u64,
@@ -151,11 +166,15 @@ impl Desk {
         let mut rng = fastrand::Rng::with_seed(seed);
         // Ids of different carriers should not look alike.
         let next_id = rng.u64(1_000_000_000..2_000_000_000);
+        let mut codes = tongue::codes(config.protocol);
+        codes.throttled = config.quirks.throttle_status.unwrap_or(codes.throttled);
         Self {
             config,
             clock,
             rng,
             next_id,
+            codes,
+            reference: 0,
             pace,
             later: BinaryHeap::new(),
             order: 0,
@@ -182,12 +201,34 @@ impl Desk {
         &self.clock
     }
 
-    /// Whether `system_id` with `password` may bind.
-    pub fn admit(&mut self, system_id: &[u8], password: &[u8]) -> Result<(), Stranger> {
-        let verdict = if system_id != self.config.system_id.as_bytes() {
+    /// What is answered where this desk says no.
+    pub fn codes(&self) -> Codes {
+        self.codes
+    }
+
+    /// Which connection deliveries take.
+    pub fn over(&self) -> Over {
+        let absent = if self.config.callback.is_some() { Over::Callback } else { Over::Any };
+        self.config.quirks.deliver_over.unwrap_or(absent)
+    }
+
+    /// How an id is written where people read it.
+    pub fn spell(&self, id: &Id) -> String {
+        match id {
+            Id::Number(number) => self.config.receipts.id_in_answer.spell(*number),
+            Id::Octets(octets, length) => {
+                let digits = octets.iter().take(*length).flat_map(|octet| [octet >> 4, octet & 0x0f]);
+                digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+            }
+        }
+    }
+
+    /// Whether `account`, which knows the secret or does not, is let in.
+    pub fn admit(&mut self, account: &[u8], proven: bool) -> Result<(), Stranger> {
+        let verdict = if account != self.config.account().as_bytes() {
             Err(Stranger::Account)
-        } else if password != self.config.password.as_bytes() {
-            Err(Stranger::Password)
+        } else if !proven {
+            Err(Stranger::Secret)
         } else if self.counters.bound >= self.config.max_binds {
             Err(Stranger::Full)
         } else {
@@ -217,33 +258,43 @@ impl Desk {
         self.wire.flush();
     }
 
-    /// Takes a submit, or says with which status to refuse it.
-    pub fn submit(&mut self, submission: &Submission<'_>, faults: &Faults) -> Result<Accepted, u32> {
+    /// Takes a submit, or says with which status to refuse it. `name` makes its id of a number no other submit has.
+    pub fn submit(
+        &mut self,
+        submission: &Submission<'_>,
+        faults: &Faults,
+        name: impl FnOnce(u64) -> Id,
+    ) -> Result<Accepted, u32> {
         let now = submission.at;
         if let Some(status) = self.refusal(submission, faults) {
-            self.counters.refused += 1;
-            self.counters.throttled += u64::from(status == codecs::smpp::status::RTHROTTLED);
-            return Err(status);
+            return Err(self.refuse(status));
         }
         self.counters.submits += 1;
         self.next_id += 1;
-        let number = self.next_id;
+        let id = name(self.next_id);
         let wait = self.config.answer_latency.draw(&mut self.rng) + faults.delay(&mut self.rng);
         let (stat, after) = (self.fate(), self.config.receipts.after.draw(&mut self.rng));
         let mut ahead = None;
         if let Some(stat) = stat.filter(|stat| wants(submission.wanted, *stat)) {
-            let delivery = Delivery::new(Content::Receipt(receipt(number, submission, stat, now + after)));
+            let delivery = Delivery::new(Content::Receipt(receipt(id, submission, stat, now + after)));
             if self.config.receipts.before_answer {
                 ahead = Some(delivery);
             } else {
                 self.put_off(now + after, delivery);
             }
         }
-        Ok(Accepted { id: self.config.receipts.id_in_answer.spell(number), due: now + wait, ahead })
+        Ok(Accepted { id, due: now + wait, ahead })
+    }
+
+    /// Counts a submit that is refused with `status`.
+    pub fn refuse(&mut self, status: u32) -> u32 {
+        self.counters.refused += 1;
+        self.counters.throttled += u64::from(status == self.codes.throttled);
+        status
     }
 
     fn refusal(&mut self, submission: &Submission<'_>, faults: &Faults) -> Option<u32> {
-        if let Some(status) = faults.status(&mut self.rng) {
+        if let Some(status) = faults.status(&mut self.rng, self.codes) {
             return Some(status);
         }
         let fitting = self.config.rules.iter().filter(|(suffix, _)| submission.destination.ends_with(suffix.as_str()));
@@ -251,7 +302,7 @@ impl Desk {
             return Some(status.0);
         }
         let passes = self.pace.as_mut().is_none_or(|pace| pace.pass(submission.at));
-        (!passes).then_some(codecs::smpp::status::RTHROTTLED)
+        (!passes).then_some(self.codes.throttled)
     }
 
     /// Draws how a message ends; `None` where nobody will ever tell.
@@ -271,7 +322,7 @@ impl Desk {
     }
 
     /// Writes down a submit whose answer left or never will.
-    pub fn note(&mut self, submission: &Submission<'_>, id: &str, answered: bool) {
+    pub fn note(&mut self, submission: &Submission<'_>, id: &Id, answered: bool) {
         if answered {
             self.counters.answered += 1;
         } else {
@@ -280,7 +331,7 @@ impl Desk {
         self.lines.push(&Record::Submit(records::Submit {
             t_ms: self.clock.t_ms(submission.at),
             carrier: Cow::Borrowed(&self.config.name),
-            carrier_id: Cow::Borrowed(id),
+            carrier_id: Cow::Owned(self.spell(id)),
             source: Cow::Borrowed(&submission.source),
             destination: Cow::Borrowed(&submission.destination),
             text: Cow::Borrowed(&submission.text),
@@ -293,7 +344,20 @@ impl Desk {
 
     /// Queues an uplink message to go out at once.
     pub fn send_mo(&mut self, mo: Mo) {
-        self.push_ready(Delivery::new(Content::Mo(mo)));
+        let whole = mo.segment.is_some() || !self.is_too_long(&mo);
+        if whole {
+            return self.push_ready(Delivery::new(Content::Mo(mo)));
+        }
+        self.reference = self.reference.wrapping_add(1);
+        let parts = Parts { long: Long::Udh8, reference: self.reference, order: Vec::new(), cut: None };
+        // More than 255 parts: nobody writes so much on a handset, and nothing is sent.
+        let parts = uplink::cut(&mo.from, &mo.to, &mo.text, Some(&parts), self.config.alphabets());
+        parts.unwrap_or_default().into_iter().for_each(|mo| self.push_ready(Delivery::new(Content::Mo(mo))));
+    }
+
+    /// Whether an uplink message has to be cut to be sent.
+    fn is_too_long(&self, mo: &Mo) -> bool {
+        uplink::is_long(&mo.text, self.config.alphabets()) && !self.config.protocol.carries_long_text()
     }
 
     /// Puts back what could not be handed to a connection after all.
@@ -334,8 +398,8 @@ impl Desk {
                 } else {
                     self.counters.receipts_lost += 1;
                 }
-                let carrier_id = self.config.receipts.id_in_answer.spell(receipt.id).into();
-                let stat = receipt.stat.word().into();
+                let carrier_id = self.spell(&receipt.id).into();
+                let stat = self.config.quirks.stat(receipt.stat.word()).into();
                 self.lines.push(&Record::Receipt(records::Receipt { t_ms, carrier, carrier_id, stat, acked, tries }));
             }
             Content::Mo(mo) => {
@@ -371,15 +435,18 @@ impl Desk {
                 self.push_ready(delivery);
             }
         }
+        let mut written = Vec::new();
         for (at, index) in &mut self.mo {
             let mo = &self.config.mo[*index];
             if *at <= now {
+                let alphabets = self.config.alphabets();
                 // The scenario was checked.
-                let parts = uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref()).unwrap_or_default();
-                self.ready.extend(parts.into_iter().map(|mo| Delivery::new(Content::Mo(mo))));
-                *at += self.config.mo[*index].every.map_or(Duration::MAX / 4, |every| every.0);
+                written
+                    .extend(uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref(), alphabets).unwrap_or_default());
+                *at += mo.every.map_or(Duration::MAX / 4, |every| every.0);
             }
         }
+        written.into_iter().for_each(|mo| self.send_mo(mo));
     }
 
     /// When [`Desk::tick`] has something to do.
@@ -421,10 +488,11 @@ fn wants(wanted: Wanted, stat: Stat) -> bool {
     }
 }
 
-fn receipt(id: u64, submission: &Submission<'_>, stat: Stat, done: Instant) -> Receipt {
+fn receipt(id: Id, submission: &Submission<'_>, stat: Stat, done: Instant) -> Receipt {
     let plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
     Receipt {
         id,
+        link: submission.link,
         source: (&*submission.source).into(),
         destination: (&*submission.destination).into(),
         stat,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::latency::{Latency, Span};
 use crate::scenario::{Share, Status};
+use crate::tongue::Codes;
 
 /// The ways a carrier fails. Those marked *once* act when they start; with a duration they also meet every
 /// connection made while they last.
@@ -20,13 +21,13 @@ pub enum Kind {
     Hang,
     /// Everything is read, nothing is ever answered.
     Mute,
-    /// enquire_link is answered, nothing else is.
+    /// Asking for a sign of life (enquire_link, ACTIVE_TEST) is answered, nothing else is.
     PingsOnly,
     /// Answers take `latency` longer (default 5 s).
     Slow,
-    /// A `share` of submits (default all) is answered with `status` (default ESME_RSYSERR).
+    /// A `share` of submits (default all) is answered with `status` (default: the protocol's word for a system error).
     Errors,
-    /// Every submit is answered ESME_RTHROTTLED.
+    /// Every submit is answered with the protocol's throttle code.
     Throttle,
     /// Receipts that come due are never sent.
     DropReceipts,
@@ -158,16 +159,16 @@ impl Faults {
     }
 
     /// The status that a submit is to be answered with instead of being accepted.
-    pub fn status(&self, rng: &mut fastrand::Rng) -> Option<u32> {
+    pub fn status(&self, rng: &mut fastrand::Rng, codes: Codes) -> Option<u32> {
         if self.active.is_empty() {
             return None;
         }
         if self.on(Kind::Throttle) {
-            return Some(0x58);
+            return Some(codes.throttled);
         }
         let errors = self.find(Kind::Errors)?;
         let hit = errors.share.is_none_or(|share| rng.f64() < share.0);
-        hit.then(|| errors.status.map_or(0x08, |status| status.0))
+        hit.then(|| errors.status.map_or(codes.error, |status| status.0))
     }
 
     /// Submits a connection lives for.
@@ -226,7 +227,7 @@ mod tests {
         let mut faults = Faults::new(&[spec("kind='errors'\nshare=0.3\nstatus='ESME_RMSGQFUL'")], t0);
         faults.tick(t0);
         let mut rng = fastrand::Rng::with_seed(3);
-        let hits = (0..10_000).filter(|_| faults.status(&mut rng) == Some(0x14)).count();
+        let hits = (0..10_000).filter(|_| faults.status(&mut rng, crate::smpp::CODES) == Some(0x14)).count();
         assert!((2_700..3_300).contains(&hits), "{hits}");
     }
 }

@@ -9,19 +9,28 @@ pub mod callbacks;
 pub mod carrier;
 pub mod centre;
 pub mod clock;
+pub mod cmpp;
 pub mod control;
+pub mod conversation;
 pub mod delivery;
 pub mod desk;
 pub mod fault;
+#[cfg(test)]
+mod hall;
 pub mod latency;
 pub mod ledger;
 pub mod lines;
 pub mod load;
+pub mod quirks;
 pub mod records;
 pub mod scenario;
 pub mod serve;
+pub mod sgip;
 pub mod simulator;
+pub mod smgp;
 pub mod smpp;
+pub mod text;
+pub mod tongue;
 pub mod uplink;
 
 pub use simulator::Simulator;

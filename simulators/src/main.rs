@@ -26,6 +26,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the carriers of a scenario until SIGINT or SIGTERM
+    ///
+    /// They speak smpp, cmpp (2.0, 3.0), sgip (1.2) or smgp (3.0). Per carrier: credentials, answer_latency, receipts, mo,
+    /// rate_limit, window, log, faults by time, and quirks of real gateways. simulators/example.toml shows every key.
     #[command(after_help = "Example: qiao-sim run scenario.toml --ready-file ready.json\n\
         Prints one JSON line: {\"carriers\":{\"a\":\"127.0.0.1:40001\"},\"control\":\"127.0.0.1:40002\"}\n\
         Then:    curl -d '{\"carrier\":\"a\",\"kind\":\"mute\",\"for\":\"3s\"}' http://127.0.0.1:40002/faults")]

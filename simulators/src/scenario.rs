@@ -12,9 +12,13 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
+use codecs::cmpp::Version;
+use codecs::text::Alphabet;
+
 use crate::fault;
 use crate::latency::{Latency, Span};
-use crate::uplink;
+use crate::quirks::{MoText, Over, Quirks};
+use crate::uplink::{self, Long};
 
 /// Everything one process simulates.
 #[derive(Debug, Deserialize)]
@@ -36,6 +40,29 @@ pub struct Scenario {
 pub enum Protocol {
     /// SMPP 3.4 and 5.0.
     Smpp,
+    /// CMPP 2.0 or 3.0: an ISMG of China Mobile.
+    Cmpp,
+    /// SGIP 1.2: an SMG of China Unicom.
+    Sgip,
+    /// SMGP 3.0: an SMGW of China Telecom.
+    Smgp,
+}
+
+impl Protocol {
+    /// The keys of account and secret.
+    fn keys(self) -> (&'static str, &'static str) {
+        match self {
+            Protocol::Smpp => ("system_id", "password"),
+            Protocol::Cmpp => ("source_addr", "shared_secret"),
+            Protocol::Sgip => ("login", "password"),
+            Protocol::Smgp => ("client_id", "shared_secret"),
+        }
+    }
+
+    /// Whether a text of any length goes in one message.
+    pub fn carries_long_text(self) -> bool {
+        self == Protocol::Smpp
+    }
 }
 
 /// One simulated carrier.
@@ -49,26 +76,48 @@ pub struct Carrier {
     /// Where it listens; port 0 takes a free one.
     #[serde(default = "anywhere")]
     pub listen: SocketAddr,
-    /// The account.
-    pub system_id: String,
-    /// Its password.
-    pub password: String,
+    /// SMPP: the account.
+    pub system_id: Option<String>,
+    /// CMPP: the account, six digits.
+    pub source_addr: Option<String>,
+    /// SMGP: the account, eight characters.
+    pub client_id: Option<String>,
+    /// SGIP: the account, in both directions.
+    pub login: Option<String>,
+    /// SMPP, SGIP: its password.
+    pub password: Option<String>,
+    /// CMPP, SMGP: its secret.
+    pub shared_secret: Option<String>,
+    /// CMPP: the account's version, "2.0" or "3.0".
+    #[serde(default)]
+    pub version: CmppVersion,
+    /// SGIP: where the other side listens for Deliver and Report. Absent: they go over its own connections.
+    pub callback: Option<SocketAddr>,
+    /// SGIP: silence after which a connection to `callback` is left.
+    #[serde(default = "callback_idle")]
+    pub callback_idle: Span,
+    /// CMPP, SGIP, SMGP: our number as a gateway or node, in ids and sequence numbers.
+    pub node: Option<u32>,
+    /// What it does otherwise than the book says.
+    #[serde(default)]
+    pub quirks: Quirks,
     /// From submit to answer.
     #[serde(default = "at_once")]
     pub answer_latency: Latency,
     /// How receipts are made.
     #[serde(default)]
     pub receipts: Receipts,
-    /// Unanswered submits allowed per connection; beyond it submits are answered ESME_RMSGQFUL.
+    /// Unanswered submits allowed per connection; beyond it submits are refused (ESME_RMSGQFUL).
     #[serde(default = "window")]
     pub window: usize,
-    /// Binds allowed at a time; beyond it binds are answered ESME_RALYBND.
+    /// Binds allowed at a time; beyond it logins are refused (ESME_RALYBND).
     #[serde(default = "max_binds")]
     pub max_binds: usize,
     /// Uplink messages.
     #[serde(default)]
     pub mo: Vec<Mo>,
-    /// Parts per second; beyond it submits are answered ESME_RTHROTTLED. Absent: no limit.
+    /// Parts per second; beyond it submits are answered with the protocol's throttle code (ESME_RTHROTTLED, CMPP 8, SGIP 33,
+    /// SMGP 1). Absent: no limit.
     pub rate_limit: Option<Rate>,
     /// Parts that may come at once above the rate; absent: a tenth of a second of it.
     pub rate_burst: Option<u32>,
@@ -83,6 +132,95 @@ pub struct Carrier {
     /// Faults by time.
     #[serde(default, rename = "fault")]
     pub faults: Vec<fault::Spec>,
+}
+
+/// The version of a CMPP account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CmppVersion(pub Version);
+
+impl Default for CmppVersion {
+    fn default() -> Self {
+        Self(Version::V30)
+    }
+}
+
+impl<'de> Deserialize<'de> for CmppVersion {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match String::deserialize(from)?.as_str() {
+            "2.0" => Ok(CmppVersion(Version::V20)),
+            "3.0" => Ok(CmppVersion(Version::V30)),
+            other => Err(de::Error::custom(format!("CMPP is \"2.0\" or \"3.0\", not \"{other}\""))),
+        }
+    }
+}
+
+impl Carrier {
+    /// The account's name.
+    pub fn account(&self) -> &str {
+        let [account, _] = self.credentials();
+        account.unwrap_or_default()
+    }
+
+    /// The account's secret.
+    pub fn secret(&self) -> &str {
+        let [_, secret] = self.credentials();
+        secret.unwrap_or_default()
+    }
+
+    fn credentials(&self) -> [Option<&str>; 2] {
+        let (account, secret) = match self.protocol {
+            Protocol::Smpp => (&self.system_id, &self.password),
+            Protocol::Cmpp => (&self.source_addr, &self.shared_secret),
+            Protocol::Sgip => (&self.login, &self.password),
+            Protocol::Smgp => (&self.client_id, &self.shared_secret),
+        };
+        [account.as_deref(), secret.as_deref()]
+    }
+
+    /// The alphabets of messages from handsets, UCS-2 aside.
+    pub fn alphabets(&self) -> &'static [Alphabet] {
+        match (self.protocol, self.quirks.mo_text) {
+            (Protocol::Smpp, _) => &[Alphabet::Gsm7],
+            (_, MoText::Ucs2) => &[Alphabet::Ascii],
+            (_, MoText::Gbk) => &[Alphabet::Ascii, Alphabet::Gbk],
+        }
+    }
+
+    /// What is wrong with the keys that belong to one protocol.
+    fn misfit(&self) -> Option<String> {
+        let (account, secret) = self.protocol.keys();
+        let given = [
+            ("system_id", self.system_id.is_some()),
+            ("source_addr", self.source_addr.is_some()),
+            ("client_id", self.client_id.is_some()),
+            ("login", self.login.is_some()),
+            ("password", self.password.is_some()),
+            ("shared_secret", self.shared_secret.is_some()),
+        ];
+        let wanted = |key: &str| key == account || key == secret;
+        if let Some((key, _)) = given.iter().find(|(key, given)| wanted(key) && !given) {
+            return Some(format!("`{}` needs `{key}`", self.name));
+        }
+        if let Some((key, _)) = given.iter().find(|(key, given)| !wanted(key) && *given) {
+            return Some(format!("`{key}` of `{}` belongs to another protocol", self.name));
+        }
+        if self.callback.is_some() && self.protocol != Protocol::Sgip {
+            return Some(format!("`callback` of `{}` belongs to SGIP", self.name));
+        }
+        if self.callback.is_none() && self.quirks.deliver_over == Some(Over::Callback) {
+            return Some(format!("`{}` delivers over `callback` and has none", self.name));
+        }
+        if self.quirks.sequence_restart == Some(0) {
+            return Some(format!("`{}` has sequence_restart = 0", self.name));
+        }
+        let zero = |span: Option<Span>| span.is_some_and(|span| span.0.is_zero());
+        if zero(self.quirks.active_test_every) || zero(self.quirks.close_idle) {
+            return Some(format!("`{}` has active_test_every or close_idle = 0", self.name));
+        }
+        let sar = |mo: &Mo| mo.parts.as_ref().is_some_and(|parts| parts.long == Long::Sar);
+        (self.protocol != Protocol::Smpp && self.mo.iter().any(sar))
+            .then(|| format!("`{}` cannot send an mo by sar: that is SMPP's", self.name))
+    }
 }
 
 /// What happens to a submit after it was accepted.
@@ -253,7 +391,7 @@ impl<'de> Deserialize<'de> for DateDigits {
     }
 }
 
-/// A command status, by number or by its name in the specification.
+/// A command status, by number or, of SMPP, by its name in the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u32);
 
@@ -286,6 +424,10 @@ fn anywhere() -> SocketAddr {
 
 fn at_once() -> Latency {
     Latency::NONE
+}
+
+fn callback_idle() -> Span {
+    Span(Duration::from_secs(10))
 }
 
 fn window() -> usize {
@@ -341,6 +483,9 @@ impl Scenario {
             if !names.insert(&carrier.name) {
                 return Err(at(format!("there are two carriers named `{}`", carrier.name)));
             }
+            if let Some(problem) = carrier.misfit() {
+                return Err(at(problem));
+            }
             let receipts = &carrier.receipts;
             let delivered = receipts.delivered.map_or(0.0, |share| share.0);
             let others = receipts.failed.0 + receipts.expired.0 + receipts.rejected.0 + receipts.none.0;
@@ -354,7 +499,7 @@ impl Scenario {
                 return Err(at(format!("`{}` has an mo with every = 0", carrier.name)));
             }
             for mo in &carrier.mo {
-                uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref())
+                uplink::cut(&mo.from, &mo.to, &mo.text, mo.parts.as_ref(), carrier.alphabets())
                     .map_err(|problem| at(format!("`{}` has an mo that cannot be sent: {problem}", carrier.name)))?;
             }
         }
@@ -401,10 +546,58 @@ mod tests {
     fn the_example_shows_every_key() {
         let text = include_str!("../example.toml");
         let scenario = Scenario::read(text, "example.toml").unwrap();
-        assert_eq!(scenario.carriers().count(), 2);
-        let everything = scenario.carriers().last().unwrap();
+        assert_eq!(scenario.carriers().count(), 5);
+        let everything = scenario.carriers().find(|carrier| carrier.name == "everything").unwrap();
         assert_eq!(everything.receipts.missing.len(), 2);
         assert!(everything.faults.iter().any(|fault| fault.kind == fault::Kind::CloseAfter));
+    }
+
+    /// The example's comments name the other values; the keys are all there.
+    #[test]
+    fn the_example_shows_every_quirk() {
+        let text = include_str!("../example.toml");
+        let quirks = text.split_once("[carrier.quirks]").unwrap().1;
+        let declared =
+            include_str!("quirks.rs").split_once("pub struct Quirks {").unwrap().1.split_once("\n}").unwrap().0;
+        let keys = declared.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+        let keys: Vec<&str> = keys.map(|(key, _)| key).collect();
+        assert!(keys.len() > 10, "{keys:?}");
+        for key in keys {
+            assert!(quirks.contains(&format!("\n{key} = ")), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_protocol_has_its_own_keys() {
+        for (protocol, account, secret) in [
+            ("smpp", "system_id", "password"),
+            ("cmpp", "source_addr", "shared_secret"),
+            ("sgip", "login", "password"),
+            ("smgp", "client_id", "shared_secret"),
+        ] {
+            let head = format!("[[carrier]]\nname = 'a'\nprotocol = '{protocol}'\n");
+            let whole = format!("{head}{account} = 'x'\n{secret} = 'y'\n");
+            let scenario = Scenario::read(&whole, "s.toml").unwrap();
+            let carrier = scenario.carriers().next().unwrap();
+            assert_eq!((carrier.account(), carrier.secret()), ("x", "y"));
+            assert!(problem(&head).problem.contains(account), "{protocol}");
+            assert!(problem(&format!("{head}{account} = 'x'\n")).problem.contains(secret), "{protocol}");
+            let other = if account == "client_id" { "source_addr" } else { "client_id" };
+            assert!(problem(&format!("{whole}{other} = 'z'\n")).problem.contains("another protocol"), "{protocol}");
+            let called = Scenario::read(&format!("{whole}callback = '127.0.0.1:1'\n"), "s.toml");
+            assert_eq!(called.is_ok(), protocol == "sgip");
+        }
+        let cmpp = "[[carrier]]\nname = 'a'\nprotocol = 'cmpp'\nsource_addr = 'x'\nshared_secret = 'y'\n";
+        for bad in [
+            "version = '2.1'",
+            "quirks = { deliver_over = 'callback' }",
+            "quirks = { sequence_restart = 0 }",
+            "quirks = { active_test_every = 0 }",
+            "quirks = { sulks = true }",
+            "mo = [{ from = '1', to = '2', text = 't', parts = { long = 'sar' } }]",
+        ] {
+            assert!(problem(&format!("{cmpp}{bad}\n")).line >= 1, "{bad}");
+        }
     }
 
     #[test]

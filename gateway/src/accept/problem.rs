@@ -10,7 +10,7 @@ use http_body_util::Full;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::admit::{Reason, Refusal};
+use crate::admit::{Reason, Refusal, Wait};
 
 /// What went wrong, as a stable word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub struct Place {
 }
 
 /// A request refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// The word that decides status and title.
     pub code: Code,
@@ -133,6 +133,8 @@ pub struct Problem {
     pub errors: Vec<Place>,
     /// When to come back.
     pub retry_after: Option<Duration>,
+    /// How long the message would wait, where that is why.
+    pub wait: Option<Wait>,
     /// Whether the connection cannot go on (its body was not read).
     pub close: bool,
 }
@@ -156,12 +158,41 @@ pub(super) struct Page<'a> {
     /// Where, if in the body.
     #[serde(skip_serializing_if = "<[Place]>::is_empty")]
     errors: &'a [Place],
+    /// With `overloaded`, where the message would not have left within half its validity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<WaitPage>,
+}
+
+/// How long a message would wait.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Wait")]
+struct WaitPage {
+    /// Seconds until it would leave.
+    seconds: f64,
+    /// Parts that would leave before it.
+    parts_ahead: u64,
+    /// Parts per second its channels take.
+    parts_per_second: f64,
+    /// Seconds for which all its channels have been down; 0 where one is not.
+    down_seconds: u64,
+}
+
+impl From<Wait> for WaitPage {
+    fn from(wait: Wait) -> WaitPage {
+        let tenths = |value: f64| (value * 10.0).round() / 10.0;
+        WaitPage {
+            seconds: tenths(wait.wait.as_secs_f64()),
+            parts_ahead: wait.parts_ahead,
+            parts_per_second: tenths(wait.pace),
+            down_seconds: wait.down.as_secs(),
+        }
+    }
 }
 
 impl Problem {
     /// A problem without places.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Box<Problem> {
-        Box::new(Problem { code, detail: detail.into(), errors: vec![], retry_after: None, close: false })
+        Box::new(Problem { code, detail: detail.into(), errors: vec![], retry_after: None, wait: None, close: false })
     }
 
     /// The same, and the connection ends with it.
@@ -187,6 +218,7 @@ impl Problem {
             code,
             detail: &self.detail,
             errors: &self.errors,
+            wait: self.wait.map(WaitPage::from),
         };
         let body = serde_json::to_vec(&page).unwrap_or_default();
         let mut answer = Response::new(Full::new(Bytes::from(body)));
@@ -219,6 +251,7 @@ impl From<Refusal> for Box<Problem> {
             detail: refusal.detail,
             errors: refusal.faults.into_iter().map(place).collect(),
             retry_after: refusal.retry_after,
+            wait: refusal.wait,
             close: false,
         })
     }

@@ -50,6 +50,7 @@ mod tests {
             name: "a".into(),
             keys: keys.iter().map(|k| Sha256::digest(k).into()).collect(),
             rate: 1,
+            send_rate: None,
             tiers: vec![],
             signatures: vec![],
             numbers: Vec::new(),

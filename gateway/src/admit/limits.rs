@@ -91,6 +91,7 @@ mod tests {
             name: "app".into(),
             keys: Vec::new(),
             rate,
+            send_rate: None,
             tiers: Vec::new(),
             signatures: Vec::new(),
             numbers: Vec::new(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use carriers::{Coding, Mt, Profile, Unsendable};
 
-pub use gate::{Busy, Gate};
+pub use gate::{Ask, Busy, Gate, Wait};
 pub use refusal::{Fault, Reason, Refusal};
 
 use crate::clock::Time;
@@ -159,6 +159,13 @@ pub struct Admitted<'a> {
     pub reserve: u8,
 }
 
+impl Admitted<'_> {
+    /// What the gate is asked.
+    fn ask(&self, app: AppId) -> Ask {
+        Ask { app, tier: self.tier, group: self.group, valid_for: self.valid_for }
+    }
+}
+
 impl Tables {
     /// Judges a message of the app at that position in the plan.
     pub fn admit<'a>(
@@ -172,10 +179,38 @@ impl Tables {
         if let Some(detail) = gate.held(app.id) {
             return Err(Refusal::held(&detail));
         }
+        let admitted = self.judge(app, draft)?;
+        gate.admit(&admitted.ask(app.id)).map_err(Refusal::busy)?;
+        self.admission.limits.take(now, app_at, admitted.parts).map_err(Refusal::rate)?;
+        Ok(admitted)
+    }
+
+    /// What [`Tables::admit`] would say, without asking the app's rate, which no question may use up: the message as far
+    /// as it can be judged, and the refusal it would get.
+    pub fn weigh<'a>(
+        &self,
+        app_at: usize,
+        draft: &Draft<'a>,
+        gate: &dyn Gate,
+    ) -> (Option<Admitted<'a>>, Option<Refusal>) {
+        let Some(app) = self.plan.apps.get(app_at) else { return (None, None) };
+        let held = gate.held(app.id).map(|detail| Refusal::held(&detail));
+        match self.judge(app, draft) {
+            Ok(admitted) => {
+                let busy = gate.admit(&admitted.ask(app.id)).map_err(Refusal::busy).err();
+                (Some(admitted), held.or(busy))
+            }
+            Err(refusal) => (None, held.or(Some(refusal))),
+        }
+    }
+
+    /// The message by itself: its fields, its route, its parts.
+    fn judge<'a>(&self, app: &App, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
         let checked = self.check(app, draft)?;
         let to = checked.to.as_str();
         let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };
-        let group = self.routes.route(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
+        let route = self.routes.find(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
+        let group = route.group;
         let mt = Mt {
             to,
             sender: draft.sender,
@@ -185,8 +220,6 @@ impl Tables {
             reference: 0,
         };
         let quoted = self.admission.quote(group, checked.tier.id, &mt).map_err(unsendable)?;
-        gate.admit(checked.tier.id).map_err(Refusal::busy)?;
-        self.admission.limits.take(now, app_at, quoted.parts).map_err(Refusal::rate)?;
         Ok(Admitted {
             to: checked.to,
             kind: KIND,
@@ -205,8 +238,16 @@ impl Tables {
     pub fn home(&self, app: AppId, tier: TierId, message: &Accepted<'_>) -> Option<Home> {
         let tiers = &self.plan.tiers;
         let tier = tiers.iter().find(|t| t.id == tier).or(tiers.last())?.id;
-        let Accepted { to, sender, text, .. } = *message;
+        let Accepted { to, sender, .. } = *message;
         let group = self.routes.route(&RouteInput { kind: message.kind, tier, app, to, sender })?;
+        self.home_in(group, tier, message)
+    }
+
+    /// A message accepted earlier as it would wait for that group. `None` where no channel of the group can carry it.
+    pub fn home_in(&self, group: GroupId, tier: TierId, message: &Accepted<'_>) -> Option<Home> {
+        let tiers = &self.plan.tiers;
+        let tier = tiers.iter().find(|t| t.id == tier).or(tiers.last())?.id;
+        let Accepted { to, sender, text, .. } = *message;
         let mt = Mt { to, sender, text, valid_for: Duration::ZERO, receipt: true, reference: 0 };
         let quoted = self.admission.quote(group, tier, &mt).ok()?;
         Some(Home { group, tier, parts: quoted.reserve })

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::gate::Busy;
+use super::gate::{Busy, Wait};
 
 /// The reason's stable name is part of the contract with apps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +54,7 @@ pub struct Fault {
 }
 
 /// A message refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// The (first) reason.
     pub reason: Reason,
@@ -64,12 +64,14 @@ pub struct Refusal {
     pub faults: Vec<Fault>,
     /// When it may be tried again, where that helps.
     pub retry_after: Option<Duration>,
+    /// How long it would wait, where that is why.
+    pub wait: Option<Wait>,
 }
 
 impl Refusal {
     /// A refusal that concerns no field.
     pub fn of(reason: Reason, detail: &'static str) -> Self {
-        Refusal { reason, detail: detail.into(), faults: vec![], retry_after: None }
+        Refusal { reason, detail: detail.into(), faults: vec![], retry_after: None, wait: None }
     }
 
     /// Faulty fields; the first one's reason speaks for all.
@@ -77,12 +79,25 @@ impl Refusal {
         let (reason, detail) = faults
             .first()
             .map_or((Reason::Missing, "".into()), |f| (f.reason, format!("{}: {}", f.field, f.detail).into()));
-        Refusal { reason, detail, faults, retry_after: None }
+        Refusal { reason, detail, faults, retry_after: None, wait: None }
     }
 
     pub(super) fn busy(busy: Busy) -> Self {
-        let detail = format!("cannot take more just now ({})", busy.reason).into();
-        Refusal { reason: Reason::Overloaded, detail, faults: vec![], retry_after: Some(busy.retry_after) }
+        let detail = match busy.wait {
+            None => format!("cannot take more just now ({})", busy.reason),
+            Some(Wait { wait, parts_ahead, pace, down }) => {
+                let down = match down.as_secs() {
+                    0 => String::new(),
+                    seconds => format!(", its channels down for {seconds} s"),
+                };
+                let seconds = wait.as_secs_f64();
+                format!(
+                    "would not leave within half its validity: about {seconds:.0} s to wait ({parts_ahead} parts ahead, {pace:.0} a second{down})"
+                )
+            }
+        };
+        let (detail, retry_after) = (detail.into(), Some(busy.retry_after));
+        Refusal { reason: Reason::Overloaded, detail, faults: vec![], retry_after, wait: busy.wait }
     }
 
     pub(super) fn held(detail: &str) -> Self {
@@ -90,11 +105,11 @@ impl Refusal {
             "" => "the gateway's operator takes no new messages from this app at present".into(),
             told => Cow::Owned(told.to_owned()),
         };
-        Refusal { reason: Reason::AppHeld, detail, faults: vec![], retry_after: None }
+        Refusal { reason: Reason::AppHeld, detail, faults: vec![], retry_after: None, wait: None }
     }
 
     pub(super) fn rate(wait: Duration) -> Self {
         let detail = "the app's rate is used up".into();
-        Refusal { reason: Reason::RateLimited, detail, faults: vec![], retry_after: Some(wait) }
+        Refusal { reason: Reason::RateLimited, detail, faults: vec![], retry_after: Some(wait), wait: None }
     }
 }

@@ -1,5 +1,6 @@
 //! The desk: questions from the doors to the line, and its answers. What is finished is asked of the store instead.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,23 +9,24 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::alarms::AlarmStatus;
+use super::errands::{Cleared, QueueOrder};
 use super::orders::{Asked, Order, Subject};
 use super::patrol::{TestStatus, Tested};
+use super::pressure::Pressure;
 use super::reload::{self, Applied, Latest, Refused};
 use super::service::Ordered;
-use super::start::Pressure;
 use super::uplink::Delivered;
-use super::{Arrival, Line, Purpose, accepted};
+use super::{Arrival, Asks, Explained, Line, Purpose, accepted};
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
 use crate::callback::host;
 use crate::clock::{Moment, Time, Wall};
-use crate::config::plan::{TierId, is_internal};
+use crate::config::plan::{GroupId, TierId, is_internal};
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
-use crate::report::story::Story;
+use crate::report::story::{self, Story};
 use crate::report::tell;
 use crate::report::uplink::Listed;
 use crate::switch::health::Snapshot;
@@ -43,6 +45,10 @@ pub enum Question {
     Order(Subject, Asked, oneshot::Sender<Ordered>),
     /// Send a test message over the channel of that name now.
     Test(String, oneshot::Sender<Tested>),
+    /// An operator's order about what waits; answered when it is done.
+    Clear(QueueOrder, oneshot::Sender<Cleared>),
+    /// What would happen to a message, and why; `None` where there is no such app or message.
+    Explain(Box<Asks>, oneshot::Sender<Option<Explained>>),
     /// Tell the app that owns its number by now of a message from a handset that nobody owned.
     Deliver(MessageId, oneshot::Sender<Delivered>),
 }
@@ -146,8 +152,16 @@ pub struct QueueStatus {
     pub tier: String,
     /// Messages.
     pub messages: usize,
-    /// Age of the oldest, in milliseconds.
+    /// Age of the oldest, in milliseconds; 0 where nothing waits.
     pub oldest_ms: u64,
+    /// Parts that leave before a message that comes now.
+    pub parts_ahead: u64,
+    /// Parts per second that its channels take now; by contract while all of them are down.
+    pub pace: f64,
+    /// How long a message that comes now waits, in milliseconds.
+    pub wait_ms: u64,
+    /// For how long none of its channels can be used, in milliseconds; 0 where one can.
+    pub down_ms: u64,
 }
 
 /// The doors' side of the desk.
@@ -218,6 +232,15 @@ impl Desk {
         found.into_iter().filter_map(|(id, v)| Some((MessageId(id), serde_json::from_slice(&v).ok()?))).collect()
     }
 
+    /// A message's story.
+    pub async fn story(&self, id: MessageId, reader: story::Reader) -> Option<Story> {
+        let records = match self.ask(|answer| Question::Message(id, answer)).await? {
+            Some(records) => records,
+            None => self.store.history(id.0)?,
+        };
+        tell::story(id, &records, reader, |channel| self.company(channel))
+    }
+
     fn company(&self, channel: &str) -> Option<String> {
         self.tables.load().plan.channels.iter().find(|c| &*c.name == channel).map(|c| c.carrier.clone())
     }
@@ -225,13 +248,7 @@ impl Desk {
 
 impl Inquiry for Desk {
     fn message(&self, id: MessageId) -> BoxFuture<'_, Option<Story>> {
-        Box::pin(async move {
-            let records = match self.ask(|answer| Question::Message(id, answer)).await? {
-                Some(records) => records,
-                None => self.store.history(id.0)?,
-            };
-            tell::story(id, &records, |channel| self.company(channel))
-        })
+        Box::pin(self.story(id, story::Reader::App))
     }
 }
 
@@ -315,7 +332,7 @@ impl Line {
     }
 
     /// A body from memory, or else from disk, here and now: for rare questions.
-    fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
+    pub(super) fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
         let at = self.report.live(id)?.at;
         self.bodies.find(id).or_else(|| self.journal.read(id.0, at).ok())
     }
@@ -329,6 +346,8 @@ impl Line {
             Question::Apps(answer) => drop(answer.send(self.apps())),
             Question::Order(subject, asked, answer) => self.order(now, subject, asked, answer),
             Question::Test(name, answer) => drop(answer.send(self.test(now, &name))),
+            Question::Clear(order, answer) => self.clear(now, &order, answer),
+            Question::Explain(asks, answer) => drop(answer.send(self.explain(now, &asks))),
             Question::Deliver(id, answer) => self.seek_uplink(id, answer),
         }
     }
@@ -388,15 +407,28 @@ impl Line {
         list
     }
 
+    /// What waits, and what could: every group and tier that has a channel.
     fn queues(&self, now: Moment) -> Vec<QueueStatus> {
         let names = &self.plan.names;
-        let status = |w: crate::switch::Waiting| QueueStatus {
-            group: names.groups.get(usize::from(w.group.0)).map_or_else(String::new, |n| n.to_string()),
-            tier: names.tiers.get(usize::from(w.tier.0)).map_or_else(String::new, |n| n.to_string()),
-            messages: w.messages,
-            oldest_ms: u64::try_from(now.time.since(w.oldest).as_millis()).unwrap_or(u64::MAX),
+        let ms = |period: std::time::Duration| u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+        let mut waiting: BTreeMap<_, _> = self.switch.waiting().into_iter().map(|w| ((w.group, w.tier), w)).collect();
+        let mut prospect = self.switch.outlook(now.time);
+        let all: BTreeSet<_> = waiting.keys().chain(prospect.keys()).copied().collect();
+        let status = |(group, tier): (GroupId, TierId)| {
+            let outlook = prospect.remove(&(group, tier)).unwrap_or_default();
+            let waiting = waiting.remove(&(group, tier));
+            QueueStatus {
+                group: names.groups.get(usize::from(group.0)).map_or_else(String::new, |n| n.to_string()),
+                tier: names.tiers.get(usize::from(tier.0)).map_or_else(String::new, |n| n.to_string()),
+                messages: waiting.map_or(0, |w| w.messages),
+                oldest_ms: waiting.map_or(0, |w| ms(now.time.since(w.oldest))),
+                parts_ahead: outlook.parts_ahead,
+                pace: (outlook.pace * 10.0).round() / 10.0,
+                wait_ms: ms(outlook.wait),
+                down_ms: outlook.down_since.map_or(0, |since| ms(now.time.since(since))),
+            }
         };
-        self.switch.waiting().into_iter().map(status).filter(|w| !is_internal(&w.group)).collect()
+        all.into_iter().map(status).filter(|w| !is_internal(&w.group)).collect()
     }
 }
 

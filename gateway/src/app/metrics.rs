@@ -333,7 +333,14 @@ impl Line {
                 }
             }
         }
+        self.pressure.foresee(now.time, self.switch.outlook(now.time));
         self.look_around(now);
+    }
+
+    /// A tick came that much later than it should have.
+    pub(super) fn keeps_up(&mut self, by: Duration) {
+        let late = self.lateness.tick(self.clock.now().time, by);
+        self.pressure.late.store(late, Ordering::Relaxed);
     }
 
     /// The last link of a channel that is not in the plan has ended: its gauges would show what was.

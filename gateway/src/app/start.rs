@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,15 +16,16 @@ use tracing::{error, info, warn};
 
 use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
+use super::pressure::Pressure;
 use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
-use super::service::{HeldApps, Service};
+use super::service::Service;
 use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
-use crate::admit::{Busy, Gate, Tables};
+use crate::admit::Tables;
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Wall};
-use crate::config::plan::{AppId, Channel, Names, OnFailed, Plan, Tier, TierId};
+use crate::config::plan::{Channel, Names, OnFailed, Plan, Tier};
 use crate::config::{self, Problem};
 use crate::control;
 use crate::fleet::Fleet;
@@ -54,8 +54,6 @@ const LINK_BATCHES: usize = 1024;
 const RELOADS: usize = 16;
 /// How long another process may hold the journal's lock at start.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// How long a client that was told 503 for pressure should wait.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +202,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         outgoing: Vec::new(),
         unwritten: false,
         untold: Default::default(),
+        errands: Default::default(),
+        lateness: Default::default(),
         stopping: None,
     };
     line.apply(clock.now(), true);
@@ -392,7 +392,7 @@ async fn signals(
         }
         asked = true;
         info!("draining");
-        pressure.draining.store(true, Ordering::Relaxed);
+        pressure.drain();
         // Both live as long as the gateway.
         let _ = stop.send(true);
         let _ = arrivals.send(Arrival::Drain);
@@ -411,6 +411,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 backoff: t.backoff.clone(),
                 unacked: t.unacked,
                 acked: t.acked,
+                service: t.service,
             })
             .collect(),
         channels: plan
@@ -421,6 +422,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 rate: c.rate,
                 burst: c.burst,
                 tiers: c.tiers.clone(),
+                cost: c.cost,
                 carrier: plan.channels.iter().position(|other| other.carrier == c.carrier).unwrap_or(0) as u32,
                 probes: c.profile.legs().iter().any(|leg| leg.role != Role::Receive && leg.probe == Probe::Pdu),
             })
@@ -428,10 +430,20 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
         groups: plan
             .groups
             .iter()
-            .map(|g| switch::GroupRule { id: g.id, channels: g.channels.clone(), spill_after: g.spill_after })
+            .map(|g| switch::GroupRule {
+                id: g.id,
+                channels: g.channels.clone(),
+                spill_after: g.spill_after,
+                strategy: g.strategy.clone(),
+            })
             .chain(plan.channels.iter().filter_map(patrol_group))
             .collect(),
-        health: switch::health::Settings::default(),
+        health: Box::default(),
+        apps: plan
+            .apps
+            .iter()
+            .filter_map(|a| Some(switch::AppRule { id: a.id, rate: f64::from(a.send_rate?) }))
+            .collect(),
     }
 }
 
@@ -449,7 +461,7 @@ pub(super) fn further(plan: &Plan) -> Vec<again::Rule> {
 /// The group of a channel's test messages: nothing else is in it, and they go nowhere else.
 fn patrol_group(channel: &Channel) -> Option<switch::GroupRule> {
     let test = channel.test.as_ref()?;
-    Some(switch::GroupRule { id: test.group, channels: vec![channel.id], spill_after: None })
+    Some(switch::GroupRule { id: test.group, channels: vec![channel.id], ..switch::GroupRule::default() })
 }
 
 /// The report's share of the plan, as far as messages from handsets go.
@@ -474,87 +486,5 @@ impl Commit for Entrance {
     fn commit(&self, fresh: Fresh) {
         let (id, body) = (fresh.message.id, fresh.body.clone());
         self.0.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(fresh));
-    }
-}
-
-/// Whether there is room for more: journal, messages, and whether the gateway is leaving.
-#[derive(Default)]
-pub(super) struct Pressure {
-    /// Journal use in percent.
-    pub(super) journal: AtomicU8,
-    /// The store is far behind.
-    pub(super) behind: AtomicBool,
-    /// The disk refuses.
-    pub(super) failing: AtomicBool,
-    /// Messages not yet forgotten.
-    pub(super) messages: AtomicUsize,
-    draining: AtomicBool,
-    marks: ArcSwap<Marks>,
-    /// Apps that operators hold.
-    pub(super) held: ArcSwap<HeldApps>,
-}
-
-/// What a plan says about pressure.
-#[derive(Default)]
-struct Marks {
-    /// Most messages not yet forgotten.
-    most: usize,
-    /// By tier: journal use at which it is refused.
-    shed: Vec<u8>,
-}
-
-impl Pressure {
-    /// The marks of a plan are in force from now on.
-    pub(super) fn follow(&self, plan: &Plan) {
-        let mut shed = vec![0; plan.names.tiers.len()];
-        for tier in &plan.tiers {
-            shed[usize::from(tier.id.0)] = tier.shed_at;
-        }
-        self.marks.store(Arc::new(Marks { most: plan.node.max_messages, shed }));
-    }
-}
-
-impl Pressure {
-    /// Why nothing at all is taken, if so.
-    pub(super) fn closed(&self) -> Option<&'static str> {
-        if self.draining.load(Ordering::Relaxed) {
-            Some("draining")
-        } else if self.failing.load(Ordering::Relaxed) {
-            Some("disk")
-        } else {
-            None
-        }
-    }
-
-    /// Why a tier is refused for want of room, if so.
-    pub(super) fn sheds(&self, tier: TierId) -> Option<&'static str> {
-        let marks = self.marks.load();
-        let shed = marks.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
-        if self.behind.load(Ordering::Relaxed) {
-            Some("store")
-        } else if self.journal.load(Ordering::Relaxed) >= shed {
-            Some("journal")
-        } else if self.messages.load(Ordering::Relaxed) >= marks.most {
-            Some("messages")
-        } else {
-            None
-        }
-    }
-}
-
-impl Gate for Pressure {
-    fn admit(&self, tier: TierId) -> Result<(), Busy> {
-        let busy = |reason| Err(Busy { reason, retry_after: RETRY_AFTER });
-        if let Some(reason) = self.closed() {
-            busy(reason)
-        } else if let Some(reason) = self.sheds(tier) {
-            busy(reason)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn held(&self, app: AppId) -> Option<Arc<str>> {
-        self.held.load().get(&app).cloned()
     }
 }

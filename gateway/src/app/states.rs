@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::Line;
 use super::orders::Kind;
-use super::start::Pressure;
+use super::pressure::Pressure;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan};
 use crate::observe::{Calm, Metrics};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Tier, TierId};
+use super::plan::{App, Callback, Channel, ChannelId, Group, Names, Node, Plan, Route, Strategy, Tier, TierId};
 use super::problem::Problem;
 use crate::callback::Settings;
 
@@ -260,10 +260,27 @@ fn group(old: &Group, new: &Group, names: &Names) -> Vec<String> {
     let members = |channels: &Vec<ChannelId>| list(channels.iter().map(|c| names.channels.get(usize::from(c.0))));
     Words::default()
         .value("channels", &old.channels, &new.channels, members)
+        .value("strategy", &old.strategy, &new.strategy, strategy_in_words)
         .value("spill_after", &old.spill_after, &new.spill_after, |wait| {
             wait.map_or_else(|| "never".to_owned(), |wait| format!("{wait:?}"))
         })
         .or(old != new)
+}
+
+/// A strategy with what belongs to it.
+fn strategy_in_words(strategy: &Strategy) -> String {
+    let name = strategy.name();
+    match strategy {
+        Strategy::Weighted(weights) => {
+            format!("{name} {}", weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":"))
+        }
+        Strategy::Quality { explore } => format!("{name} (explore {explore})"),
+        Strategy::Balanced(b) => format!(
+            "{name} (cost {} quality {} latency {} load {}; floors {} {} {:?}; explore {})",
+            b.cost, b.quality, b.latency, b.load, b.least_success, b.least_delivered, b.most_latency, b.explore
+        ),
+        Strategy::Preference | Strategy::LeastCost => name.to_owned(),
+    }
 }
 
 fn route(old: &Route, new: &Route, names: &Names) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! there is no half-checked configuration. `written` is what the files look like, [`plan`] what they mean.
 
 mod check;
+pub mod choice;
 pub mod diff;
 mod file;
 mod inputs;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use carriers::{Profile, Protocol};
 use ipnet::IpNet;
 
+pub use super::choice::{Balance, Strategy};
 pub use super::numbers::{Numbers, Range};
 use crate::callback::Settings;
 
@@ -20,7 +21,7 @@ pub struct ChannelId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId(pub u16);
 /// An app's index in [`Names::apps`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(pub u16);
 /// A tier's index in [`Names::tiers`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,8 +191,25 @@ pub struct Tier {
     pub on_failed: OnFailed,
     /// How long after the carrier took it a message without a receipt goes to the next channel; `None`: never.
     pub receipt_within: Option<Duration>,
-    /// Journal use in percent at which new messages of this tier get 503.
+    /// Use of journal and of `[limits] messages` in percent at which new messages of this tier get 503.
     pub shed_at: u8,
+    /// How it is served beside other tiers.
+    pub service: Service,
+}
+
+/// How a tier is served beside others that wait for the same channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// Before every tier below it.
+    #[default]
+    Strict,
+    /// By its share of what strict tiers leave.
+    Weighted {
+        /// Its weight among weighted tiers; at least 1.
+        weight: u32,
+        /// Its least share in percent, whatever the weights.
+        minimum: u8,
+    },
 }
 
 /// What follows a receipt that says "not delivered".
@@ -290,6 +308,8 @@ pub struct Group {
     pub name: Arc<str>,
     /// Members by preference.
     pub channels: Vec<ChannelId>,
+    /// How one of them is chosen.
+    pub strategy: Strategy,
     /// A backup is used although a better channel is healthy once the head waited this long; `None`: never.
     pub spill_after: Option<Duration>,
 }
@@ -337,6 +357,8 @@ pub struct App {
     pub keys: Vec<[u8; 32]>,
     /// Parts per second at the door; burst is two seconds of it.
     pub rate: u32,
+    /// Most parts per second towards carriers, over all channels; `None`: what the channels give.
+    pub send_rate: Option<u32>,
     /// Tiers it may use; the first is its default.
     pub tiers: Vec<TierId>,
     /// Signatures it may use (`云桥`), without brackets.

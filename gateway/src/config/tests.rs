@@ -228,13 +228,13 @@ fn included_files_are_merged_and_problems_name_them() {
     assert_eq!((plan.node.name.as_str(), plan.channels.len(), warnings.len()), ("gw-1", 1, 0));
 
     let channel = CHANNEL.replace("rate = 200", "rate = 0");
-    let rest = rest.replace("\"g\"\nchannels", "\"g\"\nstrategy = \"quality\"\nchannels");
+    let rest = rest.replace("\"g\"\nchannels", "\"g\"\nstrategy = \"qualty\"\nchannels");
     let found = problems_of(&[(MAIN_FILE, main), ("channels/a.toml", &channel), ("rest.toml", &rest)]);
     assert_eq!(
         found,
         [
             "channels/a.toml:6:8: error: `rate` is 0, not above 0 and at most 1000000 parts per second",
-            "rest.toml:3:12: error: strategy \"quality\" is not available | use \"preference\"",
+            "rest.toml:3:12: error: unknown strategy \"qualty\" | did you mean \"quality\"?",
         ]
     );
 }
@@ -450,6 +450,57 @@ fn groups_are_ordered_by_preference() {
 }
 
 #[test]
+fn a_group_says_how_it_chooses() {
+    use crate::config::plan::{Balance, Strategy};
+    let two = [CHANNEL, &CHANNEL.replace("\"a\"", "\"b\"").replace(":1\"", ":2\"")].concat();
+    let chooses = |lines: &str, weight: &str| {
+        let members = format!("channels = [{{ name = \"a\", preference = 5 }}, {{ name = \"b\"{weight} }}]\n");
+        let group = format!("[[group]]\nname = \"g\"\n{members}{lines}\n");
+        plan(&[(MAIN_FILE, &[two.as_str(), &group, ROUTE, APP].concat())])
+    };
+    let group = |lines: &str, weight: &str| chooses(lines, weight).unwrap().0.groups.remove(0);
+    let second = Some(Duration::from_secs(1));
+    let quick = Some(Duration::ZERO);
+    let weighted = group("strategy = \"weighted\"", ", weight = 3");
+    assert_eq!((weighted.strategy, weighted.spill_after), (Strategy::Weighted(vec![3, 1]), quick), "in their order");
+    let quality = group("strategy = \"quality\"\nexplore = 0.1", "");
+    assert_eq!((quality.strategy, quality.spill_after), (Strategy::Quality { explore: 0.1 }, second));
+    let balanced = group("strategy = \"balanced\"\n[group.balance]\ncost = 5\nmost_latency = \"3s\"", "");
+    let most_latency = Duration::from_secs(3);
+    let balance = Balance { cost: 5.0, most_latency, ..Balance::default() };
+    assert_eq!((balanced.strategy, balanced.spill_after), (Strategy::Balanced(balance), quick));
+    let spill = group("strategy = \"weighted\"\nspill_after = \"2s\"", "");
+    assert_eq!(spill.spill_after, Some(Duration::from_secs(2)));
+
+    let (_, warnings) = chooses("strategy = \"least-cost\"", "").unwrap();
+    let warnings: Vec<_> = warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(warnings, ["no channel of group \"g\" has a cost: there is no cheapest one"]);
+    for (lines, weight, message) in [
+        ("strategy = \"weighted\"", ", weight = 1001", "`weight` is 1001, outside 0 to 1000"),
+        ("", ", weight = 1", "`weight` means nothing with strategy \"preference\""),
+        ("explore = 0.1", "", "`explore` means nothing with strategy \"preference\""),
+        ("strategy = \"quality\"\nexplore = 0.6", "", "`explore` is 0.6, outside 0.0 to 0.5"),
+        ("strategy = \"quality\"\n[group.balance]\ncost = 1", "", "`balance` means nothing with strategy \"quality\""),
+        (
+            "strategy = \"balanced\"\n[group.balance]\ncost = 0\nquality = 0\nlatency = 0\nload = 0",
+            "",
+            "nothing counts: all weights of `balance` are 0",
+        ),
+        (
+            "strategy = \"balanced\"\n[group.balance]\nleast_success = 1.5",
+            "",
+            "`least_success` is 1.5, outside 0.0 to 1.0",
+        ),
+    ] {
+        let problems = chooses(lines, weight).map(|_| ()).unwrap_err();
+        let problems: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(problems, [message], "{lines}");
+    }
+    let none = group("strategy = \"weighted\"", ", weight = 0");
+    assert_eq!(none.strategy, Strategy::Weighted(vec![0, 1]));
+}
+
+#[test]
 fn indexes_of_the_plan_in_force_are_kept() {
     let dir = write(&[(MAIN_FILE, &whole())]);
     let mut names = Names::default();
@@ -575,6 +626,12 @@ mod diff {
             ("127.0.0.1:1", "127.0.0.1:9", "channel a: account changed, its links are made anew", true),
             ("name = \"r\"", "name = \"r\"\nmatch = { tier = \"otp\" }", "route r: conditions changed", true),
             ("name = \"g\"", "name = \"g\"\nspill_after = \"5s\"", "group g: spill_after 1s → 5s", true),
+            (
+                "name = \"g\"",
+                "name = \"g\"\nstrategy = \"weighted\"",
+                "group g: strategy preference → weighted 1, spill_after 1s → 0ns",
+                true,
+            ),
             ("rate = 500", "rate = 50", "app shop: rate 500 → 50", false),
         ] {
             assert_eq!(replaced(from, to), (vec![words.to_owned()], routing), "{to}");

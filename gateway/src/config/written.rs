@@ -199,9 +199,18 @@ pub(super) struct Tier {
     /// Without a receipt for that long after the carrier took it, the message goes to the next channel; default "never".
     #[schemars(with = "Option<String>")]
     pub(super) receipt_within: Option<PeriodOrNever>,
-    /// Journal use in percent from which new messages are refused.
+    /// Use of the journal and of `[limits] messages` in percent from which new messages are refused.
     #[schemars(with = "Option<u8>", range(min = 1, max = 95))]
     pub(super) shed_at: Option<Spanned<u8>>,
+    /// "strict": before every tier below it. "weighted": by its share of what strict tiers leave.
+    #[schemars(with = "Option<String>")]
+    pub(super) service: Option<Spanned<String>>,
+    /// Weight among weighted tiers.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 1000))]
+    pub(super) weight: Option<Spanned<u32>>,
+    /// Least share in percent of what strict tiers leave, whatever the weights.
+    #[schemars(with = "Option<u8>", range(min = 0, max = 90))]
+    pub(super) minimum: Option<Spanned<u8>>,
 }
 
 /// What follows a receipt that says "not delivered".
@@ -287,15 +296,49 @@ pub(super) struct Group {
     /// Its name.
     #[schemars(with = "String")]
     pub(super) name: Option<Spanned<String>>,
-    /// How a channel is chosen; default "preference".
+    /// How a channel is chosen: "preference", "weighted", "least-cost", "quality" or "balanced"; default "preference".
     #[schemars(with = "Option<String>")]
     pub(super) strategy: Option<Spanned<String>>,
     /// Its channels, best first.
     #[schemars(with = "Vec<Member>")]
     pub(super) channels: Option<Spanned<Vec<Spanned<Member>>>>,
-    /// How long a message waits for a healthy but busy channel before it takes a lesser one, or "never"; default "1s".
+    /// How long a message waits for a healthy but busy channel before it takes a lesser one, or "never"; default "1s",
+    /// with weighted and balanced "0s".
     #[schemars(with = "Option<String>")]
     pub(super) spill_after: Option<PeriodOrNever>,
+    /// Share of the messages that tries a channel which is not the best, with quality and balanced; default 0.02.
+    #[schemars(with = "Option<f64>", range(min = 0.0, max = 0.5))]
+    pub(super) explore: Option<Spanned<f64>>,
+    /// What counts how much, with balanced.
+    #[schemars(with = "Option<Balance>")]
+    pub(super) balance: Option<Spanned<Balance>>,
+}
+
+/// `[group.balance]`: how much each counts in a balanced choice, and floors below which a channel comes last.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Balance {
+    /// Weight of the cost; default 1.
+    #[schemars(with = "Option<f64>")]
+    pub(super) cost: Option<Spanned<f64>>,
+    /// Weight of success and delivery; default 2.
+    #[schemars(with = "Option<f64>")]
+    pub(super) quality: Option<Spanned<f64>>,
+    /// Weight of the time to the answer; default 1.
+    #[schemars(with = "Option<f64>")]
+    pub(super) latency: Option<Spanned<f64>>,
+    /// Weight of the window and pace that are free; default 1.
+    #[schemars(with = "Option<f64>")]
+    pub(super) load: Option<Spanned<f64>>,
+    /// Least share of answers that are not the channel's failure; default 0.8.
+    #[schemars(with = "Option<f64>", range(min = 0.0, max = 1.0))]
+    pub(super) least_success: Option<Spanned<f64>>,
+    /// Least share of receipts that say delivered; default 0.3.
+    #[schemars(with = "Option<f64>", range(min = 0.0, max = 1.0))]
+    pub(super) least_delivered: Option<Spanned<f64>>,
+    /// Longest time within which nine of ten answers come; default "10s".
+    #[schemars(with = "Option<String>")]
+    pub(super) most_latency: Option<Spanned<Period>>,
 }
 
 /// A channel in a group.
@@ -306,9 +349,9 @@ pub(super) struct Member {
     pub(super) name: String,
     /// Lower is better; default: its position in the list, from 1.
     pub(super) preference: Option<u32>,
-    /// Not available.
-    #[schemars(skip)]
-    pub(super) weight: Option<Spanned<IgnoredAny>>,
+    /// Its share among the weights of the group, with weighted; 0: only if no other can; default 1.
+    #[schemars(with = "Option<u32>", range(max = 1000))]
+    pub(super) weight: Option<Spanned<u32>>,
 }
 
 /// `[[route]]`: the first that matches decides.
@@ -373,6 +416,9 @@ pub(super) struct App {
     /// Parts per second at the door; the burst is two seconds of it.
     #[schemars(with = "u32", range(min = 1))]
     pub(super) rate: Option<Spanned<u32>>,
+    /// Most parts per second towards carriers, over all channels; absent: what the channels give.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) send_rate: Option<Spanned<u32>>,
     /// Tiers it may use, its default first; absent: all.
     #[schemars(with = "Option<Many>")]
     pub(super) tiers: Option<Spanned<Many>>,

@@ -9,10 +9,9 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 
 use super::{Admin, door::refuse};
-use crate::accept::Inquiry;
 use crate::admit::number::mask;
 use crate::ids::MessageId;
-use crate::report::story::Story;
+use crate::report::story::{Reader, Story};
 
 pub(super) fn pages() -> Router<Arc<Admin>> {
     Router::new().route("/admin/v1/messages/{id}", get(message))
@@ -20,7 +19,7 @@ pub(super) fn pages() -> Router<Arc<Admin>> {
 
 async fn message(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Response {
     let story = match id.parse::<MessageId>() {
-        Ok(id) => admin.desk.message(id).await,
+        Ok(id) => admin.desk.story(id, Reader::Operator).await,
         Err(_) => None,
     };
     match story {

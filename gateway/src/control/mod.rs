@@ -9,6 +9,7 @@ mod callbacks;
 mod channels;
 mod config;
 mod door;
+mod explain;
 mod health;
 mod messages;
 mod orders;
@@ -99,6 +100,7 @@ fn router(admin: Arc<Admin>, local: bool) -> Router {
         .merge(channels::pages())
         .merge(apps::pages())
         .merge(callbacks::pages())
+        .merge(explain::pages())
         .merge(queues::pages())
         .merge(messages::pages())
         .merge(reload::pages())

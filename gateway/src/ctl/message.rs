@@ -16,8 +16,10 @@ fn timeline(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
     let [id, status, to, tier] = ["id", "status", "to", "tier"].map(|key| text(&answer[key]));
     writeln!(out, "{id} {status} to {to} ({tier})")?;
     for h in answer["timeline"].as_array().into_iter().flatten() {
-        let more = [&h["attempt"], &h["carrier"], &h["detail"]];
-        let more: Vec<String> = more.into_iter().filter(|v| !v.is_null()).map(text).collect();
+        let over = if h["channel"].is_null() { &h["carrier"] } else { &h["channel"] };
+        let more = [&h["attempt"], over, &h["detail"]];
+        let mut more: Vec<String> = more.into_iter().filter(|v| !v.is_null()).map(text).collect();
+        more.extend(h["why"].as_str().map(|_| format!("({})", text(&h["why"]))));
         writeln!(out, "  {} {:<11} {}", text(&h["at"]), text(&h["event"]), more.join(" "))?;
     }
     Ok(())

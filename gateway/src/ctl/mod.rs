@@ -3,6 +3,7 @@
 mod ask;
 mod callbacks;
 mod channels;
+mod explain;
 mod listener;
 mod message;
 mod orders;
@@ -21,7 +22,9 @@ use serde_json::json;
 use crate::cli::Exit;
 use ask::Ask;
 pub use callbacks::Callbacks;
+pub use explain::Explain;
 pub use orders::{Apps, Terms};
+pub use queues::Queues;
 pub use uplinks::Uplinks;
 
 /// `qiao ctl`
@@ -80,6 +83,11 @@ pub enum Ctl {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// What would happen to a message, and why: policy, route, and every channel with what speaks for and against it
+    #[command(after_help = "Example: qiao ctl explain --app shop --to +8613800138000 --tier otp --parts 2\n\n\
+                            Nothing is sent, and nothing is taken from the app's rate, which is not asked. A message that\n\
+                            waits: qiao ctl explain --message 0qk3m8z5r1xa")]
+    Explain(Explain),
     /// Test a channel: one message to a handset of yours, as `[channel.test]` says
     #[command(after_help = "Example: qiao ctl test pccw-1")]
     Test {
@@ -99,9 +107,13 @@ pub enum Ctl {
         #[command(subcommand)]
         what: Option<Callbacks>,
     },
-    /// What waits, by group and tier
+    /// What waits, by group and tier, and how long a new message would wait; end or move it
     #[command(after_help = "Example: qiao ctl queues --json")]
-    Queues,
+    Queues {
+        /// What to do; absent: show how they stand.
+        #[command(subcommand)]
+        order: Option<Queues>,
+    },
     /// Messages from handsets, newest first; text and handsets are not shown
     #[command(after_help = "Example: qiao ctl uplinks --unmatched", args_conflicts_with_subcommands = true)]
     Uplinks {
@@ -153,10 +165,11 @@ async fn topic(command: &Ctl, ask: &mut Ask<'_>) -> io::Result<Exit> {
             let terms = Terms { reason: reason.clone(), ..Terms::default() };
             orders::channel(ask, name, "release", &terms).await
         }
+        Ctl::Explain(asked) => explain::run(ask, asked).await,
         Ctl::Test { name } => channels::test(ask, name).await,
         Ctl::Message { id } => message::run(ask, id).await,
         Ctl::Callbacks { what } => callbacks::run(ask, what.as_ref()).await,
-        Ctl::Queues => queues::run(ask).await,
+        Ctl::Queues { order } => queues::run(ask, order.as_ref()).await,
         Ctl::Reload => reload::run(ask).await,
         Ctl::Apps { command } => orders::apps(ask, command.as_ref()).await,
         Ctl::Uplinks { order: None, unmatched, limit } => uplinks::run(ask, *unmatched, *limit).await,

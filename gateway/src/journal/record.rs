@@ -6,6 +6,7 @@ use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verd
 
 use crate::clock::Wall;
 use crate::ids::MessageId;
+use crate::switch::{Cause, Reason};
 
 /// A record's octets do not read as its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +22,10 @@ pub struct Unreadable {
 pub mod kind {
     /// [`super::Accepted`].
     pub const ACCEPTED: u8 = 1;
+    /// [`super::Attempt`] without its reason: no longer written.
+    pub const ATTEMPT_ALONE: u8 = 2;
     /// [`super::Attempt`].
-    pub const ATTEMPT: u8 = 2;
+    pub const ATTEMPT: u8 = 20;
     /// [`super::Answered`].
     pub const ANSWERED: u8 = 3;
     /// [`super::Receipted`].
@@ -93,6 +96,21 @@ pub struct Attempt<'a> {
     pub parts: u8,
     /// Which of them go out now.
     pub only: u64,
+    /// Why over that channel.
+    pub because: Because<'a>,
+}
+
+/// Why an attempt goes where it goes: [`crate::switch::Why`] with the other channel's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Because<'a> {
+    /// What decided.
+    pub reason: Reason,
+    /// Why the other channel did not get it.
+    pub cause: Option<Cause>,
+    /// Milliseconds or percent, as the reason or the cause has it.
+    pub number: u32,
+    /// The other channel's name; empty where there is none.
+    pub other: &'a str,
 }
 
 /// How a part ended on the wire.
@@ -363,6 +381,10 @@ impl Record<'_> {
                 put_u64(out, r.only);
                 out.push(r.parts);
                 put_str(out, r.channel);
+                let Because { reason, cause, number, other } = r.because;
+                out.extend_from_slice(&[reason as u8, cause.map_or(0, |cause| cause as u8)]);
+                out.extend_from_slice(&number.to_le_bytes());
+                put_str(out, other);
             }
             Record::Answered(r) => {
                 put_u64(out, r.at.0);
@@ -473,9 +495,11 @@ impl Record<'_> {
                     reserve,
                 })
             }
-            kind::ATTEMPT => {
+            kind::ATTEMPT | kind::ATTEMPT_ALONE => {
                 let (at, attempt, only) = (take.wall()?, AttemptRef(take.u64()?), take.u64()?);
-                Record::Attempt(Attempt { at, attempt, only, parts: take.u8()?, channel: take.str()? })
+                let (parts, channel) = (take.u8()?, take.str()?);
+                let because = if kind == kind::ATTEMPT { take.because()? } else { Because::default() };
+                Record::Attempt(Attempt { at, attempt, channel, parts, only, because })
             }
             kind::ANSWERED => {
                 let (at, attempt, part) = (take.wall()?, AttemptRef(take.u64()?), take.u8()?);
@@ -639,6 +663,11 @@ impl<'a> Take<'a> {
         std::str::from_utf8(octets).map_err(|_| self.unreadable())
     }
 
+    fn because(&mut self) -> Result<Because<'a>, Unreadable> {
+        let (reason, cause) = (Reason::read(self.u8()?), Cause::read(self.u8()?));
+        Ok(Because { reason, cause, number: u32::from_le_bytes(self.array()?), other: self.str()? })
+    }
+
     fn option(&mut self) -> Result<Option<&'a str>, Unreadable> {
         let present = self.flag()?;
         let text = self.str()?;
@@ -652,137 +681,4 @@ impl<'a> Take<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn samples() -> Vec<Record<'static>> {
-        let id = || CarrierId::new(b"42ab");
-        vec![
-            Record::Accepted(Accepted {
-                at: Wall(1),
-                expires: Wall(2),
-                app: "shop",
-                tier: "otp",
-                group: "mobile",
-                kind: "sms",
-                to: "+8613800138000",
-                sender: Some("1069"),
-                text: "码 1234",
-                client_ref: None,
-                idempotency_key: Some("k"),
-                body_hash: [7; 16],
-                callback: true,
-                parts: 1,
-                encoding: "ucs2",
-                reserve: 2,
-            }),
-            Record::Attempt(Attempt { at: Wall(3), attempt: AttemptRef(9), channel: "a", parts: 3, only: 5 }),
-            Record::Answered(Answered {
-                at: Wall(4),
-                attempt: AttemptRef(9),
-                part: 2,
-                answer: AnswerKind::Submitted(Some(id())),
-            }),
-            Record::Answered(Answered {
-                at: Wall(4),
-                attempt: AttemptRef(9),
-                part: 2,
-                answer: AnswerKind::Refused(Verdict::LinkFault, "0x0D"),
-            }),
-            Record::Answered(Answered {
-                at: Wall(4),
-                attempt: AttemptRef(9),
-                part: 0,
-                answer: AnswerKind::Unanswered(Doubt::Acked),
-            }),
-            Record::Receipted(Receipted {
-                at: Wall(5),
-                attempt: AttemptRef(9),
-                part: 0,
-                state: ReceiptState::Unknown,
-                code: "UNKNOWN err:001",
-            }),
-            Record::Outcome(Outcome {
-                at: Wall(6),
-                outcome: OutcomeKind::Cancelled,
-                reason: "r",
-                code: "c",
-                evidence: Evidence::None,
-                channel: "",
-                correction: true,
-            }),
-            Record::Called(Called { at: Wall(7), event: 1, end: Telling::Kept }),
-            Record::Orphan(Orphan {
-                at: Wall(8),
-                channel: "a",
-                ids: vec![id(), id()],
-                to: "138",
-                state: ReceiptState::Delivered,
-                code: "",
-            }),
-            Record::Uplink(Uplink { at: Wall(9), channel: "a", from: "1", to: "2", text: "t", data: b"t", udh: false }),
-            Record::Mo(Mo {
-                at: Wall(9),
-                channel: "a",
-                from: "+8613800138000",
-                to: "10690001",
-                coding: Coding::Ucs2,
-                header: &[5, 0, 3, 1, 2, 2],
-                data: b"\0t",
-                segment: Segment::of(0x1234, 2, 2),
-                id: Some(id()),
-            }),
-            Record::Mo(Mo {
-                at: Wall(9),
-                channel: "a",
-                from: "1",
-                to: "2",
-                coding: Coding::Binary,
-                header: &[],
-                data: &[],
-                segment: None,
-                id: None,
-            }),
-            Record::Joined(Joined { at: Wall(9), parts: vec![Some(MessageId(7)), None] }),
-            Record::Unbound(Unbound { at: Wall(10) }),
-        ]
-    }
-
-    #[test]
-    fn every_record_reads_back_and_no_cut_of_it_does() {
-        for record in samples() {
-            let mut octets = Vec::new();
-            record.write(&mut octets);
-            assert_eq!(Record::read(record.kind(), &octets).as_ref(), Ok(&record));
-            for end in 0..octets.len() {
-                assert!(Record::read(record.kind(), &octets[..end]).is_err(), "{record:?} cut at {end}");
-            }
-        }
-    }
-
-    #[test]
-    fn enums_keep_their_octet() {
-        for (i, v) in VERDICTS.iter().enumerate() {
-            assert_eq!(*v as usize, i);
-        }
-        for (i, v) in DOUBTS.iter().enumerate() {
-            assert_eq!(*v as usize, i);
-        }
-        for (i, v) in STATES.iter().enumerate() {
-            assert_eq!(*v as usize, i);
-        }
-        for (i, v) in OUTCOMES.iter().enumerate() {
-            assert_eq!(*v as usize, i);
-        }
-        for (i, v) in CODINGS.iter().enumerate() {
-            assert_eq!(*v as usize, i);
-        }
-        for (i, v) in EVIDENCES.iter().enumerate() {
-            assert_eq!(*v as usize, i);
-        }
-        // The first two were a flag once.
-        for (i, v) in TELLINGS.iter().enumerate() {
-            assert_eq!(*v as usize, i);
-        }
-    }
-}
+mod tests;

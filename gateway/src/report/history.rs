@@ -4,7 +4,8 @@
 use super::end::outcome_record;
 use super::state::{Concluded, Detail, PartState, reason};
 use crate::config::plan::{ChannelId, Names};
-use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Receipted, Record, Unreadable};
+use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Because, Receipted, Record, Unreadable};
+use crate::switch::Why;
 
 /// Octets before each record: its kind and length.
 const HEAD: usize = 5;
@@ -48,7 +49,8 @@ fn write_detail(detail: &Detail, names: &Names, out: &mut Vec<u8>) {
     let name = |channel: ChannelId| names.channels.get(usize::from(channel.0)).map_or("", |n| n);
     for a in &detail.attempts {
         let (attempt, parts) = (a.attempt, u8::try_from(a.parts.len()).unwrap_or(u8::MAX));
-        push(out, &Record::Attempt(Attempt { at: a.at, attempt, channel: name(a.channel), parts, only: u64::MAX }));
+        let (channel, only, because) = (name(a.channel), u64::MAX, because(&a.why, names));
+        push(out, &Record::Attempt(Attempt { at: a.at, attempt, channel, parts, only, because }));
         for (part, p) in (0..parts).zip(&a.parts) {
             let at = p.at;
             let answer = match &p.state {
@@ -68,6 +70,20 @@ fn write_detail(detail: &Detail, names: &Names, out: &mut Vec<u8>) {
     }
 }
 
+/// A reason as records have it.
+pub fn because<'a>(why: &Why, names: &'a Names) -> Because<'a> {
+    let Why { reason, other, cause, number } = *why;
+    let other = other.and_then(|id| names.channels.get(usize::from(id.0))).map_or("", |name| name);
+    Because { reason, cause, number, other }
+}
+
+/// A record's reason. `channel` finds the other one by its name.
+pub fn why(because: &Because<'_>, channel: impl FnOnce(&str) -> Option<ChannelId>) -> Why {
+    let Because { reason, cause, number, other } = *because;
+    let other = Some(other).filter(|name| !name.is_empty()).and_then(channel);
+    Why { reason, other, cause, number }
+}
+
 /// What a history's first record says, and the detail that its others add up to. `names` takes the channels' names. All
 /// of its events count as told.
 pub fn restore<'a>(octets: &'a [u8], names: &mut Names) -> Option<(Accepted<'a>, Detail)> {
@@ -84,7 +100,10 @@ pub fn restore<'a>(octets: &'a [u8], names: &mut Names) -> Option<(Accepted<'a>,
 /// What a record of a message adds to its detail.
 pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
     match record {
-        Record::Attempt(a) => detail.started(a.attempt, names.channel(a.channel), a.at, a.parts, a.only),
+        Record::Attempt(a) => {
+            detail.started(a.attempt, names.channel(a.channel), a.at, a.parts, a.only);
+            detail.because(a.attempt, why(&a.because, |name| Some(names.channel(name))));
+        }
         Record::Answered(a) => detail.answered(a.attempt, a.part, a.at, &a.answer),
         Record::Receipted(r) => drop(detail.receipted(r.attempt, r.part, r.at, r.state, r.code)),
         Record::Outcome(o) => {

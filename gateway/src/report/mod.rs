@@ -116,6 +116,8 @@ pub enum Effect {
     NoOwner(Arc<str>, Option<String>),
     /// A message from a handset will be told no more, for the counter: too many wait for their app.
     GivenUp(Arc<str>),
+    /// A receipt has decided about an attempt over this channel: it is delivered, or it never will be.
+    Decided(ChannelId, bool),
 }
 
 /// The state of everything accepted and not yet forgotten.
@@ -263,6 +265,9 @@ impl Report {
         detail.patience = expires.after(self.receipt_wait);
         detail.expires = expires;
         detail.started(attempt.attempt, channel, now.wall, attempt.parts, attempt.only);
+        let known = |name: &str| self.names.channels.iter().position(|known| **known == *name);
+        let other = |name: &str| known(name).and_then(|at| u16::try_from(at).ok()).map(ChannelId);
+        detail.because(attempt.attempt, history::why(&attempt.because, other));
         self.correlation.belongs(attempt.attempt, id, now.time);
         self.correlation.started(attempt.attempt, channel, &detail.to);
         true
@@ -445,6 +450,8 @@ impl Report {
         if first {
             let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));
             self.effects.push(Effect::Delay(channel, delay));
+            let decided = detail.attempt(attempt).and_then(|attempt| attempt.decided());
+            self.effects.extend(decided.map(|delivered| Effect::Decided(channel, delivered)));
             let number = detail.to.trim_start_matches('+').parse().unwrap_or(0);
             let delivered = receipt == ReceiptState::Delivered;
             self.effects.push(Effect::Fate(Fate { channel, app, tier, group, number, delivered }));

@@ -7,7 +7,7 @@ use crate::clock::{Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
 use crate::journal::At;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
-use crate::switch::End;
+use crate::switch::{End, Reason, Why};
 
 /// A message that has not been forgotten. Waiting ones hold nothing but this: their bodies are on disk.
 #[derive(Debug)]
@@ -91,6 +91,8 @@ pub struct AttemptState {
     pub channel: ChannelId,
     /// When it started.
     pub at: Wall,
+    /// Why over that channel.
+    pub why: Why,
     /// Its parts.
     pub parts: Vec<Part>,
     /// The message has gone on to other channels: what receipts say of this attempt is evidence only, unless delivered.
@@ -170,6 +172,7 @@ impl AttemptState {
             attempt,
             channel,
             at,
+            why: Why::default(),
             parts: vec![Part { id: None, answered: at, at, state: PartState::Open }; usize::from(parts)],
             superseded: false,
             refusals: 0,
@@ -186,6 +189,18 @@ impl AttemptState {
     /// The carrier took every part (a receipt proves it, too).
     pub fn submitted(&self) -> bool {
         self.parts.iter().all(|p| matches!(p.state, PartState::Submitted | PartState::Receipted(..)))
+    }
+
+    /// What a receipt has just decided about it, if anything: all of it is delivered, or, by the first receipt that
+    /// says so, it never will be.
+    pub fn decided(&self) -> Option<bool> {
+        let undelivered =
+            |p: &&Part| matches!(p.state, PartState::Receipted(state, _) if state != ReceiptState::Delivered);
+        match self.parts.iter().filter(undelivered).count() {
+            0 => self.delivered().then_some(true),
+            1 => Some(false),
+            _ => None,
+        }
     }
 
     /// Some part is in doubt.
@@ -286,6 +301,13 @@ impl Detail {
             if only >> i & 1 == 1 && retried {
                 part.state = PartState::Open;
             }
+        }
+    }
+
+    /// Why an attempt went where it did; its first reason stays, whatever parts follow.
+    pub fn because(&mut self, attempt: AttemptRef, why: Why) {
+        if let Some(attempt) = self.attempt(attempt).filter(|attempt| attempt.why.reason == Reason::Unknown) {
+            attempt.why = why;
         }
     }
 
@@ -428,6 +450,7 @@ impl Detail {
 fn ended(end: End) -> (OutcomeKind, &'static str) {
     match end {
         End::Expired => (OutcomeKind::Expired, "validity"),
+        End::Operator => (OutcomeKind::Expired, "operator"),
         End::InDoubt => (OutcomeKind::Expired, "in_doubt"),
         End::Rejected => (OutcomeKind::Failed, "rejected"),
         End::Attempts => (OutcomeKind::Failed, "attempts"),
@@ -439,10 +462,11 @@ fn ended(end: End) -> (OutcomeKind, &'static str) {
 
 /// The static form of a reason read back from a record; unknown ones (a newer version's) become `other`.
 pub fn reason(text: &str) -> &'static str {
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 12] = [
         "delivered",
         "undelivered",
         "validity",
+        "operator",
         "in_doubt",
         "no_receipt",
         "rejected",
@@ -471,6 +495,7 @@ mod tests {
             attempt: AttemptRef(i as u64),
             channel,
             at: Wall(0),
+            why: Why::default(),
             parts: parts.into_iter().map(|state| Part { id: None, answered: Wall(0), at: Wall(0), state }).collect(),
             ..AttemptState::new(AttemptRef(0), channel, Wall(0), 0)
         });

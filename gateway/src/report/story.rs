@@ -94,4 +94,20 @@ pub struct Happening {
     /// More, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Why an attempt went where it did, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The channel concerned; left out in answers to apps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub channel: Option<String>,
+}
+
+/// Who reads a story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The app: it knows companies, not channels.
+    App,
+    /// An operator.
+    Operator,
 }

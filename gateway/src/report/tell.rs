@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use carriers::{AttemptRef, ReceiptState};
 use serde::Serialize;
 
-use super::again::Why;
+use super::again;
 use super::history;
 use super::state::Detail;
-use super::story::{Happening, PartStory, Status, Story};
+use super::story::{Happening, PartStory, Reader, Status, Story};
 use crate::clock::Wall;
 use crate::config::plan::Names;
 use crate::ids::MessageId;
-use crate::journal::record::{Accepted, AnswerKind, OutcomeKind, Record};
+use crate::journal::record::{Accepted, AnswerKind, Because, OutcomeKind, Record};
+use crate::switch::Why;
 
 /// What an event carries of its message.
 #[derive(Clone, Debug, Serialize)]
@@ -101,10 +102,10 @@ pub fn again(
 
 /// Tells a story from a message's records, as [`history::write`] left them. `company` gives a channel's carrier.
 /// `None` where they do not begin with the message.
-pub fn story(id: MessageId, records: &[u8], company: impl Fn(&str) -> Option<String>) -> Option<Story> {
+pub fn story(id: MessageId, records: &[u8], reader: Reader, company: impl Fn(&str) -> Option<String>) -> Option<Story> {
     let mut records = history::read(records).flatten();
     let Record::Accepted(accepted) = records.next()? else { return None };
-    let mut teller = Teller { story: begin(id, &accepted), attempts: BTreeMap::new(), last: None, company };
+    let mut teller = Teller { story: begin(id, &accepted), attempts: BTreeMap::new(), last: None, reader, company };
     for record in records {
         teller.tell(&record);
     }
@@ -134,6 +135,8 @@ fn begin(id: MessageId, accepted: &Accepted<'_>) -> Story {
             carrier: None,
             attempt: None,
             detail: None,
+            why: None,
+            channel: None,
         }],
     }
 }
@@ -151,19 +154,24 @@ struct Progress {
 
 impl Progress {
     /// Why another attempt began then, where the carrier had the message already.
-    fn moved_on(&self, at: Wall) -> Option<Why> {
+    fn moved_on(&self, at: Wall) -> Option<again::Why> {
         if self.taken < self.parts || self.taken_at > at {
             return None;
         }
-        Some(if self.failed_at.is_some_and(|failed| failed <= at) { Why::Undelivered } else { Why::NoReceipt })
+        Some(if self.failed_at.is_some_and(|failed| failed <= at) {
+            again::Why::Undelivered
+        } else {
+            again::Why::NoReceipt
+        })
     }
 }
 
 struct Teller<F> {
     story: Story,
-    /// Number and carrier of each attempt.
-    attempts: BTreeMap<AttemptRef, (u32, Option<String>)>,
+    /// Number, carrier and channel of each attempt.
+    attempts: BTreeMap<AttemptRef, (u32, Option<String>, Option<String>)>,
     last: Option<Progress>,
+    reader: Reader,
     company: F,
 }
 
@@ -183,10 +191,13 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                 }
                 let number = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
                 self.story.carrier = (self.company)(a.channel);
-                self.attempts.entry(a.attempt).or_insert((number, self.story.carrier.clone()));
+                let channel = (self.reader == Reader::Operator).then(|| a.channel.to_owned());
+                self.attempts.entry(a.attempt).or_insert((number, self.story.carrier.clone(), channel));
                 let waiting = |part| PartStory { part, status: Status::Queued, code: None };
                 self.story.parts = (1..=a.parts).map(waiting).collect();
                 self.happen(a.at, "attempt", Some(a.attempt), None);
+                let why = self.why(&a.because);
+                self.story.timeline.last_mut().into_iter().for_each(|happening| happening.why.clone_from(&why));
             }
             Record::Answered(a) => {
                 let (event, status, detail) = match &a.answer {
@@ -255,10 +266,19 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
     }
 
     fn happen(&mut self, at: Wall, event: &str, attempt: Option<AttemptRef>, detail: Option<String>) {
-        let (attempt, carrier) = match attempt.and_then(|a| self.attempts.get(&a)) {
-            Some((number, carrier)) => (Some(*number), carrier.clone()),
-            None => (None, None),
+        let (attempt, carrier, channel) = match attempt.and_then(|a| self.attempts.get(&a)) {
+            Some((number, carrier, channel)) => (Some(*number), carrier.clone(), channel.clone()),
+            None => (None, None, None),
         };
-        self.story.timeline.push(Happening { at: at.to_string(), event: event.to_owned(), carrier, attempt, detail });
+        let (at, event) = (at.to_string(), event.to_owned());
+        self.story.timeline.push(Happening { at, event, carrier, attempt, detail, why: None, channel });
+    }
+
+    /// The reason in words, with the other channel as the reader knows it.
+    fn why(&self, because: &Because<'_>) -> Option<String> {
+        let Because { reason, cause, number, other } = *because;
+        let company = || (self.company)(other).unwrap_or_else(|| "another channel".to_owned());
+        let other = if self.reader == Reader::Operator { other.to_owned() } else { company() };
+        Why { reason, cause, number, other: None }.words(&other)
     }
 }

@@ -38,9 +38,14 @@ impl Routes {
 
     /// The group of the first route that matches; none where no route does.
     pub fn route(&self, input: &RouteInput<'_>) -> Option<GroupId> {
+        self.find(input).map(|route| route.group)
+    }
+
+    /// The first route that matches.
+    pub fn find(&self, input: &RouteInput<'_>) -> Option<&Route> {
         let range = OnceCell::new();
         let range = || *range.get_or_init(|| self.numbers.lookup(input.to));
-        self.routes.iter().find(|route| holds(&route.matches, input, range)).map(|route| route.group)
+        self.routes.iter().find(|route| holds(&route.matches, input, range))
     }
 }
 

@@ -7,10 +7,14 @@ use carriers::Doubt;
 
 use super::ChannelRule;
 use super::budget::Budget;
-use super::health::{Cause, Snapshot, State, Trial};
+use super::fair::Turns;
+use super::health::{self, Snapshot, State, Trial};
 use super::hedge::Hedges;
 use super::pace::Pace;
 use super::rate::Accepted;
+use super::stats::Stats;
+use super::why::Cause;
+use super::window::Window;
 use crate::clock::Time;
 use crate::config::plan::TierId;
 
@@ -18,6 +22,8 @@ use crate::config::plan::TierId;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A channel that was out for longer than this starts slowly.
+const AWAY: Duration = Duration::from_secs(3);
 /// The rate is not cut again sooner.
 const CUT_GAP: Duration = Duration::from_millis(200);
 
@@ -28,7 +34,7 @@ struct Link {
     /// Takes nothing new: it finishes what is open and does not come back.
     closing: bool,
     /// Slots; the last ones known while it is down.
-    window: usize,
+    window: Window,
     used: usize,
     /// Nobody answers on it, while another link does: takes nothing new.
     rests: bool,
@@ -39,11 +45,11 @@ struct Link {
 }
 
 impl Link {
-    fn new() -> Link {
+    fn new(window: usize) -> Link {
         Link {
             up: false,
             closing: false,
-            window: 0,
+            window: Window::new(window),
             used: 0,
             rests: false,
             answered: Time(0),
@@ -98,9 +104,19 @@ pub(super) struct Channel {
     /// When the rate was last cut.
     cut_at: Time,
     accepted: Accepted,
+    /// Since when nothing can go: no link is open, or it is held.
+    out_since: Option<Time>,
+    /// It was of use before.
+    was_open: bool,
+    /// Whose turn it is.
+    pub(super) turns: Turns,
     pub(super) held: bool,
     /// What it is worth beside its peers, by what arrives of what it takes.
     pub(super) weight: f64,
+    /// The same, by how it answers: less while it is slow or throttles.
+    pub(super) health_weight: f64,
+    /// What it has done of late, for the choice among channels.
+    pub(super) stats: Stats,
     /// As the machines in `health` said last.
     pub(super) state: State,
     /// How much it may be given, as of the last look.
@@ -132,8 +148,13 @@ impl Channel {
             next_pause: PAUSE,
             cut_at: Time(0),
             accepted: Accepted::default(),
+            out_since: Some(now),
+            was_open: false,
+            turns: Turns::default(),
             held: false,
             weight: 1.0,
+            health_weight: 1.0,
+            stats: Stats::new(now),
             state: State::Down,
             trial: None,
             trial_at: Time(0),
@@ -165,8 +186,10 @@ impl Channel {
 
     /// A link is bound, with so many slots.
     pub(super) fn up(&mut self, link: u16, window: usize) {
-        let link = self.links.entry(link).or_insert_with(Link::new);
-        link.window = window;
+        let link = self.links.entry(link).or_insert_with(|| Link::new(window));
+        if link.window.most() != window {
+            link.window = Window::new(window);
+        }
         link.up = true;
         link.rests = false;
         link.unacked_from = Time::NEVER;
@@ -207,7 +230,7 @@ impl Channel {
     }
 
     /// When a part was last answered on a link.
-    pub(super) fn answered(&self, link: u16) -> Time {
+    pub(super) fn last_answer(&self, link: u16) -> Time {
         self.links.get(&link).map_or(Time(0), |link| link.answered)
     }
 
@@ -246,14 +269,15 @@ impl Channel {
 
     /// No link seen so far could ever hold that many parts at once.
     pub(super) fn too_small(&self, parts: u8) -> bool {
-        let largest = self.links.values().filter(|link| !link.closing).map(|link| link.window).max().unwrap_or(0);
+        let largest =
+            self.links.values().filter(|link| !link.closing).map(|link| link.window.most()).max().unwrap_or(0);
         largest > 0 && largest < usize::from(parts)
     }
 
     /// Whether the channel may be used at all now.
     pub(super) fn usable(&self, now: Time, parts: u8) -> Usable {
         let others = self.links.iter().filter(|(index, _)| Some(**index) != self.aside);
-        let fits = others.into_iter().any(|(_, link)| link.open() && link.window >= usize::from(parts));
+        let fits = others.into_iter().any(|(_, link)| link.open() && link.window.most() >= usize::from(parts));
         if self.held || !fits {
             Usable::No
         } else if now < self.paused_until {
@@ -261,6 +285,33 @@ impl Channel {
         } else {
             Usable::Yes
         }
+    }
+
+    /// Why it is not usable, and the time that belongs to it, in milliseconds.
+    pub(super) fn why_not(&self) -> (Cause, u32) {
+        let cause = match self.state {
+            _ if self.held => Cause::Held,
+            _ if !self.links.values().any(Link::open) => Cause::NoLink,
+            State::Suspect => Cause::Suspect,
+            State::Down => Cause::Down,
+            State::Probation => Cause::Probation,
+            State::Healthy => Cause::NoLink,
+        };
+        (cause, 0)
+    }
+
+    /// What its health leaves of its weight among others, up to 1.
+    pub(super) fn weight(&self) -> f64 {
+        self.weight.min(self.health_weight)
+    }
+
+    /// How much of its window or pace is in use, whichever is scarcer: 0 to 1.
+    pub(super) fn load(&self, now: Time) -> f64 {
+        let open = self.links.values().filter(|link| link.open());
+        let (used, window) = open.fold((0, 0), |(used, window), link| (used + link.used, window + link.window.now()));
+        let window = if window == 0 { 1.0 } else { used as f64 / window as f64 };
+        let pace = self.stats.rate(now) / self.pace.rate_at(now).max(f64::MIN_POSITIVE);
+        window.max(pace).clamp(0.0, 1.0)
     }
 
     /// What the channel can do now for a message of that many parts; `first`: of the first tier.
@@ -279,10 +330,11 @@ impl Channel {
         let turn = self.links.range(self.last.saturating_add(1)..).chain(self.links.range(..=self.last));
         let mut best: Option<(usize, u16)> = None;
         let others = turn.filter(|(index, _)| Some(**index) != self.aside);
-        for (index, link) in others.filter(|(_, link)| link.open() && !link.rests && link.window >= parts) {
-            let reserve = if reserves && link.window > 1 { (link.window / 8).max(1) } else { 0 };
-            let free = link.window.saturating_sub(link.used);
-            if free >= (parts + reserve).min(link.window) && best.is_none_or(|(most, _)| free > most) {
+        for (index, link) in others.filter(|(_, link)| link.open() && !link.rests && link.window.most() >= parts) {
+            let window = link.window.room_for(parts);
+            let reserve = if reserves && window > 1 { (window / 8).max(1) } else { 0 };
+            let free = window.saturating_sub(link.used);
+            if free >= (parts + reserve).min(window) && best.is_none_or(|(most, _)| free > most) {
                 best = Some((free, *index));
             }
         }
@@ -291,7 +343,7 @@ impl Channel {
 
     /// Links that could hold so many parts.
     pub(super) fn fitting(&self, parts: u8) -> impl Iterator<Item = u16> {
-        let fits = move |link: &Link| link.open() && link.window >= usize::from(parts);
+        let fits = move |link: &Link| link.open() && link.window.most() >= usize::from(parts);
         self.links.iter().filter(move |(_, link)| fits(link)).map(|(index, _)| *index)
     }
 
@@ -316,6 +368,7 @@ impl Channel {
     /// Takes slots and pace for so many parts on a link that was offered.
     pub(super) fn take(&mut self, now: Time, link: u16, parts: u8) {
         self.pace.take(now, parts);
+        self.stats.started(now, parts);
         self.last = link;
         match self.trial {
             Some(Trial::One) => self.trial_at = now.after(TRIAL_PATIENCE),
@@ -359,12 +412,47 @@ impl Channel {
         self.next_pause = PAUSE;
     }
 
+    /// A part that was taken at `taken` is answered, whatever the answer; its slot is not free yet.
+    pub(super) fn answered(&mut self, now: Time, link: u16, taken: Time) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.window.answered(now, now.since(taken), link.used);
+        }
+    }
+
+    /// Notes whether anything can go, before each round of matching. One that is back after a while starts slowly.
+    pub(super) fn note(&mut self, now: Time) {
+        let open = !self.held && self.links.values().any(Link::open);
+        match self.out_since {
+            Some(since) if open => {
+                self.out_since = None;
+                if self.was_open && now.since(since) >= AWAY {
+                    self.restart(now);
+                }
+                self.was_open = true;
+            }
+            None if !open => self.out_since = Some(now),
+            _ => {}
+        }
+    }
+
+    /// Slow start: a tenth of the pace, rising to the contract in ten seconds; a quarter of each window, doubling with
+    /// each round of answers.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.pace.restart(now);
+        self.links.values_mut().for_each(|link| link.window.restart());
+    }
+
+    /// Since when nothing can go, as of the last [`Channel::note`].
+    pub(super) fn out_since(&self) -> Option<Time> {
+        self.out_since
+    }
+
     /// As metrics and operators see it.
     pub(super) fn view(&self, now: Time, health: Option<Snapshot>) -> ChannelView {
         let open = || self.links.values().filter(|link| link.open());
         ChannelView {
             in_flight: self.links.values().filter(|link| link.up).map(|link| link.used).sum(),
-            window: open().map(|link| link.window).sum(),
+            window: open().map(|link| link.window.now()).sum(),
             links_up: open().count(),
             pace: self.pace.level_at(now),
             rate_now: self.pace.rate_at(now),
@@ -383,7 +471,7 @@ impl Channel {
 pub struct ChannelView {
     /// Slots in use over all links that are bound.
     pub in_flight: usize,
-    /// Slots of all links that take messages.
+    /// Slots of all links that take messages, as many as may be used now.
     pub window: usize,
     /// Links that take messages: bound, and not about to end.
     pub links_up: usize,
@@ -400,7 +488,7 @@ pub struct ChannelView {
     /// Whether it is well.
     pub state: State,
     /// Why it is in that state.
-    pub cause: Option<Cause>,
+    pub cause: Option<health::Cause>,
     /// What the judgement rests on.
     pub health: Option<Snapshot>,
 }
@@ -511,5 +599,25 @@ mod tests {
         assert_eq!((view.in_flight, view.window, view.links_up), (3, 0, 0));
         channel.up(1, 16);
         assert_eq!(channel.offer(NOW, 9, true), Offer::Link(1));
+    }
+
+    #[test]
+    fn a_channel_that_was_away_starts_slowly_and_one_that_blinked_does_not() {
+        let seen = |away: Duration| {
+            let mut channel = channel(&[64]);
+            channel.note(Time(1));
+            channel.down(0);
+            channel.note(NOW);
+            assert_eq!(channel.out_since(), Some(NOW));
+            channel.up(0, 64);
+            let back = NOW.after(away);
+            channel.note(back);
+            (channel.view(back, None).rate_now, channel.view(back, None).window)
+        };
+        assert_eq!(seen(Duration::from_secs(2)), (1e6, 64));
+        assert_eq!(seen(Duration::from_secs(3)), (1e5, 16));
+        let mut new = channel(&[64]);
+        new.note(NOW);
+        assert_eq!(new.view(NOW, None).rate_now, 1e6, "the first time is no return");
     }
 }

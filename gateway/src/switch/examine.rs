@@ -66,7 +66,7 @@ impl Watch {
             id: group.id,
             members: group.channels.iter().filter_map(member).collect(),
         };
-        self.machines.plan(now, settings.health.clone(), &channels, settings.groups.iter().map(group).collect());
+        self.machines.plan(now, (*settings.health).clone(), &channels, settings.groups.iter().map(group).collect());
     }
 
     /// A link is gone.
@@ -133,7 +133,12 @@ impl Switch {
             }
             Note::Frozen(until) => out.push(Command::OurselvesSuspected(until)),
             Note::Panic(group, panic) => out.push(Command::Panic(group, panic)),
-            Note::Weight(..) | Note::Ejected(..) | Note::Capped(..) => {}
+            Note::Weight(id, weight) => {
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.health_weight = weight;
+                }
+            }
+            Note::Ejected(..) | Note::Capped(..) => {}
         }
     }
 
@@ -188,7 +193,7 @@ impl Switch {
                 continue;
             }
             let id = ChannelId(link.channel);
-            let answered = self.channels.get(&id).map_or(Time(0), |channel| channel.answered(link.link));
+            let answered = self.channels.get(&id).map_or(Time(0), |channel| channel.last_answer(link.link));
             let quiet = ill.since.max(answered).after(MORE_SILENCE);
             let down = self.channels.get(&id).is_some_and(|channel| channel.state == State::Down);
             if now >= quiet || down {

@@ -1,18 +1,21 @@
-//! Lanes: what waits, by group, tier and eligibility, so that no head blocks a message that could go.
+//! Lanes: what waits, by group, tier and eligibility, so that no head blocks a message that could go. Inside a lane
+//! every app has a queue of its own, and they take turns by parts.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::time::Duration;
 
+use super::fair::Fair;
 use super::poison::STRIKES;
 use super::queue::Queue;
 use super::{Home, Message};
 use crate::clock::Time;
-use crate::config::plan::{ChannelId, GroupId, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
 use crate::ids::MessageId;
 
 /// Nothing is sent with less than this left, or a quarter of the validity where that is shorter.
 const LEAST_LEFT: Duration = Duration::from_secs(5);
+/// Apps of a lane whose queue is kept while it is empty, to spare a lane at low load its allocations.
+const KEEP: usize = 16;
 
 /// A message while it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub(super) struct Entry {
     pub(super) id: MessageId,
     pub(super) accepted: Time,
     pub(super) expires: Time,
+    pub(super) app: AppId,
     /// Parts to reserve.
     pub(super) parts: u8,
     /// Attempts that count.
@@ -78,6 +82,17 @@ pub(super) struct LaneKey {
 }
 
 impl LaneKey {
+    /// After every lane there is.
+    pub(super) fn last() -> LaneKey {
+        let class = Class { excluded: vec![ChannelId(u16::MAX)], ..Class::default() };
+        LaneKey { group: GroupId(u16::MAX), tier: TierId(u8::MAX), class }
+    }
+
+    /// The common lane for a message.
+    pub(super) fn of(message: &Message) -> LaneKey {
+        LaneKey { group: message.group, tier: message.tier, class: Class::default() }
+    }
+
     /// The lane for a message that is no longer bound to one channel.
     pub(super) fn without_only(&self) -> LaneKey {
         LaneKey { class: Class { only: None, ..self.class.clone() }, ..*self }
@@ -111,19 +126,212 @@ impl From<Message> for Pending {
             id: m.id,
             accepted: m.accepted,
             expires: m.expires,
+            app: m.app,
             parts: m.parts.max(1),
             used: 0,
             doubtful: false,
             strikes: 0,
         };
-        Pending { entry, lane: LaneKey { group: m.group, tier: m.tier, class: Class::default() } }
+        Pending { entry, lane: LaneKey::of(&m) }
+    }
+}
+
+/// Where an app with something to send stands.
+#[derive(Clone, Copy, Debug, Default)]
+enum Stand {
+    /// Nowhere: nothing waits.
+    #[default]
+    Out,
+    /// In line, starting there.
+    Ready(u64),
+    /// Aside until then.
+    Resting(Time),
+}
+
+/// An app in a lane.
+#[derive(Debug, Default)]
+struct Flow {
+    queue: Queue,
+    stand: Stand,
+}
+
+/// One lane: the queues of its apps, and whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    apps: BTreeMap<AppId, Flow>,
+    fair: Fair<AppId>,
+    /// Apps with something to send, by where they start.
+    ready: BTreeSet<(u64, AppId)>,
+    /// Apps that must rest although something waits, until then.
+    resting: BTreeSet<(Time, AppId)>,
+    len: usize,
+    parts: u64,
+    /// Not later than the first expiry.
+    earliest: Time,
+}
+
+impl Lane {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Parts that wait.
+    pub(super) fn parts(&self) -> u64 {
+        self.parts
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All messages, app by app, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.apps.values().flat_map(|flow| flow.queue.iter())
+    }
+
+    /// The oldest message of each app that has one.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = &Entry> {
+        self.apps.values().filter_map(|flow| flow.queue.first())
+    }
+
+    /// Apps with something waiting, and how many messages.
+    pub(super) fn apps(&self) -> impl Iterator<Item = (AppId, usize)> {
+        self.apps.iter().filter(|(_, flow)| !flow.queue.is_empty()).map(|(app, flow)| (*app, flow.queue.len()))
+    }
+
+    /// Messages of an app with ids above `after` up to `upto`, at most `most`.
+    pub(super) fn after(&self, app: AppId, after: MessageId, upto: MessageId, most: usize) -> Vec<MessageId> {
+        let queue = self.apps.get(&app).map(|flow| &flow.queue);
+        queue
+            .into_iter()
+            .flat_map(|queue| queue.after(after))
+            .map(|entry| entry.id)
+            .take_while(|id| *id <= upto)
+            .take(most)
+            .collect()
+    }
+
+    /// The message whose turn it is; none while all apps with something to send must rest.
+    pub(super) fn head(&self) -> Option<&Entry> {
+        self.ready.first().and_then(|(_, app)| self.apps.get(app)?.queue.first())
+    }
+
+    /// Apps whose rest is over take their turns again. Returns when the next one's is.
+    pub(super) fn wake(&mut self, now: Time) -> Time {
+        while let Some((until, app)) = self.resting.first().copied() {
+            if until > now {
+                return until;
+            }
+            self.resting.pop_first();
+            self.stand(app);
+        }
+        Time::NEVER
+    }
+
+    /// The app whose turn it is gives it up until then.
+    fn rest(&mut self, until: Time) {
+        let Some((_, app)) = self.ready.pop_first() else { return };
+        self.resting.insert((until, app));
+        if let Some(flow) = self.apps.get_mut(&app) {
+            flow.stand = Stand::Resting(until);
+        }
+    }
+
+    fn insert(&mut self, entry: Entry) -> bool {
+        let flow = self.apps.entry(entry.app).or_default();
+        if !flow.queue.insert(entry) {
+            return false;
+        }
+        let first = flow.queue.len() == 1;
+        self.len += 1;
+        self.parts += u64::from(entry.parts);
+        self.earliest = if self.len == 1 { entry.until() } else { self.earliest.min(entry.until()) };
+        if first {
+            self.stand(entry.app);
+        }
+        true
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let (_, app) = self.ready.pop_first()?;
+        let entry = self.apps.get_mut(&app)?.queue.pop_first()?;
+        self.fair.serve(app, u64::from(entry.parts));
+        self.took(&entry);
+        self.stand(app);
+        Some(entry)
+    }
+
+    fn remove(&mut self, id: MessageId) -> Option<Entry> {
+        let entry = self.apps.values_mut().find_map(|flow| flow.queue.remove(id))?;
+        self.took(&entry);
+        self.settle(entry.app);
+        Some(entry)
+    }
+
+    fn expire(&mut self, now: Time, most: usize, out: &mut Vec<Entry>) {
+        if self.earliest > now {
+            return;
+        }
+        let from = out.len();
+        let mut emptied = Vec::new();
+        for (app, flow) in self.apps.iter_mut().filter(|(_, flow)| flow.queue.earliest() <= now) {
+            flow.queue.expire(now, most, out);
+            if flow.queue.is_empty() {
+                emptied.push(*app);
+            }
+        }
+        for entry in out.iter().skip(from) {
+            self.len -= 1;
+            self.parts -= u64::from(entry.parts);
+        }
+        for app in emptied {
+            self.settle(app);
+        }
+        self.earliest = self.apps.values().map(|flow| flow.queue.earliest()).min().unwrap_or(Time::NEVER);
+    }
+
+    fn took(&mut self, entry: &Entry) {
+        self.len -= 1;
+        self.parts -= u64::from(entry.parts);
+        if self.len == 0 {
+            self.earliest = Time::NEVER;
+        }
+    }
+
+    /// An app that is neither in line nor aside takes its place, if it has something to send.
+    fn stand(&mut self, app: AppId) {
+        let start = self.fair.start(&app);
+        match self.apps.get_mut(&app) {
+            Some(flow) if !flow.queue.is_empty() => {
+                flow.stand = Stand::Ready(start);
+                self.ready.insert((start, app));
+            }
+            Some(flow) => {
+                flow.stand = Stand::Out;
+                self.settle(app);
+            }
+            None => {}
+        }
+    }
+
+    /// An app with nothing left stands nowhere.
+    fn settle(&mut self, app: AppId) {
+        let Some(flow) = self.apps.get_mut(&app).filter(|flow| flow.queue.is_empty()) else { return };
+        match std::mem::take(&mut flow.stand) {
+            Stand::Ready(start) => drop(self.ready.remove(&(start, app))),
+            Stand::Resting(until) => drop(self.resting.remove(&(until, app))),
+            Stand::Out => {}
+        }
+        if self.apps.len() > KEEP {
+            self.apps.remove(&app);
+        }
     }
 }
 
 /// All lanes. Those of the common class stay when empty, the others go.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    queues: BTreeMap<LaneKey, Queue>,
+    lanes: BTreeMap<LaneKey, Lane>,
     len: usize,
 }
 
@@ -133,20 +341,31 @@ impl Lanes {
         self.len
     }
 
-    pub(super) fn iter(&self) -> btree_map::Iter<'_, LaneKey, Queue> {
-        self.queues.iter()
+    pub(super) fn iter(&self) -> btree_map::Iter<'_, LaneKey, Lane> {
+        self.lanes.iter()
     }
 
-    /// The oldest message of a lane.
+    pub(super) fn iter_mut(&mut self) -> btree_map::IterMut<'_, LaneKey, Lane> {
+        self.lanes.iter_mut()
+    }
+
+    /// The message of a lane whose turn it is.
     pub(super) fn head(&self, lane: &LaneKey) -> Option<&Entry> {
-        self.queues.get(lane)?.first()
+        self.lanes.get(lane)?.head()
+    }
+
+    /// The app of the lane's head gives its turn up until then.
+    pub(super) fn rest(&mut self, lane: &LaneKey, until: Time) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.rest(until);
+        }
     }
 
     /// Puts a message into its lane, at its place by id; false if it is there already.
     pub(super) fn insert(&mut self, pending: Pending) -> bool {
-        let new = match self.queues.get_mut(&pending.lane) {
-            Some(queue) => queue.insert(pending.entry),
-            None => self.queues.entry(pending.lane).or_default().insert(pending.entry),
+        let new = match self.lanes.get_mut(&pending.lane) {
+            Some(lane) => lane.insert(pending.entry),
+            None => self.lanes.entry(pending.lane).or_default().insert(pending.entry),
         };
         self.len += usize::from(new);
         new
@@ -154,27 +373,39 @@ impl Lanes {
 
     /// Whether the message waits to be sent alone.
     pub(super) fn head_of_trials(&self, id: MessageId) -> bool {
-        let trials = self.queues.iter().filter(|(lane, _)| lane.class.alone);
-        trials.into_iter().any(|(_, queue)| queue.first().is_some_and(|first| first.id == id))
+        let trials = self.lanes.iter().filter(|(key, _)| key.class.alone);
+        trials.into_iter().any(|(_, lane)| lane.head().is_some_and(|first| first.id == id))
     }
 
-    /// Takes a lane's oldest message.
-    pub(super) fn pop(&mut self, lane: &LaneKey) -> Option<Entry> {
-        let queue = self.queues.get_mut(lane)?;
-        let entry = queue.pop_first();
+    /// Takes a lane's head.
+    pub(super) fn pop(&mut self, key: &LaneKey) -> Option<Entry> {
+        let lane = self.lanes.get_mut(key)?;
+        let entry = lane.pop();
         self.len -= usize::from(entry.is_some());
-        if queue.is_empty() && !lane.class.is_any() {
-            self.queues.remove(lane);
+        if lane.is_empty() && !key.class.is_any() {
+            self.lanes.remove(key);
         }
         entry
     }
 
     /// Takes a message by id, from whichever lane holds it.
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Pending> {
-        let (lane, entry) =
-            self.queues.iter_mut().find_map(|(lane, queue)| queue.remove(id).map(|entry| (lane.clone(), entry)))?;
+        let (lane, entry) = self
+            .lanes
+            .iter_mut()
+            .filter(|(_, lane)| !lane.is_empty())
+            .find_map(|(key, lane)| lane.remove(id).map(|entry| (key.clone(), entry)))?;
         self.len -= 1;
         self.tidy(&lane);
+        Some(Pending { entry, lane })
+    }
+
+    /// A message by id, in whichever lane holds it.
+    pub(super) fn find(&self, id: MessageId) -> Option<Pending> {
+        let found = |(key, lane): (&LaneKey, &Lane)| {
+            lane.apps.values().find_map(|flow| flow.queue.find(id)).map(|entry| (key.clone(), entry))
+        };
+        let (lane, entry) = self.lanes.iter().find_map(found)?;
         Some(Pending { entry, lane })
     }
 
@@ -182,12 +413,10 @@ impl Lanes {
     pub(super) fn expire(&mut self, now: Time, most: usize) -> Vec<Entry> {
         let mut gone = Vec::new();
         let mut emptied = Vec::new();
-        for (lane, queue) in &mut self.queues {
-            if queue.earliest() <= now {
-                queue.expire(now, most, &mut gone);
-                if queue.is_empty() {
-                    emptied.push(lane.clone());
-                }
+        for (key, lane) in &mut self.lanes {
+            lane.expire(now, most, &mut gone);
+            if lane.is_empty() && !key.class.is_any() {
+                emptied.push(key.clone());
             }
         }
         self.len -= gone.len();
@@ -199,12 +428,12 @@ impl Lanes {
 
     /// Not later than the first expiry.
     pub(super) fn earliest(&self) -> Time {
-        self.queues.values().map(Queue::earliest).min().unwrap_or(Time::NEVER)
+        self.lanes.values().filter(|lane| !lane.is_empty()).map(|lane| lane.earliest).min().unwrap_or(Time::NEVER)
     }
 
     fn tidy(&mut self, lane: &LaneKey) {
-        if !lane.class.is_any() && self.queues.get(lane).is_some_and(Queue::is_empty) {
-            self.queues.remove(lane);
+        if !lane.class.is_any() && self.lanes.get(lane).is_some_and(Lane::is_empty) {
+            self.lanes.remove(lane);
         }
     }
 }
@@ -218,6 +447,7 @@ mod tests {
             id: MessageId(id),
             accepted: Time(0),
             expires: Time(60_000_000),
+            app: AppId(0),
             parts: 1,
             used: 0,
             doubtful: false,
@@ -248,5 +478,56 @@ mod tests {
         assert_eq!(entry.until(), Time(6_000_000), "a quarter of a short validity");
         entry.expires = Time(0);
         assert_eq!(entry.until(), Time(0));
+    }
+
+    fn of_app(id: u64, app: u16, parts: u8) -> Pending {
+        let mut pending = pending(id, Class::default());
+        (pending.entry.app, pending.entry.parts) = (AppId(app), parts);
+        pending
+    }
+
+    #[test]
+    fn apps_take_turns_by_parts_however_much_each_has_waiting() {
+        let mut lanes = Lanes::default();
+        let key = of_app(0, 0, 1).lane;
+        for id in 0..10_000 {
+            lanes.insert(of_app(id, 0, 1));
+        }
+        for id in 10_000..10_100 {
+            lanes.insert(of_app(id, 1, 4));
+            lanes.insert(of_app(id + 100, 2, 1));
+        }
+        let mut parts = [0u32; 3];
+        for _ in 0..150 {
+            let entry = lanes.pop(&key).unwrap();
+            parts[usize::from(entry.app.0)] += u32::from(entry.parts);
+        }
+        let (least, most) = (parts.iter().min().unwrap(), parts.iter().max().unwrap());
+        assert!(most - least <= 4, "{parts:?}");
+        lanes.insert(of_app(20_000, 3, 1));
+        assert!((0..4).any(|_| lanes.pop(&key).unwrap().app == AppId(3)), "a new app is served in its first round");
+    }
+
+    #[test]
+    fn an_app_that_rests_is_passed_over_and_comes_back() {
+        let mut lanes = Lanes::default();
+        let key = of_app(0, 0, 1).lane;
+        for id in 0..6 {
+            lanes.insert(of_app(id, (id % 2) as u16, 1));
+        }
+        lanes.rest(&key, Time(50));
+        assert_eq!((lanes.pop(&key).map(|e| e.id.0), lanes.pop(&key).map(|e| e.id.0)), (Some(1), Some(3)));
+        lanes.remove(MessageId(5));
+        assert_eq!(lanes.head(&key), None, "all must rest");
+        let lane = lanes.lanes.get_mut(&key).unwrap();
+        assert_eq!(lane.wake(Time(49)), Time(50));
+        assert_eq!((lane.wake(Time(50)), lane.len(), lane.parts()), (Time::NEVER, 3, 3));
+        assert_eq!(lanes.pop(&key).map(|e| e.id.0), Some(0));
+        lanes.rest(&key, Time(90));
+        for id in [2, 4] {
+            assert!(lanes.remove(MessageId(id)).is_some());
+        }
+        let lane = &lanes.lanes[&key];
+        assert!(lane.resting.is_empty() && lane.ready.is_empty() && lane.is_empty());
     }
 }

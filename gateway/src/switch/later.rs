@@ -1,6 +1,7 @@
 //! Messages that wait for a time: a retry's back-off, a doubt that a receipt may still resolve.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::lane::Pending;
 use crate::clock::Time;
@@ -22,6 +23,11 @@ impl Later {
         self.messages.values().map(|(_, pending)| pending)
     }
 
+    /// Those with ids above that one.
+    pub(super) fn after(&self, id: MessageId) -> impl Iterator<Item = &Pending> {
+        self.messages.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, (_, pending))| pending)
+    }
+
     /// Keeps a message until `not_before`, or until it expires if that comes first.
     pub(super) fn insert(&mut self, not_before: Time, pending: Pending) {
         let id = pending.entry.id;
@@ -29,6 +35,11 @@ impl Later {
         self.remove(id);
         self.due.insert((at, id));
         self.messages.insert(id, (at, pending));
+    }
+
+    /// A message by its id, with the time it waits for.
+    pub(super) fn find(&self, id: MessageId) -> Option<(Time, &Pending)> {
+        self.messages.get(&id).map(|(at, pending)| (*at, pending))
     }
 
     /// Takes a message out before its time.

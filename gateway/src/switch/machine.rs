@@ -11,19 +11,50 @@ use super::attempt::{Attempt, MOST_PARTS, Outcome};
 use super::channel::{Channel, ChannelView};
 use super::doubt::{self, Resolve};
 use super::examine::{Watch, sign};
+use super::fair::{Shares, Turn};
 use super::health::Ending;
 use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
+use super::pace::Pace;
 use super::poison::Poison;
 use super::retry;
+use super::strategy::{Choice, Ranked};
+use super::why::Cause;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
 use crate::clock::{Moment, Time};
-use crate::config::plan::{ChannelId, GroupId, InDoubt, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
 use crate::ids::{Ids, MessageId};
 
 /// The rule of a tier the plan does not name (any more).
-static NO_TIER: TierRule =
-    TierRule { id: TierId(u8::MAX), attempts: 1, backoff: Vec::new(), unacked: InDoubt::Wait, acked: InDoubt::Wait };
+static NO_TIER: TierRule = TierRule {
+    id: TierId(u8::MAX),
+    attempts: 1,
+    backoff: Vec::new(),
+    unacked: InDoubt::Wait,
+    acked: InDoubt::Wait,
+    service: Service::Strict,
+};
+
+/// In which order tiers are served, 0 first.
+#[derive(Debug, Default)]
+pub(super) struct Ranks(Vec<(TierId, usize)>);
+
+impl Ranks {
+    /// A strict tier goes before all that follow; weighted ones share a rank, that of the first of them.
+    fn of(tiers: &[TierRule]) -> Ranks {
+        let shared = tiers.iter().position(|rule| rule.service != Service::Strict).unwrap_or(0);
+        let rank = |(at, rule): (usize, &TierRule)| match rule.service {
+            Service::Strict => (rule.id, at),
+            Service::Weighted { .. } => (rule.id, shared),
+        };
+        Ranks(tiers.iter().enumerate().map(rank).collect())
+    }
+
+    /// A tier's rank; one the plan does not name comes last.
+    pub(super) fn rank(&self, tier: TierId) -> usize {
+        self.0.iter().find(|(id, _)| *id == tier).map_or(self.0.len(), |(_, rank)| *rank)
+    }
+}
 
 /// Decides which message goes next, over which channel, when, and whether again. Owns every accepted message until
 /// the carrier has it or no further attempt will be made; knows no clock, no socket, no disk and no chance.
@@ -31,7 +62,13 @@ static NO_TIER: TierRule =
 pub struct Switch {
     pub(super) ids: Ids,
     pub(super) tiers: Vec<TierRule>,
+    pub(super) ranks: Ranks,
+    pub(super) shares: Shares,
+    /// Apps with a rate of their own.
+    pub(super) apps: BTreeMap<AppId, Pace>,
     pub(super) groups: BTreeMap<GroupId, GroupRule>,
+    /// What the groups' strategies remember.
+    pub(super) choices: BTreeMap<GroupId, Choice>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     /// Messages that may go now.
     pub(super) lanes: Lanes,
@@ -43,12 +80,16 @@ pub struct Switch {
     pub(super) flying: BTreeMap<MessageId, AttemptRef>,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
+    /// Scratch of the matching: the channels a head is offered to, in order.
+    pub(super) ranked: Vec<Ranked>,
+    /// While an explanation is made: who was passed over, and why.
+    pub(super) trace: Option<Vec<(ChannelId, Cause, u32)>>,
     /// Which channels are well.
     pub(super) watch: Watch,
     /// Which messages kill sessions.
     pub(super) poison: Poison,
-    /// Scratch of the matching: (rank, head, lane).
-    pub(super) heads: BinaryHeap<Reverse<(usize, MessageId, LaneKey)>>,
+    /// Scratch of the matching: (rank, turn, head, lane).
+    pub(super) heads: BinaryHeap<Reverse<(usize, Turn, MessageId, LaneKey)>>,
     pub(super) wake: Time,
 }
 
@@ -65,6 +106,37 @@ pub struct Waiting {
     pub oldest: Time,
 }
 
+/// Which waiting messages an operator means; what is left out means any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Of this group.
+    pub group: Option<GroupId>,
+    /// Of this tier.
+    pub tier: Option<TierId>,
+    /// Of this app.
+    pub app: Option<AppId>,
+    /// Not of this group.
+    pub not_group: Option<GroupId>,
+    /// Not younger than this one.
+    pub upto: Option<MessageId>,
+}
+
+impl Selection {
+    fn takes(&self, group: GroupId, tier: TierId) -> bool {
+        self.group.is_none_or(|only| only == group)
+            && self.tier.is_none_or(|only| only == tier)
+            && self.not_group != Some(group)
+    }
+}
+
+/// How far a walk through what waits has come.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    lane: Option<(LaneKey, AppId)>,
+    after: MessageId,
+    later: MessageId,
+}
+
 impl Switch {
     /// A switch without a plan. Attempts it makes are numbered above `first_attempt`, the highest ever used.
     #[must_use]
@@ -72,13 +144,19 @@ impl Switch {
         Switch {
             ids: Ids::above(first_attempt),
             tiers: Vec::new(),
+            ranks: Ranks::default(),
+            shares: Shares::default(),
+            apps: BTreeMap::new(),
             groups: BTreeMap::new(),
+            choices: BTreeMap::new(),
             channels: BTreeMap::new(),
             lanes: Lanes::default(),
             later: Later::default(),
             attempts: BTreeMap::new(),
             flying: BTreeMap::new(),
             partial: BTreeMap::new(),
+            ranked: Vec::new(),
+            trace: None,
             watch: Watch::new(),
             poison: Poison::default(),
             heads: BinaryHeap::new(),
@@ -116,8 +194,15 @@ impl Switch {
             Event::Concluded(message) => self.conclude(message),
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
+            Event::Expire(message) => {
+                let waited = self.later.remove(message).or_else(|| self.lanes.remove(message));
+                if waited.is_some() {
+                    self.end(message, End::Operator, out);
+                }
+            }
             Event::Tick => {}
             Event::Weight(channel, weight) => self.channel_mut(now, channel).weight = weight,
+            Event::Delivered(channel, delivered) => self.channel_mut(now, channel).stats.receipt(delivered),
             Event::Heard(link) => self.watch.machines.heard(now, ChannelId(link.channel), link.link),
             Event::ProbeAnswered(link) => self.watch.machines.probe_answered(now, ChannelId(link.channel), link.link),
             Event::Unacked(link, age) => {
@@ -157,14 +242,48 @@ impl Switch {
             sum.oldest = sum.oldest.min(oldest);
         };
         for (lane, queue) in self.lanes.iter() {
-            if let Some(first) = queue.first() {
-                add(lane.group, lane.tier, queue.len(), first.accepted);
+            if let Some(oldest) = queue.firsts().map(|first| first.accepted).min() {
+                add(lane.group, lane.tier, queue.len(), oldest);
             }
         }
         for pending in self.later.iter() {
             add(pending.lane.group, pending.lane.tier, 1, pending.entry.accepted);
         }
         sums.into_values().collect()
+    }
+
+    /// The next messages that wait and are selected, at most `most`, from where the cursor stands; the cursor moves on,
+    /// and nothing more is there once nothing is returned. Costs what it returns and a look at every lane.
+    pub fn page(&self, selection: &Selection, cursor: &mut Cursor, most: usize) -> Vec<MessageId> {
+        let mut page = Vec::new();
+        for (key, lane) in self.lanes.iter() {
+            if !selection.takes(key.group, key.tier) || cursor.lane.as_ref().is_some_and(|(at, _)| key < at) {
+                continue;
+            }
+            for (app, _) in lane.apps().filter(|(app, _)| selection.app.is_none_or(|only| only == *app)) {
+                let from = match &cursor.lane {
+                    Some((at, done)) if at == key && app < *done => continue,
+                    Some((at, here)) if at == key && app == *here => cursor.after,
+                    _ => MessageId(0),
+                };
+                let upto = selection.upto.unwrap_or(MessageId(u64::MAX));
+                page.extend(lane.after(app, from, upto, most - page.len()));
+                if page.len() >= most {
+                    cursor.lane = Some((key.clone(), app));
+                    cursor.after = page.last().copied().unwrap_or(from);
+                    return page;
+                }
+            }
+        }
+        cursor.lane = Some((LaneKey::last(), AppId(u16::MAX)));
+        let late = self.later.after(cursor.later).filter(|p| selection.takes(p.lane.group, p.lane.tier));
+        let late = late.filter(|p| selection.upto.is_none_or(|upto| p.entry.id <= upto));
+        let late = late.filter(|p| selection.app.is_none_or(|only| only == p.entry.app));
+        page.extend(late.take(most - page.len()).map(|p| {
+            cursor.later = p.entry.id;
+            p.entry.id
+        }));
+        page
     }
 
     /// Messages that no channel would take, whatever its state: their group is not in the plan, or takes their tier no
@@ -198,8 +317,8 @@ impl Switch {
 
     /// A tier's rank, 0 the strictest, and its rule.
     pub(super) fn tier(&self, id: TierId) -> (usize, &TierRule) {
-        let found = self.tiers.iter().enumerate().find(|(_, rule)| rule.id == id);
-        found.unwrap_or((self.tiers.len(), &NO_TIER))
+        let found = self.tiers.iter().find(|rule| rule.id == id);
+        (self.ranks.rank(id), found.unwrap_or(&NO_TIER))
     }
 
     fn channel_mut(&mut self, now: Time, id: ChannelId) -> &mut Channel {
@@ -209,7 +328,7 @@ impl Switch {
     /// Channels keep pace, pause, hold and slots; lanes keep their messages. Those no channel would take any more wait
     /// to be moved, for better rules or their expiry: a slip in a configuration must not fail a million messages.
     fn plan(&mut self, now: Time, settings: Settings) {
-        let first_tier = settings.tiers.first().map(|tier| tier.id);
+        let first_tier = settings.tiers.first().filter(|tier| tier.service == Service::Strict).map(|tier| tier.id);
         for rule in &settings.channels {
             self.channel_mut(now, rule.id);
         }
@@ -217,7 +336,17 @@ impl Switch {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
         }
         self.watch.plan(now, &settings);
+        self.ranks = Ranks::of(&settings.tiers);
+        self.shares = Shares::of(&settings.tiers.iter().map(|tier| (tier.id, tier.service)).collect::<Vec<_>>());
         self.tiers = settings.tiers;
+        self.apps.retain(|id, _| settings.apps.iter().any(|app| app.id == *id));
+        for app in &settings.apps {
+            let burst = (app.rate / 50.0) as u32;
+            self.apps.entry(app.id).or_insert_with(|| Pace::new(now, app.rate, burst)).set(now, app.rate, burst);
+        }
+        let cost = |id| settings.channels.iter().find(|rule| rule.id == id).map_or(0.0, |rule| rule.cost);
+        let choice = |rule: &GroupRule| (rule.id, Choice::new(rule, self.choices.get(&rule.id), cost));
+        self.choices = settings.groups.iter().map(choice).collect();
         self.groups = settings.groups.into_iter().map(|group| (group.id, group)).collect();
     }
 
@@ -302,6 +431,9 @@ impl Switch {
             if first && strictest && open > 0 && !again {
                 channel.hedges.sent(now, id);
             }
+            if let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app) {
+                pace.give_back(attempt.taken, unneeded);
+            }
         }
         self.review(now, id, out);
     }
@@ -320,6 +452,9 @@ impl Switch {
         if let Some(channel) = self.channels.get_mut(&attempt.channel) {
             channel.free(attempt.link, attempt.slots());
             channel.pace.give_back(attempt.taken, reserved);
+        }
+        if let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app) {
+            pace.give_back(attempt.taken, reserved);
         }
         if attempt.concluded {
             return;
@@ -372,6 +507,17 @@ impl Switch {
             Answer::Submitted | Answer::Refused(_) => self.poison.answered(now, whole),
         }
         if let Some(channel) = self.channels.get_mut(&id) {
+            if !matches!(answer, Answer::Unanswered(_)) {
+                channel.answered(now, attempt.link, attempt.taken);
+            }
+            let took = now.since(attempt.taken);
+            match answer {
+                Answer::Submitted => channel.stats.answered(took, true),
+                Answer::Refused(Verdict::Retry | Verdict::LinkFault) => channel.stats.answered(took, false),
+                Answer::Unanswered(Doubt::Unacked | Doubt::Acked) => channel.stats.unanswered(),
+                // Nothing that speaks for or against the channel.
+                Answer::Refused(_) | Answer::Unanswered(Doubt::Unsent) => {}
+            }
             match answer {
                 Answer::Submitted | Answer::Refused(_) => channel.heard(now, link),
                 Answer::Unanswered(_) => channel.lost_at = Some(now),
@@ -461,10 +607,11 @@ impl Switch {
         }
         if !concluded {
             out.extend(doubt.map(|doubt| Command::InDoubt(message, channel, doubt)));
-            if alone && let Some(doubt) = doubt {
-                if let Some(wait) = self.poison.hold(message, channel, doubt, outcome, sent, now) {
-                    return self.later.insert(now.after(wait), pending);
-                }
+            if alone
+                && let Some(doubt) = doubt
+                && let Some(wait) = self.poison.hold(message, channel, doubt, outcome, sent, now)
+            {
+                return self.later.insert(now.after(wait), pending);
             }
             if alone || doubt.is_none() && matches!(outcome, Outcome::Refused | Outcome::Elsewhere) {
                 pending.acquit();

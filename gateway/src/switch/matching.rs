@@ -1,20 +1,25 @@
 //! The matching: which lane heads start on which channels, now.
 //!
-//! Heads are taken by tier, then by age. A head that must wait for a channel claims it, so that nothing behind it
-//! starts there first; everything else goes on around it.
+//! Heads are taken by the rank of their tier; among those of one rank, each channel goes by turns (`fair`), then by age.
+//! A head that must wait for a channel claims it, so that nothing behind it starts there first; everything else goes on
+//! around it.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use carriers::AttemptRef;
 use link::LinkId;
 
 use super::attempt::{Attempt, MOST_PARTS};
-use super::channel::{Offer, Usable};
+use super::channel::{Channel, Offer, Usable};
+use super::fair::Turn;
 use super::health::{State, Use};
 use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
 use super::poison::STRIKES;
-use super::{Command, End, strategy};
+use super::strategy::{Asks, Ranked, patience};
+use super::why::{Cause, Reason, Why};
+use super::{Command, End, GroupRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::ChannelId;
 use crate::ids::MessageId;
@@ -23,11 +28,14 @@ use crate::ids::MessageId;
 const ROUND: usize = 4096;
 
 /// What is to be done with a lane's head.
+#[derive(Debug)]
 pub(super) enum Place {
-    /// Goes now, over this link.
-    Start(ChannelId, u16),
+    /// Goes now, over this link, to that one of those ranked.
+    Start(ChannelId, u16, Chosen),
     /// Stays, and its lane with it, until an event or this time.
     Wait(Time),
+    /// Others come before it on that channel: looked at again when it is its turn.
+    Turn(Turn),
     /// Moves to the lane that leaves this channel out: no window there can hold it.
     Without(ChannelId),
     /// The channel that has some of its parts is of no use now: all of it goes elsewhere.
@@ -40,6 +48,14 @@ pub(super) enum Place {
     Alone,
     /// Back to those that are not.
     Join,
+}
+
+/// Why a message starts where it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    /// Its place among those ranked.
+    pub(super) at: usize,
+    pub(super) why: Why,
 }
 
 impl Switch {
@@ -67,29 +83,53 @@ impl Switch {
     pub(super) fn match_heads(&mut self, now: Moment, out: &mut Vec<Command>) {
         for channel in self.channels.values_mut() {
             channel.claimed = false;
+            channel.note(now.time);
+            channel.turns.round();
         }
         let mut heads = std::mem::take(&mut self.heads);
         heads.clear();
-        for (lane, queue) in self.lanes.iter() {
-            if let Some(first) = queue.first() {
-                heads.push(Reverse((self.tier(lane.tier).0, first.id, lane.clone())));
+        for (key, lane) in self.lanes.iter_mut() {
+            self.wake = self.wake.min(lane.wake(now.time));
+            if let Some(head) = lane.head() {
+                let rank = self.ranks.rank(key.tier);
+                heads.push(Reverse((rank, (0, 0), head.id, key.clone())));
             }
         }
         let most = out.len() + ROUND;
-        while let Some(Reverse((rank, id, lane))) = heads.pop() {
+        while let Some(Reverse((rank, turn, id, lane))) = heads.pop() {
             let Some(entry) = self.lanes.head(&lane).copied().filter(|head| head.id == id) else { continue };
             if out.len() >= most {
                 self.wake = now.time;
                 break;
             }
-            let moved = match self.place(now.time, rank, &lane, &entry) {
+            if let Some(until) = self.rests(now.time, &entry) {
+                self.wake = self.wake.min(until);
+                self.lanes.rest(&lane, until);
+                if let Some(next) = self.lanes.head(&lane) {
+                    heads.push(Reverse((rank, turn, next.id, lane)));
+                }
+                continue;
+            }
+            let mut next_turn = turn;
+            let moved = match self.place(now.time, rank, turn, &lane, &entry) {
                 Place::Wait(until) => {
                     self.wake = self.wake.min(until);
                     continue;
                 }
-                Place::Start(channel, link) => {
+                Place::Turn(due) => {
+                    heads.push(Reverse((rank, due, id, lane)));
+                    continue;
+                }
+                Place::Start(channel, link, chosen) => {
                     self.lanes.pop(&lane);
-                    self.start(now, &lane, entry, LinkId { channel: channel.0, link }, out);
+                    if let Some(choice) = self.choices.get_mut(&lane.group) {
+                        choice.took(now.time, &self.ranked, chosen.at, entry.parts);
+                    }
+                    self.start(now, &lane, entry, LinkId { channel: channel.0, link }, chosen.why, out);
+                    // Most likely the next one goes there, too.
+                    if let (Some(next), Some(channel)) = (self.lanes.head(&lane), self.channels.get(&channel)) {
+                        next_turn = channel.turns.turn(lane.tier, next.app);
+                    }
                     None
                 }
                 Place::End(end) => {
@@ -133,51 +173,95 @@ impl Switch {
                 let lane = pending.lane.clone();
                 self.lanes.insert(pending);
                 if self.lanes.head(&lane).is_some_and(|head| head.id == id) {
-                    heads.push(Reverse((rank, id, lane)));
+                    heads.push(Reverse((rank, turn, id, lane)));
                 }
             }
             if let Some(next) = self.lanes.head(&lane) {
-                heads.push(Reverse((rank, next.id, lane)));
+                heads.push(Reverse((rank, next_turn, next.id, lane)));
             }
         }
         self.heads = heads;
     }
 
-    fn place(&mut self, now: Time, rank: usize, lane: &LaneKey, entry: &Entry) -> Place {
+    /// Until when the message's app may send nothing more, if so.
+    fn rests(&self, now: Time, entry: &Entry) -> Option<Time> {
+        Some(self.apps.get(&entry.app)?.ready_at(now, entry.parts, 0)).filter(|ready| *ready > now)
+    }
+
+    /// What is to be done with a message whose turn it is. Takes nothing but claims.
+    pub(super) fn place(&mut self, now: Time, rank: usize, turn: Turn, lane: &LaneKey, entry: &Entry) -> Place {
         if entry.until() <= now {
             return Place::End(End::Expired);
         }
         if entry.parts > MOST_PARTS {
             return Place::End(End::NoChannel);
         }
-        if lane.class.alone {
-            return self.place_alone(now, lane, entry);
-        }
-        if entry.strikes >= STRIKES && lane.class.only.is_none() {
+        if entry.strikes >= STRIKES && lane.class.only.is_none() && !lane.class.alone {
             return Place::Alone;
         }
+        let mut ranked = std::mem::take(&mut self.ranked);
+        ranked.clear();
+        if let Some(choice) = self.choices.get_mut(&lane.group) {
+            let asks = Asks { class: &lane.class, tier: lane.tier, first: rank == 0, parts: entry.parts };
+            choice.rank(now, &mut self.channels, &asks, &mut ranked);
+        }
+        let place = if lane.class.alone {
+            self.place_alone(now, lane, entry, &ranked)
+        } else {
+            self.ask(now, (rank, turn), lane, entry, &ranked)
+        };
+        self.ranked = ranked;
+        place
+    }
+
+    /// Asks channels in their order for one that takes the message now.
+    fn ask(
+        &mut self,
+        now: Time,
+        (rank, turn): (usize, Turn),
+        lane: &LaneKey,
+        entry: &Entry,
+        ranked: &[Ranked],
+    ) -> Place {
+        // What is in doubt of the first tier goes at once: windows bound it.
+        let budgeted = entry.used > 0 && !(rank == 0 && entry.doubtful);
         let Some(group) = self.groups.get(&lane.group) else { return Place::Wait(Time::NEVER) };
-        let patience = strategy::patience(group, entry);
+        let patience = patience(group, entry);
         let (mut member, mut usable, mut wake) = (false, false, Time::NEVER);
-        let mut last: Vec<(u32, ChannelId)> = Vec::new();
-        for id in strategy::order(group, &lane.class) {
+        let mut passed = Passed { first: None, trace: &mut self.trace };
+        let mut last: Vec<(u32, usize, ChannelId)> = Vec::new();
+        for (at, Ranked { id, explores, .. }) in ranked.iter().enumerate() {
+            let id = *id;
             let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.admits(lane.tier)) else {
                 continue;
             };
+            let health = self.watch.machines.usable(group.id, id, rank == 0);
+            if *explores {
+                if health == Use::Full
+                    && channel.usable(now, entry.parts) == Usable::Yes
+                    && let Offer::Link(link) = channel.offer(now, entry.parts, rank == 0)
+                {
+                    channel.trial = None;
+                    return Place::Start(id, link, Chosen { at, why: Why::from(Reason::Explored) });
+                }
+                continue;
+            }
             if lane.class.only.is_none() && channel.too_small(entry.parts) {
                 return Place::Without(id);
             }
             member = true;
-            channel.trial = match self.watch.machines.usable(group.id, id, rank == 0) {
+            channel.trial = match health {
                 Use::Full => None,
                 Use::Trial(trial) => Some(trial),
                 Use::Last(place) => {
-                    last.push((place, id));
+                    passed.unusable(id, channel);
+                    last.push((place, at, id));
                     continue;
                 }
                 Use::No => {
+                    passed.unusable(id, channel);
                     if channel.state == State::Suspect {
-                        last.push((u32::MAX, id));
+                        last.push((u32::MAX, at, id));
                     }
                     continue;
                 }
@@ -185,20 +269,37 @@ impl Switch {
             match channel.usable(now, entry.parts) {
                 Usable::Yes => usable = true,
                 Usable::Paused(until) => {
+                    passed.over(id, Cause::Paused, until.since(now));
                     usable = true;
                     wake = wake.min(until);
                     continue;
                 }
-                Usable::No => continue,
+                Usable::No => {
+                    passed.unusable(id, channel);
+                    continue;
+                }
             }
             if let Some(until) = channel.trial_until(now) {
+                passed.over(id, Cause::Probation, until.since(now));
                 wake = wake.min(until);
                 continue;
             }
+            let due = channel.turns.turn(lane.tier, entry.app);
+            if due > turn {
+                return Place::Turn(due);
+            }
             match channel.offer(now, entry.parts, rank == 0) {
-                Offer::Link(link) => return Place::Start(id, link),
-                Offer::At(ready) => wake = wake.min(ready),
-                Offer::Full => {}
+                Offer::Link(_) if budgeted && !channel.budget.allows(now, rank == 0) => return Place::Defer(id),
+                Offer::Link(link) => {
+                    let passed = (at, passed.first);
+                    let why = self.why(now, (lane, entry), group, ranked, passed);
+                    return Place::Start(id, link, Chosen { at, why });
+                }
+                Offer::At(ready) => {
+                    passed.over(id, Cause::Paced, ready.since(now));
+                    wake = wake.min(ready);
+                }
+                Offer::Full => passed.over(id, Cause::Full, Duration::ZERO),
             }
             if channel.trial.is_some() {
                 continue;
@@ -213,7 +314,7 @@ impl Switch {
         // Suspect channels, where too little of the group is well: the least suspect one first.
         // Those shunned for the sake of a better one count only where that is held or too small.
         last.sort_unstable();
-        for (place, id) in last {
+        for (place, at, id) in last {
             if usable && place == u32::MAX {
                 break;
             }
@@ -228,14 +329,17 @@ impl Switch {
                 }
                 Usable::No => continue,
             }
+            let due = channel.turns.turn(lane.tier, entry.app);
+            if due > turn {
+                return Place::Turn(due);
+            }
             match channel.offer(now, entry.parts, rank == 0) {
-                // What is in doubt of the first tier goes at once: windows bound it.
-                Offer::Link(_)
-                    if entry.used > 0 && !(rank == 0 && entry.doubtful) && !channel.budget.allows(now, rank == 0) =>
-                {
-                    return Place::Defer(id);
+                Offer::Link(_) if budgeted && !channel.budget.allows(now, rank == 0) => return Place::Defer(id),
+                Offer::Link(link) => {
+                    let why = (at, passed.first.filter(|(first, ..)| *first != id));
+                    let why = self.why(now, (lane, entry), group, ranked, why);
+                    return Place::Start(id, link, Chosen { at, why });
                 }
-                Offer::Link(link) => return Place::Start(id, link),
                 Offer::At(ready) => wake = wake.min(ready),
                 Offer::Full => {}
             }
@@ -250,11 +354,41 @@ impl Switch {
         }
     }
 
-    fn start(&mut self, now: Moment, lane: &LaneKey, entry: Entry, link: LinkId, out: &mut Vec<Command>) {
+    /// Why a message goes to that one of those ranked; `passed`: whom it was offered first, and why that one did not
+    /// take it.
+    fn why(
+        &self,
+        now: Time,
+        (lane, entry): (&LaneKey, &Entry),
+        group: &GroupRule,
+        ranked: &[Ranked],
+        (at, passed): (usize, Option<(ChannelId, Cause, u32)>),
+    ) -> Why {
+        let class = &lane.class;
+        match (class.only, class.avoid, passed) {
+            (Some(_), ..) => Why::from(Reason::Rest),
+            (_, Some(avoid), _) if entry.doubtful => Why::of(Reason::InDoubt, avoid),
+            (_, Some(avoid), _) => Why::of(Reason::Retried, avoid),
+            (.., Some((other, Cause::Full | Cause::Paced, _))) => {
+                Why { number: millis(now.since(entry.accepted)), ..Why::of(Reason::Spilled, other) }
+            }
+            (.., Some((other, cause, number))) => Why { cause: Some(cause), number, ..Why::of(Reason::Backup, other) },
+            (None, None, None) => match group.channels.iter().find(|id| class.excluded.contains(id)) {
+                Some(other) => Why::of(Reason::Elsewhere, *other),
+                None => self.choices.get(&lane.group).map(|choice| choice.reason(ranked, at)).unwrap_or_default(),
+            },
+        }
+    }
+
+    fn start(&mut self, now: Moment, lane: &LaneKey, entry: Entry, link: LinkId, why: Why, out: &mut Vec<Command>) {
         let channel = ChannelId(link.channel);
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.take(now.time, link.link, entry.parts);
         state.budget.started(now.time, entry.used > 0);
+        state.turns.serve(lane.tier, entry.app, entry.parts, self.shares.cost(lane.tier));
+        if let Some(pace) = self.apps.get_mut(&entry.app) {
+            pace.take(now.time, entry.parts);
+        }
         let (mut attempt, only) = match self.partial.remove(&entry.id) {
             Some(mut attempt) => {
                 let only = attempt.resume(link.link, now.time);
@@ -280,6 +414,7 @@ impl Switch {
             parts: entry.parts,
             only,
             expires: entry.expires,
+            why,
         });
         if let Some(group) = self.groups.get(&lane.group) {
             self.watch.started(now.time, channel, &group.channels, out);
@@ -295,8 +430,31 @@ impl Switch {
         out.push(Command::Deferred(channel));
     }
 
-    fn end(&mut self, message: MessageId, end: End, out: &mut Vec<Command>) {
+    pub(super) fn end(&mut self, message: MessageId, end: End, out: &mut Vec<Command>) {
         self.partial.remove(&message);
         out.push(Command::Exhausted(message, end));
     }
+}
+
+/// Who did not take a message, and why: the first of them, and all of them where an explanation is made.
+struct Passed<'t> {
+    first: Option<(ChannelId, Cause, u32)>,
+    trace: &'t mut Option<Vec<(ChannelId, Cause, u32)>>,
+}
+
+impl Passed<'_> {
+    fn unusable(&mut self, id: ChannelId, channel: &Channel) {
+        let (cause, ms) = channel.why_not();
+        self.over(id, cause, Duration::from_millis(ms.into()));
+    }
+
+    fn over(&mut self, id: ChannelId, cause: Cause, time: Duration) {
+        let passed = (id, cause, millis(time));
+        self.first.get_or_insert(passed);
+        self.trace.iter_mut().for_each(|trace| trace.push(passed));
+    }
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

@@ -7,20 +7,26 @@ mod budget;
 mod channel;
 mod doubt;
 mod examine;
+mod explain;
+mod fair;
 pub mod health;
 mod hedge;
 mod lane;
 mod later;
 mod machine;
 mod matching;
+mod outlook;
 mod pace;
 mod poison;
 mod queue;
 mod rate;
 mod retry;
+mod stats;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod why;
+mod window;
 
 use std::time::Duration;
 
@@ -28,11 +34,14 @@ use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use link::LinkId;
 
 use crate::clock::Time;
-use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
+use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, Strategy, TierId};
 use crate::ids::MessageId;
 
 pub use channel::ChannelView;
-pub use machine::{Switch, Waiting};
+pub use explain::{Candidate, Explained, Explanation, Factors};
+pub use machine::{Cursor, Selection, Switch, Waiting};
+pub use outlook::{Outlook, Prospect};
+pub use why::{Cause, Reason, Why};
 
 /// What the switch must know of a message; bodies stay on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +83,18 @@ pub struct Settings {
     /// Groups.
     pub groups: Vec<GroupRule>,
     /// When a channel counts as ill.
-    pub health: health::Settings,
+    pub health: Box<health::Settings>,
+    /// Apps with a rate of their own towards carriers.
+    pub apps: Vec<AppRule>,
+}
+
+/// An app's rules.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AppRule {
+    /// Its index.
+    pub id: AppId,
+    /// Most parts per second that go to carriers, over all channels.
+    pub rate: f64,
 }
 
 /// A tier's rules.
@@ -90,6 +110,8 @@ pub struct TierRule {
     pub unacked: InDoubt,
     /// Policy for [`Doubt::Acked`].
     pub acked: InDoubt,
+    /// How it is served beside other tiers.
+    pub service: Service,
 }
 
 /// A channel's rules.
@@ -103,6 +125,8 @@ pub struct ChannelRule {
     pub burst: u32,
     /// Tiers that may use it.
     pub tiers: Vec<TierId>,
+    /// Cost per part.
+    pub cost: f64,
     /// The company: channels of one have the same number.
     pub carrier: u32,
     /// Whether its links can be asked for a sign of life.
@@ -118,6 +142,8 @@ pub struct GroupRule {
     pub channels: Vec<ChannelId>,
     /// See `plan::Group::spill_after`.
     pub spill_after: Option<Duration>,
+    /// How one of the channels is chosen.
+    pub strategy: Strategy,
 }
 
 /// What happened.
@@ -152,11 +178,15 @@ pub enum Event {
     Moved(MessageId, Home),
     /// Operator: take nothing new on this channel (true), or back in service (false).
     Hold(ChannelId, bool),
+    /// Operator: no further attempt for this message, if it waits: [`End::Operator`].
+    Expire(MessageId),
     /// A deadline passed.
     Tick,
     /// What a channel is worth beside its peers from now on, above 0 and at most 1: less while less of what it takes
     /// arrives.
     Weight(ChannelId, f64),
+    /// A receipt decided about an attempt on that channel: all of it is delivered, or it never will be.
+    Delivered(ChannelId, bool),
     /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
     Heard(LinkId),
     /// The answer to [`Command::Probe`].
@@ -228,6 +258,8 @@ pub enum Command {
         only: u64,
         /// When the message expires.
         expires: Time,
+        /// Why there.
+        why: Why,
     },
     /// No further attempt will be made; what was sent may still deliver.
     Exhausted(MessageId, End),
@@ -260,6 +292,8 @@ pub enum Command {
 pub enum End {
     /// Its validity ended before (another) attempt.
     Expired,
+    /// An operator ended it.
+    Operator,
     /// The carrier refused it for good.
     Rejected,
     /// All attempts allowed were refused.

@@ -35,18 +35,40 @@ pub(super) struct Pace {
     /// Parts that may go, as of `at`; negative while in debt.
     level: f64,
     at: Time,
+    /// When it was made; what went in the second before is not known.
+    since: Time,
     /// What went in the last second, oldest first: at most one entry per grain.
     recent: VecDeque<Taken>,
     recent_parts: u32,
 }
 
 impl Pace {
-    /// An empty bucket.
+    /// An empty bucket. What went in the second before is not known (the process may have just been restarted), so all
+    /// of the contract counts as gone: nothing leaves for a second.
     pub(super) fn new(now: Time, rate: f64, burst: u32) -> Pace {
-        let mut pace =
-            Pace { rate: Rate::default(), burst: 1.0, level: 0.0, at: now, recent: VecDeque::new(), recent_parts: 0 };
+        let mut pace = Pace {
+            rate: Rate::default(),
+            burst: 1.0,
+            level: 0.0,
+            at: now,
+            since: now,
+            recent: VecDeque::new(),
+            recent_parts: 0,
+        };
         pace.set(now, rate, burst);
         pace
+    }
+
+    /// By contract.
+    pub(super) fn contract(&self) -> f64 {
+        self.rate.contract()
+    }
+
+    /// The carrier was away: slowly at first.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.advance(now);
+        self.rate.restart();
+        self.level = self.level.min(self.bucket(self.rate));
     }
 
     /// A new contract from now on. What was saved or owed under the old one stays.
@@ -81,9 +103,10 @@ impl Pace {
         (self.burst * rate.share()).max(1.0)
     }
 
-    /// An eighth of the bucket: what lower tiers leave to the first.
+    /// An eighth of the bucket, and at least a part where it holds more than one: what lower tiers leave to the first.
     pub(super) fn reserve(&self) -> u32 {
-        self.bucket(self.rate) as u32 / 8
+        let bucket = self.bucket(self.rate) as u32;
+        if bucket > 1 { (bucket / 8).max(1) } else { 0 }
     }
 
     /// Parts that may go now; negative while in debt.
@@ -92,9 +115,9 @@ impl Pace {
         (self.level + self.rate.parts(passed)).min(self.bucket(self.rate.after(passed)))
     }
 
-    /// When `parts` may go leaving `reserve` in the bucket, if nothing else goes before; `now` or earlier: at once.
+    /// When `parts` may go leaving `reserve` in the bucket and in the second, if nothing else goes before; `now` or earlier: at once.
     pub(super) fn ready_at(&self, now: Time, parts: u8, reserve: u32) -> Time {
-        self.level_ready(now, parts, reserve).max(self.window_ready(now, parts))
+        self.level_ready(now, parts, reserve).max(self.window_ready(now, u32::from(parts) + reserve))
     }
 
     fn level_ready(&self, now: Time, parts: u8, reserve: u32) -> Time {
@@ -108,11 +131,11 @@ impl Pace {
         if micros < 1e15 { now.after(Duration::from_micros(micros as u64)) } else { Time::NEVER }
     }
 
-    fn window_ready(&self, now: Time, parts: u8) -> Time {
+    fn window_ready(&self, now: Time, parts: u32) -> Time {
         let limit = self.rate.contract().max(self.burst) as u32;
-        let fits = |inside: u32| inside == 0 || inside + u32::from(parts) <= limit;
+        let fits = |inside: u32| inside == 0 || inside + parts <= limit;
         let mut inside = self.recent_parts;
-        let mut ready = now;
+        let mut ready = now.max(self.since.after(WINDOW));
         for taken in &self.recent {
             let leaves = taken.last.after(WINDOW);
             if leaves > now {
@@ -167,9 +190,25 @@ mod tests {
         START.after(Duration::from_millis(n))
     }
 
+    /// An empty bucket of a process that has been running for a while.
+    fn old(rate: f64, burst: u32) -> Pace {
+        Pace { since: Time(0), ..Pace::new(START, rate, burst) }
+    }
+
+    #[test]
+    fn nothing_leaves_in_the_first_second_since_what_went_before_is_not_known() {
+        for rate in [0.5, 10.0, 1_000.0] {
+            let pace = Pace::new(START, rate, 4);
+            assert_eq!(pace.ready_at(START, 1, 0), ms(if rate < 1.0 { 2_000 } else { 1_000 }), "{rate}");
+        }
+        let mut pace = Pace::new(START, 10.0, 1);
+        pace.set(ms(500), 1_000.0, 50);
+        assert_eq!(pace.ready_at(ms(500), 1, 0), ms(1_000), "a new contract changes nothing about that");
+    }
+
     #[test]
     fn a_bucket_starts_empty_and_is_ready_when_it_says() {
-        let mut pace = Pace::new(START, 10.0, 1);
+        let mut pace = old(10.0, 1);
         assert_eq!(pace.ready_at(START, 1, 0), ms(100));
         pace.take(ms(100), 1);
         assert_eq!(pace.ready_at(ms(100), 1, 0), ms(200));
@@ -177,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_long_message_goes_at_once_and_is_paid_afterwards() {
-        let mut pace = Pace::new(START, 10.0, 1);
+        let mut pace = old(10.0, 1);
         assert_eq!(pace.ready_at(START, 8, 0), ms(100), "one token is enough to start eight parts");
         pace.take(ms(100), 8);
         assert_eq!(pace.ready_at(ms(100), 1, 0), ms(900), "seven owed and one to go");
@@ -186,14 +225,14 @@ mod tests {
 
     #[test]
     fn a_message_longer_than_the_rate_goes_alone_in_its_second() {
-        let mut pace = Pace::new(START, 2.0, 1);
+        let mut pace = old(2.0, 1);
         pace.take(ms(500), 1);
         assert_eq!(pace.ready_at(ms(1000), 5, 0), ms(1500));
     }
 
     #[test]
     fn what_never_went_is_given_back() {
-        let mut pace = Pace::new(START, 10.0, 4);
+        let mut pace = old(10.0, 4);
         pace.take(ms(1000), 4);
         pace.give_back(ms(1000), 3);
         assert_eq!(pace.ready_at(ms(1000), 3, 0), ms(1000));
@@ -202,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_new_rate_keeps_debt_and_savings() {
-        let mut pace = Pace::new(START, 10.0, 1);
+        let mut pace = old(10.0, 1);
         pace.take(ms(100), 8);
         pace.set(ms(100), 100.0, 2);
         assert_eq!(pace.ready_at(ms(100), 1, 0), ms(180), "eight owed parts at the new rate");
@@ -212,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_reserve_stays_for_the_first_tier() {
-        let mut pace = Pace::new(START, 100.0, 16);
+        let mut pace = old(100.0, 16);
         let full = ms(1000);
         assert_eq!(pace.reserve(), 2);
         for _ in 0..14 {
@@ -230,7 +269,7 @@ mod tests {
             burst in 1u32..20,
             arrivals in prop::collection::vec((0u64..60_000, 1u8..12, 0u8..8), 1..400),
         ) {
-            let mut pace = Pace::new(START, f64::from(rate), burst);
+            let mut pace = old(f64::from(rate), burst);
             let mut now = START;
             let mut sent: Vec<(Time, u32)> = Vec::new();
             let limit = rate.max(burst);
@@ -259,7 +298,7 @@ mod tests {
 
         #[test]
         fn single_parts_reach_the_contract(rate in 1u32..2_000) {
-            let mut pace = Pace::new(START, f64::from(rate), (rate / 50).max(1));
+            let mut pace = old(f64::from(rate), (rate / 50).max(1));
             let end = START.after(Duration::from_secs(5));
             let (mut now, mut sent) = (START, 0u32);
             while now < end {

@@ -13,8 +13,10 @@ use super::attempt::Outcome;
 use super::channel::{Offer, Usable};
 use super::lane::{Entry, LaneKey};
 use super::machine::Switch;
-use super::matching::Place;
-use super::{Command, End, strategy};
+use super::matching::{Chosen, Place};
+use super::strategy::Ranked;
+use super::why::{Reason, Why};
+use super::{Command, End};
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
 use crate::ids::MessageId;
@@ -171,7 +173,7 @@ impl Session {
 
 impl Switch {
     /// What is to be done with a message that is to be sent alone.
-    pub(super) fn place_alone(&mut self, now: Time, lane: &LaneKey, entry: &Entry) -> Place {
+    pub(super) fn place_alone(&mut self, now: Time, lane: &LaneKey, entry: &Entry, ranked: &[Ranked]) -> Place {
         let known = self.poison.trials.iter().find(|trial| trial.message == entry.id).map(|t| (t.since, t.link));
         let (since, link) = known.unwrap_or_else(|| {
             let until = now.after(TRIAL_WAIT);
@@ -183,19 +185,24 @@ impl Switch {
             self.end_trial(entry.id);
             return Place::Join;
         }
-        let Some(link) = link.or_else(|| self.set_aside(now, lane, entry, over)) else { return Place::Wait(over) };
+        let Some(link) = link.or_else(|| self.set_aside(now, lane, entry, over, ranked)) else {
+            return Place::Wait(over);
+        };
         let until = self.poison.earliest();
         match self.channels.get(&ChannelId(link.channel)).map(|channel| channel.offer_alone(now, entry.parts)) {
-            Some(Offer::Link(index)) => Place::Start(ChannelId(link.channel), index),
+            Some(Offer::Link(index)) => {
+                let id = ChannelId(link.channel);
+                let at = ranked.iter().position(|ranked| ranked.id == id).unwrap_or(0);
+                Place::Start(id, index, Chosen { at, why: Why::from(Reason::Alone) })
+            }
             Some(Offer::At(ready)) => Place::Wait(ready.min(until)),
             Some(Offer::Full) | None => Place::Wait(until),
         }
     }
 
     /// Sets a sound link aside for the message, if there is one.
-    fn set_aside(&mut self, now: Time, lane: &LaneKey, entry: &Entry, over: Time) -> Option<LinkId> {
-        let group = self.groups.get(&lane.group)?;
-        let found = strategy::order(group, &lane.class).find_map(|id| {
+    fn set_aside(&mut self, now: Time, lane: &LaneKey, entry: &Entry, over: Time, ranked: &[Ranked]) -> Option<LinkId> {
+        let found = ranked.iter().map(|ranked| ranked.id).find_map(|id| {
             let channel = self.channels.get(&id).filter(|channel| channel.admits(lane.tier))?;
             if channel.aside().is_some() || channel.usable(now, entry.parts) != Usable::Yes {
                 return None;
@@ -245,6 +252,7 @@ impl Switch {
             if let Some(attempt) = flying.and_then(|id| self.attempts.get_mut(&id)) {
                 // A death from here on is not its doing.
                 attempt.alone = false;
+                attempt.pending.acquit();
             } else if now < trial.since.after(TRIAL_WAIT) || self.lanes.head_of_trials(trial.message) {
                 trial.until = trial.since.after(TRIAL_WAIT);
                 kept.push(trial);

@@ -52,6 +52,12 @@ impl Queue {
         self.chunks.values().flat_map(|chunk| &chunk.entries)
     }
 
+    /// Messages with ids above that one, oldest first.
+    pub(super) fn after(&self, id: MessageId) -> impl Iterator<Item = &Entry> {
+        let from = self.chunks.range(..=id).next_back().map_or(id, |(key, _)| *key);
+        self.chunks.range(from..).flat_map(|(_, chunk)| &chunk.entries).filter(move |entry| entry.id > id)
+    }
+
     /// The oldest message.
     pub(super) fn first(&self) -> Option<&Entry> {
         self.chunks.values().find_map(|chunk| chunk.entries.front())
@@ -114,6 +120,13 @@ impl Queue {
                 return None;
             }
         }
+    }
+
+    /// A message by its id.
+    pub(super) fn find(&self, id: MessageId) -> Option<Entry> {
+        let (_, chunk) = self.chunks.range(..=id).next_back()?;
+        let at = chunk.entries.binary_search_by_key(&id, |e| e.id).ok()?;
+        chunk.entries.get(at).copied()
     }
 
     /// Takes a message by its id.
@@ -207,6 +220,7 @@ mod tests {
             id: MessageId(id),
             accepted: Time(0),
             expires: Time(expires),
+            app: crate::config::plan::AppId(0),
             parts: 1,
             used: 0,
             doubtful: false,

@@ -11,6 +11,11 @@ use crate::clock::Time;
 const CUT: f64 = 0.7;
 /// Share of the contract gained back per second; also the least a cut leaves.
 const GAIN: f64 = 0.02;
+/// Share of the contract with which a channel starts after it was away, and how long it takes from there.
+const RESTART: f64 = 0.1;
+const RAMP: Duration = Duration::from_secs(10);
+/// Parts per second that a restart leaves in any case.
+const LEAST_RESTART: f64 = 1.0;
 /// A slot of [`Accepted`].
 const SLOT: Duration = Duration::from_millis(100);
 /// Slots of one second.
@@ -21,6 +26,8 @@ const SLOTS: usize = 10;
 pub(super) struct Rate {
     contract: f64,
     now: f64,
+    /// On its way up after a restart, not after a cut.
+    ramps: bool,
 }
 
 impl Rate {
@@ -74,12 +81,20 @@ impl Rate {
     pub(super) fn cut(&mut self, accepted: u32) {
         let accepted = f64::from(accepted);
         let from = if accepted < self.now / 2.0 { accepted } else { self.now };
+        self.ramps = false;
         let least = self.gain().max(1.0);
         self.now = (from * CUT).max(least).min(self.now);
     }
 
+    /// The channel was away: it starts slowly and is at its contract after [`RAMP`]. A rate already below stays there.
+    pub(super) fn restart(&mut self) {
+        let start = (self.contract * RESTART).max(LEAST_RESTART);
+        self.now = self.now.min(start).min(self.contract);
+        self.ramps = self.now < self.contract;
+    }
+
     fn gain(&self) -> f64 {
-        self.contract * GAIN
+        self.contract * if self.ramps { (1.0 - RESTART) / RAMP.as_secs_f64() } else { GAIN }
     }
 
     fn seconds_to_contract(&self) -> f64 {
@@ -126,7 +141,23 @@ mod tests {
     use super::*;
 
     fn rate(contract: f64, now: f64) -> Rate {
-        Rate { contract, now }
+        Rate { contract, now, ramps: false }
+    }
+
+    #[test]
+    fn after_a_restart_it_is_at_its_contract_in_ten_seconds() {
+        let mut rate = rate(200.0, 200.0);
+        rate.restart();
+        assert_eq!(rate.now(), 20.0);
+        assert!((rate.after(Duration::from_secs(5)).now() - 110.0).abs() < 1e-9);
+        assert_eq!(rate.after(Duration::from_secs(10)).now(), 200.0);
+        rate.cut(20);
+        let cut = rate.now();
+        let later = rate.after(Duration::from_secs(10)).now();
+        assert!((later - (cut + 40.0)).abs() < 1e-9, "from a cut, slowly: {later}");
+        let mut slow = super::Rate { contract: 3.0, now: 3.0, ramps: false };
+        slow.restart();
+        assert_eq!(slow.now(), 1.0, "a part a second in any case");
     }
 
     #[test]

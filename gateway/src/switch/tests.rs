@@ -1,5 +1,6 @@
 //! The machine in small dialogues: one promise each. Whole worlds are in `tests/sim.rs`.
 
+mod choice;
 mod failover;
 
 use super::*;
@@ -30,6 +31,7 @@ fn settings() -> Settings {
         id: GroupId(id),
         channels: channels.iter().copied().map(ChannelId).collect(),
         spill_after: Some(Duration::from_secs(1)),
+        ..GroupRule::default()
     };
     Settings {
         tiers,
@@ -645,4 +647,177 @@ fn news_of_a_failure_before_the_answer_or_the_hand_over_start_one_attempt_only()
     bench.at(at(6), [Event::Started(ordered, 1)]);
     assert_eq!(bench.end(at(7), ordered, &[Answer::Submitted]), []);
     assert_eq!(bench.0.messages(), 0);
+}
+
+/// As [`settings`], with a third tier; the lower two are weighted 4 to 1.
+fn weighted() -> Settings {
+    let mut settings = settings();
+    let tier = |id, weight| TierRule {
+        id: TierId(id),
+        attempts: 3,
+        service: Service::Weighted { weight, minimum: 5 },
+        ..TierRule::default()
+    };
+    settings.tiers.truncate(1);
+    settings.tiers.extend([tier(1, 4), tier(2, 1)]);
+    for channel in &mut settings.channels {
+        channel.tiers = vec![TierId(0), TierId(1), TierId(2)];
+    }
+    settings
+}
+
+fn of(app: u16, message: Message) -> Message {
+    Message { app: AppId(app), ..message }
+}
+
+#[test]
+fn strict_tiers_go_first_and_weighted_ones_share_what_is_left() {
+    let mut bench = Bench::new();
+    bench.at(Time(1), [Event::Plan(weighted()), Event::LinkUp(link(0), 80), Event::LinkDown(link(1))]);
+    let marketing = (1..=100).map(|id| message(id, 0, 2, 1));
+    let notice = (101..=200).map(|id| message(id, 0, 1, 1));
+    let otp = (201..=205).map(|id| message(id, 0, 0, 1));
+    let mut settings = weighted();
+    settings.channels[0].burst = 200;
+    let now = NOW.after(Duration::from_secs(1));
+    bench.at(NOW, [Event::Plan(settings), Event::Hold(ChannelId(0), true)]);
+    bench.at(NOW, marketing.chain(notice).chain(otp).map(Event::Accepted));
+    let out = bench.at(now, [Event::Hold(ChannelId(0), false)]);
+    let ids: Vec<u64> = out
+        .iter()
+        .filter_map(|command| match command {
+            Command::Start { message, .. } => Some(message.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ids[..5], [201, 202, 203, 204, 205], "otp first");
+    let notice = ids[5..].iter().filter(|id| (101..=200).contains(*id)).count();
+    let marketing = ids[5..].iter().filter(|id| **id <= 100).count();
+    assert_eq!(notice + marketing, 65, "seventy less what is left to otp");
+    assert!((51..=53).contains(&notice), "{notice} to {marketing}");
+}
+
+#[test]
+fn an_app_sends_no_more_than_its_own_rate_and_keeps_nobody_waiting() {
+    let mut bench = Bench::new();
+    let settings = Settings { apps: vec![AppRule { id: AppId(1), rate: 10.0 }], ..settings() };
+    bench.at(Time(1), [Event::Plan(settings)]);
+    let capped = (1..=4).map(|id| of(1, message(id, 0, 0, 1)));
+    let free = (5..=8).map(|id| of(2, message(id, 0, 0, 1)));
+    let out = bench.at(NOW, capped.chain(free).map(Event::Accepted));
+    assert_eq!(starts(&out).len(), 5, "one of the capped app, all of the other");
+    assert_eq!(bench.0.deadline(), Some(at(100)));
+    assert_eq!(starts(&bench.at(at(99), [])).len(), 0);
+    assert_eq!(starts(&bench.at(at(100), [])).len(), 1);
+    bench.at(at(100), [Event::Plan(self::settings())]);
+    assert_eq!(starts(&bench.at(at(200), [])).len(), 2, "the cap is gone: what rested till then goes");
+}
+
+#[test]
+fn an_operator_ends_what_waits_and_nothing_else() {
+    let mut bench = Bench::new();
+    bench.at(NOW, [Event::Hold(ChannelId(0), true), Event::Hold(ChannelId(1), true)]);
+    let waiting = (1..=50).map(|id| of((id % 3) as u16, message(id, (id % 2) as u16, (id % 2) as u8, 1)));
+    bench.at(NOW, waiting.map(Event::Accepted));
+    let pages = |selection: Selection| {
+        let (mut cursor, mut all) = (Cursor::default(), Vec::new());
+        loop {
+            let page = bench.0.page(&selection, &mut cursor, 4);
+            if page.is_empty() {
+                all.sort_unstable();
+                return all;
+            }
+            assert!(page.len() <= 4);
+            all.extend(page.iter().map(|id| id.0));
+        }
+    };
+    let all = Selection::default();
+    assert_eq!(pages(all), (1..=50).collect::<Vec<_>>());
+    assert_eq!(pages(Selection { upto: Some(MessageId(9)), ..all }), (1..=9).collect::<Vec<_>>());
+    let some = Selection { group: Some(GroupId(0)), app: Some(AppId(1)), ..all };
+    assert_eq!(pages(some), [4, 10, 16, 22, 28, 34, 40, 46]);
+    assert!(pages(Selection { not_group: Some(GroupId(0)), ..some }).is_empty());
+    assert_eq!(pages(Selection { tier: Some(TierId(1)), ..all }).len(), 25);
+    let out = bench.at(NOW, [Event::Expire(MessageId(4)), Event::Expire(MessageId(4)), Event::Expire(MessageId(99))]);
+    assert_eq!(out, [Command::Exhausted(MessageId(4), End::Operator)]);
+    assert_eq!(bench.0.messages(), 49);
+}
+
+#[test]
+fn the_outlook_counts_what_goes_before_and_who_takes_turns() {
+    let mut bench = Bench::new();
+    let mut settings = weighted();
+    for channel in &mut settings.channels {
+        channel.rate = 50.0;
+    }
+    bench.at(NOW, [Event::Plan(settings), Event::Hold(ChannelId(0), true), Event::Hold(ChannelId(1), true)]);
+    let otp = (1..=100).map(|id| message(id, 0, 0, 1));
+    let notice = (101..=500).map(|id| message(id, 0, 1, 2));
+    let marketing = (501..=1500).map(|id| of((id % 2) as u16, message(id, 0, 2, 1)));
+    let few = (1501..=1510).map(|id| of(7, message(id, 0, 2, 1)));
+    bench.at(at(1), otp.chain(notice).chain(marketing).chain(few).map(Event::Accepted));
+    let outlook = |bench: &Bench, tier| bench.0.outlook(at(2)).remove(&(GroupId(0), TierId(tier))).unwrap();
+    let down = outlook(&bench, 2);
+    assert_eq!((down.pace, down.down_since), (100.0, Some(NOW)), "by contract");
+    // One of them is back: 50 a second.
+    let mut out = Vec::new();
+    bench.0.step(at(2), Event::Hold(ChannelId(1), false), &mut out);
+    bench.0.channels.get_mut(&ChannelId(1)).unwrap().note(at(2));
+    let seconds = |wait: Duration| wait.as_secs_f64().round();
+    let otp = outlook(&bench, 0);
+    assert_eq!((otp.parts_ahead, otp.pace, otp.down_since, seconds(otp.wait)), (100, 50.0, None, 2.0));
+    let notice = outlook(&bench, 1);
+    assert_eq!((notice.parts_ahead, seconds(notice.wait)), (900, 22.0), "2 s of otp, 800 parts at four fifths");
+    let marketing = outlook(&bench, 2);
+    assert_eq!(marketing.parts_ahead, 1_110);
+    assert_eq!(seconds(marketing.wait), 38.0, "1,910 parts in all, for notice has no more than 800");
+    assert!(marketing.apps[&AppId(7)] < Duration::from_secs(6), "{:?}", marketing.apps);
+    assert!(marketing.newcomer < Duration::from_secs(3), "{:?}", marketing.newcomer);
+    assert!(marketing.apps[&AppId(0)] > Duration::from_secs(37));
+}
+
+#[test]
+fn no_second_carries_more_than_the_contract_whatever_happens_to_plan_and_links() {
+    let mut sent: Vec<u64> = Vec::new();
+    let mut now = Time(10_000_000);
+    let rule = |rate, tiers| ChannelRule { id: ChannelId(0), rate, burst: 5, tiers, ..ChannelRule::default() };
+    let plan = |present: bool| Settings {
+        channels: if present { vec![rule(50.0, vec![TierId(0)])] } else { Vec::new() },
+        ..settings()
+    };
+    let mut random = 7u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % below
+    };
+    let mut id = 0;
+    // Each life of the process begins with an empty memory of what went.
+    for life in 0..6 {
+        let mut bench = Bench(Switch::new(life));
+        bench.at(now, [Event::Plan(plan(true)), Event::LinkUp(link(0), 64)]);
+        for _ in 0..next(3_000) {
+            now = now.after(Duration::from_millis(next(4)));
+            id += 1;
+            let mut events = vec![Event::Accepted(message(id, 0, 0, 1))];
+            match next(40) {
+                0 => events.push(Event::Plan(plan(false))),
+                1 | 2 => events.push(Event::Plan(plan(true))),
+                3 => events.push(Event::LinkDown(link(0))),
+                4 | 5 => events.push(Event::LinkUp(link(0), 64)),
+                _ => {}
+            }
+            let out = bench.at(now, events);
+            for (attempt, ..) in starts(&out) {
+                sent.push(now.0);
+                let ticket = Ticket::new(attempt, 0);
+                let taken = [Event::Answer(ticket, Answer::Submitted), Event::Freed(ticket)];
+                bench.at(now, [Event::Started(attempt, 1)].into_iter().chain(taken));
+            }
+        }
+    }
+    assert!(sent.len() > 200, "{}", sent.len());
+    for (at, first) in sent.iter().enumerate() {
+        let inside = sent[at..].iter().take_while(|time| **time < first + 1_000_000).count();
+        assert!(inside <= 50, "{inside} in the second from {first}");
+    }
 }

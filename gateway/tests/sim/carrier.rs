@@ -86,7 +86,7 @@ fn message(id: u64, now: Time) -> Message {
 
 fn settings(rate: f64) -> Settings {
     let wait = InDoubt::Wait;
-    let tier = TierRule { id: TierId(0), attempts: 3, backoff: vec![], unacked: wait, acked: wait };
+    let tier = TierRule { id: TierId(0), attempts: 3, unacked: wait, acked: wait, ..TierRule::default() };
     let channel = ChannelRule {
         id: ChannelId(0),
         rate,
@@ -94,6 +94,6 @@ fn settings(rate: f64) -> Settings {
         tiers: vec![TierId(0)],
         ..ChannelRule::default()
     };
-    let group = GroupRule { id: GroupId(0), channels: vec![ChannelId(0)], spill_after: None };
+    let group = GroupRule { id: GroupId(0), channels: vec![ChannelId(0)], spill_after: None, ..GroupRule::default() };
     Settings { tiers: vec![tier], channels: vec![channel], groups: vec![group], ..Settings::default() }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use gateway::clock::Time;
-use gateway::config::plan::{ChannelId, GroupId, InDoubt};
+use gateway::config::plan::{ChannelId, GroupId, InDoubt, Strategy};
 use gateway::ids::MessageId;
 use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Recovered, Settings};
 use link::LinkId;
@@ -304,7 +304,7 @@ impl Ledger {
 
     pub(crate) fn command(&mut self, now: Time, command: &Command) {
         match command {
-            Command::Start { attempt, message, link, parts, only, expires } => {
+            Command::Start { attempt, message, link, parts, only, expires, .. } => {
                 self.start(now, *attempt, *message, *link, *parts, *only);
                 assert_eq!(*expires, self.fates[message].message.expires);
             }
@@ -383,6 +383,7 @@ impl Ledger {
             }
             End::BodyLost => self.reached.body_lost += 1,
             End::Poison => panic!("{id} is poison"),
+            End::Operator => panic!("{id} was ended by nobody's order"),
             End::InDoubt => {
                 assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt");
                 let policy = if fate.doubt == Some(Doubt::Acked) { tier.acked } else { tier.unacked };
@@ -648,7 +649,9 @@ impl Ledger {
             let fresh = fate.refused == 0 && fate.excluded.is_empty() && fate.first_start.is_none();
             let Some(group) = self.group(fate.message.group) else { continue };
             let left = fate.message.expires.since(now);
-            if !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
+            // Which channel an otp waits for is plain only where the list says it.
+            let listed = group.strategy == Strategy::Preference;
+            if !listed || !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
                 continue;
             }
             let usable = |c: &&ChannelId| {

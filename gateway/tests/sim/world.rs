@@ -8,7 +8,7 @@ use std::time::Duration;
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use fastrand::Rng;
 use gateway::clock::{Moment, Time, Wall};
-use gateway::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
+use gateway::config::plan::{AppId, Balance, ChannelId, GroupId, InDoubt, Strategy, TierId};
 use gateway::ids::MessageId;
 use gateway::switch::health::State;
 use gateway::switch::{
@@ -518,6 +518,7 @@ pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         backoff: seconds(backoff),
         unacked,
         acked,
+        ..TierRule::default()
     };
     let tiers = vec![
         tier(0, 3, &[0, 1, 3], resend(0), resend(0)),
@@ -532,13 +533,22 @@ pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {
         tiers: if rng.u8(0..4) == 0 && shape.faults { all[..2].to_vec() } else { all.to_vec() },
         ..ChannelRule::default()
     };
-    let channels = (0..3).map(|id| channel(id, rng)).collect();
+    let channels: Vec<ChannelRule> = (0..3).map(|id| channel(id, rng)).collect();
+    let rate: f64 = channels.iter().map(|channel| channel.rate).sum();
     let spill_after = shape.spill.then_some(Duration::from_millis(300));
     let group = |id: u16, rng: &mut Rng| {
         let mut channels: Vec<ChannelId> = (0..3).map(ChannelId).collect();
         rng.shuffle(&mut channels);
         channels.truncate(rng.usize(1..=3));
-        GroupRule { id: GroupId(id), channels, spill_after }
+        // Chosen without dice, so that worlds stay what they were.
+        let strategy = match (rate as u64 + u64::from(id)) % 8 {
+            0 => Strategy::Weighted(vec![1, 2, 3]),
+            1 => Strategy::LeastCost,
+            2 => Strategy::Quality { explore: 0.1 },
+            3 => Strategy::Balanced(Balance::default()),
+            _ => Strategy::Preference,
+        };
+        GroupRule { id: GroupId(id), channels, spill_after, strategy }
     };
     let groups = (0..3).map(|id| group(id, rng)).collect();
     Settings { tiers, channels, groups, ..Settings::default() }

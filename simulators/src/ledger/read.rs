@@ -97,7 +97,9 @@ impl Books {
     fn submit(&mut self, submit: &Submit<'_>) {
         let carrier = self.carrier(&submit.carrier);
         self.times[usize::from(carrier)].push(submit.t_ms);
-        let found = number(&submit.destination).and_then(|to| self.index.by_destination.get(&to));
+        let by_destination = &self.index.by_destination;
+        let found = number(&submit.destination)
+            .and_then(|to| by_destination.get(&to).or_else(|| by_destination.get(&international(to)?)));
         let Some(message) = found.and_then(|at| self.messages.get_mut(*at)) else {
             return self.find(Finding::NeverPosted, format!("{} (submit)", masked(&submit.destination)));
         };
@@ -163,6 +165,13 @@ pub(super) fn number(address: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
+/// The same number with China's 86, where it may lack that: CMPP and SMGP carry handsets' eleven digits alone.
+pub(super) fn international(number: u64) -> Option<u64> {
+    const LEAST: u64 = 13_000_000_000;
+    const MOST: u64 = 19_999_999_999;
+    (LEAST..=MOST).contains(&number).then_some(8_600_000_000_000 + number)
+}
+
 /// A number with its middle hidden.
 pub(super) fn masked(address: &str) -> String {
     let shown: Vec<char> = address.chars().collect();
@@ -182,6 +191,8 @@ mod tests {
         assert_eq!(number("+8613800000000"), number("8613800000000"));
         assert_eq!(number("008613800000000"), number("8613800000000"));
         assert_eq!(number("HELP"), None);
+        assert_eq!(number("13800000000").and_then(international), number("+8613800000000"));
+        assert_eq!(number("8613800000000").and_then(international), None);
     }
 
     #[test]

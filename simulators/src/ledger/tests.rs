@@ -45,6 +45,15 @@ fn clean_books_pass() {
     );
 }
 
+/// CMPP and SMGP carry the eleven digits of a handset alone.
+#[test]
+fn numbers_without_86_are_the_same() {
+    let submit = SUBMIT.replace("8613800000001", "13800000001");
+    assert!(plain(&[POST], &[&submit, RECEIPT], &[EVENT]).holds());
+    let strange = SUBMIT.replace("8613800000001", "13800000002");
+    assert_eq!(sole(&plain(&[POST], &[SUBMIT, RECEIPT, &strange], &[EVENT])), Finding::NeverPosted);
+}
+
 #[test]
 fn repeats_of_one_event_and_corrections_are_fine() {
     let corrected = EVENT.replace("message.delivered", "message.corrected").replace("e1", "e2");
@@ -284,6 +293,17 @@ fn a_long_uplink_with_a_part_that_was_never_sent_is_told_with_gaps() {
     assert!(plain(&[], &[&first], &[&gaps]).holds());
     assert_eq!(sole(&plain(&[], &[&first], &[])), Finding::UplinkLost);
     assert_eq!(sole(&plain(&[], &[], &[&gaps])), Finding::UplinkNeverSent);
+}
+
+#[test]
+fn an_uplink_from_a_number_without_86_is_known() {
+    let bare = |line: &str| line.replace("8613800000001\",\"to\"", "13800000001\",\"to\"");
+    assert!(plain(&[], &[&bare(MO)], &[RECEIVED]).holds());
+    assert_eq!(sole(&plain(&[], &[&bare(MO)], &[])), Finding::UplinkLost);
+    let (first, second) = (bare(&mo_part(1, true)), bare(&mo_part(2, true)));
+    assert!(plain(&[], &[&first, &second], &[RECEIVED]).holds());
+    let gaps = RECEIVED.replace("\"complete\":true", "\"complete\":false").replace("hi", "h");
+    assert!(plain(&[], &[&first], &[&gaps]).holds());
 }
 
 #[test]

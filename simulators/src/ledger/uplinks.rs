@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
-use super::read::{masked, number};
+use super::read::{international, masked, number};
 use super::{Books, Finding, Options, Report};
 use crate::records::{Event, Mo};
 
@@ -63,6 +63,16 @@ impl Uplinks {
         };
         events.insert((&*event.event_id).into());
     }
+
+    /// The pair as the application was told of it: a carrier may write a handset's number without 86.
+    fn as_told(&self, pair: &Pair) -> Pair {
+        let heard = |pair: &Pair| {
+            let mut from_here = self.told.range((pair.clone(), Box::default())..);
+            self.gaps.contains_key(pair) || from_here.next().is_some_and(|((told, _), _)| told == pair)
+        };
+        let with_86 = international(pair.0).map(|from| (from, pair.1.clone()));
+        with_86.filter(|with_86| !heard(pair) && heard(with_86)).unwrap_or_else(|| pair.clone())
+    }
 }
 
 /// Messages the gateway lists as unmatched, by service number: the answer of its admin door.
@@ -80,8 +90,13 @@ pub(super) fn unmatched(path: &Path) -> io::Result<BTreeMap<Box<str>, u64>> {
 pub(super) fn judge(books: &Books, options: &Options, report: &mut Report) {
     let Uplinks { short, long, told, gaps } = &books.uplinks;
     // By pair and text: whole messages that must be told, and how many may be.
-    let mut wanted: BTreeMap<(Pair, Box<str>), (u64, u64)> = short.clone();
+    let mut wanted: BTreeMap<(Pair, Box<str>), (u64, u64)> = BTreeMap::new();
+    for ((pair, text), (taken, sent)) in short {
+        let (must, may) = wanted.entry((books.uplinks.as_told(pair), text.clone())).or_default();
+        (*must, *may) = (*must + taken, *may + sent);
+    }
     for ((_, pair, _, total), (text, sent, taken)) in long {
+        let pair = &books.uplinks.as_told(pair);
         let (must, may) = wanted.entry((pair.clone(), text.clone())).or_default();
         *must += u64::from(taken.len() == usize::from(*total));
         *may += u64::from(sent.len() == usize::from(*total));
@@ -103,7 +118,7 @@ pub(super) fn judge(books: &Books, options: &Options, report: &mut Report) {
     for (pair, _) in told.keys().filter(|key| !wanted.contains_key(key)) {
         report.found(Finding::UplinkNeverSent, name(pair));
     }
-    for pair in gaps.keys().filter(|pair| !long.keys().any(|(_, of, ..)| of == *pair)) {
+    for pair in gaps.keys().filter(|pair| !long.keys().any(|(_, of, ..)| books.uplinks.as_told(of) == **pair)) {
         report.found(Finding::UplinkNeverSent, name(pair));
     }
 }

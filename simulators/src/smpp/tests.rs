@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use codecs::framing;
+
 use super::*;
 use crate::centre::{Centre, Link, Order};
 use crate::clock::Clock;
@@ -66,7 +68,7 @@ impl Hall {
     }
 
     fn open(&mut self) -> Link {
-        self.centre.opened().unwrap()
+        self.centre.opened(self.now).unwrap()
     }
 
     fn bound(&mut self) -> Link {
@@ -416,11 +418,11 @@ fn reset_refuse_and_garbage_reach_the_shell() {
     hall.centre.take_orders();
     hall.fault("kind = 'reset'");
     assert!(hall.centre.take_orders().contains(&Order::Reset(link)));
-    assert!(hall.centre.opened().is_some(), "a reset is a moment");
+    assert!(hall.centre.opened(hall.now).is_some(), "a reset is a moment");
     hall.fault("kind = 'refuse'\nfor = '1s'");
     let orders = hall.centre.take_orders();
     assert!(orders.contains(&Order::Close(link)) && orders.contains(&Order::Listen(false)), "{orders:?}");
-    assert!(hall.centre.opened().is_none());
+    assert!(hall.centre.opened(hall.now).is_none());
     hall.pass(1_000);
     assert!(hall.centre.take_orders().contains(&Order::Listen(true)));
 }

@@ -49,6 +49,8 @@ impl Check<'_, '_> {
             found.missing(self.report, "rate", "parts per second, as in rate = 500");
         }
         let rate = self.within(found, "rate", rate, 1, 1..=10_000_000);
+        let send_rate = found.value.send_rate.as_ref().map(|r| (r.span(), *r.get_ref()));
+        let send_rate = send_rate.map(|written| self.within(found, "send_rate", Some(written), 1, 1..=10_000_000));
         let tiers = self.app_tiers(found, tiers);
         let signatures = self.signatures(found);
         let numbers = self.numbers(found);
@@ -62,6 +64,7 @@ impl Check<'_, '_> {
             name: id.get_ref().as_str().into(),
             keys,
             rate,
+            send_rate,
             tiers,
             signatures,
             numbers,

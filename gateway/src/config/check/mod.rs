@@ -4,6 +4,7 @@
 mod app;
 mod callbacks;
 mod channel;
+mod group;
 mod node;
 mod route;
 mod tier;

@@ -1,4 +1,4 @@
-//! `[[group]]` and `[[route]]`, and what the whole configuration makes suspicious.
+//! `[[route]]`, and what the whole configuration makes suspicious.
 
 use toml::Spanned;
 
@@ -10,59 +10,10 @@ use crate::config::shape::Found;
 use crate::config::value::Many;
 use crate::config::written;
 
-/// Strategies and types that have a meaning here, whether or not they are available.
-const STRATEGIES: [&str; 5] = ["preference", "weighted", "least-cost", "quality", "balanced"];
+/// Types that have a meaning here, whether or not they are available.
 const TYPES: [&str; 3] = ["sms", "mms", "voice"];
-/// How long a message waits for a busy better channel.
-const SPILL_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Check<'_, '_> {
-    /// The groups in file order.
-    pub(super) fn groups(&mut self, written: &[Found<written::Group>]) -> Vec<Group> {
-        written.iter().filter_map(|found| self.group(found)).collect()
-    }
-
-    fn group(&mut self, found: &Found<written::Group>) -> Option<Group> {
-        let written = &found.value;
-        if let Some(strategy) = &written.strategy {
-            self.available(found, "strategy", strategy, &STRATEGIES);
-        }
-        let channels = self.members(found);
-        let Some(name) = &written.name else {
-            found.missing(self.report, "name", "");
-            return None;
-        };
-        Some(Group {
-            id: self.names.group(name.get_ref()),
-            name: name.get_ref().as_str().into(),
-            channels,
-            spill_after: written.spill_after.map_or(Some(SPILL_AFTER), |spill| spill.0),
-        })
-    }
-
-    /// A group's channels, best first: by `preference`, which is the position where it is not written.
-    fn members(&mut self, found: &Found<written::Group>) -> Vec<crate::config::plan::ChannelId> {
-        let Some(members) = &found.value.channels else {
-            found.missing(self.report, "channels", "as in channels = [{ name = \"...\" }]");
-            return Vec::new();
-        };
-        if members.get_ref().is_empty() {
-            self.report.error(found.at(members.span()), "`channels` is empty", "");
-        }
-        let mut list: Vec<(u32, Spanned<String>)> = Vec::new();
-        for (position, member) in (1..).zip(members.get_ref()) {
-            let (span, member) = (member.span(), member.get_ref());
-            if let Some(weight) = &member.weight {
-                let hint = "order the channels by preference";
-                self.report.error(found.at(weight.span()), "`weight` is not available", hint);
-            }
-            list.push((member.preference.unwrap_or(position), Spanned::new(span, member.name.clone())));
-        }
-        list.sort_by_key(|(preference, _)| *preference);
-        let list = Many(list.into_iter().map(|(_, name)| name).collect());
-        self.references(found, &list, |check| &check.channels, Names::channel)
-    }
-
     /// The first of `words` is available, the others are words for later.
     fn available<F>(&mut self, found: &Found<F>, key: &str, value: &Spanned<String>, words: &[&str]) -> bool {
         let text = value.get_ref().as_str();
@@ -199,6 +150,7 @@ impl Check<'_, '_> {
                 self.unused("group", &group.name, place, "name it in a [[route]]");
             }
             self.deaf_tiers(plan, group);
+            self.costless(plan, group);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Check, placed};
-use crate::config::plan::{InDoubt, OnFailed, Tier, TierId};
+use crate::config::plan::{InDoubt, OnFailed, Service, Tier, TierId};
 use crate::config::problem::Place;
 use crate::config::shape::Found;
 use crate::config::value::PeriodOrNever;
@@ -21,6 +21,7 @@ struct Builtin {
     acked: InDoubt,
     unacked: InDoubt,
     shed_at: u8,
+    service: Service,
 }
 
 /// Strictest first.
@@ -33,6 +34,7 @@ const BUILTIN: [Builtin; 3] = [
         unacked: InDoubt::Resend(Duration::ZERO),
         acked: InDoubt::Resend(Duration::ZERO),
         shed_at: 95,
+        service: Service::Strict,
     },
     Builtin {
         name: "notice",
@@ -42,6 +44,7 @@ const BUILTIN: [Builtin; 3] = [
         unacked: InDoubt::Resend(Duration::from_secs(10)),
         acked: InDoubt::Resend(Duration::from_secs(30)),
         shed_at: 80,
+        service: Service::Weighted { weight: 4, minimum: 5 },
     },
     Builtin {
         name: "marketing",
@@ -51,6 +54,7 @@ const BUILTIN: [Builtin; 3] = [
         unacked: InDoubt::Resend(Duration::from_secs(600)),
         acked: InDoubt::Wait,
         shed_at: 70,
+        service: Service::Weighted { weight: 1, minimum: 5 },
     },
 ];
 /// What a tier of another name starts from.
@@ -59,6 +63,11 @@ const OTHER: &Builtin = &BUILTIN[1];
 const MOST_BACKOFF: usize = 32;
 
 impl Builtin {
+    /// The service to start from where a tier is weighted.
+    fn weighted(&self, base: Service) -> Service {
+        if base == Service::Strict { self.service } else { base }
+    }
+
     fn named(&self, name: &str, id: TierId) -> Tier {
         Tier {
             id,
@@ -71,6 +80,7 @@ impl Builtin {
             on_failed: OnFailed::End,
             receipt_within: None,
             shed_at: self.shed_at,
+            service: self.service,
         }
     }
 }
@@ -87,6 +97,16 @@ impl Check<'_, '_> {
                 let message = format!("tier \"{}\" is refused later than \"{}\" above it", below.name, above.name);
                 self.report.warning(found.here(), message, "tiers stand strictest first; lower `shed_at` or reorder");
             }
+            if below.service == Service::Strict && above.service != Service::Strict {
+                let message =
+                    format!("strict tier \"{}\" stands below \"{}\", which is weighted", below.name, above.name);
+                self.report.error(found.here(), message, "strict tiers stand first; reorder, or write `service`");
+            }
+        }
+        let least: u32 = tiers.iter().map(|tier| u32::from(minimum(tier.service))).sum();
+        if let Some(last) = written.last().filter(|_| least > 100) {
+            let message = format!("the tiers' `minimum` add up to {least} percent");
+            self.report.error(last.here(), message, "together they may be 100 at most");
         }
         tiers
     }
@@ -114,6 +134,7 @@ impl Check<'_, '_> {
                 self.report.error(found.here(), message, "");
             }
         }
+        tier.service = self.service(found, tier.service);
         tier.unacked = written.unacked.map_or(tier.unacked, in_doubt);
         tier.acked = written.acked.map_or(tier.acked, in_doubt);
         tier.on_failed = match written.on_failed {
@@ -131,6 +152,40 @@ impl Check<'_, '_> {
             self.report.error(found.here(), message, "");
         }
         within
+    }
+
+    fn service(&mut self, found: &Found<written::Tier>, base: Service) -> Service {
+        let written = &found.value;
+        let strict = match written.service.as_ref().map(|service| (service.span(), service.get_ref().as_str())) {
+            None => base == Service::Strict && written.weight.is_none() && written.minimum.is_none(),
+            Some((_, "strict")) => true,
+            Some((_, "weighted")) => false,
+            Some((span, other)) => {
+                let message = format!("`service` is \"{other}\"");
+                self.report.error(found.at(span), message, "\"strict\" or \"weighted\"");
+                false
+            }
+        };
+        let weights = written.weight.as_ref().map(|w| w.span()).or(written.minimum.as_ref().map(|m| m.span()));
+        if let (true, Some(span)) = (strict, weights) {
+            let message = "a strict tier has neither `weight` nor `minimum`";
+            self.report.error(found.at(span), message, "leave it out, or write service = \"weighted\"");
+        }
+        if strict {
+            return Service::Strict;
+        }
+        let Service::Weighted { weight, minimum } = OTHER.weighted(base) else { return base };
+        Service::Weighted {
+            weight: self.within(found, "weight", placed(&written.weight), weight, 1..=1_000),
+            minimum: self.within(found, "minimum", placed(&written.minimum), minimum, 0..=90),
+        }
+    }
+}
+
+fn minimum(service: Service) -> u8 {
+    match service {
+        Service::Strict => 0,
+        Service::Weighted { minimum, .. } => minimum,
     }
 }
 

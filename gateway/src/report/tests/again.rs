@@ -189,7 +189,8 @@ fn the_timeline_tells_why_it_went_on() {
     world.submitted(second, 0, "y");
     world.hear(B, "y", id, Delivered);
     let company = |name: &str| Some(name.to_uppercase());
-    let story = super::super::tell::story(id, &world.store[&id].history, company).unwrap();
+    let story =
+        super::super::tell::story(id, &world.store[&id].history, crate::report::story::Reader::App, company).unwrap();
     let told: Vec<_> = story.timeline.iter().map(|h| (h.event.as_str(), h.attempt, h.detail.as_deref())).collect();
     let code = Some("code");
     let expected = [

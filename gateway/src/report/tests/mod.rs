@@ -23,7 +23,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, Names, TierId};
 use crate::ids::MessageId;
 use crate::journal::At;
-use crate::journal::record::{Accepted, AnswerKind, Attempt, OutcomeKind, Record, Telling, kind};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Record, Telling, kind};
 use crate::switch::{End, Message, Recovered};
 
 const RECEIPT_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -241,7 +241,8 @@ impl World {
         let Ok(Record::Accepted(accepted)) = Record::read(kind::ACCEPTED, &octets) else { unreachable!() };
         let channel_name = self.names.channels[usize::from(channel.0)].clone();
         let expires = self.now().deadline(accepted.expires);
-        let record = Attempt { at: self.wall, attempt, channel: &channel_name, parts, only };
+        let because = Because::default();
+        let record = Attempt { at: self.wall, attempt, channel: &channel_name, parts, only, because };
         let now = self.now();
         let started = self.report.started(now, (id, expires), &record, channel, &accepted, &mut self.log);
         for part in (0..parts).filter(|_| started) {
@@ -323,7 +324,7 @@ impl World {
                 Effect::NoOwner(_, number) => self.no_owner.push(number),
                 Effect::GivenUp(_) => {}
                 Effect::Concluded { correction, outcome, .. } => self.counted.push((outcome, correction)),
-                Effect::Delay(..) | Effect::Fate(_) => {}
+                Effect::Delay(..) | Effect::Fate(_) | Effect::Decided(..) => {}
                 Effect::Again(_, channel, why, recovered) => self.again.push((channel, why, *recovered)),
                 Effect::Duplicate(_) => self.duplicates += 1,
                 Effect::Unmatched(_) => self.unmatched += 1,

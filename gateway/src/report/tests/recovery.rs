@@ -252,8 +252,8 @@ impl Play {
             accepted: Vec::new(),
             moved: 0,
         };
-        if seed % 2 == 0 {
-            let receipt_within = (seed % 4 == 0).then_some(Duration::from_secs(10));
+        if seed.is_multiple_of(2) {
+            let receipt_within = seed.is_multiple_of(4).then_some(Duration::from_secs(10));
             let rule = Rule { tier: TierId(0), attempts: 3, on_failed: true, receipt_within };
             play.world.further(vec![rule]);
         }
@@ -349,7 +349,9 @@ impl Play {
         }
         // As does what the carrier has had.
         self.world.effects();
-        if self.world.again.iter().any(|(_, _, recovered)| recovered.message.id == message) {
+        let detail = self.world.report.live(message).and_then(|l| l.detail.as_deref());
+        let left = detail.is_some_and(|d| d.attempts.iter().any(|a| a.attempt == attempt && a.superseded));
+        if left || self.world.again.iter().any(|(_, _, recovered)| recovered.message.id == message) {
             return;
         }
         match fate {
@@ -377,7 +379,6 @@ impl Play {
             self.waiting.retain(|(of, _)| *of != id);
         }
         for (_, _, recovered) in std::mem::take(&mut self.world.again) {
-            assert!(self.flights.iter().all(|f| f.message != recovered.message.id), "it is on the wire still");
             self.waiting.push((recovered.message.id, u32::from(recovered.refused)));
             self.moved += 1;
         }

@@ -17,6 +17,7 @@ fn app(id: u16, numbers: &[&str]) -> App {
         name: "app".into(),
         keys: Vec::new(),
         rate: 1,
+        send_rate: None,
         tiers: Vec::new(),
         signatures: Vec::new(),
         numbers: numbers.iter().map(|n| (*n).to_owned()).collect(),

@@ -312,6 +312,7 @@ mod tests {
             name: "app".into(),
             keys: Vec::new(),
             rate: 1,
+            send_rate: None,
             tiers: Vec::new(),
             signatures: Vec::new(),
             numbers: vec![number.to_owned()],

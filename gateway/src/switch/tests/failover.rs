@@ -9,6 +9,13 @@ fn probing() -> Settings {
     settings
 }
 
+fn probed(settings: Settings) -> Bench {
+    let mut bench = Bench(Switch::new(0));
+    let links = [Event::LinkUp(link(0), 8), Event::LinkUp(link(1), 8)];
+    bench.at(Time(1), [Event::Plan(settings)].into_iter().chain(links));
+    bench
+}
+
 /// Octets on channel 0's link stay unacknowledged from `from` on, until `to`.
 fn silent(bench: &mut Bench, from: u64, to: u64) -> Vec<(u64, Command)> {
     let mut said = Vec::new();
@@ -30,8 +37,7 @@ fn transitions(said: &[(u64, Command)]) -> Vec<(u64, u16, State, Cause)> {
 
 #[test]
 fn a_channel_nobody_acknowledges_is_left_and_its_otp_follow_while_the_link_stands() {
-    let mut bench = Bench::new();
-    bench.at(Time(2), [Event::Plan(probing())]);
+    let mut bench = probed(probing());
     let (otp, _) = bench.sent(message(1, 0, 0, 1));
     let (marketing, _) = bench.sent(message(2, 0, 1, 1));
     let said = silent(&mut bench, 0, 600);
@@ -60,12 +66,12 @@ fn a_channel_nobody_acknowledges_is_left_and_its_otp_follow_while_the_link_stand
 
 #[test]
 fn a_message_is_not_left_in_doubt_where_it_could_only_go_back() {
-    let mut bench = Bench::new();
-    bench.at(Time(2), [Event::Plan(probing()), Event::Hold(ChannelId(1), true)]);
+    let mut bench = probed(probing());
+    bench.at(Time(2), [Event::Hold(ChannelId(1), true)]);
     bench.sent(message(1, 0, 0, 1));
     let said = silent(&mut bench, 0, 2_000);
     assert!(!said.iter().any(|(_, c)| matches!(c, Command::InDoubt(..) | Command::Start { .. })), "{said:?}");
-    assert!(said.iter().any(|(_, command)| *command == Command::Probe(link(0))), "it is asked");
+    assert!(said.iter().any(|(_, command)| *command == Command::Probe(link(0))), "it is asked: {said:?}");
     let out = bench.at(at(2_000), [Event::Accepted(message(2, 0, 0, 1))]);
     assert_eq!(starts(&out).first().map(|start| start.1), Some(0), "a suspect channel is better than none");
     // Now there is another place.
@@ -77,10 +83,9 @@ fn a_message_is_not_left_in_doubt_where_it_could_only_go_back() {
 
 #[test]
 fn an_answer_before_the_second_copy_leaves_spares_it() {
-    let mut bench = Bench::new();
     let mut plan = probing();
     plan.tiers[0].unacked = InDoubt::Resend(Duration::from_secs(30));
-    bench.at(Time(2), [Event::Plan(plan)]);
+    let mut bench = probed(plan);
     let (attempt, _) = bench.sent(message(1, 0, 0, 1));
     let said = silent(&mut bench, 0, 1_000);
     assert!(said.iter().any(|(_, c)| matches!(c, Command::InDoubt(MessageId(1), ..))), "{said:?}");

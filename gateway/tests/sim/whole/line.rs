@@ -8,7 +8,7 @@ use carriers::{AttemptRef, Ticket, Verdict};
 use gateway::clock::{Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, TierId};
 use gateway::ids::{Ids, MessageId};
-use gateway::journal::record::{Accepted, AnswerKind, Attempt, OutcomeKind, Record, Telling, kind};
+use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Record, Telling, kind};
 use gateway::report::recover::{Note, Replay};
 use gateway::report::{Ack, Effect, Report, uplink};
 use gateway::switch::health::State;
@@ -413,7 +413,7 @@ impl World {
     fn obey(&mut self, line: &mut Line) {
         for command in std::mem::take(&mut line.commands) {
             match command {
-                Command::Start { attempt, message, link, parts, only, expires } => {
+                Command::Start { attempt, message, link, parts, only, expires, why: _ } => {
                     let start = Start { attempt, message, link, parts, only, expires };
                     if self.swarm.has(Fault::LateBodies) && self.rng.u8(0..4) == 0 {
                         let (life, wait) = (self.life, self.rng.u64(100..30_000));
@@ -465,7 +465,9 @@ impl World {
         let (now, channel) = (self.moment(), ChannelId(start.link.channel));
         let body = self.disk.body(start.message).unwrap();
         let name = self.names.channels[usize::from(channel.0)].clone();
-        let attempt = Attempt { at: now.wall, attempt: start.attempt, channel: &name, parts, only: start.only };
+        let because = Because::default();
+        let attempt =
+            Attempt { at: now.wall, attempt: start.attempt, channel: &name, parts, only: start.only, because };
         let (id, accepted) = ((start.message, start.expires), accepted(&body).unwrap());
         if !line.report.started(now, id, &attempt, channel, &accepted, &mut self.disk) {
             self.books.reached.hit("start refused by the report");

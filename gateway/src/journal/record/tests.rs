@@ -1,0 +1,149 @@
+use super::*;
+
+fn samples() -> Vec<Record<'static>> {
+    let id = || CarrierId::new(b"42ab");
+    vec![
+        Record::Accepted(Accepted {
+            at: Wall(1),
+            expires: Wall(2),
+            app: "shop",
+            tier: "otp",
+            group: "mobile",
+            kind: "sms",
+            to: "+8613800138000",
+            sender: Some("1069"),
+            text: "码 1234",
+            client_ref: None,
+            idempotency_key: Some("k"),
+            body_hash: [7; 16],
+            callback: true,
+            parts: 1,
+            encoding: "ucs2",
+            reserve: 2,
+        }),
+        Record::Attempt(Attempt {
+            at: Wall(3),
+            attempt: AttemptRef(9),
+            channel: "a",
+            parts: 3,
+            only: 5,
+            because: Because { reason: Reason::Backup, cause: Some(Cause::Suspect), number: 412, other: "b" },
+        }),
+        Record::Answered(Answered {
+            at: Wall(4),
+            attempt: AttemptRef(9),
+            part: 2,
+            answer: AnswerKind::Submitted(Some(id())),
+        }),
+        Record::Answered(Answered {
+            at: Wall(4),
+            attempt: AttemptRef(9),
+            part: 2,
+            answer: AnswerKind::Refused(Verdict::LinkFault, "0x0D"),
+        }),
+        Record::Answered(Answered {
+            at: Wall(4),
+            attempt: AttemptRef(9),
+            part: 0,
+            answer: AnswerKind::Unanswered(Doubt::Acked),
+        }),
+        Record::Receipted(Receipted {
+            at: Wall(5),
+            attempt: AttemptRef(9),
+            part: 0,
+            state: ReceiptState::Unknown,
+            code: "UNKNOWN err:001",
+        }),
+        Record::Outcome(Outcome {
+            at: Wall(6),
+            outcome: OutcomeKind::Cancelled,
+            reason: "r",
+            code: "c",
+            evidence: Evidence::None,
+            channel: "",
+            correction: true,
+        }),
+        Record::Called(Called { at: Wall(7), event: 1, end: Telling::Kept }),
+        Record::Orphan(Orphan {
+            at: Wall(8),
+            channel: "a",
+            ids: vec![id(), id()],
+            to: "138",
+            state: ReceiptState::Delivered,
+            code: "",
+        }),
+        Record::Uplink(Uplink { at: Wall(9), channel: "a", from: "1", to: "2", text: "t", data: b"t", udh: false }),
+        Record::Mo(Mo {
+            at: Wall(9),
+            channel: "a",
+            from: "+8613800138000",
+            to: "10690001",
+            coding: Coding::Ucs2,
+            header: &[5, 0, 3, 1, 2, 2],
+            data: b"\0t",
+            segment: Segment::of(0x1234, 2, 2),
+            id: Some(id()),
+        }),
+        Record::Mo(Mo {
+            at: Wall(9),
+            channel: "a",
+            from: "1",
+            to: "2",
+            coding: Coding::Binary,
+            header: &[],
+            data: &[],
+            segment: None,
+            id: None,
+        }),
+        Record::Joined(Joined { at: Wall(9), parts: vec![Some(MessageId(7)), None] }),
+        Record::Unbound(Unbound { at: Wall(10) }),
+    ]
+}
+
+#[test]
+fn every_record_reads_back_and_no_cut_of_it_does() {
+    for record in samples() {
+        let mut octets = Vec::new();
+        record.write(&mut octets);
+        assert_eq!(Record::read(record.kind(), &octets).as_ref(), Ok(&record));
+        for end in 0..octets.len() {
+            assert!(Record::read(record.kind(), &octets[..end]).is_err(), "{record:?} cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn an_attempt_written_without_its_reason_is_read_still() {
+    let attempt =
+        Attempt { at: Wall(3), attempt: AttemptRef(9), channel: "a", parts: 3, only: 5, because: Because::default() };
+    let mut octets = Vec::new();
+    Record::Attempt(attempt.clone()).write(&mut octets);
+    octets.truncate(octets.len() - 8);
+    assert_eq!(Record::read(kind::ATTEMPT_ALONE, &octets), Ok(Record::Attempt(attempt)));
+}
+
+#[test]
+fn enums_keep_their_octet() {
+    for (i, v) in VERDICTS.iter().enumerate() {
+        assert_eq!(*v as usize, i);
+    }
+    for (i, v) in DOUBTS.iter().enumerate() {
+        assert_eq!(*v as usize, i);
+    }
+    for (i, v) in STATES.iter().enumerate() {
+        assert_eq!(*v as usize, i);
+    }
+    for (i, v) in OUTCOMES.iter().enumerate() {
+        assert_eq!(*v as usize, i);
+    }
+    for (i, v) in CODINGS.iter().enumerate() {
+        assert_eq!(*v as usize, i);
+    }
+    for (i, v) in EVIDENCES.iter().enumerate() {
+        assert_eq!(*v as usize, i);
+    }
+    // The first two were a flag once.
+    for (i, v) in TELLINGS.iter().enumerate() {
+        assert_eq!(*v as usize, i);
+    }
+}
