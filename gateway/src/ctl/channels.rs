@@ -26,6 +26,9 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         let p99 = channel["health"]["p99_ms"].as_u64().map(|ms| format!("{ms} ms")).unwrap_or_default();
         rows.push(vec![name, carrier, protocol, state, window, rate(&channel), p99, links.unwrap_or_default()]);
         rows.extend(health(&channel["health"]).map(|line| vec![line]));
+        if channel["deaf"] == true {
+            rows.push(vec!["deaf: it sends, and hears nothing of what it sent".to_owned()]);
+        }
         if channel["leaving"] == true {
             rows.push(vec!["not in the configuration any more: finishes what is open".to_owned()]);
         }
