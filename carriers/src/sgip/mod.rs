@@ -105,8 +105,9 @@ impl Profile for Channel {
 
     fn open(&self, leg: usize, seed: u64) -> Box<dyn Session> {
         let leg = self.legs.get(leg);
-        let role = leg.map_or(Role::Both, |leg| leg.role);
         let ours = leg.is_none_or(|leg| matches!(leg.reach, Reach::Dial(_)));
+        // Aggregators say on our connection what should come on theirs: nothing to wonder at.
+        let role = if ours { Role::Both } else { Role::Receive };
         let tongue = SgipTongue::new(Arc::clone(&self.settings), ours);
         Box::new(Dialogue::new(tongue, role, self.settings.terms(ours, seed)))
     }

@@ -26,11 +26,12 @@ pub(super) fn read(report: &Report<'_>, node: u32) -> Reading {
         _ => (ReceiptState::Unknown, Some("a report of an unknown state")),
     };
     let told = report.submit_sequence;
-    let mut ids: Vec<CarrierId> = id(told).into_iter().collect();
     // Some put 0 or anything else where our node was.
-    if told.node != node && !ids.is_empty() {
-        ids.extend(id(Sequence { node, ..told }));
-    }
+    let ours = id(Sequence { node, ..told }).filter(|_| told.node != node);
+    let ids = match (id(told), ours) {
+        (Some(exact), Some(ours)) => vec![exact, ours],
+        (exact, _) => exact.into_iter().collect(),
+    };
     let receipt = (!ids.is_empty()).then(|| Receipt {
         ids,
         attempt: None,
