@@ -111,7 +111,7 @@ fn decision(answer: &Value) -> String {
         "in_flight" => format!("on its way over {}", text(&answer["channel"])),
         "waits" => match answer["wait_ms"].as_u64() {
             Some(ms) => format!("waits, {ms} ms at most before it is looked at again{ahead}"),
-            None => format!("waits until something happens{ahead}"),
+            None => format!("waits until a channel can take it{ahead}"),
         },
         "ends" => format!("ends: {}", text(&answer["end"])),
         _ => "refused at the door".to_owned(),
