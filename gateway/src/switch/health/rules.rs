@@ -677,7 +677,7 @@ fn a_silent_channel_without_probes_goes_on_trial_by_a_message() {
     line.go(1_300);
     assert_eq!(line.moved(0).last(), Some(&(State::Down, Cause::Relapsed)));
     parts.into_iter().for_each(|sent| line.end(0, sent, Sign::Unanswered));
-    line.go(4_500);
+    line.go(8_500);
     assert_eq!(line.usable(0), Use::Trial(Trial::One));
     line.traffic(0, 1, 20);
     line.go(12_000);
