@@ -58,7 +58,7 @@ struct Seen {
     first_start: BTreeMap<MessageId, Time>,
     /// The first start on the first carrier that is mended.
     back: Option<Time>,
-    /// Starts in the last three seconds, on the first carrier and in all.
+    /// First starts of messages in the last three seconds, on the first carrier and in all.
     late: (u32, u32),
     resubmitted: u32,
     hedged: u32,
@@ -247,7 +247,8 @@ impl World {
                     self.seen.back.get_or_insert(self.now);
                 }
                 let end = mended.after(self.after);
-                if self.now < end && end.since(self.now) < Duration::from_secs(3) {
+                let fresh = self.seen.starts.get(&message) == Some(&1);
+                if fresh && self.now < end && end.since(self.now) < Duration::from_secs(3) {
                     self.seen.late.0 += u32::from(link.channel == 0);
                     self.seen.late.1 += 1;
                 }
