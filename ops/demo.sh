@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the programs and runs the demo; arguments go to it (--help lists them). About half a minute after the build.
+# Builds the programs and runs the demo; arguments go to it (--help lists them). About 40 s after the build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

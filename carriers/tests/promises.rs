@@ -210,6 +210,20 @@ fn a_probe_is_answered_or_ends_in_silence() {
     );
 }
 
+/// 6c. Also while a link finishes what is open on it: else a slow answer would look like a carrier that is gone.
+#[test]
+fn a_link_that_finishes_still_asks_for_a_sign_of_life() {
+    each(sends, |case, leg| {
+        let mut talk = Talk::bound(case, leg);
+        talk.submit_heard();
+        talk.input(Input::Unbind);
+        talk.input(Input::Probe);
+        let Some(Heard::Probe(first)) = talk.heard.last().copied() else { panic!("{:?}", talk.heard) };
+        talk.say(Say::ProbeAnswer(first));
+        assert_eq!((talk.events.last(), talk.fault.clone()), (Some(&Event::ProbeAnswered), None));
+    });
+}
+
 /// 7. A PDU that is bad but whole costs one nack, not the link.
 #[test]
 fn a_bad_pdu_costs_one_nack() {

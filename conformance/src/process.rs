@@ -68,7 +68,12 @@ impl Process {
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.pid())).status();
+        self.signal("TERM");
+    }
+
+    /// A signal by its name, as `kill` knows it: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} takes no signal", self.name);
     }
 

@@ -41,7 +41,7 @@ fn what_stands_how_is_shown() {
     assert_eq!((&status["ready"], &status["held_channels"]), (&json!(true), &json!([])), "{status:#}");
     let said = says(&stage, 0, &["channels"]);
     let lines = words(&said);
-    assert_eq!(lines[0], ["CHANNEL", "CARRIER", "PROTOCOL", "STATE", "WINDOW", "RATE/S", "LINKS"]);
+    assert_eq!(lines[0], ["CHANNEL", "CARRIER", "PROTOCOL", "STATE", "WINDOW", "RATE/S", "P99", "LINKS"]);
     assert_eq!(lines[1][..6], ["a", "carrier-a", "smpp", "up", "0/50", "2000"], "{said}");
     assert_eq!(json(&stage, 0, &["channels", "b"])["name"], "b");
     let said = says(&stage, 0, &["message", &id]);
@@ -205,6 +205,56 @@ fn what_waits_is_ended_by_order_and_its_app_is_told() {
     says(&stage, 0, &["release", "a"]);
     stage.told(&otp);
     assert_eq!(json(&stage, 0, &["message", &otp])["status"], "delivered");
+}
+
+#[test]
+fn what_waits_for_one_group_is_moved_to_another() {
+    let stage = stage();
+    let file = stage.config().join("line.toml");
+    let line = std::fs::read_to_string(&file).unwrap();
+    let split = "channels = [{ name = 'a' }]\n[[group]]\nname = 'spare'\nchannels = [{ name = 'b' }]\n";
+    let both = "channels = [{ name = 'a' }, { name = 'b' }]\n";
+    assert!(line.contains(both), "{line}");
+    std::fs::write(&file, line.replace(both, split)).unwrap();
+    says(&stage, 0, &["reload"]);
+    says(&stage, 0, &["hold", "a"]);
+    says(&stage, 0, &["hold", "b"]);
+    let moved: Vec<String> = (0..5).map(|n| stage.send(&format!("+861380013800{n}"), "notice")).collect();
+    let otp = stage.send("+8613800138009", "otp");
+    let waiting = |group: &str| {
+        let queues = json(&stage, 0, &["queues"]);
+        let queues = queues["queues"].as_array().unwrap().iter().filter(|queue| queue["group"] == group);
+        queues.map(|queue| queue["messages"].as_u64().unwrap()).sum::<u64>()
+    };
+    until("the messages to wait", seconds(10), || (waiting("all") == 6).then_some(()));
+    let order = ["queues", "move", "--group", "all", "--tier", "notice", "--to", "spare", "--reason", "fibre cut"];
+    assert_eq!(says(&stage, 0, &order), "5 messages moved, 0 left where they were\n");
+    until("them to wait there", seconds(10), || ((waiting("all"), waiting("spare")) == (1, 5)).then_some(()));
+    assert_eq!(json(&stage, 1, &["queues", "move", "--tier", "otp", "--to", "nix"])["code"], "not_found");
+
+    says(&stage, 0, &["release", "b"]);
+    for id in &moved {
+        assert_eq!(stage.told(id)["data"]["status"], "delivered");
+    }
+    assert_eq!((stage.submits("a").len(), stage.submits("b").len()), (0, 5));
+    assert_eq!(stage.events(&otp).len(), 0, "what was not named stays where it was");
+    says(&stage, 0, &["release", "a"]);
+    assert_eq!(stage.told(&otp)["data"]["status"], "delivered");
+    assert_eq!(stage.submits("a").len(), 1);
+}
+
+#[test]
+fn a_message_that_waits_for_the_pace_is_explained_so() {
+    let stage = Plan::of([Carrier::named("a").contract("rate = 1\nwindow = 50")]).start();
+    let ids: Vec<String> = (0..6).map(|_| stage.send("+8613800138000", "notice")).collect();
+    let last = ids.last().unwrap();
+    let page = json(&stage, 0, &["explain", "--message", last]);
+    let channel = &page["channels"][0];
+    assert_eq!((&page["decision"], &channel["why_not"]["code"]), (&json!("waits"), &json!("pace")), "{page:#}");
+    assert_eq!((&page["message"], &page["tier"]), (&json!(last), &json!("notice")), "{page:#}");
+    let said = says(&stage, 0, &["explain", "--message", last]);
+    assert!(said.contains("  decision  waits"), "{said}");
+    assert!(!said.contains("13800138000"), "{said}");
 }
 
 #[test]

@@ -119,3 +119,18 @@ fn a_channel_out_of_service_is_not_tested_and_an_operator_may_test_one_now() {
     assert_eq!(listed.status, 404, "{}", listed.text());
     assert!(stage.gateway.drain(seconds(10)).success());
 }
+
+#[test]
+fn a_test_that_waits_stands_in_no_queue_that_operators_see() {
+    let test = format!("[channel.test]\nto = '{HANDSET}'\nevery = '1h'\n");
+    let account = format!("enquire_link = '1s'\nanswer_timeout = '2s'\n{test}");
+    let slow = Carrier::named("a").contract("rate = 0.2\nwindow = 5").account(&account);
+    let stage = Plan::of([slow]).start();
+    let ordered = stage.order(&["test", "a"]);
+    let id = ordered["id"].as_str().unwrap_or_else(|| panic!("{ordered:#}"));
+    assert_eq!(stage.order(&["message", id])["status"], "queued");
+    let queues = stage.order(&["queues"]);
+    let groups: Vec<_> = queues["queues"].as_array().unwrap().iter().map(|queue| &queue["group"]).collect();
+    assert_eq!(groups, ["all"; 3], "{queues:#}");
+    nobody_was_told(&stage);
+}

@@ -159,7 +159,8 @@ pub fn check(args: &CheckArgs, env: config::Env<'_>, out: &mut dyn Write) -> io:
             writeln!(out, "{problem}")?;
         }
         let errors = problems.iter().filter(|p| p.severity == config::Severity::Error).count();
-        writeln!(out, "{errors} errors, {} warnings", problems.len() - errors)?;
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        writeln!(out, "{}, {}", count(errors, "error"), count(problems.len() - errors, "warning"))?;
     }
     Ok(if ok { Exit::Ok } else { Exit::No })
 }
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(run(&["--config", path]).0, Exit::CouldNotRun);
         std::fs::write(dir.path().join(MAIN_FILE), "[http]\nlisten = \"127.0.0.1:0\"\n").unwrap();
         let (exit, text) = run(&["--config", path]);
-        assert_eq!((exit, text.lines().last()), (Exit::Ok, Some("0 errors, 1 warnings")));
+        assert_eq!((exit, text.lines().last()), (Exit::Ok, Some("0 errors, 1 warning")));
         std::fs::write(dir.path().join(MAIN_FILE), "[htpp]\n").unwrap();
         let (exit, text) = run(&["--config", path]);
         assert_eq!(exit, Exit::No);

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(exit) => exit.into(),
+        // Who reads has seen enough, as in `qiao ctl channels | head -1`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok.into(),
         Err(error) => {
             eprintln!("qiao: {error}");
             Exit::CouldNotRun.into()

@@ -3,6 +3,8 @@
 //! A failing seed names itself; `SIM_SEED=n` runs that one alone, `SIM_SEEDS=n` that many, from `SIM_FROM` on.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "sim/budget.rs"]
+mod budget;
 #[path = "sim/campaign.rs"]
 mod campaign;
 #[path = "sim/carrier.rs"]

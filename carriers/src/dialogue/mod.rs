@@ -253,9 +253,12 @@ impl<T: Tongue> Dialogue<T> {
         outbox.write(|out| tongue.say(phrase, sequence, out));
     }
 
+    /// Also while it finishes: what is open there is still worth a sign of life.
     fn probe(&mut self, now: Now) {
-        let Some(keepalive) = &mut self.keepalive else { return };
-        keepalive.probed(now.mono);
+        if !matches!(self.state, State::Bound | State::Finishing { .. }) {
+            return;
+        }
+        self.keepalive.iter_mut().for_each(|keepalive| keepalive.probed(now.mono));
         let sequence = self.sequence();
         self.say(Phrase::Probe, sequence);
         self.probe = Some(sequence);
@@ -304,7 +307,6 @@ impl<T: Tongue> Dialogue<T> {
             State::Bound => {
                 self.state = State::Finishing { deadline: now.mono + self.terms.answer_timeout };
                 self.keepalive = None;
-                self.probe = None;
             }
             State::Finishing { .. } | State::Unbinding { .. } | State::Closed => {}
         }

@@ -145,9 +145,10 @@ impl SmppSession {
         self.send(status, sequence, Body::DeliverSmResp(SmResp::default()));
     }
 
+    /// Also while it finishes: what is open there is still worth a sign of life.
     fn probe(&mut self, now: Now) {
-        if let Some(keepalive) = &mut self.keepalive {
-            keepalive.probed(now.mono);
+        if matches!(self.state, State::Bound | State::Finishing { .. }) {
+            self.keepalive.iter_mut().for_each(|keepalive| keepalive.probed(now.mono));
             self.probe = Some(self.enquire());
         }
     }
@@ -186,7 +187,6 @@ impl SmppSession {
             State::Bound => {
                 self.state = State::Finishing { deadline: now.mono + self.settings.answer_timeout };
                 self.keepalive = None;
-                self.probe = None;
             }
             State::Finishing { .. } | State::Unbinding { .. } | State::Closed => {}
         }

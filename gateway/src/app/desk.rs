@@ -29,7 +29,7 @@ use crate::journal::store::{Finished, Store};
 use crate::report::story::{self, Story};
 use crate::report::tell;
 use crate::report::uplink::Listed;
-use crate::switch::health::Snapshot;
+use crate::switch::health::{Settings, Snapshot};
 
 /// Something the line is asked.
 pub enum Question {
@@ -103,8 +103,8 @@ pub struct HealthStatus {
     pub since_ms: u64,
     /// Evidence against its best link: 0 where all is as usual, from 8 on it condemns.
     pub phi: f64,
-    /// 99 % of its answers take at most so many milliseconds; a guess until enough were seen.
-    pub p99_ms: u64,
+    /// 99 % of its answers take at most so many milliseconds; none until enough were seen.
+    pub p99_ms: Option<u64>,
     /// What it counts as among its group: 1, or less while it is slow or throttled.
     pub weight: f64,
 }
@@ -116,7 +116,7 @@ impl HealthStatus {
             cause: seen.cause.name(),
             since_ms: now.since(seen.since).as_millis() as u64,
             phi: (seen.phi * 100.0).round() / 100.0,
-            p99_ms: seen.p99.as_millis() as u64,
+            p99_ms: (seen.samples >= Settings::default().cold).then(|| seen.p99.as_millis() as u64),
             weight: seen.weight,
         }
     }

@@ -69,7 +69,20 @@ impl Meters {
             queue_wait: metrics.queue_wait.with_label_values(&[&**name]),
             accept_to_submit: metrics.accept_to_submit.with_label_values(&[&**name]),
         };
+        // From nothing on, so that the first one shows as a rise.
+        let counts = [
+            &metrics.unmatched,
+            &metrics.mo,
+            &metrics.mo_duplicates,
+            &metrics.mo_unmatched,
+            &metrics.mo_given_up,
+            &metrics.throttled,
+            &metrics.duplicates,
+            &metrics.deferred,
+            &metrics.quarantined,
+        ];
         for channel in &plan.channels {
+            counts.iter().for_each(|count| drop(count.with_label_values(&[&*channel.name])));
             metrics.pace_limit.with_label_values(&[&*channel.name]).set(channel.rate);
         }
         if self.shared.tiers.load().len() < plan.names.tiers.len() {

@@ -39,6 +39,16 @@ pub enum Kind {
     Drain,
 }
 
+impl Kind {
+    /// As the log says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Hold => "hold",
+            Kind::Drain => "drain",
+        }
+    }
+}
+
 /// One standing order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -148,7 +148,7 @@ impl Line {
         }
         for (subject, order) in self.service.orders.expire(now.wall) {
             let (kind, name) = words(&subject);
-            info!(kind, name, order = ?order.order, reason = order.reason, "an operator's order has expired");
+            info!(kind, name, order = order.order.name(), reason = order.reason, "an operator's order has expired");
             self.enforce(now, &subject, Cause::Time);
         }
         self.service.due = self.service.orders.deadline().map(|wall| now.deadline(wall));
@@ -217,7 +217,7 @@ fn tell(subject: &Subject, order: Option<&Order>, reason: &str) {
     match order {
         Some(order) => {
             let until = order.until_ms.map(|ms| Wall(ms).to_string());
-            warn!(kind, name, order = ?order.order, until, reason = order.reason, "an operator's order");
+            warn!(kind, name, order = order.order.name(), until, reason = order.reason, "an operator's order");
         }
         None => info!(kind, name, reason = orders::words(reason), "an operator has put it back in service"),
     }

@@ -24,7 +24,7 @@ use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
 use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
 use crate::admit::Tables;
 use crate::callback::{BoxError, Courier, Office};
-use crate::clock::{Clock, Wall};
+use crate::clock::{Clock, Time, Wall};
 use crate::config::plan::{Channel, Names, OnFailed, Plan, Tier};
 use crate::config::{self, Problem};
 use crate::control;
@@ -54,6 +54,8 @@ const LINK_BATCHES: usize = 1024;
 const RELOADS: usize = 16;
 /// How long another process may hold the journal's lock at start.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// The span over which a channel's contract holds.
+const CONTRACT_SECOND: Duration = Duration::from_secs(1);
 
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +97,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     // What the records lead to depends on which channels send receipts.
     report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
     report.follow(further(&plan));
-    let (journal, store, recovery, found) = recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
+    let (journal, store, recovery, found, opens) =
+        recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     let patrol_app = names.patrol();
     plan.names = names;
     let plan = Arc::new(plan);
@@ -178,7 +181,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         plan,
         rerouting: Rerouting::default(),
         ids,
-        switch: Switch::new(found.highest_attempt),
+        switch: Switch::new(found.highest_attempt).opening(opens),
         report,
         journal,
         store,
@@ -233,7 +236,7 @@ fn recover(
     idempotency: &Idempotency,
     report: &mut Report,
     arrivals: &mpsc::UnboundedSender<Arrival>,
-) -> Result<(Journal<Waiting>, Store, Recovery, Recovered), StartError> {
+) -> Result<(Journal<Waiting>, Store, Recovery, Recovered, Time), StartError> {
     let settings = JournalSettings {
         dir: plan.node.data_dir.join("journal"),
         segment_bytes: plan.node.segment_bytes,
@@ -259,7 +262,7 @@ fn recover(
             Err(_) => unreadable += 1,
         }
     };
-    let (journal, recovery) = open_journal(&settings, &mut show, arrivals)?;
+    let (journal, recovery, opens) = open_journal(&settings, clock, &mut show, arrivals)?;
     warn_of_a_small_disk(plan, journal.usage());
     let (found, notes) = replay.finish(
         |id, at| journal.read(id.0, at).ok().map(Vec::from),
@@ -283,7 +286,7 @@ fn recover(
         });
         idempotency.recall(&app, &key, found);
     }
-    Ok((journal, store, recovery, found))
+    Ok((journal, store, recovery, found, opens))
 }
 
 /// The budget is a promise about the disk: one that the disk cannot keep is told at start, not when it is full.
@@ -299,21 +302,40 @@ fn warn_of_a_small_disk(plan: &Plan, usage: Usage) {
     }
 }
 
-/// Opens the journal. A predecessor that was just killed may hold its lock for a moment yet.
+/// Opens the journal. A predecessor that was just killed may hold its lock for a moment yet. With it, when a second will
+/// be over since that one may last have sent anything.
 fn open_journal(
     settings: &JournalSettings,
+    clock: Clock,
     show: &mut dyn FnMut(crate::journal::Replayed<'_>),
     arrivals: &mpsc::UnboundedSender<Arrival>,
-) -> Result<(Journal<Waiting>, Recovery), OpenError> {
+) -> Result<(Journal<Waiting>, Recovery, Time), OpenError> {
     let began = std::time::Instant::now();
+    let mut alone = true;
     loop {
+        let quiet = if alone { quiet(&settings.dir) } else { Duration::ZERO };
+        let opens = clock.now().time.after(CONTRACT_SECOND.saturating_sub(quiet));
         let committed = arrivals.clone();
         let deliver = move |records| drop(committed.send(Arrival::Committed(records)));
         match Journal::open(settings.clone(), show, deliver) {
-            Err(OpenError::Locked { .. }) if began.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_WAIT / 50),
-            opened => return opened,
+            Err(OpenError::Locked { .. }) if began.elapsed() < LOCK_WAIT => {
+                alone = false;
+                std::thread::sleep(LOCK_WAIT / 50);
+            }
+            opened => return opened.map(|(journal, recovery)| (journal, recovery, opens)),
         }
     }
+}
+
+/// For how long nobody has written to the journal: whoever sends writes an attempt there before. Zero where that cannot
+/// be said, as after a clock that was set back.
+fn quiet(journal: &Path) -> Duration {
+    let Ok(files) = std::fs::read_dir(journal) else {
+        // No journal, nobody before us.
+        return if journal.exists() { Duration::ZERO } else { CONTRACT_SECOND };
+    };
+    let age = |file: std::io::Result<std::fs::DirEntry>| file?.metadata()?.modified().map(|at| at.elapsed());
+    files.map(|file| age(file).ok().and_then(Result::ok).unwrap_or_default()).min().unwrap_or(CONTRACT_SECOND)
 }
 
 /// The idempotency key of a message found in the journal, while it counts.

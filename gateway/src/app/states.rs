@@ -170,7 +170,7 @@ impl States {
         match command {
             Command::FailedOver(channel, took) => {
                 let (channel, took_ms) = (name(plan, *channel), took.as_millis() as u64);
-                info!(channel, took_ms, "traffic goes elsewhere since then");
+                info!(channel, took_ms, "traffic goes elsewhere");
             }
             Command::Panic(group, panic) => {
                 let group = plan.names.groups.get(usize::from(group.0)).map_or("", |name| name);

@@ -396,6 +396,21 @@ fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
 }
 
 #[test]
+fn a_tier_says_how_it_is_served_and_an_app_how_fast_it_may_be() {
+    use crate::config::plan::Service;
+    let tiers = "[[tier]]\nname = \"otp\"\n[[tier]]\nname = \"notice\"\nweight = 9\n\
+                 [[tier]]\nname = \"bulk\"\nservice = \"weighted\"\nminimum = 10\n";
+    let main = [tiers, &whole(), "send_rate = 50\n"].concat();
+    let (plan, warnings) = plan(&[(MAIN_FILE, &main)]).unwrap();
+    assert_eq!(warnings, []);
+    let service: Vec<_> = plan.tiers.iter().map(|tier| tier.service).collect();
+    let weighted = |weight, minimum| Service::Weighted { weight, minimum };
+    assert_eq!(service, [Service::Strict, weighted(9, 5), weighted(4, 10)]);
+    assert_eq!((plan.apps[0].rate, plan.apps[0].send_rate), (500, Some(50)));
+    assert!(problems(&[&whole(), "send_rate = 0\n"].concat())[0].contains("`send_rate` is 0"));
+}
+
+#[test]
 fn tiers_start_from_the_built_in_one_of_their_name() {
     let otp = "[[tier]]\nname = \"otp\"\nacked = \"never\"\n";
     let (plan, _) = plan(&[(MAIN_FILE, &[otp, TIER, &whole()].concat())]).unwrap();

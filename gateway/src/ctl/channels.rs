@@ -23,9 +23,12 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
             links.iter().map(|link| one(link).trim_end().to_owned()).collect::<Vec<_>>().join("; ")
         });
         let [name, carrier, protocol, state] = ["name", "carrier", "protocol", "state"].map(|key| text(&channel[key]));
-        let p99 = channel["health"]["p99_ms"].as_u64().map(|ms| format!("{ms} ms")).unwrap_or_default();
+        let p99 = channel["health"]["p99_ms"].as_u64().map(|ms| format!("{ms} ms")).unwrap_or_else(|| "-".to_owned());
         rows.push(vec![name, carrier, protocol, state, window, rate(&channel), p99, links.unwrap_or_default()]);
-        rows.extend(health(&channel["health"]).map(|line| vec![line]));
+        // Without a link by order: the order below says so.
+        if !matches!(channel["state"].as_str(), Some("drained" | "draining")) {
+            rows.extend(health(&channel["health"]).map(|line| vec![line]));
+        }
         if channel["leaving"] == true {
             rows.push(vec!["not in the configuration any more: finishes what is open".to_owned()]);
         }
@@ -45,7 +48,8 @@ fn health(health: &Value) -> Option<String> {
     let seconds = health["since_ms"].as_u64().unwrap_or(0) as f64 / 1_000.0;
     let (cause, phi) = (text(&health["cause"]), health["phi"].as_f64().unwrap_or(0.0));
     let weight = if weight < 1.0 { format!(", counts {weight}") } else { String::new() };
-    Some(format!("{state} for {seconds:.1} s: {cause}, phi {phi:.1}{weight}"))
+    let phi = if phi > 0.0 { format!(", phi {phi:.1}") } else { String::new() };
+    Some(format!("{state} for {seconds:.1} s: {cause}{phi}{weight}"))
 }
 
 /// Has a channel tested, and says which message does it.

@@ -112,7 +112,7 @@ fn decision(answer: &Value) -> String {
         let turn = match (in_turn, rate) {
             ("starts", _) => format!("starts on {}{why}", text(&answer["channel"])),
             (_, Some(rate)) => format!("waits: {rate}"),
-            (_, None) => "waits until something happens".to_owned(),
+            (_, None) => "waits until a channel can take it".to_owned(),
         };
         return format!("waits: {before} messages before it{wait}; when its turn comes: {turn}");
     }
@@ -122,7 +122,7 @@ fn decision(answer: &Value) -> String {
         "in_flight" => format!("on its way over {}", text(&answer["channel"])),
         "waits" => match answer["wait_ms"].as_u64() {
             Some(ms) => format!("waits, {ms} ms at most before it is looked at again"),
-            None => "waits until something happens".to_owned(),
+            None => "waits until a channel can take it".to_owned(),
         },
         "ends" => format!("ends: {}", text(&answer["end"])),
         _ => "refused at the door".to_owned(),

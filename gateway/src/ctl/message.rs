@@ -20,7 +20,8 @@ fn timeline(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         let more = [&h["attempt"], over, &h["detail"]];
         let mut more: Vec<String> = more.into_iter().filter(|v| !v.is_null()).map(text).collect();
         more.extend(h["why"].as_str().map(|_| format!("({})", text(&h["why"]))));
-        writeln!(out, "  {} {:<11} {}", text(&h["at"]), text(&h["event"]), more.join(" "))?;
+        let line = format!("  {} {:<11} {}", text(&h["at"]), text(&h["event"]), more.join(" "));
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }

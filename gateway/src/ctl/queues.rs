@@ -60,7 +60,8 @@ pub(super) async fn run(ask: &mut Ask<'_>, order: Option<&Queues>) -> io::Result
     let said = said.chain(to.map(|to| ("to", to))).map(|(key, value)| (key.to_owned(), Value::from(value.as_str())));
     let body = Value::Object(said.collect::<Map<String, Value>>());
     ask.post(&format!("/admin/v1/queues/{verb}"), body, |answer, out| {
-        writeln!(out, "{} messages {done}, {} left where they were", answer["done"], answer["left"])
+        let messages = if answer["done"] == 1 { "message" } else { "messages" };
+        writeln!(out, "{} {messages} {done}, {} left where they were", answer["done"], answer["left"])
     })
     .await
 }
@@ -69,12 +70,13 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
     let queues = answer["queues"].as_array().into_iter().flatten();
     let seconds = |ms: &Value| format!("{:.1}", ms.as_f64().unwrap_or(0.0) / 1_000.0);
     let row = |q: &Value| {
-        let pace = match q["down_ms"].as_u64() {
-            Some(ms) if ms > 0 => format!("down {:.0} s", ms as f64 / 1_000.0),
-            _ => q["pace"].to_string(),
+        // Nobody knows how long it waits where no channel takes anything.
+        let (pace, wait) = match q["down_ms"].as_u64() {
+            Some(ms) if ms > 0 => (format!("none for {:.0} s", ms as f64 / 1_000.0), "-".to_owned()),
+            _ => (q["pace"].to_string(), seconds(&q["wait_ms"])),
         };
         let [messages, oldest, ahead] = ["messages", "oldest_ms", "parts_ahead"].map(|key| q[key].to_string());
-        vec![text(&q["group"]), text(&q["tier"]), messages, oldest, ahead, pace, seconds(&q["wait_ms"])]
+        vec![text(&q["group"]), text(&q["tier"]), messages, oldest, ahead, pace, wait]
     };
     let head = ["GROUP", "TIER", ">MESSAGES", ">OLDEST/MS", ">AHEAD", ">PARTS/S", ">WAIT/S"];
     table(&head, &queues.map(row).collect::<Vec<_>>(), out)

@@ -137,7 +137,13 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// A channel no plan has named yet.
+    /// A channel no plan has named yet, of which it is known that nothing has gone in the second before `opens`.
+    pub(super) fn opening(now: Time, opens: Time) -> Channel {
+        let channel = Channel::new(now);
+        Channel { pace: channel.pace.opening(opens), ..channel }
+    }
+
+    /// A channel no plan has named yet; what has gone in the second before is not known.
     pub(super) fn new(now: Time) -> Channel {
         Channel {
             tiers: Vec::new(),

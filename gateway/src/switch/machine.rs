@@ -62,6 +62,8 @@ impl Ranks {
 #[derive(Debug)]
 pub struct Switch {
     pub(super) ids: Ids,
+    /// When channels open, where it is known.
+    opens: Option<Time>,
     pub(super) tiers: Vec<TierRule>,
     pub(super) ranks: Ranks,
     pub(super) shares: Shares,
@@ -148,6 +150,7 @@ impl Switch {
     pub fn new(first_attempt: u64) -> Switch {
         Switch {
             ids: Ids::above(first_attempt),
+            opens: None,
             tiers: Vec::new(),
             ranks: Ranks::default(),
             shares: Shares::default(),
@@ -180,6 +183,13 @@ impl Switch {
     #[must_use]
     pub fn crowded(&self, now: Time) -> bool {
         self.may_end == 0 && self.lanes.earliest() <= now
+    }
+
+    /// The process before may have sent until a second before `opens`: until then no channel takes anything. Without it,
+    /// a channel opens a second after it is first heard of.
+    #[must_use]
+    pub fn opening(self, opens: Time) -> Switch {
+        Switch { opens: Some(opens), ..self }
     }
 
     /// Takes one event. Nothing starts before [`Switch::settle`], which follows each batch of events; commands are
@@ -355,7 +365,11 @@ impl Switch {
     }
 
     fn channel_mut(&mut self, now: Time, id: ChannelId) -> &mut Channel {
-        self.channels.entry(id).or_insert_with(|| Channel::new(now))
+        let opens = self.opens;
+        self.channels.entry(id).or_insert_with(|| match opens {
+            Some(opens) => Channel::opening(now, opens),
+            None => Channel::new(now),
+        })
     }
 
     /// Channels keep pace, pause, hold and slots; lanes keep their messages. Those no channel would take any more wait
@@ -375,7 +389,9 @@ impl Switch {
         self.apps.retain(|id, _| settings.apps.iter().any(|app| app.id == *id));
         for app in &settings.apps {
             let burst = (app.rate / 50.0) as u32;
-            self.apps.entry(app.id).or_insert_with(|| Pace::new(now, app.rate, burst)).set(now, app.rate, burst);
+            // No contract: it need not hold over a restart.
+            let pace = || Pace::new(now, app.rate, burst).opening(now);
+            self.apps.entry(app.id).or_insert_with(pace).set(now, app.rate, burst);
         }
         let cost = |id| settings.channels.iter().find(|rule| rule.id == id).map_or(0.0, |rule| rule.cost);
         let choice = |rule: &GroupRule| (rule.id, Choice::new(rule, self.choices.get(&rule.id), cost));

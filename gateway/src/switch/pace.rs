@@ -35,8 +35,8 @@ pub(super) struct Pace {
     /// Parts that may go, as of `at`; negative while in debt.
     level: f64,
     at: Time,
-    /// When it was made; what went in the second before is not known.
-    since: Time,
+    /// Nothing goes before.
+    opens: Time,
     /// What went in the last second, oldest first: at most one entry per grain.
     recent: VecDeque<Taken>,
     recent_parts: u32,
@@ -51,12 +51,17 @@ impl Pace {
             burst: 1.0,
             level: 0.0,
             at: now,
-            since: now,
+            opens: now.after(WINDOW),
             recent: VecDeque::new(),
             recent_parts: 0,
         };
         pace.set(now, rate, burst);
         pace
+    }
+
+    /// It is known when a second will be over in which anything may have gone; earlier, and later, it may go at once.
+    pub(super) fn opening(self, opens: Time) -> Pace {
+        Pace { opens, ..self }
     }
 
     /// By contract.
@@ -135,7 +140,7 @@ impl Pace {
         let limit = self.rate.contract().max(self.burst) as u32;
         let fits = |inside: u32| inside == 0 || inside + parts <= limit;
         let mut inside = self.recent_parts;
-        let mut ready = now.max(self.since.after(WINDOW));
+        let mut ready = now.max(self.opens);
         for taken in &self.recent {
             let leaves = taken.last.after(WINDOW);
             if leaves > now {
@@ -192,7 +197,7 @@ mod tests {
 
     /// An empty bucket of a process that has been running for a while.
     fn old(rate: f64, burst: u32) -> Pace {
-        Pace { since: Time(0), ..Pace::new(START, rate, burst) }
+        Pace::new(START, rate, burst).opening(START)
     }
 
     #[test]
@@ -204,6 +209,8 @@ mod tests {
         let mut pace = Pace::new(START, 10.0, 1);
         pace.set(ms(500), 1_000.0, 50);
         assert_eq!(pace.ready_at(ms(500), 1, 0), ms(1_000), "a new contract changes nothing about that");
+        let pace = Pace::new(START, 1_000.0, 4).opening(ms(300));
+        assert_eq!(pace.ready_at(START, 1, 0), ms(300), "where the last of it is known to be older");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) struct Campaign {
     messages: usize,
     parts: u64,
     lives: u64,
+    false_suspicions: u32,
+    watched: Duration,
     busy: Duration,
 }
 
@@ -73,6 +75,8 @@ impl Campaign {
         self.messages += summary.messages;
         self.parts += summary.parts;
         self.lives += u64::from(summary.lives);
+        self.false_suspicions += summary.false_suspicions;
+        self.watched += summary.watched;
     }
 
     /// For people.
@@ -86,6 +90,8 @@ impl Campaign {
         println!("starts of the gateway  {}", self.lives);
         println!("seconds of one core    {busy:.1}");
         println!("hours per CPU-hour     {:.0}", hours * 3_600.0 / busy.max(1e-9));
+        let watched = self.watched.as_secs_f64() / 3_600.0;
+        println!("false suspicions       {} in {watched:.0} hours of channels", self.false_suspicions);
         println!("rare states reached    {reached} of {of}; missing: {:?}", self.reached.missing(self.seeds));
         println!("failures               {}", self.failures.len());
         for (seed, what) in &self.failures {

@@ -7,6 +7,7 @@ use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use gateway::clock::Time;
 use gateway::config::plan::{ChannelId, GroupId, InDoubt, Strategy};
 use gateway::ids::MessageId;
+use gateway::switch::health;
 use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Recovered, Settings};
 use link::LinkId;
 
@@ -38,6 +39,9 @@ struct Fate {
     first_start: Option<Time>,
     /// When its last attempt ended.
     landed: Time,
+    /// When the attempt began that was left behind last.
+    left: Time,
+    hedged: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub(crate) struct Run {
     refused: bool,
     /// Its message goes on without it.
     superseded: bool,
+    /// Its message goes on by a receipt that came before the answer.
+    abandoned: bool,
 }
 
 impl Run {
@@ -90,6 +96,8 @@ pub(crate) struct Reached {
     pub(crate) superseded: u64,
     /// Retries that waited for the channel's budget.
     pub(crate) deferred: u64,
+    pub(crate) hedged: u64,
+    pub(crate) late: u64,
 }
 
 impl Reached {
@@ -133,6 +141,8 @@ impl Reached {
         self.returned += other.returned;
         self.superseded += other.superseded;
         self.deferred += other.deferred;
+        self.hedged += other.hedged;
+        self.late += other.late;
     }
 
     /// A campaign that never reached a state proves nothing about it.
@@ -170,6 +180,15 @@ pub(crate) struct Ledger {
     /// Nothing could happen before this: the gateway stood still.
     pub(crate) excused: Time,
     lower_starts: Vec<(ChannelId, u8, u8)>,
+    states: HashMap<ChannelId, health::State>,
+    /// Links that died with a message in flight, and whether it was alone on the last.
+    deaths: HashMap<MessageId, (u32, bool)>,
+    quarantined: HashSet<MessageId>,
+    /// First attempts of the first tier, and hedges, of the last seconds.
+    firsts: VecDeque<(Time, ChannelId)>,
+    hedges: VecDeque<(Time, ChannelId)>,
+    /// Left behind where nothing is known to be wrong: hedges that must be counted.
+    unexplained: Vec<MessageId>,
     pub(crate) reached: Reached,
 }
 
@@ -233,6 +252,8 @@ impl Ledger {
             not_before: Time(0),
             first_start: None,
             landed: Time(0),
+            left: Time(0),
+            hedged: false,
         };
         assert!(self.fates.insert(message.id, fate).is_none());
         if message.tier.0 == 0 {
@@ -317,11 +338,17 @@ impl Ledger {
                 self.reached.resubmitted += 1;
                 self.fates.get_mut(id).unwrap().resubmitted += 1;
             }
+            Command::Transition(channel, transition) => drop(self.states.insert(*channel, transition.to)),
+            Command::Hedged(id, channel) => self.hedged(now, *id, *channel),
             Command::Deferred(channel) => {
                 self.reached.deferred += 1;
                 assert!(self.channel(*channel).is_some());
             }
-            Command::Quarantined(id, _) => panic!("{id} is convicted, though no message here kills anything"),
+            Command::Quarantined(id, _) => {
+                let (deaths, alone) = self.deaths.get(id).copied().unwrap_or_default();
+                assert!(deaths >= 3 && alone, "{id} is convicted by {deaths} deaths, alone {alone}");
+                self.quarantined.insert(*id);
+            }
             Command::Throttled(channel, until) => {
                 self.reached.throttled += 1;
                 assert!(*until > now);
@@ -341,6 +368,15 @@ impl Ledger {
         }
         self.reached.superseded += 1;
         run.superseded = true;
+        let (channel, otp) = (ChannelId(run.link.channel), fate.message.tier.0 == 0);
+        let state = self.states.get(&channel).copied().unwrap_or(health::State::Down);
+        let links = self.windows.keys().filter(|link| link.channel == channel.0).count();
+        assert!(otp || state == health::State::Down, "{id} is left behind on {channel:?}, which is {state:?}");
+        assert!(now.since(run.taken) >= Duration::from_millis(300), "{id} is left behind at once");
+        if otp && links == 1 && matches!(state, health::State::Healthy | health::State::Probation) {
+            self.unexplained.push(id);
+        }
+        fate.left = run.taken;
         let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
         fate.refused += u32::from(!std::mem::replace(&mut run.refused, true));
         fate.not_before = match if doubt == Doubt::Acked { tier.acked } else { tier.unacked } {
@@ -349,6 +385,22 @@ impl Ledger {
         };
         fate.reached += 1;
         self.landed(now, id);
+    }
+
+    /// One more attempt because the first takes long: of the first tier, once, late enough, and few of them.
+    fn hedged(&mut self, now: Time, id: MessageId, channel: ChannelId) {
+        self.reached.hedged += 1;
+        self.unexplained.retain(|other| *other != id);
+        let fate = self.fates.get_mut(&id).unwrap();
+        assert!(fate.message.tier.0 == 0, "{id} is hedged and not of the first tier");
+        assert!(!std::mem::replace(&mut fate.hedged, true), "{id} is hedged twice");
+        assert!(now.since(fate.left) >= Duration::from_millis(1_200), "{id} is hedged too early");
+        self.hedges.push_back((now, channel));
+        let within = |list: &VecDeque<(Time, ChannelId)>, seconds| {
+            list.iter().filter(|(at, on)| *on == channel && now.since(*at) < Duration::from_secs(seconds)).count()
+        };
+        let (hedges, firsts) = (within(&self.hedges, 9), within(&self.firsts, 11));
+        assert!(hedges <= 3.max(firsts / 50), "{hedges} hedges of {firsts} on {channel:?}");
     }
 
     fn exhausted(&mut self, now: Time, id: MessageId, end: End) {
@@ -382,7 +434,7 @@ impl Ledger {
                 assert_eq!(open.count(), 0, "{id} could go elsewhere");
             }
             End::BodyLost => self.reached.body_lost += 1,
-            End::Poison => panic!("{id} is poison"),
+            End::Poison => assert!(self.quarantined.contains(&id), "{id} is poison and not counted"),
             End::Operator => panic!("{id} was ended by nobody's order"),
             End::InDoubt => {
                 assert!(fate.reached > 0 || fate.message.parts > 1, "{id} was never in doubt");
@@ -409,6 +461,12 @@ impl Ledger {
         assert!(!fate.excluded.contains(&channel), "{id} starts on a channel that cannot carry it");
         assert!(admits && !self.held.contains(&channel));
         assert!(self.paused.get(&channel).is_none_or(|until| *until <= now), "starts on a paused channel");
+        let state = self.states.get(&channel);
+        assert!(state.is_none_or(|state| *state != health::State::Down), "{id} starts on a channel that is down");
+        if fate.message.tier.0 == 0 && fate.first_start.is_none() {
+            self.firsts.push_back((now, channel));
+            self.firsts.retain(|(at, _)| now.since(*at) < Duration::from_secs(11));
+        }
         fate.state = State::Flying(attempt);
         fate.first_start.get_or_insert(now);
         fate.doubt = None;
@@ -432,7 +490,19 @@ impl Ledger {
         let (open, slots, started, refused, message, taken) = (run, run, false, false, id, now);
         self.runs.insert(
             attempt,
-            Run { message, link, taken, run, open, slots, submitted, started, refused, superseded: false },
+            Run {
+                message,
+                link,
+                taken,
+                run,
+                open,
+                slots,
+                submitted,
+                started,
+                refused,
+                superseded: false,
+                abandoned: false,
+            },
         );
         let used = self.used.entry(link).or_default();
         *used += usize::from(parts);
@@ -528,15 +598,16 @@ impl Ledger {
         run.open &= !bit;
         let fate = self.fates.get_mut(&run.message).unwrap();
         let tier = &self.settings.tiers[usize::from(fate.message.tier.0)];
-        let single = run.run == 1 && run.submitted == 0 && !run.superseded;
+        let single = run.run == 1 && run.submitted == 0 && !run.superseded && !run.abandoned;
+        let follows = !run.superseded && !run.abandoned;
         match answer {
             Answer::Submitted => {
                 run.submitted |= bit;
-                fate.reached += u32::from(!run.superseded);
+                fate.reached += u32::from(follows);
             }
             Answer::Unanswered(Doubt::Unsent) => {}
             Answer::Unanswered(doubt) => {
-                fate.reached += u32::from(!run.superseded);
+                fate.reached += u32::from(follows);
                 fate.doubt = fate.doubt.max(Some(*doubt));
                 if !run.refused {
                     fate.refused += 1;
@@ -586,6 +657,9 @@ impl Ledger {
         let Some(run) = self.runs.get(&attempt) else { return };
         let message = run.message;
         let all = run.submitted & run.run == run.run;
+        if run.abandoned {
+            return;
+        }
         if run.superseded && run.open == 0 && all {
             return self.taken_late(message);
         }
@@ -606,6 +680,7 @@ impl Ledger {
 
     /// An attempt left behind was answered after all: the carrier has the message, and nothing more may follow.
     fn taken_late(&mut self, id: MessageId) {
+        self.reached.late += 1;
         let fate = self.fates.get_mut(&id).unwrap();
         match fate.state {
             State::Waiting => {
@@ -630,6 +705,46 @@ impl Ledger {
         }
     }
 
+    /// A link dies: which messages may it have died of?
+    pub(crate) fn died(&mut self, link: LinkId) {
+        let open: BTreeSet<MessageId> =
+            self.on_wire(link).iter().map(|ticket| self.runs[&ticket.attempt()].message).collect();
+        for id in &open {
+            let (deaths, alone) = self.deaths.entry(*id).or_default();
+            (*deaths, *alone) = (*deaths + 1, open.len() == 1);
+        }
+    }
+
+    /// A message that a carrier has had goes to other channels.
+    pub(crate) fn again(&mut self, recovered: &Recovered) {
+        let id = recovered.message.id;
+        let Some(fate) = self.fates.get_mut(&id) else { return self.recover(recovered) };
+        match fate.state {
+            State::Waiting => panic!("{id} goes on, and waits already"),
+            State::Done => {
+                fate.state = State::Waiting;
+                self.open += 1;
+            }
+            State::Flying(attempt) => {
+                let run = self.runs.get_mut(&attempt).unwrap();
+                if run.started {
+                    run.abandoned = true;
+                    fate.state = State::Waiting;
+                }
+            }
+        }
+        fate.message = recovered.message;
+        (fate.concluded, fate.submitted, fate.rejected, fate.doubt) = (false, false, false, None);
+        (fate.reached, fate.resubmitted) = (u32::from(recovered.doubtful), 0);
+        fate.refused = u32::from(recovered.refused);
+        fate.excluded.extend(&recovered.excluded);
+        fate.refusing.clear();
+        (fate.not_before, fate.landed) = (Time(0), Time(0));
+        if fate.message.tier.0 == 0 {
+            self.otps.insert(id);
+        }
+    }
+
     /// Tickets on the wire of a link.
     pub(crate) fn on_wire(&self, link: LinkId) -> Vec<Ticket> {
         let mut all: Vec<Ticket> =
@@ -640,6 +755,7 @@ impl Ledger {
 
     /// No lower tier started on a channel while a fresh otp waited that would have taken that channel.
     pub(crate) fn tier_order(&mut self, now: Time, well: impl Fn(ChannelId) -> bool) {
+        assert!(self.unexplained.is_empty(), "left behind and not counted: {:?}", self.unexplained);
         let lower: Vec<_> =
             std::mem::take(&mut self.lower_starts).into_iter().filter(|(_, tier, _)| *tier > 0).collect();
         if lower.is_empty() {

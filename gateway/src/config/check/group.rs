@@ -10,7 +10,7 @@ use crate::config::choice::EXPLORE;
 use crate::config::plan::{Balance, ChannelId, Group, Names, Plan, Strategy};
 use crate::config::problem::suggestion;
 use crate::config::shape::Found;
-use crate::config::value::{Many, Period};
+use crate::config::value::Many;
 use crate::config::written;
 
 /// The strategies.
@@ -103,8 +103,7 @@ impl Check<'_, '_> {
             );
         }
         let share = 0.0..=1.0;
-        let most = Period(default.most_latency);
-        let long = Period(Duration::from_millis(1))..=Period(Duration::from_secs(600));
+        let (least, most) = (Duration::from_millis(1), Duration::from_secs(600));
         Balance {
             cost,
             quality,
@@ -124,7 +123,7 @@ impl Check<'_, '_> {
                 default.least_delivered,
                 share,
             ),
-            most_latency: self.within(found, "most_latency", placed(&written.most_latency), most, long).0,
+            most_latency: self.period(found, "most_latency", &written.most_latency, default.most_latency, least, most),
             explore,
         }
     }

@@ -28,6 +28,8 @@ struct Try {
     lost: bool,
     /// A part of it had no answer.
     doubt: bool,
+    /// Its carrier said that it will not be delivered.
+    dead: bool,
 }
 
 impl Try {
@@ -48,6 +50,9 @@ struct Book {
     /// Order of the attempts is that of their references.
     tries: BTreeMap<u64, Try>,
     resubmitted: u64,
+    /// Attempts there were when it last moved on, and connections that died of it.
+    moved_on: usize,
+    kills: usize,
     /// What was told, by number.
     told: BTreeMap<u32, (&'static str, &'static str)>,
     /// Outcome records on disk.
@@ -300,8 +305,10 @@ impl Books {
         if !book.told.is_empty() || book.ended {
             self.reached.hit("receipt of a finished message");
         }
-        if let (ReceiptState::Delivered, Some(t)) = (state, book.tries.get_mut(&ticket.attempt().0)) {
-            t.delivered |= 1 << ticket.part();
+        match (state, book.tries.get_mut(&ticket.attempt().0)) {
+            (ReceiptState::Delivered, Some(t)) => t.delivered |= 1 << ticket.part(),
+            (ReceiptState::Failed | ReceiptState::Expired | ReceiptState::Unknown, Some(t)) => t.dead = true,
+            _ => {}
         }
     }
 
@@ -319,6 +326,26 @@ impl Books {
     pub(crate) fn is_untold(&self, ticket: Ticket) -> bool {
         let book = self.attempts.get(&ticket.attempt().0).and_then(|id| self.books.get(id));
         book.is_some_and(|book| book.outcomes.is_empty())
+    }
+
+    pub(crate) fn owner(&self, ticket: Ticket) -> MessageId {
+        self.attempts[&ticket.attempt().0]
+    }
+
+    /// A connection dies of that part: of few messages, and few times.
+    pub(crate) fn kills(&mut self, ticket: Ticket) {
+        let id = self.owner(ticket);
+        let book = self.books.get_mut(&id).unwrap();
+        book.kills += 1;
+        assert!(book.kills <= book.tries.len(), "{id} has killed {} sessions: {book:?}", book.kills);
+    }
+
+    /// It goes to other channels by its receipts, or for want of any: once per attempt that carriers had.
+    pub(crate) fn moved_on(&mut self, id: MessageId) {
+        let book = self.books.get_mut(&id).unwrap();
+        assert!(book.outcomes.is_empty(), "{id} goes on after its outcome: {book:?}");
+        assert!(book.tries.len() > book.moved_on, "{id} moves on twice by one attempt: {book:?}");
+        book.moved_on = book.tries.len();
     }
 
     /// No answer came for a part of that attempt.
@@ -380,6 +407,8 @@ impl Books {
                 assert!(knows(*id), "{id} was on disk and is gone after the restart");
             }
             book.expires = now + book.expires_wall.saturating_sub(wall) * 1_000;
+            // What it was to do next is worked out again.
+            book.moved_on = 0;
         }
     }
 
@@ -390,7 +419,7 @@ impl Books {
         if whole < 2 {
             return;
         }
-        let lost = book.tries.values().filter(|t| t.lost).count() as u64;
+        let lost = book.tries.values().filter(|t| t.lost || t.dead).count() as u64;
         assert!(
             whole <= 1 + book.resubmitted + lost,
             "{id} went {whole} times, {} counted: {book:?}",

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use carriers::{CarrierId, Doubt, Receipt, ReceiptState, Ticket, Verdict};
 use fastrand::Rng;
 use gateway::config::plan::ChannelId;
+use gateway::switch::health::{Cause, State, Transition};
 use link::LinkId;
 
 use super::swarm::Fault;
 use super::{Heard, Input, Said, What, World};
+
+/// What was wrong counts for so many microseconds more.
+const SOUND: u64 = 30_000_000;
 
 /// One carrier.
 pub(crate) struct Carrier {
@@ -19,12 +23,24 @@ pub(crate) struct Carrier {
     refusals: [u32; 5],
     pub(crate) fault: Option<Fault>,
     /// What waits for the end of a hang.
-    backlog: Vec<(LinkId, u64, Ticket)>,
+    backlog: Vec<(LinkId, u64, Stuck)>,
     /// Whether its receipts carry our own reference.
     by_reference: bool,
     /// Whether a part without an answer costs the connection.
     strict: bool,
     ids: u64,
+    /// Microseconds from a probe to its answer.
+    probed: u64,
+    /// Until when something was wrong with it, its links or the gateway, in true microseconds.
+    trouble: u64,
+    pub(crate) false_suspicions: u32,
+}
+
+/// What does not get through to a carrier, or from it.
+enum Stuck {
+    Part(Ticket),
+    Reply(Ticket, Said),
+    Probe,
 }
 
 /// One link of the gateway's present life.
@@ -37,6 +53,8 @@ pub(crate) struct Link {
     pub(crate) generation: u64,
     /// Parts without an answer, and whether the carrier got them.
     pub(crate) open: BTreeMap<Ticket, bool>,
+    /// Since when octets wait for the far kernel.
+    cut: Option<u64>,
 }
 
 /// A receipt on its way.
@@ -63,7 +81,18 @@ impl Carrier {
             by_reference: rng.u8(0..4) == 0,
             strict: rng.bool(),
             ids: 0,
+            probed: rng.u64(1_000..50_000),
+            trouble: 0,
+            false_suspicions: 0,
         }
+    }
+
+    pub(crate) fn troubled(&mut self, until: u64) {
+        self.trouble = self.trouble.max(until);
+    }
+
+    fn holds_back(&self) -> bool {
+        matches!(self.fault, Some(Fault::Hang | Fault::Blackhole))
     }
 
     /// Lognormal, with a tail: one in a hundred takes eight times as long.
@@ -103,6 +132,7 @@ impl World {
         }
         self.carriers[at].fault = Some(fault);
         self.after(lasts, What::FaultOff(channel));
+        self.carriers[at].troubled(self.now + lasts);
         match fault {
             Fault::Reset | Fault::Refuse => self.reset(channel),
             Fault::Flapping => {
@@ -120,8 +150,13 @@ impl World {
     pub(crate) fn fault_off(&mut self, channel: u16) {
         let carrier = &mut self.carriers[usize::from(channel)];
         carrier.fault = None;
-        for (link, generation, ticket) in std::mem::take(&mut carrier.backlog) {
-            self.part(link, generation, ticket);
+        carrier.troubled(self.now);
+        for (link, generation, stuck) in std::mem::take(&mut carrier.backlog) {
+            match stuck {
+                Stuck::Part(ticket) => self.part(link, generation, ticket),
+                Stuck::Reply(ticket, said) => self.reply(link, generation, ticket, said),
+                Stuck::Probe => self.probe_came(link, generation),
+            }
         }
     }
 
@@ -142,7 +177,7 @@ impl World {
             let id = LinkId { channel, link: self.next_link };
             self.next_link += 1;
             let window = self.rng.usize(6..=20);
-            let link = Link { window, up: false, closing: false, generation: 0, open: BTreeMap::new() };
+            let link = Link { window, up: false, closing: false, generation: 0, open: BTreeMap::new(), cut: None };
             self.links.insert(id, link);
             let wait = self.rng.u64(1_000..300_000);
             self.after(wait, What::Connect(id));
@@ -157,7 +192,7 @@ impl World {
             return self.after(wait, What::Connect(id));
         }
         self.next_generation += 1;
-        (link.up, link.generation) = (true, self.next_generation);
+        (link.up, link.generation, link.cut) = (true, self.next_generation, None);
         let window = link.window;
         self.inbox.push_back(Input::Heard(id, Heard::Up(window)));
     }
@@ -166,7 +201,9 @@ impl World {
     pub(crate) fn lose(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id).filter(|link| link.up) else { return };
         link.up = false;
+        self.carriers[usize::from(id.channel)].troubled(self.now);
         let (open, closing, generation) = (std::mem::take(&mut link.open), link.closing, link.generation);
+        self.ledger.died(id);
         for (ticket, got) in open {
             let doubts = [Doubt::Acked, Doubt::Unacked, Doubt::Unsent];
             let doubt = doubts[self.rng.usize(..if got { 2 } else { 3 })];
@@ -217,15 +254,24 @@ impl World {
         let alive = self.links.get(&id).is_some_and(|link| link.up && link.generation == generation);
         match self.carriers[at].fault {
             _ if !alive => return,
-            Some(Fault::Hang) => return self.carriers[at].backlog.push((id, generation, ticket)),
-            Some(Fault::Blackhole | Fault::PingsOnly) => return,
+            Some(Fault::Hang | Fault::Blackhole) => return self.hold_back(id, generation, Stuck::Part(ticket)),
+            Some(Fault::PingsOnly) => return,
             _ => {}
+        }
+        if self.requests[self.books.request(self.books.owner(ticket))].poisonous {
+            let open = self.links.get_mut(&id).and_then(|link| link.open.get_mut(&ticket));
+            open.into_iter().for_each(|got| *got = true);
+            self.books.kills(ticket);
+            return self.lose(id);
         }
         let verdict = self.carriers[at].verdict(&mut self.rng);
         let latency = self.carriers[at].latency(&mut self.rng);
         let mute = self.carriers[at].fault == Some(Fault::Mute);
         let late = self.swarm.has(Fault::LateAnswers) && self.rng.u8(0..60) == 0;
         let latency = if late { self.patience + latency } else { latency };
+        if late || matches!(verdict, Some(Verdict::Retry | Verdict::LinkFault)) {
+            self.carriers[at].troubled(self.now + latency);
+        }
         let said = match verdict {
             Some(verdict) => Said::Refused(verdict),
             None => {
@@ -281,8 +327,12 @@ impl World {
         let Some(link) = self.links.get_mut(&id).filter(|link| link.up && link.generation == generation) else {
             return;
         };
-        if matches!(self.carriers[usize::from(id.channel)].fault, Some(Fault::Blackhole | Fault::Hang | Fault::Mute)) {
-            return;
+        match self.carriers[usize::from(id.channel)].fault {
+            Some(Fault::Hang | Fault::Blackhole) => {
+                return self.hold_back(id, generation, Stuck::Reply(ticket, said));
+            }
+            Some(Fault::Mute) => return,
+            _ => {}
         }
         if link.open.remove(&ticket).is_some() {
             self.inbox.push_back(Input::Heard(id, Heard::Answer(ticket, said)));
@@ -303,7 +353,97 @@ impl World {
             return self.lose(id);
         }
         link.open.remove(&ticket);
-        self.inbox.push_back(Input::Heard(id, Heard::Answer(ticket, Said::Unanswered(Doubt::Acked))));
+        let carrier = &mut self.carriers[usize::from(id.channel)];
+        carrier.troubled(self.now);
+        let stuck = |(link, now, stuck): &(LinkId, u64, Stuck)| {
+            (*link, *now) == (id, generation) && matches!(stuck, Stuck::Part(part) if *part == ticket)
+        };
+        let cut = carrier.fault == Some(Fault::Blackhole) && carrier.backlog.iter().any(stuck);
+        let doubt = if cut { Doubt::Unacked } else { Doubt::Acked };
+        self.inbox.push_back(Input::Heard(id, Heard::Answer(ticket, Said::Unanswered(doubt))));
+    }
+
+    /// It comes when the fault is over, where the connection still stands.
+    fn hold_back(&mut self, id: LinkId, generation: u64, stuck: Stuck) {
+        let carrier = &mut self.carriers[usize::from(id.channel)];
+        let cut = carrier.fault == Some(Fault::Blackhole) && !matches!(stuck, Stuck::Reply(..));
+        carrier.backlog.push((id, generation, stuck));
+        let Some(link) = self.links.get_mut(&id).filter(|link| cut && link.cut.is_none()) else { return };
+        link.cut = Some(self.now);
+        self.after(300_000, What::Looked(id, generation));
+    }
+
+    /// The gateway looks at what the kernel says of the connection.
+    pub(crate) fn looked(&mut self, id: LinkId, generation: u64) {
+        let cut = self.carriers[usize::from(id.channel)].fault == Some(Fault::Blackhole);
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.up && link.generation == generation) else {
+            return;
+        };
+        if !cut {
+            link.cut = None;
+        }
+        let age = link.cut.map(|since| self.now - since);
+        self.inbox.push_back(Input::Heard(id, Heard::Unacked(age.unwrap_or(0))));
+        if age.is_some() {
+            self.books.reached.hit("unacknowledged");
+            self.after(50_000, What::Looked(id, generation));
+        }
+    }
+
+    /// The gateway asks for a sign of life.
+    pub(crate) fn probe(&mut self, id: LinkId) {
+        assert!(
+            self.settings.channels.iter().any(|rule| rule.id.0 == id.channel && rule.probes),
+            "no probes on {id:?}"
+        );
+        let Some(link) = self.links.get(&id).filter(|link| link.up) else { return };
+        let (generation, way) = (link.generation, self.rng.u64(200..10_000));
+        self.after(way, What::Probe(id, generation));
+    }
+
+    /// A probe reaches the carrier.
+    pub(crate) fn probe_came(&mut self, id: LinkId, generation: u64) {
+        let carrier = &self.carriers[usize::from(id.channel)];
+        if carrier.holds_back() {
+            return self.hold_back(id, generation, Stuck::Probe);
+        }
+        if carrier.fault != Some(Fault::Mute) {
+            let wait = carrier.probed;
+            self.after(wait, What::Pong(id, generation));
+        }
+    }
+
+    /// The answer to a probe reaches the gateway.
+    pub(crate) fn pong(&mut self, id: LinkId, generation: u64) {
+        let alive = self.links.get(&id).is_some_and(|link| link.up && link.generation == generation);
+        let fault = self.carriers[usize::from(id.channel)].fault;
+        if alive && !matches!(fault, Some(Fault::Hang | Fault::Blackhole | Fault::Mute)) {
+            self.books.reached.hit("probe answered");
+            self.inbox.push_back(Input::Heard(id, Heard::Pong));
+        }
+    }
+
+    /// The gateway judges a channel: not without a reason.
+    pub(crate) fn judged(&mut self, id: ChannelId, transition: &Transition) {
+        let Transition { to, cause, .. } = *transition;
+        let up = self.links.iter().any(|(link, state)| link.channel == id.0 && state.up && !state.closing);
+        let carrier = &mut self.carriers[usize::from(id.0)];
+        let sound = self.now > carrier.trouble.max(self.born) + SOUND && up;
+        match to {
+            State::Suspect => {
+                self.books.reached.hit("suspected");
+                let soft = matches!(cause, Cause::Phi | Cause::Slow);
+                assert!(!sound || soft, "{id:?} is suspect by {cause:?} and nothing is wrong with it");
+                carrier.false_suspicions += u32::from(sound);
+            }
+            State::Down if cause == Cause::Silent => {
+                self.books.reached.hit("silent and down");
+                assert!(!sound, "{id:?} is called silent and answers");
+            }
+            State::Down => assert!(!sound || cause != Cause::NoLink, "{id:?} has a link and is called down"),
+            State::Probation => self.books.reached.hit("on trial"),
+            State::Healthy => {}
+        }
     }
 
     /// The carrier says its receipt, over any connection there is.

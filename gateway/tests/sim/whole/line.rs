@@ -3,6 +3,7 @@
 //! the record is on disk, an attempt written before its parts leave) are kept here by the same few lines as there.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use carriers::{AttemptRef, Ticket, Verdict};
 use gateway::clock::{Time, Wall};
@@ -68,6 +69,7 @@ impl World {
         let (now, mut names) = (self.moment(), self.names.clone());
         let mut report = Report::new(RECEIPT_WAIT);
         report.plan(&names, self.sends.iter().enumerate().map(|(i, sends)| (ChannelId(i as u16), *sends)), rules());
+        report.follow(self.onward.clone());
         let entries = self.disk.entries();
         let mut keys = HashMap::new();
         let mut highest = 0;
@@ -126,6 +128,7 @@ impl World {
             self.sends.iter().enumerate().map(|(i, sends)| (ChannelId(i as u16), *sends)),
             rules(),
         );
+        line.report.follow(self.onward.clone());
         self.tell(line, Event::Plan(self.settings.clone()));
         for channel in self.channels() {
             self.hold(line, channel, self.held.contains(&channel));
@@ -198,6 +201,12 @@ impl World {
                 }
                 Command::InDoubt(..) => self.books.reached.hit("in doubt"),
                 Command::Throttled(..) => self.books.reached.hit("throttled"),
+                Command::Quarantined(..) => self.books.reached.hit("quarantined"),
+                Command::Hedged(..) => self.books.reached.hit("hedged"),
+                Command::FailedOver(..) => self.books.reached.hit("failed over"),
+                Command::OurselvesSuspected(_) => self.books.reached.hit("ourselves suspected"),
+                Command::Panic(_, true) => self.books.reached.hit("panic in a group"),
+                Command::Transition(channel, transition) => self.judged(*channel, transition),
                 Command::Start { only, .. } if *only != u64::MAX => self.books.reached.hit("resumed"),
                 _ => {}
             }
@@ -372,12 +381,15 @@ impl World {
             }
             Heard::Closed => self.tell(line, Event::LinkGone(link)),
             Heard::Answer(ticket, said) => self.answered(line, ticket, &said),
+            Heard::Pong => self.tell(line, Event::ProbeAnswered(link)),
+            Heard::Unacked(age) => self.tell(line, Event::Unacked(link, Duration::from_micros(age))),
             Heard::Receipt(nth, generation) => {
                 let receipt = self.slips[nth].receipt.clone();
                 let (now, channel) = (self.moment(), ChannelId(link.channel));
                 let orphan = line.ids.next(now.wall);
                 let ack = Ack::Inbound(link, generation, carriers::Inbound(nth as _));
                 line.report.receipt(now, channel, &receipt, orphan, ack, &mut self.disk);
+                self.tell(line, Event::Heard(link));
             }
         }
     }
@@ -398,7 +410,11 @@ impl World {
         line.switch.step(now, Event::Answer(ticket, answer), &mut line.commands);
         self.ledger.freed(ticket);
         line.switch.step(now, Event::Freed(ticket), &mut line.commands);
+        let late = self.ledger.reached.late;
         self.ledger.review(now, ticket.attempt());
+        if self.ledger.reached.late > late {
+            self.books.reached.hit("taken after all");
+        }
         self.watch(line, before);
         if matches!(said, Said::Unanswered(_)) {
             self.books.unanswered(message, ticket.attempt().0);
@@ -423,6 +439,7 @@ impl World {
                     }
                 }
                 Command::Exhausted(message, end) => self.exhausted(line, message, end),
+                Command::Probe(link) => self.probe(link),
                 _ => {}
             }
         }
@@ -548,6 +565,13 @@ impl World {
                     let wait = self.rng.u64(100..20_000);
                     self.after(wait, What::Inbox(life, Input::Recalled(id)));
                 }
+                Effect::Again(_, _, _, recovered) => {
+                    self.books.reached.hit("moved on");
+                    self.books.moved_on(recovered.message.id);
+                    self.ledger.again(&recovered);
+                    self.tell(line, Event::Again(*recovered));
+                }
+                Effect::Decided(channel, delivered) => self.tell(line, Event::Delivered(channel, delivered)),
                 Effect::Concluded { outcome: OutcomeKind::Cancelled, .. } => panic!("nobody cancels here"),
                 _ => {}
             }

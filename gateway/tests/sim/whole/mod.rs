@@ -17,8 +17,9 @@ use std::time::Duration;
 use carriers::{CarrierId, Doubt, Ticket, Verdict};
 use fastrand::Rng;
 use gateway::clock::{Moment, Time, Wall};
-use gateway::config::plan::{ChannelId, Names};
+use gateway::config::plan::{ChannelId, Names, Service};
 use gateway::ids::MessageId;
+use gateway::report::again;
 use gateway::switch::{ChannelRule, Settings};
 use link::LinkId;
 
@@ -53,6 +54,8 @@ pub(crate) struct Request {
     pub(crate) to: String,
     validity: Duration,
     tries: u8,
+    /// Carriers break on it.
+    poisonous: bool,
     /// The app has its 202.
     answered: bool,
 }
@@ -65,6 +68,10 @@ pub(crate) enum Heard {
     Answer(Ticket, Said),
     /// The number of a receipt, and of the connection it came over.
     Receipt(usize, u64),
+    /// The answer to a probe.
+    Pong,
+    /// So many microseconds octets have waited for the far kernel.
+    Unacked(u64),
 }
 
 /// How a part ended.
@@ -98,6 +105,10 @@ enum What {
     Part(LinkId, u64, Ticket),
     Reply(LinkId, u64, Ticket, Said),
     Patience(LinkId, u64, Ticket),
+    Probe(LinkId, u64),
+    Pong(LinkId, u64),
+    /// A look at what the kernel says of a connection.
+    Looked(LinkId, u64),
     Receipt(usize),
     Reset(u16),
     FaultOn(u16, Fault),
@@ -162,6 +173,8 @@ pub(crate) struct World {
     whole: Settings,
     settings: Settings,
     names: Names,
+    /// By tier: when a receipt, or none, moves a message on.
+    onward: Vec<again::Rule>,
     /// By channel: whether its carrier sends receipts.
     sends: Vec<bool>,
     carriers: Vec<Carrier>,
@@ -187,6 +200,9 @@ pub(crate) struct Summary {
     pub(crate) messages: usize,
     pub(crate) parts: u64,
     pub(crate) lives: u32,
+    /// Suspicions of carriers with which nothing was wrong, and for how long there were any.
+    pub(crate) false_suspicions: u32,
+    pub(crate) watched: Duration,
 }
 
 /// What may go wrong in the world of a seed.
@@ -198,9 +214,18 @@ pub(crate) fn faults(seed: u64) -> String {
 pub(crate) fn run(seed: u64) -> Summary {
     let mut world = World::new(seed);
     world.run();
-    let World { books, now, life, .. } = world;
+    let World { books, now, life, carriers, settings, .. } = world;
     let (messages, parts) = (books.len(), books.sent);
-    Summary { reached: books.reached, simulated: Duration::from_micros(now), messages, parts, lives: life }
+    let watched = Duration::from_micros(now) * settings.channels.len() as u32;
+    Summary {
+        reached: books.reached,
+        simulated: Duration::from_micros(now),
+        messages,
+        parts,
+        lives: life,
+        false_suspicions: carriers.iter().map(|carrier| carrier.false_suspicions).sum(),
+        watched,
+    }
 }
 
 impl World {
@@ -214,6 +239,14 @@ impl World {
                 group.channels = (0..3).map(ChannelId).collect();
             }
         }
+        for channel in &mut whole.channels {
+            (channel.probes, channel.carrier) = (rng.u8(0..5) > 0, u32::from(channel.id.0));
+        }
+        if rng.bool() {
+            for (tier, weight) in whole.tiers.iter_mut().skip(1).zip([8, 2]) {
+                tier.service = Service::Weighted { weight, minimum: 10 };
+            }
+        }
         let mut names = Names::default();
         for name in ["a", "b", "c"] {
             names.channel(name);
@@ -225,6 +258,13 @@ impl World {
         for app in APPS {
             names.app(app);
         }
+        let onward = whole.tiers.iter().map(|tier| again::Rule {
+            tier: tier.id,
+            attempts: tier.attempts,
+            on_failed: rng.bool(),
+            receipt_within: (rng.u8(0..3) == 0).then(|| Duration::from_secs(rng.u64(5..40))),
+        });
+        let onward = onward.collect();
         let sends: Vec<bool> = (0..3).map(|_| rng.u8(0..5) > 0).collect();
         let errors = swarm.has(Fault::Errors);
         let carriers = (0..3).map(|_| Carrier::random(&mut rng, errors)).collect();
@@ -248,6 +288,7 @@ impl World {
             settings: whole.clone(),
             whole,
             names,
+            onward,
             sends,
             carriers,
             links: BTreeMap::new(),
@@ -390,6 +431,9 @@ impl World {
             What::Part(link, generation, ticket) => self.part(link, generation, ticket),
             What::Reply(link, generation, ticket, said) => self.reply(link, generation, ticket, said),
             What::Patience(link, generation, ticket) => self.out_of_patience(link, generation, ticket),
+            What::Probe(link, generation) => self.probe_came(link, generation),
+            What::Pong(link, generation) => self.pong(link, generation),
+            What::Looked(link, generation) => self.looked(link, generation),
             What::Receipt(nth) => self.say(nth),
             What::Reset(channel) => self.reset(channel),
             What::FaultOn(channel, fault) => {
@@ -421,6 +465,8 @@ impl World {
             }
             What::Pause(lasts) => {
                 self.stalled = self.now + lasts;
+                let until = self.stalled;
+                self.carriers.iter_mut().for_each(|carrier| carrier.troubled(until));
                 self.books.reached.hit("paused");
             }
             What::Wall(jump) => {
@@ -481,6 +527,7 @@ impl World {
             to: format!("+86138{number:08}"),
             validity: Duration::from_secs(validity),
             tries: 0,
+            poisonous: self.swarm.has(Fault::Poison) && self.rng.u8(0..40) == 0,
             answered: false,
         }
     }
@@ -574,7 +621,7 @@ impl Request {
     /// A number that no app uses.
     fn none() -> Request {
         let (to, validity) = (String::new(), Duration::ZERO);
-        Request { app: 0, tier: 0, group: 0, parts: 0, to, validity, tries: u8::MAX, answered: true }
+        Request { app: 0, tier: 0, group: 0, parts: 0, to, validity, tries: u8::MAX, poisonous: false, answered: true }
     }
 }
 

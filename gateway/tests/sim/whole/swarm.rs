@@ -66,12 +66,14 @@ pub(crate) enum Fault {
     LateBodies,
     /// Endpoints that take long.
     SlowEndpoint,
+    /// Messages on which carriers break.
+    Poison,
 }
 
 use Fault::*;
 
 /// All of them.
-const ALL: [Fault; 29] = [
+const ALL: [Fault; 30] = [
     Reset,
     Refuse,
     Hang,
@@ -101,6 +103,7 @@ const ALL: [Fault; 29] = [
     SharedNumbers,
     LateBodies,
     SlowEndpoint,
+    Poison,
 ];
 
 /// Those that come over one carrier for a while.
@@ -139,7 +142,7 @@ impl Swarm {
 pub(crate) struct States(BTreeMap<&'static str, u64>);
 
 /// All that a campaign must reach.
-const REQUIRED: [&str; 32] = [
+const REQUIRED: [&str; 41] = [
     "answered late",
     "attempt lost with the power",
     "claimed by an attempt in doubt",
@@ -150,17 +153,22 @@ const REQUIRED: [&str; 32] = [
     "delivered by receipt",
     "doubled and counted",
     "expired",
+    "failed over",
     "failed",
+    "hedged",
     "in doubt",
     "in doubt at a restart",
     "key of an earlier life",
     "key repeated",
     "killed",
     "link closed busy",
+    "moved on",
     "not written, not sent",
+    "on trial",
     "outcome written again",
     "paused",
     "power cut",
+    "probe answered",
     "receipt answered late",
     "receipt before its answer",
     "receipt kept for a restart",
@@ -169,13 +177,17 @@ const REQUIRED: [&str; 32] = [
     "reloaded",
     "resubmitted",
     "resumed",
+    "silent and down",
+    "suspected",
+    "taken after all",
     "throttled",
     "torn tail",
+    "unacknowledged",
     "wall jumped",
 ];
 
 /// What only a long campaign is sure to reach.
-const RARER: [&str; 1] = ["start refused by the report"];
+const RARER: [&str; 4] = ["ourselves suspected", "panic in a group", "quarantined", "start refused by the report"];
 
 impl States {
     pub(crate) fn hit(&mut self, state: &'static str) {

@@ -1,17 +1,17 @@
 //! `demo`: the demo configuration with everything around it as real processes on free ports: two simulated carriers, a
-//! callback sink and a load of 25 s, during which the first carrier goes away and comes back. A board shows the
-//! line meanwhile: drawn in place on a terminal (`NO_COLOR` is honoured), a frame every few seconds elsewhere. Ends with
+//! callback sink and a load of 35 s, during which the first carrier goes away and comes back, and later hangs. A board
+//! shows the line meanwhile: drawn in place on a terminal (`NO_COLOR` is honoured), a frame every few seconds elsewhere. Ends with
 //! the ledger's line and its exit code.
 //!
 //! The carrier is not killed as a process: its simulator closes the listener and cuts the connections, and keeps what it
-//! has accepted, as a message centre's own store would.
+//! has accepted, as a message centre's own store would. Hanging, it keeps its connections and reads nothing.
 //!
 //! Exit codes: 0 the ledger closes, 1 it does not, 2 usage, 3 could not run.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use bench::board::{self, Event, Look, Screen, Tone};
 use bench::door::{self, Page};
@@ -41,10 +41,43 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const FRAME_EVERY: Duration = Duration::from_secs(5);
 /// How long after the load every message must have its end; validities are 15 s at most.
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
-/// When the first carrier goes, and when it is back, in shares of the load's time.
-const FAULT: (f64, f64) = (0.2, 0.32);
+/// What happens to it, one after the other; its trial after the first is over when the second begins.
+const FAULTS: [Fault; 2] = [
+    Fault {
+        kind: "refuse",
+        from: 0.14,
+        until: 0.23,
+        begun: "killed: its listener is closed, its connections are cut",
+        ended: "listens again; the gateway's next dial will find it",
+        since: "was gone",
+    },
+    Fault {
+        kind: "hang",
+        from: 0.66,
+        until: 0.75,
+        begun: "hangs: its connections stand, nobody reads from them",
+        ended: "goes on with what has piled up meanwhile",
+        since: "hung",
+    },
+];
 
-/// Gateway, two simulated carriers, load and callbacks; the first carrier fails and comes back; the ledger closes.
+/// A fault of the first carrier.
+struct Fault {
+    /// The simulator's name for it.
+    kind: &'static str,
+    /// When it begins, in shares of the load's time.
+    from: f64,
+    /// When it ends.
+    until: f64,
+    /// What the board says of the carrier when it begins.
+    begun: &'static str,
+    /// And when it ends.
+    ended: &'static str,
+    /// What the carrier did, for the demo's last lines.
+    since: &'static str,
+}
+
+/// Gateway, two simulated carriers, load and callbacks; the first carrier fails twice; the ledger closes.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example: demo --rate 800 --seconds 30 --keep")]
 struct Options {
@@ -52,7 +85,7 @@ struct Options {
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     rate: u32,
     /// How long they are posted
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..=600))]
+    #[arg(long, default_value_t = 35, value_parser = clap::value_parser!(u32).range(3..=600))]
     seconds: u32,
     /// The demo configuration
     #[arg(long, default_value = "ops/config/demo")]
@@ -107,15 +140,13 @@ async fn play(options: &Options, dir: &Path) -> Result<bool> {
 
     let (rate, lasts) = (options.rate.to_string(), format!("{}s", options.seconds));
     let load = Load::start(dir, "client", &gateway, KEY, &["--rate", &rate, "--for", &lasts, "--retry-unknown"])?;
-    let failover = watch(options, &Parts { gateway: &gateway, far: &far, sink: &sink, dir }, load).await?;
+    let failovers = watch(options, &Parts { gateway: &gateway, far: &far, sink: &sink, dir }, load).await?;
 
     let resubmitted = Page::fetch(gateway.admin).await?.sum("qiao_in_doubt_resubmitted_total", &[]);
     gateway.process.stop().await?;
     far.process.stop().await?;
     sink.process.stop().await?;
-    if let Some(Failover { to, ms }) = failover {
-        println!("failover: the first message went to {to} {ms:.0} ms after {BROKEN} was gone");
-    }
+    failovers.iter().for_each(|failover| println!("failover: {failover}"));
     ledger(dir, resubmitted as u64).await
 }
 
@@ -143,51 +174,57 @@ fn configure(from: &Path, far: &Far, sink: &Sink, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Shows the line, breaks the first carrier and mends it, until the load is over and every accepted message has its
-/// end. What was seen of the failover.
-async fn watch(options: &Options, parts: &Parts<'_>, load: Load) -> Result<Option<Failover>> {
+/// Shows the line, breaks the first carrier and mends it, again and again, until the load is over and every accepted
+/// message has its end. What was seen of the failovers.
+async fn watch(options: &Options, parts: &Parts<'_>, load: Load) -> Result<Vec<Failover>> {
     let started = Instant::now();
     let moment = |share: f64| started + Duration::from_secs(u64::from(options.seconds)).mul_f64(share);
     let mut every = interval_at(started + LOOK_EVERY, LOOK_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut show = Show::new(started, options.rate);
-    let (mut fault_at, mut failover, mut mended, mut accepted) = (None, None, false, None);
+    let (mut faults, mut current, mut accepted) = (FAULTS.iter().peekable(), None, None);
+    let mut failovers = Vec::new();
     let posted = load.finished();
     tokio::pin!(posted);
     loop {
+        let (next, now) = (faults.peek().copied(), current.as_ref().map(|Outage { fault, .. }| *fault));
         tokio::select! {
             _ = every.tick() => {
-                if let (Some(at), None) = (fault_at, &failover) {
-                    failover = Failover::look(parts.dir, at);
-                    if let Some(seen) = &failover {
-                        show.event(Tone::Good, format!("{} carries on: its first message {:.0} ms later", seen.to, seen.ms));
-                    }
-                }
+                let seen = current.as_mut().and_then(|outage| outage.look(parts.dir));
+                // The gateway counts before it sends, and it has sent what a carrier has read.
                 let page = Page::fetch(parts.gateway.admin).await?;
+                if let Some(mut seen) = seen {
+                    seen.told_ms = current.as_ref().and_then(|outage| outage.told.ms_until(Told::read(&page)));
+                    show.event(Tone::Good, format!("{} carries on: its first message {:.0} ms later", seen.to, seen.ms));
+                    failovers.push(seen);
+                }
                 show.draw(parts.gateway, &page, accepted.is_some()).await?;
                 let told = parts.sink.ends().await?;
-                let back = mended && show.up;
+                let back = faults.peek().is_none() && current.is_none() && show.up;
                 if accepted.is_some_and(|accepted| back && told >= accepted && ended(&page, accepted)) {
                     show.event(Tone::Good, "every message has its end, and the application knows it".into());
                     show.last(parts.gateway, &page).await?;
-                    return Ok(failover);
+                    return Ok(failovers);
                 }
             }
             summary = &mut posted, if accepted.is_none() => accepted = summary?["accepted"].as_u64(),
-            () = tokio::time::sleep_until(moment(FAULT.0)), if fault_at.is_none() => {
-                fault_at = Some(now_ms());
-                parts.far.fault(BROKEN, Some("refuse")).await?;
-                show.event(Tone::Bad, format!("{BROKEN} killed: its listener is closed, its connections are cut"));
+            () = tokio::time::sleep_until(moment(next.map_or(0.0, |fault| fault.from))), if next.is_some() && now.is_none() => {
+                let Some(fault) = faults.next() else { continue };
+                let told = Told::read(&Page::fetch(parts.gateway.admin).await?);
+                current = Some(Outage { fault, since: now_ms(), told, seen: false });
+                parts.far.fault(BROKEN, Some(fault.kind)).await?;
+                show.event(Tone::Bad, format!("{BROKEN} {}", fault.begun));
             }
-            () = tokio::time::sleep_until(moment(FAULT.1)), if fault_at.is_some() && !mended => {
-                mended = true;
+            () = tokio::time::sleep_until(moment(now.map_or(0.0, |fault| fault.until))), if now.is_some() => {
                 parts.far.fault(BROKEN, None).await?;
-                show.event(Tone::Good, format!("{BROKEN} listens again; the gateway's next dial will find it"));
+                if let Some(outage) = current.take() {
+                    show.event(Tone::Good, format!("{BROKEN} {}", outage.fault.ended));
+                }
             }
         }
         if Instant::now() > moment(1.0) + ENDED_WITHIN {
             println!("not every message has its end after {} s", ENDED_WITHIN.as_secs());
-            return Ok(failover);
+            return Ok(failovers);
         }
     }
 }
@@ -200,22 +237,69 @@ struct Parts<'p> {
     dir: &'p Path,
 }
 
-/// The first message that another carrier got after the broken one was gone.
+/// The broken carrier while it is broken.
+struct Outage {
+    fault: &'static Fault,
+    /// Since when, in ms since 1970.
+    since: f64,
+    /// What the gateway had counted until then.
+    told: Told,
+    /// Whether another carrier has gone on already.
+    seen: bool,
+}
+
+impl Outage {
+    /// Looks for the first message of another carrier, once, in what the carriers wrote down. They may be writing: what
+    /// cannot be read yet is read at the next look.
+    fn look(&mut self, dir: &Path) -> Option<Failover> {
+        if self.seen {
+            return None;
+        }
+        let others = CARRIERS.iter().map(|(name, _)| *name).filter(|name| *name != BROKEN);
+        let first = |to| {
+            let ms = trace::first_submit_after(&dir.join(format!("{to}.jsonl")), self.since).ok()??;
+            Some(Failover { to, ms, told_ms: None, since: self.fault.since })
+        };
+        let first = others.filter_map(first).min_by(|a, b| a.ms.total_cmp(&b.ms));
+        self.seen = first.is_some();
+        first
+    }
+}
+
+/// What the gateway counts of its failovers.
+#[derive(Clone, Copy)]
+struct Told {
+    seconds: f64,
+    count: f64,
+}
+
+impl Told {
+    fn read(page: &Page) -> Self {
+        let of = |what: &str| page.sum(&format!("qiao_failover_duration_seconds_{what}"), &[]);
+        Self { seconds: of("sum"), count: of("count") }
+    }
+
+    /// What one took between two looks, in ms; `None` where there was none.
+    fn ms_until(self, later: Self) -> Option<f64> {
+        let count = later.count - self.count;
+        (count > 0.0).then(|| (later.seconds - self.seconds) / count * 1e3)
+    }
+}
+
+/// The first message that another carrier got after the broken one had failed.
 struct Failover {
     to: &'static str,
     ms: f64,
+    /// The gateway's own measure: from the first message that waited in vain to the first elsewhere.
+    told_ms: Option<f64>,
+    since: &'static str,
 }
 
-impl Failover {
-    /// Looks for it in what the carriers wrote down since `moment`, in ms since 1970. They may be writing: what cannot
-    /// be read yet is read at the next look.
-    fn look(dir: &Path, moment: f64) -> Option<Self> {
-        let others = CARRIERS.iter().map(|(name, _)| *name).filter(|name| *name != BROKEN);
-        let first = |to| {
-            let ms = trace::first_submit_after(&dir.join(format!("{to}.jsonl")), moment).ok()??;
-            Some(Failover { to, ms })
-        };
-        others.filter_map(first).min_by(|a, b| a.ms.total_cmp(&b.ms))
+impl fmt::Display for Failover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { to, ms, told_ms, since } = self;
+        write!(f, "the first message went to {to} {ms:.0} ms after {BROKEN} {since}")?;
+        told_ms.map_or(Ok(()), |told| write!(f, "; the gateway's own count says {told:.0} ms"))
     }
 }
 

@@ -85,7 +85,7 @@ pub struct Evidence {
     pub answer_max_ms: f64,
     /// How the channels share.
     pub shape: Shape,
-    /// Resends of doubtful parts, as counted by the gateway.
+    /// Messages sent again in doubt, as counted by the gateway: after a link's end, from a channel given up, as a hedge.
     pub resubmitted: u64,
 }
 
@@ -113,8 +113,12 @@ pub struct Finding {
     pub unexplained: u64,
     /// Messages that went to the second carrier before the fault although the first was to have them all.
     pub strays: u64,
-    /// Suspicions the gateway counted before the fault; `None` where it counts none.
+    /// Suspicions of a carrier that was well, as counted by the gateway; `None` where it counts none.
     pub suspicions: Option<u64>,
+    /// Codes sent to a second carrier since an answer took too long, as counted by the gateway: some of its resends.
+    pub hedged: u64,
+    /// The gateway's own measure of the first failover, in ms: first part exposed to first start elsewhere.
+    pub told_ms: Option<f64>,
 }
 
 /// Judges a run.

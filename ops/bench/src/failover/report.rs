@@ -24,6 +24,13 @@ impl Runs {
         self.0.iter().map(of).sum()
     }
 
+    /// The median of what the gateway itself measured, over the runs in which it measured anything.
+    fn told_ms(&self) -> Option<f64> {
+        let mut times: Vec<f64> = self.0.iter().filter_map(|run| run.told_ms).collect();
+        times.sort_by(f64::total_cmp);
+        times.get(times.len().saturating_sub(1) / 2).copied()
+    }
+
     /// Whether a message was lost, or sent twice without a word.
     pub fn is_blemished(&self) -> bool {
         self.sum(|run| run.lost + run.unexplained) > 0
@@ -49,6 +56,8 @@ impl Runs {
             "undelivered": self.sum(|run| run.undelivered),
             "duplicates": self.sum(|run| run.duplicates),
             "unexplained_duplicates": self.sum(|run| run.unexplained),
+            "hedged": self.sum(|run| run.hedged),
+            "told_failover_ms_p50": round(self.told_ms()),
             "false_suspicions": self.suspicions(),
             "strays_before_fault": self.sum(|run| run.strays),
         })
@@ -97,7 +106,7 @@ impl Measured {
 /// The table's heading.
 pub fn heading() -> String {
     format!(
-        "{:<11} {:>4} {:<14} {:>7} {:>6} {:>10} {:>10} {:>10} {:>9} {:>5} {:>6} {:>6} {:>7} {:>7}",
+        "{:<11} {:>4} {:<14} {:>7} {:>6} {:>10} {:>10} {:>7} {:>10} {:>9} {:>5} {:>6} {:>6} {:>6} {:>7} {:>7}",
         "fault",
         "/s",
         "shape",
@@ -105,11 +114,13 @@ pub fn heading() -> String {
         "moved",
         "to_backup",
         "p99 ms",
+        "own ms",
         "late >1s",
         "otp late",
         "lost",
         "undel.",
         "dup.",
+        "hedged",
         "unexpl.",
         "false"
     )
@@ -139,15 +150,18 @@ impl fmt::Display for Figures<'_> {
         let ms = |q: f64| runs.to_backup_ms(q).map_or_else(|| "never".to_owned(), |ms| format!("{ms:.1}"));
         let of = |part: u64, whole: u64| format!("{part}/{whole}");
         let moved = runs.0.iter().filter(|run| run.to_backup_ms.is_some()).count();
-        let mut line = format!("{:>6} {:>10} {:>10}", of(moved as u64, runs.0.len() as u64), ms(0.5), ms(0.99));
+        let told = runs.told_ms().map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
+        let moved = of(moved as u64, runs.0.len() as u64);
+        let mut line = format!("{moved:>6} {:>10} {:>10} {told:>7}", ms(0.5), ms(0.99));
         write!(
             line,
-            " {:>10} {:>9} {:>5} {:>6} {:>6} {:>7}",
+            " {:>10} {:>9} {:>5} {:>6} {:>6} {:>6} {:>7}",
             of(runs.sum(|run| run.late), runs.sum(|run| run.messages)),
             of(runs.sum(|run| run.otp_late), runs.sum(|run| run.otp)),
             runs.sum(|run| run.lost),
             runs.sum(|run| run.undelivered),
             runs.sum(|run| run.duplicates),
+            runs.sum(|run| run.hedged),
             runs.sum(|run| run.unexplained),
         )?;
         let suspicions = runs.suspicions().map_or_else(|| "-".to_owned(), |count| count.to_string());

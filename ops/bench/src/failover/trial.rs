@@ -20,6 +20,8 @@ use crate::process::program;
 /// Key and secrets of a gateway that lives for seconds and on loopback only.
 const KEY: &str = "BENCH-ONLY-app-key-0123456789";
 const SECRET: &str = "whsec_QkVOQ0gtT05MWS1ub3QtYS1zZWNyZXQtc2lnbmluZy1rZXk=";
+/// The channels' names, that of the failing carrier first.
+const CHANNELS: [&str; 2] = ["first", "second"];
 /// How much longer a fault lasts after traffic has moved.
 const AFTER_MOVING: Duration = Duration::from_secs(2);
 /// How long messages are still posted after the carrier is mended.
@@ -61,7 +63,8 @@ pub async fn run(row: Row, times: Times, dir: &Path) -> Result<Finding> {
     let load = Load::start(dir, "load", &gateway, KEY, &args)?;
     // The fault begins anywhere between two messages.
     sleep(times.calm + Duration::from_secs_f64(fastrand::f64() / f64::from(row.rate))).await;
-    let suspicions = suspicions(&Page::fetch(gateway.admin).await?);
+    let page = Page::fetch(gateway.admin).await?;
+    let (before, second_before) = (suspicions(&page, &CHANNELS), suspicions(&page, &CHANNELS[1..]).unwrap_or(0));
     let (fault_ms, healed_ms) = outage(&row, times.cap, &mut first, second.wire()).await?;
     sleep(AFTER_MENDING).await;
     let accepted = load.stop().await?["accepted"].as_u64().unwrap_or(0);
@@ -70,7 +73,7 @@ pub async fn run(row: Row, times: Times, dir: &Path) -> Result<Finding> {
     while sink.ends().await? < accepted && Instant::now() < give_up {
         sleep(LOOK_EVERY).await;
     }
-    let resubmitted = Page::fetch(gateway.admin).await?.sum("qiao_in_doubt_resubmitted_total", &[]) as u64;
+    let after = Page::fetch(gateway.admin).await?;
     let wires = [first.wire().to_owned(), second.wire().to_owned()];
     gateway.process.stop().await?;
     first.stop().await?;
@@ -84,9 +87,12 @@ pub async fn run(row: Row, times: Times, dir: &Path) -> Result<Finding> {
         healed_ms,
         answer_max_ms: f64::from(row.answer.max_ms),
         shape: row.shape,
-        resubmitted,
+        resubmitted: after.sum("qiao_in_doubt_resubmitted_total", &[]) as u64,
     };
-    Ok(Finding { suspicions, ..judge(&evidence) })
+    // The first carrier is suspected for good reason from the fault on, the second never.
+    let suspicions = before.map(|before| before + suspicions(&after, &CHANNELS[1..]).unwrap_or(0) - second_before);
+    let hedged = after.sum("qiao_hedged_total", &[]) as u64;
+    Ok(Finding { suspicions, hedged, told_ms: told_ms(&after), ..judge(&evidence) })
 }
 
 /// Breaks `first` until traffic has moved to the carrier that writes `second`, or until `cap` is over. When it began
@@ -107,16 +113,18 @@ pub async fn outage(row: &Row, cap: Duration, first: &mut Carrier, second: &Path
     Ok((fault_ms, first.mend().await?))
 }
 
-/// How often the gateway has suspected a channel; `None` where it does not count that.
-fn suspicions(page: &Page) -> Option<u64> {
+/// How often the gateway has suspected any of these channels; `None` where it does not count that.
+fn suspicions(page: &Page, channels: &[&str]) -> Option<u64> {
     const NAME: &str = "qiao_channel_transitions_total";
-    let to = page.values(NAME, "to");
-    let suspects = to.iter().filter(|to| to.eq_ignore_ascii_case("suspect"));
-    let mut names: Vec<_> = suspects.collect();
-    names.sort();
-    names.dedup();
-    let count = names.into_iter().map(|to| page.sum(NAME, &[("to", to)])).sum::<f64>();
-    page.has(NAME).then_some(count as u64)
+    let of = |channel: &&str| page.sum(NAME, &[("to", "suspect"), ("channel", channel)]) as u64;
+    page.has(NAME).then(|| channels.iter().map(of).sum())
+}
+
+/// What the gateway itself says a failover took, on average where there was more than one, in ms.
+fn told_ms(page: &Page) -> Option<f64> {
+    const NAME: &str = "qiao_failover_duration_seconds";
+    let [sum, count] = ["sum", "count"].map(|of| page.sum(&format!("{NAME}_{of}"), &[]));
+    (count > 0.0).then(|| sum / count * 1e3)
 }
 
 /// Two channels at carriers alike in one group. Only what would make runs long is shorter than by default: how long a
@@ -130,7 +138,7 @@ fn config(row: &Row, carriers: &[String; 2], sink: &str) -> String {
              password = \"{ACCOUNT}\"\nregistered_delivery = false\n"
         )
     };
-    let channels: String = ["first", "second"].into_iter().zip(carriers).map(channel).collect();
+    let channels: String = CHANNELS.into_iter().zip(carriers).map(channel).collect();
     format!(
         "[node]\nname = \"bench\"\ndata_dir = \"../data\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
          [admin]\nlisten = \"127.0.0.1:0\"\n[journal]\nsegment_bytes = \"16MiB\"\nmax_bytes = \"1GiB\"\n\
@@ -167,11 +175,23 @@ mod tests {
 
     #[test]
     fn suspicions_are_counted_where_the_gateway_counts_them() {
-        assert_eq!(suspicions(&Page::read("up 1\n")), None);
-        let page = |to: &str, count: u32| {
-            format!("qiao_channel_transitions_total{{cause=\"probe\",channel=\"a\",from=\"x\",to=\"{to}\"}} {count}\n")
+        assert_eq!(suspicions(&Page::read("up 1\n"), &CHANNELS), None);
+        let line = |channel: &str, to: &str, count: u32| {
+            format!(
+                "qiao_channel_transitions_total{{cause=\"probe\",channel=\"{channel}\",from=\"x\",to=\"{to}\"}} {count}\n"
+            )
         };
-        assert_eq!(suspicions(&Page::read(&page("down", 3))), Some(0));
-        assert_eq!(suspicions(&Page::read(&(page("suspect", 2) + &page("down", 3) + &page("suspect", 1)))), Some(3));
+        assert_eq!(suspicions(&Page::read(&line("first", "down", 3)), &CHANNELS), Some(0));
+        let page =
+            Page::read(&[line("first", "suspect", 2), line("first", "down", 3), line("second", "suspect", 1)].concat());
+        assert_eq!((suspicions(&page, &CHANNELS), suspicions(&page, &CHANNELS[1..])), (Some(3), Some(1)));
+    }
+
+    #[test]
+    fn the_gateways_own_figure_is_a_mean_in_milliseconds() {
+        let page = |count: u32| {
+            format!("qiao_failover_duration_seconds_sum 1.2\nqiao_failover_duration_seconds_count {count}\n")
+        };
+        assert_eq!((told_ms(&Page::read(&page(0))), told_ms(&Page::read(&page(2)))), (None, Some(600.0)));
     }
 }
