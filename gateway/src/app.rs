@@ -219,7 +219,8 @@ impl Ledger for Pen<'_> {
 /// The report and its pen, borrowed side by side.
 macro_rules! report {
     ($line:ident, $pen:ident) => {{
-        let $pen = Pen { journal: &$line.journal, unwritten: &mut $line.unwritten, concluded: false, octets: Vec::new() };
+        let $pen =
+            Pen { journal: &$line.journal, unwritten: &mut $line.unwritten, concluded: false, octets: Vec::new() };
         (&mut $line.report, $pen)
     }};
 }

@@ -105,7 +105,8 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
 
 fn decision(answer: &Value) -> String {
     let why = answer["why"].as_str().map_or_else(String::new, |_| format!(": {}", text(&answer["why"])));
-    let rate = answer["app_rate_ms"].as_u64().map(|ms| format!("the app's own rate allows its next message in {ms} ms"));
+    let rate =
+        answer["app_rate_ms"].as_u64().map(|ms| format!("the app's own rate allows its next message in {ms} ms"));
     if let Some(in_turn) = answer["in_turn"].as_str() {
         let before = answer["ahead"].as_u64().unwrap_or_default();
         let wait = answer["wait_ms"].as_u64().map_or_else(String::new, |ms| format!(" (about {})", seconds(ms)));
