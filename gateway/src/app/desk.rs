@@ -116,7 +116,7 @@ impl HealthStatus {
             cause: seen.cause.name(),
             since_ms: now.since(seen.since).as_millis() as u64,
             phi: (seen.phi * 100.0).round() / 100.0,
-            p99_ms: (seen.samples >= Settings::default().cold).then(|| seen.p99.as_millis() as u64),
+            p99_ms: (seen.samples >= Settings::default().cold).then_some(seen.p99.as_millis() as u64),
             weight: seen.weight,
         }
     }
