@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -177,7 +177,7 @@ fn environment(text: &str) -> Vec<(String, String)> {
         let before = text[..at].rsplit_once('=')?.0;
         let key = before.trim_end().rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
         let value = match key {
-            "password" | "shared_secret" => "secret".to_owned(),
+            "password" | "login_password" | "smg_login_password" | "shared_secret" => "secret".to_owned(),
             "secret" => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned(),
             _ => format!("0123456789abcdef0123456789abcdef{name}"),
         };
@@ -243,8 +243,10 @@ fn the_example_shows_every_key() {
     let shown = |key: &str| {
         let set = format!("{key} =");
         let begins = |at: usize| at == 0 || text[..at].ends_with([' ', '\n']);
-        let tables = [format!("[{key}]"), format!(".{key}]")].map(|table| text.matches(&table).count().min(1));
-        tables.iter().sum::<usize>() + text.match_indices(&set).filter(|(at, _)| begins(*at)).count()
+        let own = text.matches(&format!("[{key}]")).count().min(1);
+        let ends = format!(".{key}]");
+        let below: BTreeSet<&str> = text.split_whitespace().filter(|word| word.ends_with(&ends)).collect();
+        own + below.len() + text.match_indices(&set).filter(|(at, _)| begins(*at)).count()
     };
     // A key of two tables is to be seen twice.
     let missing: Vec<&String> = keys.iter().filter(|(key, tables)| shown(key) < **tables).map(|(key, _)| key).collect();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use conformance::stage::SOON;
 use conformance::wait::{let_pass, seconds, until};
@@ -71,6 +72,8 @@ fn live_through_everything(stage: &Stage) {
     stage.order(&["reload"]);
     stage.simulator.fault("a", json!({ "kind": "throttle", "for": "300ms" }));
     stage.told(&stage.send(to, "notice"));
+    // What comes while both last is refused in silence.
+    let_pass(Duration::from_millis(400));
 
     stage.simulator.fault("a", json!({ "kind": "mute" }));
     let submits = stage.simulator.counter("a", "submits");
