@@ -55,6 +55,9 @@ pub(crate) struct Unacked {
     look_at: Option<Instant>,
     /// The age told last; zero if that was zero, or none ever.
     told: Duration,
+    /// What the last look found acknowledged, and when that had last grown in this watch. An answer of the carrier is a
+    /// segment that acknowledges something, too, but not always more.
+    grown: Option<(u64, Instant)>,
 }
 
 impl Unacked {
@@ -88,8 +91,14 @@ impl Unacked {
         let oldest = self.mark.filter(|mark| look.acked < mark.end);
         let mark = oldest.unwrap_or_else(|| Mark { end: written, since: self.next.take().unwrap_or(now) });
         self.mark = Some(mark);
+        let grown = match self.grown {
+            Some((acked, at)) if acked == look.acked => at,
+            Some(_) => now.checked_sub(look.since_ack).unwrap_or(now),
+            None => mark.since,
+        };
+        self.grown = Some((look.acked, grown));
         let excuse = look.trip.saturating_sub(SHORT_TRIP) * 4;
-        let age = now.saturating_duration_since(mark.since).min(look.since_ack).saturating_sub(excuse);
+        let age = now.saturating_duration_since(mark.since.max(grown)).saturating_sub(excuse);
         let step = if age < FIRST { FIRST } else { self.told + STEP };
         self.look_at = Some(now + step.saturating_sub(age).clamp(SHORTEST, LOOK));
         if age < FIRST {
@@ -183,6 +192,14 @@ mod tests {
         let (mut watch, start) = (Unacked::default(), Instant::now());
         watch.wrote(|| start);
         assert_eq!(follow(&mut watch, start, 3_000, |now| (10_000, look(now, ms(40)))), []);
+    }
+
+    #[test]
+    fn answers_that_still_arrive_excuse_nothing_while_no_more_is_acknowledged() {
+        let (mut watch, start) = (Unacked::default(), Instant::now());
+        watch.wrote(|| start);
+        let told = follow(&mut watch, start, 600, |now| (10 + now, look(7, ms(now % 60))));
+        assert_eq!(told.first(), Some(&(300, ms(300))), "as the first look finds it acknowledged, so it stays");
     }
 
     #[test]
