@@ -459,6 +459,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 channels: g.channels.clone(),
                 spill_after: g.spill_after,
                 strategy: g.strategy.clone(),
+                internal: false,
             })
             .chain(plan.channels.iter().filter_map(patrol_group))
             .collect(),
@@ -485,7 +486,12 @@ pub(super) fn further(plan: &Plan) -> Vec<again::Rule> {
 /// The group of a channel's test messages: nothing else is in it, and they go nowhere else.
 fn patrol_group(channel: &Channel) -> Option<switch::GroupRule> {
     let test = channel.test.as_ref()?;
-    Some(switch::GroupRule { id: test.group, channels: vec![channel.id], ..switch::GroupRule::default() })
+    Some(switch::GroupRule {
+        id: test.group,
+        channels: vec![channel.id],
+        internal: true,
+        ..switch::GroupRule::default()
+    })
 }
 
 /// The report's share of the plan, as far as messages from handsets go.

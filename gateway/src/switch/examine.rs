@@ -133,6 +133,7 @@ impl Switch {
                 self.rest(channel);
             }
             Note::Frozen(until) => out.push(Command::OurselvesSuspected(until)),
+            Note::Panic(group, _) if self.groups.get(&group).is_none_or(|group| group.internal) => {}
             Note::Panic(group, panic) => out.push(Command::Panic(group, panic)),
             Note::Weight(id, weight) => {
                 if let Some(channel) = self.channels.get_mut(&id) {

@@ -207,6 +207,7 @@ impl Switch {
             Event::Expire(message) => {
                 let waited = self.later.remove(message).or_else(|| self.lanes.remove(message));
                 if waited.is_some() {
+                    self.poison.reprieve(message);
                     self.end(message, End::Operator, out);
                 }
             }
@@ -601,6 +602,7 @@ impl Switch {
             }
         } else if self.later.remove(message).is_some() || self.lanes.remove(message).is_some() {
             self.partial.remove(&message);
+            self.poison.reprieve(message);
         }
     }
 

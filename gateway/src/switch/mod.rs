@@ -144,6 +144,8 @@ pub struct GroupRule {
     pub spill_after: Option<Duration>,
     /// How one of the channels is chosen.
     pub strategy: Strategy,
+    /// Made by the gateway itself: nobody is told of its panic.
+    pub internal: bool,
 }
 
 /// What happened.

@@ -56,6 +56,10 @@ struct Seen {
     starts: BTreeMap<MessageId, u32>,
     taken: BTreeSet<MessageId>,
     first_start: BTreeMap<MessageId, Time>,
+    /// The first start on the first carrier that is mended.
+    back: Option<Time>,
+    /// First starts of messages in the last three seconds, on the first carrier and in all.
+    late: (u32, u32),
     resubmitted: u32,
     hedged: u32,
     suspected: u32,
@@ -72,6 +76,9 @@ struct World {
     fault: Fault,
     slow: bool,
     gap: Duration,
+    lasts: Duration,
+    /// How long messages come after that.
+    after: Duration,
     /// When the fault begins.
     from: Time,
     next: u64,
@@ -85,6 +92,19 @@ struct World {
 
 impl World {
     fn new(seed: u64, fault: Fault, rate: u64, slow: bool) -> World {
+        World::lasting(seed, fault, rate, slow, 2, LASTS, AFTER)
+    }
+
+    /// The first of so many carriers fails for so long.
+    fn lasting(
+        seed: u64,
+        fault: Fault,
+        rate: u64,
+        slow: bool,
+        channels: u16,
+        lasts: Duration,
+        after: Duration,
+    ) -> World {
         let mut world = World {
             switch: Switch::new(7),
             rng: Rng::with_seed(seed),
@@ -95,6 +115,8 @@ impl World {
             fault,
             slow,
             gap: Duration::from_secs(1) / rate as u32,
+            lasts,
+            after,
             from: START.after(Duration::from_millis(KNOWN * 1_000 / rate + 337 * seed)),
             next: 1 << 30,
             attempts: BTreeMap::new(),
@@ -103,12 +125,12 @@ impl World {
             unacked_since: None,
             seen: Seen::default(),
         };
-        world.tell(Event::Plan(settings()));
-        for channel in 0..2 {
+        world.tell(Event::Plan(settings(channels)));
+        for channel in 0..channels {
             world.tell(Event::LinkUp(LinkId { channel, link: 0 }, 2_000));
         }
         world.at(START, What::Accept);
-        world.at(world.from.after(LASTS), What::Mend);
+        world.at(world.from.after(world.lasts), What::Mend);
         world
     }
 
@@ -123,11 +145,11 @@ impl World {
 
     /// Whether the first carrier fails now.
     fn fails(&self) -> bool {
-        self.fault != Fault::None && self.from <= self.now && self.now < self.from.after(LASTS)
+        self.fault != Fault::None && self.from <= self.now && self.now < self.from.after(self.lasts)
     }
 
     fn run(mut self) -> Seen {
-        let end = self.from.after(LASTS + AFTER + Duration::from_secs(120));
+        let end = self.from.after(self.lasts + self.after + Duration::from_secs(120));
         for _ in 0..10_000_000 {
             self.settle();
             let due = self.agenda.peek().map(|Reverse((at, ..))| *at);
@@ -185,7 +207,7 @@ impl World {
         };
         self.tell(Event::Accepted(message));
         let next = self.now.after(self.gap.mul_f64(0.5 + self.rng.f64()));
-        if next < self.from.after(LASTS + AFTER) {
+        if next < self.from.after(self.lasts + self.after) {
             self.at(next, What::Accept);
         }
     }
@@ -220,6 +242,16 @@ impl World {
                 *self.seen.starts.entry(message).or_default() += 1;
                 self.seen.first_start.entry(message).or_insert(self.now);
                 let ticket = Ticket::new(attempt, 0);
+                let mended = self.from.after(self.lasts);
+                if link.channel == 0 && self.now >= mended {
+                    self.seen.back.get_or_insert(self.now);
+                }
+                let end = mended.after(self.after);
+                let fresh = self.seen.starts.get(&message) == Some(&1);
+                if fresh && self.now < end && end.since(self.now) < Duration::from_secs(3) {
+                    self.seen.late.0 += u32::from(link.channel == 0);
+                    self.seen.late.1 += 1;
+                }
                 if link.channel == 0 {
                     self.in_flight.insert(ticket);
                     self.wrote(link);
@@ -268,7 +300,7 @@ impl World {
     }
 }
 
-fn settings() -> Settings {
+fn settings(of: u16) -> Settings {
     let resend = |seconds| InDoubt::Resend(Duration::from_secs(seconds));
     let tier = |id, acked| TierRule { id: TierId(id), attempts: 3, unacked: resend(0), acked, ..TierRule::default() };
     let channel = |id| ChannelRule {
@@ -280,11 +312,11 @@ fn settings() -> Settings {
         probes: true,
         ..ChannelRule::default()
     };
-    let channels = vec![ChannelId(0), ChannelId(1)];
+    let channels = (0..of).map(ChannelId).collect();
     let spill_after = Some(Duration::from_secs(1));
     Settings {
         tiers: vec![tier(0, resend(0)), tier(1, resend(30))],
-        channels: vec![channel(0), channel(1)],
+        channels: (0..of).map(channel).collect(),
         groups: vec![GroupRule { id: GroupId(0), channels, spill_after, ..GroupRule::default() }],
         ..Settings::default()
     }
@@ -346,4 +378,25 @@ fn answers_that_come_late_spare_the_second_copy_where_the_tier_waits() {
     let (otp, notice): (Vec<_>, Vec<_>) = twice.partition(|(id, _)| id.0 % 2 == 0);
     assert!(!otp.is_empty(), "otp goes elsewhere at once");
     assert_eq!(notice.len(), 0, "the others waited, and their answers came");
+}
+
+#[test]
+fn a_carrier_that_is_mended_gets_its_traffic_back() {
+    let secs = Duration::from_secs;
+    for (fault, lasts) in
+        [(Fault::Mute, secs(3)), (Fault::PingsOnly, secs(6)), (Fault::Hang, secs(6)), (Fault::Blackhole, secs(6))]
+    {
+        for slow in [false, true] {
+            for (channels, most) in [(2, secs(9)), (1, Duration::from_millis(2_500))] {
+                let world = World::lasting(3, fault, 20, slow, channels, lasts, secs(28));
+                let mended = world.from.after(lasts);
+                let seen = world.run();
+                let back = seen.back.map_or(Duration::MAX, |back| back.since(mended));
+                println!("{fault:?} slow={slow}, {channels}: {back:?}, {:?}", seen.late);
+                assert!(back <= most, "{fault:?}, slow {slow}, {channels} channels: back after {back:?}");
+                let (first, all) = seen.late;
+                assert!(first * 10 >= all * 9 && first > 30, "{fault:?}, slow {slow}, {channels}: {first} of {all}");
+            }
+        }
+    }
 }

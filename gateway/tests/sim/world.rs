@@ -548,7 +548,7 @@ pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {
             3 => Strategy::Balanced(Balance::default()),
             _ => Strategy::Preference,
         };
-        GroupRule { id: GroupId(id), channels, spill_after, strategy }
+        GroupRule { id: GroupId(id), channels, spill_after, strategy, internal: false }
     };
     let groups = (0..3).map(|id| group(id, rng)).collect();
     Settings { tiers, channels, groups, ..Settings::default() }

@@ -118,6 +118,18 @@ impl Channel {
         self.links.values().filter(|link| link.look() != Look::Unbound)
     }
 
+    /// Whether it is well and has answered parts lately.
+    pub(super) fn answering(&self, now: Time, within: Duration) -> bool {
+        self.state == State::Healthy
+            && self.answers > 0
+            && self.bound().any(|link| link.look() == Look::Clear && now.since(link.response()) <= within)
+    }
+
+    /// Whether the evidence against it is silence.
+    pub(super) fn mute(&self) -> bool {
+        matches!(self.cause, Cause::Tcp | Cause::Probe | Cause::Phi)
+    }
+
     /// Whether it is without links and in no plan.
     pub(super) fn forgettable(&self) -> bool {
         !self.named && self.links.is_empty()
@@ -161,6 +173,7 @@ impl Channel {
 
     pub(super) fn ended(&mut self, now: Time, link: u16, sent: Time, sign: Sign, s: &Settings) -> Time {
         let Some(link) = self.links.get_mut(&link) else { return Time::NEVER };
+        let counts = sign != Sign::Unanswered || link.counts(sent);
         if let Some((took, alone)) = link.ended(now, sent, sign, s) {
             self.latency.record(took, s);
             if alone {
@@ -177,7 +190,7 @@ impl Channel {
                 }
                 self.answers = self.answers.saturating_add(1);
             }
-            Sign::SystemError | Sign::Unanswered if self.state == State::Probation => {
+            Sign::SystemError | Sign::Unanswered if counts && self.state == State::Probation => {
                 self.ramp = Some(now);
                 self.wake(now);
             }
@@ -214,7 +227,7 @@ impl Channel {
             State::Healthy => Time::NEVER,
             State::Suspect if matches!(self.best(), Best::Clear) => self.hold_until,
             State::Suspect => Time::NEVER,
-            State::Probation => self.step_end(s),
+            State::Probation => self.step_end(s).min(self.trial_lost(s)),
             State::Down if matches!(self.best(), Best::Clear) => self.return_due(s),
             State::Down => Time::NEVER,
         };
@@ -279,6 +292,7 @@ impl Channel {
                 let to = if self.answers > 0 { State::Healthy } else { State::Probation };
                 Some((to, Cause::Recovered))
             }
+            (State::Probation, Best::Clear) if now >= self.trial_lost(s) => Some((State::Down, Cause::Relapsed)),
             (State::Probation, Best::Clear) if now >= self.trial_end(s) => Some((State::Healthy, Cause::Passed)),
             (State::Healthy | State::Suspect | State::Probation, _) => None,
         }
@@ -310,6 +324,16 @@ impl Channel {
             Some(ramp) => full.max(ramp.after(s.trial)),
             None if self.sent && self.bound().any(|link| link.in_flight() > 0) => Time::NEVER,
             None => full,
+        }
+    }
+
+    /// When the first message of a trial has waited too long: one that is not answered is enough, though probes are.
+    /// Without an alternative nothing is gained by that.
+    fn trial_lost(&self, s: &Settings) -> Time {
+        let oldest = self.bound().filter_map(Link::oldest).min();
+        match oldest.filter(|_| self.answers == 0 && self.preset == Preset::Fast) {
+            Some(sent) => sent.after(s.trial_silence.max(self.q999().saturating_mul(3) / 2)),
+            None => Time::NEVER,
         }
     }
 
@@ -365,6 +389,10 @@ impl Channel {
         if to != State::Healthy {
             self.slowness.clear();
             self.weigh(s);
+        }
+        if (to, cause) == (State::Down, Cause::Relapsed) {
+            // The next trial is judged by its own message.
+            self.links.values_mut().filter(|link| link.look() == Look::Clear).for_each(|link| link.write_off(u64::MAX));
         }
         (self.state, self.since, self.cause) = (to, now, cause);
         (self.answers, self.ramp, self.sent, self.returned) = (0, None, false, None);

@@ -42,6 +42,8 @@ pub struct Health<C, G> {
     /// Not later than the earliest thing due.
     due: Time,
     found: Vec<Found>,
+    /// Found outside an examination.
+    kept: Vec<Note<C, G>>,
 }
 
 /// A group's channels as it may use them.
@@ -87,6 +89,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
             frozen_until: Time(0),
             due: Time::NEVER,
             found: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -124,7 +127,11 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
             self.groups.insert(group.id, Seats { seats, panic, well: false });
         }
         self.due = now;
-        self.seat(now, &mut Vec::new());
+        let mut kept = std::mem::take(&mut self.kept);
+        self.seat(now, &mut kept);
+        // What is told is panic; the rest is no news.
+        kept.retain(|note| matches!(note, Note::Panic(..)));
+        self.kept = kept;
     }
 
     /// A link is bound. `probes`: whether its protocol has a question to ask (enquire_link, ACTIVE_TEST, OPTIONS, …).
@@ -200,6 +207,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         if now < self.due {
             return;
         }
+        notes.append(&mut self.kept);
         let mut found = std::mem::take(&mut self.found);
         let (mut moved, mut weighed) = (false, false);
         for (id, channel) in &mut self.channels {
@@ -260,7 +268,11 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
             let Some(carrier) = carrier else { continue };
             let others = self.suspected.iter().any(|(_, other)| *other != carrier);
             self.suspected.push((now, carrier));
-            if others && now >= self.frozen_until {
+            // Were it ourselves, nobody would answer.
+            let answers =
+                |(id, known): (&C, &Channel)| *id != channel && known.answering(now, self.settings.guard_answer);
+            let contradicted = self.channels.iter().any(answers);
+            if others && !contradicted && now >= self.frozen_until {
                 self.frozen_until = now.after(self.settings.guard_freeze);
                 notes.push(Note::Frozen(self.frozen_until));
             }
@@ -383,10 +395,12 @@ impl<C: Copy + Ord> Seats<C> {
                 State::Down => Use::No,
                 State::Probation => Use::Trial(channel.and_then(|channel| channel.trial(now, s)).unwrap_or(Trial::One)),
                 State::Suspect => {
-                    let fits = ejected <= 0.0 || ejected + seat.capacity() <= total * s.eject_share;
+                    // What counts is who is out already, not that this one was.
+                    let others = if recent(seat) { ejected - seat.capacity() } else { ejected };
+                    let fits = others <= f64::EPSILON || others + seat.capacity() <= total * s.eject_share;
                     if !seat.ejected && !frozen && fits {
                         (seat.ejected, seat.ejected_at, seat.capped) = (true, Some(now), false);
-                        ejected += seat.capacity();
+                        ejected = others + seat.capacity();
                         notes.push(Note::Ejected(id, seat.member.channel));
                     } else if !seat.ejected && !seat.capped {
                         seat.capped = true;
@@ -395,7 +409,7 @@ impl<C: Copy + Ord> Seats<C> {
                     order.push((seat.member.channel, channel.map_or(0.0, Channel::phi)));
                     match (seat.ejected, frozen) {
                         (true, _) if !panic => Use::No,
-                        (false, true) => Use::Full,
+                        (false, true) if !channel.is_some_and(Channel::mute) => Use::Full,
                         _ => Use::Last(1),
                     }
                 }

@@ -207,6 +207,29 @@ impl Link {
         Some((Duration::from_micros(clock.saturating_sub(at)), alone))
     }
 
+    /// Whether a part sent then is in flight and counts.
+    pub(super) fn counts(&self, sent: Time) -> bool {
+        self.flights.binary_search_by(|flight| flight.sent.cmp(&sent)).is_ok()
+    }
+
+    /// When the oldest part was sent that is in flight on a link with nothing against it.
+    pub(super) fn oldest(&self) -> Option<Time> {
+        self.flights.front().filter(|_| self.look == Look::Clear).map(|flight| Time(flight.at))
+    }
+
+    /// The last answer to a part, or the bind.
+    pub(super) fn response(&self) -> Time {
+        Time(self.response)
+    }
+
+    /// Parts that were sent before then say nothing any more, whether they are answered or not.
+    pub(super) fn write_off(&mut self, before: u64) {
+        while let Some(oldest) = self.flights.front().filter(|oldest| oldest.at < before) {
+            self.in_flight = self.in_flight.saturating_sub(oldest.parts);
+            self.flights.pop_front();
+        }
+    }
+
     fn take(&mut self, sent: Time) -> Option<(u64, u32)> {
         let index = self.flights.binary_search_by(|flight| flight.sent.cmp(&sent)).ok()?;
         let flight = self.flights.get_mut(index)?;
@@ -294,6 +317,10 @@ impl Link {
         if self.asked.is_some_and(|asked| clock.saturating_sub(asked) > micros(s.probe_lost)) {
             self.asked = None;
         }
+        if let (Look::Suspect(_), Some(answered)) = (self.look, self.answered.filter(|at| *at > self.since)) {
+            // The carrier is at work again: what it has not answered by now was lost in the silence.
+            self.write_off(answered.min(clock.saturating_sub(micros(latency.q999()))));
+        }
         let silence = self.base().map_or(0, |base| clock.saturating_sub(base));
         let contributors = self.measure(clock, silence, s, latency);
         let evidence = self.evidence(clock, silence, contributors, s, patience);
@@ -347,11 +374,12 @@ impl Link {
 
     /// Whether to send a probe now.
     fn question(&mut self, clock: u64, silence: u64, s: &Settings, latency: &Latency) -> bool {
-        if !self.probes || self.asked.is_some() {
+        // After a suspect link is asked again without waiting for a question that was lost.
+        if !self.probes || self.asked.is_some() && self.look == Look::Clear {
             return false;
         }
         let passed = self.last_probe.map_or(u64::MAX, |last| clock.saturating_sub(last));
-        if self.verify > 0 {
+        if self.verify > 0 && self.asked.is_none() {
             return self.ask(clock);
         }
         if self.look != Look::Clear {
@@ -393,11 +421,16 @@ impl Link {
                 self.recheck = micros(s.probe_gap);
             }
             (Look::Silent(cause), _) if self.heard > self.since => self.look = Look::Suspect(cause),
+            // Only a message can tell: the channel's hold-down says when.
+            (Look::Silent(_), _) if !self.probes && rested => {
+                self.write_off(u64::MAX);
+                (self.look, self.since, self.calm_since, self.errors) = (Look::Clear, clock, None, Errors::default());
+            }
             (Look::Silent(_), _) => {}
             (Look::Suspect(cause), evidence) => {
                 let outstanding = self.in_flight > 0 || self.asked.is_some();
                 let quiet = clock.saturating_sub(self.heard.max(self.since)) >= micros(s.silent_down);
-                if cause == Cause::Error && self.in_flight == 0 && rested {
+                if self.in_flight == 0 && rested {
                     self.errors = Errors::default();
                 }
                 if outstanding && quiet {

@@ -648,3 +648,125 @@ fn nonsense_harms_nobody() {
     assert_eq!(line.health.usable(0, 9, true), Use::No);
     assert!(!line.health.link_usable(0, 9));
 }
+
+#[test]
+fn a_channel_is_ejected_again_within_ten_seconds() {
+    let mut line = Line::warm(&[1.0, 1.0]);
+    let parts = line.hang(0, 800);
+    assert_eq!(line.usable(0), Use::No);
+    parts.into_iter().for_each(|sent| line.end(0, sent, Sign::Answer));
+    line.answers = Some(30);
+    line.go(3_000);
+    assert_eq!(line.state(0), State::Healthy);
+    line.hang(0, 1_200);
+    assert_eq!((line.state(0), line.usable(0)), (State::Suspect, Use::No), "out again");
+}
+
+#[test]
+fn a_silent_channel_without_probes_goes_on_trial_by_a_message() {
+    let mut line = Line::warm(&[1.0, 1.0]);
+    line.health.link_down(line.time(), 0, 0, Ending::Ours);
+    line.health.link_up(line.time(), 0, 0, false);
+    line.go(1);
+    let parts = line.hang(0, 6_000);
+    let down = line.moved(0);
+    assert!(down.contains(&(State::Down, Cause::Silent)), "{down:?}");
+    line.go(6_000);
+    assert_eq!((line.state(0), line.usable(0)), (State::Probation, Use::Trial(Trial::One)));
+    line.send(0);
+    line.go(1_300);
+    assert_eq!(line.moved(0).last(), Some(&(State::Down, Cause::Relapsed)));
+    parts.into_iter().for_each(|sent| line.end(0, sent, Sign::Unanswered));
+    line.go(8_500);
+    assert_eq!(line.usable(0), Use::Trial(Trial::One));
+    line.traffic(0, 1, 20);
+    line.go(12_000);
+    assert_eq!(line.state(0), State::Healthy);
+}
+
+#[test]
+fn panic_that_a_reload_begins_or_ends_is_told() {
+    let mut line = Line::warm(&[1.0]);
+    line.hang(0, 1_000);
+    assert!(line.notes.contains(&Note::Panic(0, true)));
+    line.notes.clear();
+    line.health.plan(line.time(), Settings::default(), &[0, 1], group(&[1.0, 1.0]));
+    line.health.link_up(line.time(), 1, 0, true);
+    line.go(500);
+    assert!(line.notes.contains(&Note::Panic(0, false)), "{:?}", line.notes);
+    let mut line = Line::warm(&[1.0, 1.0]);
+    line.hang(0, 1_000);
+    line.notes.clear();
+    line.health.plan(line.time(), Settings::default(), &[0], group(&[1.0]));
+    line.go(500);
+    assert!(line.notes.contains(&Note::Panic(0, true)), "{:?}", line.notes);
+}
+
+#[test]
+fn answers_lost_for_good_do_not_keep_a_channel_down() {
+    for (capacities, ms, most) in [(&[1.0, 1.0][..], 3_000, 7_000), (&[1.0, 1.0], 6_000, 7_000), (&[1.0], 6_000, 2_500)]
+    {
+        let mut line = Line::warm(capacities);
+        let parts = line.hang(0, ms);
+        assert_ne!(line.state(0), State::Healthy);
+        line.answers = Some(30);
+        let from = line.now;
+        while !matches!(line.state(0), State::Probation | State::Healthy) && line.now < from + 60_000 {
+            line.go(50);
+        }
+        assert!(line.now - from <= most, "{} channels, {ms} ms: {} ms", capacities.len(), line.now - from);
+        line.traffic(0, 40, 300);
+        assert_eq!(line.state(0), State::Healthy);
+        line.notes.clear();
+        parts.into_iter().for_each(|sent| line.end(0, sent, Sign::Unanswered));
+        line.go(10_000);
+        assert_eq!((line.state(0), line.moved(0)), (State::Healthy, vec![]), "given up late, they say nothing");
+    }
+}
+
+#[test]
+fn answers_to_probes_alone_do_not_make_it_flap() {
+    let mut line = Line::warm(&[1.0, 1.0]);
+    for _ in 0..16 {
+        line.send(0);
+        line.go(50);
+    }
+    assert_eq!(line.state(0), State::Suspect);
+    let (mut trials, end) = (0, line.now + 120_000);
+    while line.now < end {
+        if line.state(0) == State::Probation {
+            trials += 1;
+            line.send(0);
+            line.go(1_300);
+            assert_eq!(line.state(0), State::Down, "its first message is enough");
+        }
+        line.go(100);
+    }
+    assert!((2..=6).contains(&trials), "{trials}");
+    assert!(line.health.snapshot(line.time(), 0).unwrap().flaps >= 4);
+}
+
+#[test]
+fn a_third_that_answers_shows_that_it_is_not_ourselves() {
+    let mut line = Line::new(&[1.0; 3]);
+    line.traffic(2, 5, 50);
+    errors(&mut line, 0);
+    line.traffic(2, 2, 50);
+    errors(&mut line, 1);
+    assert!(!line.notes.iter().any(|note| matches!(note, Note::Frozen(_))), "{:?}", line.notes);
+    assert_eq!(line.usable(2), Use::Full);
+}
+
+#[test]
+fn nobody_waits_for_two_that_fall_silent_together() {
+    let mut line = Line::new(&[1.0; 3]);
+    (0..2).for_each(|channel| line.traffic(channel, 600, 100));
+    line.answers = None;
+    for _ in 0..24 {
+        (line.send(0), line.send(1));
+        line.go(50);
+    }
+    assert_eq!((line.state(0), line.state(1)), (State::Suspect, State::Suspect));
+    assert_eq!(line.usable(2), Use::Full);
+    assert!((0..2).all(|channel| matches!(line.usable(channel), Use::No | Use::Last(_))));
+}

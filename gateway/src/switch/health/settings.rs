@@ -102,6 +102,8 @@ pub struct Settings {
     pub return_wait: Duration,
     /// Channel: length of a trial.
     pub trial: Duration,
+    /// Channel: the first message of a trial without an answer for so long, or 1.5 × q99.9 where that is more, ends it.
+    pub trial_silence: Duration,
     /// Channel: share of the pace after the first answer and each later second; doubled after the last.
     pub trial_steps: [f64; 2],
     /// Channel: time on one step.
@@ -132,6 +134,8 @@ pub struct Settings {
     pub eject_share: f64,
     /// … within this time.
     pub eject_window: Duration,
+    /// Guard: a channel that answered within this time shows that it is not ourselves.
+    pub guard_answer: Duration,
     /// Groups: healthy capacity below this share is panic.
     pub panic_share: f64,
     /// Guard: two carriers suspect within this time …
@@ -158,7 +162,7 @@ impl Default for Settings {
             probes_per_minute: 6,
             probe_lost: ms(10_000),
             probe_factor: 4,
-            recheck_gap: ms(10_000),
+            recheck_gap: ms(1_000),
             phi: 8.0,
             phi_alive: 12.0,
             probe_alive: ms(400),
@@ -181,6 +185,7 @@ impl Default for Settings {
             return_probes: 2,
             return_wait: ms(5_000),
             trial: ms(10_000),
+            trial_silence: ms(1_000),
             trial_steps: [0.05, 0.2],
             trial_step: ms(1_000),
             trial_answers: 10,
@@ -197,6 +202,7 @@ impl Default for Settings {
             eject_share: 0.5,
             eject_window: ms(10_000),
             panic_share: 0.5,
+            guard_answer: ms(500),
             guard_window: ms(1_000),
             guard_freeze: ms(3_000),
             memory: ms(86_400_000),

@@ -24,7 +24,7 @@ struct Group {
 impl Group {
     fn new(strategy: Strategy, costs: &[f64]) -> Group {
         let ids: Vec<ChannelId> = (0..costs.len() as u16).map(ChannelId).collect();
-        let rule = GroupRule { id: GroupId(0), channels: ids.clone(), spill_after: None, strategy };
+        let rule = GroupRule { id: GroupId(0), channels: ids.clone(), spill_after: None, strategy, internal: false };
         let mut channels = BTreeMap::new();
         for id in ids {
             let mut channel = Channel::new(NOW);

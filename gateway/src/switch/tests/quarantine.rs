@@ -101,6 +101,24 @@ fn a_trial_that_ends_well_acquits() {
 }
 
 #[test]
+fn what_is_concluded_or_ended_while_it_is_judged_leaves_nothing() {
+    for event in [Event::Concluded(MessageId(1)), Event::Expire(MessageId(1))] {
+        let mut bench = sound();
+        bench.at(NOW, [Event::Hold(ChannelId(0), true), Event::Hold(ChannelId(1), true)]);
+        bench.at(NOW, [Event::Accepted(message(1, 0, 0, 1))]);
+        let mut pending = bench.0.lanes.remove(MessageId(1)).unwrap();
+        pending.entry.strikes = poison::STRIKES;
+        bench.0.lanes.insert(pending);
+        let (alone, ..) = starts(&bench.at(at(1), [Event::Hold(ChannelId(0), false)]))[0];
+        bench.at(at(1), [Event::Started(alone, 1)]);
+        bench.end(at(5), alone, &[Answer::Unanswered(Doubt::Acked)]);
+        assert_eq!(bench.0.poison.census()[1], 1, "judged");
+        bench.at(at(6), [event]);
+        assert_eq!((bench.0.messages(), bench.0.poison.census()[1]), (0, 0));
+    }
+}
+
+#[test]
 fn a_suspect_without_a_sound_link_goes_as_others_do() {
     let mut bench = Bench::new();
     bench.at(NOW, [Event::Hold(ChannelId(0), true), Event::Hold(ChannelId(1), true)]);
