@@ -13,6 +13,7 @@
 mod alarms;
 mod apply;
 mod desk;
+mod endings;
 mod errands;
 mod explain;
 mod health;
@@ -163,6 +164,7 @@ pub struct Line {
     pressure: Arc<pressure::Pressure>,
     lateness: pressure::Lateness,
     errands: errands::Errands,
+    endings: endings::Endings,
     service: service::Service,
     states: states::States,
     alarms: Alarms,
@@ -191,6 +193,8 @@ pub struct Line {
 struct Pen<'a> {
     journal: &'a Journal<Waiting>,
     unwritten: &'a mut bool,
+    /// Whether an outcome was handed in.
+    concluded: bool,
     octets: Vec<u8>,
 }
 
@@ -202,6 +206,7 @@ impl Ledger for Pen<'_> {
         *self.unwritten = true;
     }
     fn commit(&mut self, id: MessageId, record: &Record<'_>, ack: report::Ack) {
+        self.concluded |= matches!(ack, report::Ack::Outcome(..));
         self.octets.clear();
         record.write(&mut self.octets);
         self.journal.append_synced(Priority::Reserved, record.kind(), id.0, &self.octets, Waiting::Report(ack));
@@ -214,7 +219,8 @@ impl Ledger for Pen<'_> {
 /// The report and its pen, borrowed side by side.
 macro_rules! report {
     ($line:ident, $pen:ident) => {{
-        let $pen = Pen { journal: &$line.journal, unwritten: &mut $line.unwritten, octets: Vec::new() };
+        let $pen =
+            Pen { journal: &$line.journal, unwritten: &mut $line.unwritten, concluded: false, octets: Vec::new() };
         (&mut $line.report, $pen)
     }};
 }
@@ -264,9 +270,11 @@ impl Line {
 
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
-        let errands = self.errands.ready().then_some(Time(0));
+        let room = self.room_to_end();
+        let ends = self.errands.ready(room) || room > 0 && self.switch.crowded(self.clock.now().time);
+        let ends = ends.then_some(Time(0));
         let patrol = self.patrol_deadline();
-        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, errands, stop];
+        let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, ends, stop];
         let next = next.into_iter().flatten().min();
         let instant = next.and_then(|time| self.clock.instant(time));
         instant.map_or_else(|| tokio::time::Instant::now() + Duration::from_secs(3600), Into::into)
@@ -287,6 +295,7 @@ impl Line {
         self.patrol(now);
         self.follow_routes();
         self.run_errands(now);
+        self.switch.may_end(self.room_to_end());
         // Attempts that cannot be handed over give room back, which the switch may use at once.
         loop {
             self.effects(now);
@@ -322,7 +331,10 @@ impl Line {
                 for (Wanted { id, purpose, .. }, body) in brought {
                     match purpose {
                         Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
-                        Purpose::Conclude(end) => self.exhausted(now, id, end, body.as_deref()),
+                        Purpose::Conclude(end) => {
+                            self.endings.read();
+                            self.exhausted(now, id, end, body.as_deref());
+                        }
                         Purpose::Keep => self.keep(id, body.as_deref()),
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
                         Purpose::Move => self.move_on(now, id, body.as_deref()),
@@ -390,7 +402,10 @@ impl Line {
             report::Ack::Inbound(link, generation, inbound) => {
                 self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
-            report::Ack::Outcome(id, seq) => self.report.committed(now, *id, *seq, durable),
+            report::Ack::Outcome(id, seq) => {
+                self.endings.durable(*id);
+                self.report.committed(now, *id, *seq, durable);
+            }
             report::Ack::Uplink(id) => {
                 let (report, mut pen) = report!(self, pen);
                 report.uplink_committed(now, *id, durable, &mut pen);
@@ -437,6 +452,7 @@ impl Line {
         let missing = self.report.needs_body(message) || end == End::NoChannel && self.may_be_overdue(message);
         match (self.bodies.find(message), self.report.live(message)) {
             (None, Some(live)) if missing => {
+                self.endings.reads();
                 self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });
             }
             (body, _) => self.exhausted(now, message, end, body.as_deref()),
@@ -449,6 +465,9 @@ impl Line {
         }
         let (report, mut pen) = report!(self, pen);
         report.exhausted(now, message, end, body.and_then(accepted).as_ref(), &mut pen);
+        if pen.concluded {
+            self.endings.written(message);
+        }
     }
 
     /// Splits an attempt's body for its channel.

@@ -50,7 +50,7 @@ pub struct AlarmStatus {
     pub kind: &'static str,
     /// Since when, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// In numbers, as it began.
+    /// In numbers, as of the last look.
     pub detail: String,
 }
 
@@ -80,8 +80,10 @@ impl Alarms {
         detail: Option<String>,
     ) {
         let at = (channel, kind);
-        if detail.is_some() == self.standing.contains_key(&at) {
-            return;
+        match (self.standing.get_mut(&at), &detail) {
+            (Some(stands), Some(detail)) => return stands.detail.clone_from(detail),
+            (None, None) => return,
+            _ => {}
         }
         metrics.channel_alarm.with_label_values(&[name, kind.name()]).set(i64::from(detail.is_some()));
         let says = self.calm.entry(channel).or_default().allows(now.time);
@@ -132,7 +134,7 @@ mod tests {
         assert_eq!(gauge("test"), 0);
         alarms.set(now, &metrics, channel, Kind::Test, Some("first".into()));
         alarms.set(Moment { wall: Wall(9_000), ..now }, &metrics, channel, Kind::Test, Some("again".into()));
-        assert_eq!(alarms.of(channel.0), [AlarmStatus { kind: "test", since_ms: 5_000, detail: "first".into() }]);
+        assert_eq!(alarms.of(channel.0), [AlarmStatus { kind: "test", since_ms: 5_000, detail: "again".into() }]);
         assert_eq!((gauge("test"), gauge("delivered_ratio")), (1, 0));
         alarms.set(now, &metrics, channel, Kind::Test, None);
         assert_eq!((alarms.of(channel.0), gauge("test")), (Vec::new(), 0));

@@ -158,6 +158,9 @@ pub struct QueueStatus {
     pub pace: f64,
     /// How long a message that comes now waits, in milliseconds.
     pub wait_ms: u64,
+    /// How long the next message waits of the app that has most waiting for its own rate, in milliseconds; 0 where no
+    /// app's rate keeps it waiting.
+    pub app_rate_ms: u64,
     /// For how long none of its channels can be used, in milliseconds; 0 where one can.
     pub down_ms: u64,
 }
@@ -422,6 +425,7 @@ impl Line {
                 parts_ahead: outlook.parts_ahead,
                 pace: (outlook.pace * 10.0).round() / 10.0,
                 wait_ms: ms(outlook.wait),
+                app_rate_ms: outlook.rated.values().max().map_or(0, |wait| ms(*wait)),
                 down_ms: outlook.down_since.map_or(0, |since| ms(now.time.since(since))),
             }
         };

@@ -14,7 +14,7 @@ use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::switch::{Cursor, Event, Selection};
 
-/// Messages ended in a turn, and bodies read at once.
+/// Bodies read at once.
 const PIECE: usize = 512;
 /// Orders that may wait for the one under way.
 const MOST: usize = 16;
@@ -81,9 +81,9 @@ struct Errand {
 pub(super) struct Errands(VecDeque<Errand>);
 
 impl Errands {
-    /// Whether the next piece can be done now.
-    pub(super) fn ready(&self) -> bool {
-        self.0.front().is_some_and(|errand| errand.reading == 0)
+    /// Whether the next piece can be done now, if so many messages may end.
+    pub(super) fn ready(&self, room: usize) -> bool {
+        self.0.front().is_some_and(|errand| errand.reading == 0 && (errand.to.is_some() || errand.walked || room > 0))
     }
 }
 
@@ -140,9 +140,14 @@ impl Line {
 
     /// The next piece of the order under way.
     pub(super) fn run_errands(&mut self, now: Moment) {
+        let room = self.room_to_end();
         let Some(mut errand) = self.errands.0.pop_front() else { return };
-        if !errand.walked && errand.reading < PIECE {
-            let page = self.switch.page(&errand.selection, &mut errand.cursor, PIECE - errand.reading);
+        let most = match errand.to {
+            Some(_) => PIECE.saturating_sub(errand.reading),
+            None => room,
+        };
+        if !errand.walked && most > 0 {
+            let page = self.switch.page(&errand.selection, &mut errand.cursor, most);
             errand.walked = page.is_empty();
             for id in page {
                 match (errand.to, self.report.live(id).map(|live| live.at)) {

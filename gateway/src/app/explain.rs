@@ -13,6 +13,9 @@ use crate::ids::MessageId;
 use crate::route::RouteInput;
 use crate::switch::{self, Cause, End, Message, Why};
 
+/// Most characters of a number that are shown, masked: of what was written as one there may be more.
+const LONGEST: usize = 32;
+
 /// What is asked: a send of an app, or a message that is here.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
@@ -79,17 +82,23 @@ pub struct Page {
     encoding: Option<String>,
     /// `starts`, `waits`, `in_flight`, `ends`, or `refused` where it would not get so far.
     decision: &'static str,
-    /// The channel it starts on, or is on its way over.
+    /// The channel it starts on (in its turn), or is on its way over.
     channel: Option<String>,
     /// Why there.
     why: Option<String>,
     /// Why it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<&'static str>,
-    /// It waits so long, if nothing happens before.
+    /// What would happen if it were its turn now, where others are before it: `starts`, `waits` or `ends`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_turn: Option<&'static str>,
+    /// It waits so long, if nothing happens before; where others are before it, about so long for its turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_ms: Option<u64>,
-    /// Messages of its group and tier that came before it.
+    /// Until its app's own rate allows its next message, if that is what it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_rate_ms: Option<u64>,
+    /// Messages before it: of its group and tier those that came earlier, and all of the group's stricter tiers.
     ahead: usize,
     /// The group's channels in the order in which they are asked, then those that are not asked.
     channels: Vec<ChannelPage>,
@@ -209,7 +218,7 @@ impl Line {
         let (admitted, refusal) = tables.weigh(app_at, &draft, &*self.pressure);
         let page = Page {
             app: app.name.to_string(),
-            to: mask(asks.to.as_deref().unwrap_or_default()),
+            to: mask(&asks.to.as_deref().unwrap_or_default().chars().take(LONGEST).collect::<String>()),
             tier: asks.tier.clone().unwrap_or_default(),
             policy: Some(policy(refusal)),
             decision: "refused",
@@ -237,7 +246,10 @@ impl Line {
             expires: now.time.after(*valid_for),
             accepted: now.time,
         };
-        let explanation = self.switch.explain(now.time, message);
+        // A channel may allow fewer parts in a message.
+        let short = tables.plan.channels.iter().filter(|channel| channel.max_parts < message.parts);
+        let short: Vec<ChannelId> = short.map(|channel| channel.id).collect();
+        let explanation = self.switch.explain_without(now.time, message, &short);
         Some(self.decided(now.time, page, &explanation))
     }
 
@@ -261,6 +273,14 @@ impl Line {
             switch::Explained::Waits(until) => ("waits", None, None, until),
             switch::Explained::Ends(end) => ("ends", None, Some(end_name(end)), None),
         };
+        let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let until = until.map(|until| until.since(now));
+        // Others go first: what follows is for its turn.
+        let queued = explanation.ahead > 0 && matches!(decision, "starts" | "waits");
+        let (decision, in_turn, wait) = match queued {
+            true => ("waits", Some(decision), explanation.wait.max(until)),
+            false => (decision, None, until),
+        };
         let words = |why: Why| why.words(&why.other.map_or_else(String::new, |other| self.channel_name(other)));
         Page {
             strategy: explanation.strategy,
@@ -268,7 +288,9 @@ impl Line {
             channel: channel.map(|channel| self.channel_name(channel)),
             why: explanation.why.and_then(words),
             end,
-            wait_ms: until.map(|until| u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX)),
+            in_turn,
+            wait_ms: wait.map(ms),
+            app_rate_ms: explanation.app_rests.map(|until| ms(until.since(now))),
             ahead: explanation.ahead,
             channels: explanation.candidates.iter().map(|candidate| self.candidate(candidate)).collect(),
             ..page

@@ -49,7 +49,7 @@ struct Marks {
     most: usize,
     /// By tier: use of journal and messages in percent at which it is refused.
     shed: Vec<u8>,
-    /// The tier that goes first where something must.
+    /// The tier that goes first where something must; none where there is but one.
     lowest: Option<TierId>,
 }
 
@@ -69,7 +69,8 @@ impl Pressure {
                 *mark = tier.shed_at;
             }
         }
-        let lowest = plan.tiers.last().map(|tier| tier.id);
+        // Names stay when tiers leave; the plan's own tiers count.
+        let lowest = plan.tiers.last().filter(|_| plan.tiers.len() > 1).map(|tier| tier.id);
         self.marks.store(Arc::new(Marks { most: plan.node.max_messages, shed, lowest }));
     }
 
@@ -107,7 +108,7 @@ impl Pressure {
             Some("journal")
         } else if messages >= room {
             Some("messages")
-        } else if self.late.load(Ordering::Relaxed) && marks.lowest == Some(tier) && marks.shed.len() > 1 {
+        } else if self.late.load(Ordering::Relaxed) && marks.lowest == Some(tier) {
             Some("late")
         } else {
             None
@@ -120,12 +121,8 @@ impl Pressure {
         let outlook = prospects.by_group.get(&(ask.group, ask.tier))?;
         let down = outlook.down_since.map_or(Duration::ZERO, |since| prospects.at.since(since));
         let patience = ask.valid_for / 2;
-        if outlook.wait + down <= patience {
-            return None;
-        }
         // Apps take turns: what others have waiting does not keep this one waiting for all of it.
-        let own = outlook.apps.get(&ask.app).copied().unwrap_or(outlook.newcomer);
-        let wait = own.min(outlook.wait);
+        let wait = outlook.wait_of(ask.app);
         let over = (wait + down).checked_sub(patience).filter(|over| !over.is_zero())?;
         let numbers = Wait { wait, parts_ahead: outlook.parts_ahead, pace: outlook.pace, down };
         let retry_after = over.clamp(RETRY_AFTER, LONGEST_RETRY);
@@ -237,6 +234,7 @@ mod tests {
             apps: [(AppId(0), Duration::from_secs(300)), (AppId(1), Duration::from_secs(10))].into(),
             newcomer: Duration::from_secs(1),
             down_since: None,
+            rated: [(AppId(3), Duration::from_secs(301))].into(),
         };
         pressure.foresee(Time(0), [((GroupId(0), TierId(1)), outlook.clone())].into());
         let refused = |ask: Ask| pressure.admit(&ask).err();
@@ -248,6 +246,9 @@ mod tests {
         assert_eq!(refused(ask(TierId(1), 1, 400)), None, "an app with little waiting");
         assert_eq!(refused(ask(TierId(1), 2, 400)), None, "an app with nothing waiting");
         assert_eq!(refused(ask(TierId(0), 0, 400)), None, "another tier");
+        let busy = refused(ask(TierId(1), 3, 600)).unwrap();
+        assert_eq!(busy.wait.unwrap().wait, Duration::from_secs(301), "its own rate keeps it waiting");
+        assert_eq!(refused(ask(TierId(1), 3, 602)), None);
 
         let empty = Outlook { pace: 100.0, down_since: Some(Time(0)), ..Outlook::default() };
         let down = |seconds: u64| {

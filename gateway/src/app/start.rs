@@ -207,6 +207,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         unwritten: false,
         untold: Default::default(),
         errands: Default::default(),
+        endings: Default::default(),
         lateness: Default::default(),
         stopping: None,
     };

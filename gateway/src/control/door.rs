@@ -15,6 +15,11 @@ use crate::config::plan::Secret;
 /// The type of every refusal.
 const PROBLEM: &str = "application/problem+json";
 
+/// Most characters of a refusal's words.
+const MOST_WORDS: usize = 400;
+/// So many digits in a row may be a phone number.
+const PHONE: usize = 7;
+
 /// Who may pass: see the module's page.
 pub(super) async fn guard(State((admin, local)): State<(Arc<Admin>, bool)>, request: Request, next: Next) -> Response {
     let mut answer = match judge(&request, local, &admin.token, admin.metrics_token.as_ref()) {
@@ -93,6 +98,23 @@ fn names_loopback(host: &str) -> bool {
     port.is_some_and(|port| port.parse::<u16>().is_ok()) && (loopback || name.eq_ignore_ascii_case("localhost"))
 }
 
+/// Words that may repeat what was asked: bounded, and what may be a phone number (seven digits or more) is masked.
+fn discreet(words: &str) -> String {
+    let mut digits = 0;
+    let mut said: Vec<char> = words.chars().take(MOST_WORDS).collect();
+    for at in 0..=said.len() {
+        if said.get(at).is_some_and(char::is_ascii_digit) {
+            digits += 1;
+            continue;
+        }
+        if digits >= PHONE {
+            said.iter_mut().skip(at - digits).take(digits).for_each(|digit| *digit = '*');
+        }
+        digits = 0;
+    }
+    said.into_iter().collect()
+}
+
 /// A problem page (RFC 9457) with a stable `code`.
 pub(super) fn refuse(status: StatusCode, code: &'static str, detail: &str) -> Response {
     #[derive(Serialize)]
@@ -104,6 +126,7 @@ pub(super) fn refuse(status: StatusCode, code: &'static str, detail: &str) -> Re
         code: &'static str,
         detail: &'a str,
     }
+    let detail = &discreet(detail);
     let title = status.canonical_reason().unwrap_or("refused");
     let page = Page { kind: "about:blank", title, status: status.as_u16(), code, detail };
     let mut response = (status, Json(page)).into_response();
@@ -140,6 +163,14 @@ mod tests {
     fn code(local: bool, request: &http::Request<()>) -> &'static str {
         let (token, metrics) = (Token::from(TOKEN.to_owned()), Secret::new(SCRAPE.to_owned()));
         judge(request, local, &token, Some(&metrics)).map_or_else(|(_, code, _)| code, |()| "passes")
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_number_and_no_page() {
+        assert_eq!(discreet("unknown field `+8613800138000`, 2 left"), "unknown field `+*************`, 2 left");
+        assert_eq!(discreet("line 1 column 123456"), "line 1 column 123456");
+        assert_eq!(discreet("13800138000"), "***********");
+        assert_eq!(discreet(&"x".repeat(9_000)).len(), MOST_WORDS);
     }
 
     #[test]

@@ -105,17 +105,34 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
 
 fn decision(answer: &Value) -> String {
     let why = answer["why"].as_str().map_or_else(String::new, |_| format!(": {}", text(&answer["why"])));
-    let ahead = answer["ahead"].as_u64().filter(|n| *n > 0).map_or_else(String::new, |n| format!(" ({n} before it)"));
+    let rate =
+        answer["app_rate_ms"].as_u64().map(|ms| format!("the app's own rate allows its next message in {ms} ms"));
+    if let Some(in_turn) = answer["in_turn"].as_str() {
+        let before = answer["ahead"].as_u64().unwrap_or_default();
+        let wait = answer["wait_ms"].as_u64().map_or_else(String::new, |ms| format!(" (about {})", seconds(ms)));
+        let turn = match (in_turn, rate) {
+            ("starts", _) => format!("starts on {}{why}", text(&answer["channel"])),
+            (_, Some(rate)) => format!("waits: {rate}"),
+            (_, None) => "waits until a channel can take it".to_owned(),
+        };
+        return format!("waits: {before} messages before it{wait}; when its turn comes: {turn}");
+    }
     match answer["decision"].as_str().unwrap_or_default() {
-        "starts" => format!("starts on {}{why}{ahead}", text(&answer["channel"])),
+        "starts" => format!("starts on {}{why}", text(&answer["channel"])),
+        "waits" if rate.is_some() => format!("waits: {}", rate.unwrap_or_default()),
         "in_flight" => format!("on its way over {}", text(&answer["channel"])),
         "waits" => match answer["wait_ms"].as_u64() {
-            Some(ms) => format!("waits, {ms} ms at most before it is looked at again{ahead}"),
-            None => format!("waits until a channel can take it{ahead}"),
+            Some(ms) => format!("waits, {ms} ms at most before it is looked at again"),
+            None => "waits until a channel can take it".to_owned(),
         },
         "ends" => format!("ends: {}", text(&answer["end"])),
         _ => "refused at the door".to_owned(),
     }
+}
+
+/// Milliseconds for people.
+fn seconds(ms: u64) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{:.1} s", ms as f64 / 1_000.0) }
 }
 
 fn row(one: &Value) -> Vec<String> {
@@ -146,6 +163,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_queue_before_it_is_a_wait_and_not_a_start() {
+        let queued = json!({ "decision": "waits", "in_turn": "starts", "channel": "b", "why": "cheapest", "ahead": 11_070,
+            "wait_ms": 110_700 });
+        let words = "waits: 11070 messages before it (about 110.7 s); when its turn comes: starts on b: cheapest";
+        assert_eq!(decision(&queued), words);
+        let rated = json!({ "decision": "waits", "app_rate_ms": 90, "wait_ms": 90, "ahead": 0 });
+        assert_eq!(decision(&rated), "waits: the app's own rate allows its next message in 90 ms");
+    }
 
     #[test]
     fn the_chosen_one_is_marked_and_the_others_say_why_not() {

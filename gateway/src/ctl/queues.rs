@@ -75,6 +75,10 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
             Some(ms) if ms > 0 => (format!("none for {:.0} s", ms as f64 / 1_000.0), "-".to_owned()),
             _ => (q["pace"].to_string(), seconds(&q["wait_ms"])),
         };
+        let wait = match q["app_rate_ms"].as_u64().unwrap_or(0) {
+            0 => wait,
+            _ => format!("{wait} (by an app's own rate {})", seconds(&q["app_rate_ms"])),
+        };
         let [messages, oldest, ahead] = ["messages", "oldest_ms", "parts_ahead"].map(|key| q[key].to_string());
         vec![text(&q["group"]), text(&q["tier"]), messages, oldest, ahead, pace, wait]
     };

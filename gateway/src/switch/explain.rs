@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::channel::Usable;
 use super::fair::Turn;
-use super::lane::{Entry, Lane, LaneKey, Pending};
+use super::lane::{Entry, LaneKey, Pending};
 use super::machine::Switch;
-use super::matching::Place;
+use super::matching::{Place, millis};
 use super::stats::Stats;
 use super::strategy::{Choice, Ranked};
 use super::why::{Cause, Why};
 use super::{End, Message};
 use crate::clock::Time;
-use crate::config::plan::{ChannelId, GroupId, Strategy};
+use crate::config::plan::{AppId, ChannelId, GroupId, Strategy};
 use crate::ids::MessageId;
 
 /// A decision as a value.
@@ -25,8 +25,12 @@ pub struct Explanation {
     pub decision: Explained,
     /// Why it goes where it goes, if it goes.
     pub why: Option<Why>,
-    /// Messages of its tier and group that came before it.
+    /// Messages before it: of its group and tier those that came earlier, and all of the group's stricter tiers.
     pub ahead: usize,
+    /// About how long they keep it waiting; none where there are none.
+    pub wait: Option<Duration>,
+    /// Until when its app may send nothing more, by the app's own rate.
+    pub app_rests: Option<Time>,
     /// All channels of the group: those it may use in the order in which they are asked, then the others.
     pub candidates: Vec<Candidate>,
 }
@@ -125,8 +129,16 @@ const LAST: Turn = (u64::MAX, u64::MAX);
 impl Switch {
     /// What would happen to a message that is not here.
     pub fn explain(&mut self, now: Time, message: Message) -> Explanation {
-        let ahead = self.ahead(&LaneKey::of(&message), None);
-        Explanation { ahead, ..self.explained(now, message.into()) }
+        self.explain_without(now, message, &[])
+    }
+
+    /// The same for one that these channels cannot carry.
+    pub fn explain_without(&mut self, now: Time, message: Message, without: &[ChannelId]) -> Explanation {
+        let (ahead, wait) = self.before(now, &LaneKey::of(&message), message.app, None);
+        let mut pending = Pending::from(message);
+        let members = self.groups.get(&message.group).map_or(&[][..], |group| &group.channels);
+        without.iter().filter(|id| members.contains(id)).for_each(|id| pending.lane.class.exclude(*id));
+        Explanation { ahead, wait, ..self.explained(now, pending) }
     }
 
     /// What would happen to a message that is here; `None` where it is not.
@@ -145,17 +157,28 @@ impl Switch {
             });
         }
         let pending = self.lanes.find(id)?;
-        let ahead = self.ahead(&pending.lane, Some(id));
-        Some(Explanation { ahead, ..self.explained(now, pending) })
+        let (ahead, wait) = self.before(now, &pending.lane, pending.entry.app, Some(id));
+        Some(Explanation { ahead, wait, ..self.explained(now, pending) })
     }
 
-    fn ahead(&self, lane: &LaneKey, before: Option<MessageId>) -> usize {
-        let same = |(other, _): &(&LaneKey, _)| (other.group, other.tier) == (lane.group, lane.tier);
-        let count = |(_, waiting): (_, &Lane)| match before {
-            Some(id) => waiting.iter().filter(|entry| entry.id < id).count(),
-            None => waiting.len(),
-        };
-        self.lanes.iter().filter(same).map(count).sum()
+    /// How many messages are before it, and about how long those keep it waiting.
+    fn before(&self, now: Time, lane: &LaneKey, app: AppId, id: Option<MessageId>) -> (usize, Option<Duration>) {
+        let rank = self.ranks.rank(lane.tier);
+        let (mut ahead, mut all) = (0, 0);
+        for (other, waiting) in self.lanes.iter().filter(|(other, _)| other.group == lane.group) {
+            let before = match id {
+                _ if self.ranks.rank(other.tier) < rank => waiting.len(),
+                _ if other.tier != lane.tier => continue,
+                Some(id) => waiting.iter().filter(|entry| entry.id < id).count(),
+                None => waiting.len(),
+            };
+            ahead += before;
+            all += if other.tier == lane.tier { waiting.len() } else { before };
+        }
+        let outlook = self.outlook(now).remove(&(lane.group, lane.tier));
+        // What is told there is for one that comes now, after all of them.
+        let wait = outlook.map(|outlook| outlook.wait_of(app).mul_f64(ahead as f64 / all.max(1) as f64));
+        (ahead, wait.filter(|_| ahead > 0))
     }
 
     /// Asks for the message as if it were its turn; a window too small for it moves it on to its next lane, as it would
@@ -164,6 +187,7 @@ impl Switch {
         let Pending { entry, mut lane } = pending;
         let before = lane.class.clone();
         let rank = self.ranks.rank(lane.tier);
+        let app_rests = self.rests(now, &entry).filter(|_| entry.until() > now);
         let aside = self.put_aside(&lane);
         let place = loop {
             self.channels.values_mut().for_each(|channel| channel.claimed = false);
@@ -179,6 +203,7 @@ impl Switch {
         };
         let passed = self.trace.take().unwrap_or_default();
         let (decision, why) = match place {
+            Place::Start(..) | Place::Wait(_) if app_rests.is_some() => (Explained::Waits(app_rests), None),
             Place::Start(channel, _, chosen) => (Explained::Starts(channel), Some(chosen.why)),
             Place::Wait(until) => (Explained::Waits(Some(until).filter(|until| *until != Time::NEVER)), None),
             Place::End(end) => (Explained::Ends(end), None),
@@ -190,7 +215,13 @@ impl Switch {
         let mut candidates = self.asked(now, &lane, &entry, decision, &passed);
         self.left_out(now, &lane, &entry, &before.excluded, &mut candidates);
         self.put_back(aside);
-        Explanation { strategy, decision, why, ahead: 0, candidates }
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.rank.is_some()) {
+            candidate.why_not = match app_rests {
+                Some(until) if candidate.factors.usable => Some((Cause::AppRate, millis(until.since(now)))),
+                _ => candidate.why_not,
+            };
+        }
+        Explanation { strategy, decision, why, ahead: 0, wait: None, app_rests, candidates }
     }
 
     /// What asking for a place changes.

@@ -15,6 +15,7 @@ use super::fair::{Shares, Turn};
 use super::health::{Ending, Memory};
 use super::lane::{Again, LaneKey, Lanes, Pending};
 use super::later::Later;
+use super::matching::ENDINGS;
 use super::pace::Pace;
 use super::poison::Poison;
 use super::retry;
@@ -93,6 +94,10 @@ pub struct Switch {
     /// Scratch of the matching: (rank, turn, head, lane).
     pub(super) heads: BinaryHeap<Reverse<(usize, Turn, MessageId, LaneKey)>>,
     pub(super) wake: Time,
+    /// Messages that may end by expiry until the next [`Switch::may_end`].
+    pub(super) may_end: usize,
+    /// Of those, in this settle.
+    pub(super) endings: usize,
 }
 
 /// What waits in one group and tier.
@@ -164,7 +169,20 @@ impl Switch {
             poison: Poison::default(),
             heads: BinaryHeap::new(),
             wake: Time::NEVER,
+            may_end: usize::MAX,
+            endings: ENDINGS,
         }
+    }
+
+    /// So many messages may end by expiry from now on; without it, any number may.
+    pub fn may_end(&mut self, most: usize) {
+        self.may_end = most;
+    }
+
+    /// Whether messages have expired that [`Switch::may_end`] does not let end; the deadline leaves them out.
+    #[must_use]
+    pub fn crowded(&self, now: Time) -> bool {
+        self.may_end == 0 && self.lanes.earliest() <= now
     }
 
     /// The process before may have sent until a second before `opens`: until then no channel takes anything. Without it,
@@ -225,15 +243,19 @@ impl Switch {
     }
 
     /// After a batch of events, or when the deadline has come: releases what has waited long enough, starts what may
-    /// start, ends what has expired. At most some thousands of commands; where more is due, the deadline is `now`.
+    /// start, ends some of what has expired. At most some thousands of commands; where more is due, the deadline is `now`.
     pub fn settle(&mut self, now: Moment, out: &mut Vec<Command>) {
         self.wake = Time::NEVER;
+        self.endings = ENDINGS.min(self.may_end);
         self.end_trials(now.time);
         self.release(now.time, out);
         self.examine(now.time, out);
         self.match_heads(now, out);
         self.expire(now.time, out);
-        self.wake = self.wake.min(self.later.earliest()).min(self.lanes.earliest()).min(self.poison.earliest());
+        self.wake = self.wake.min(self.later.earliest()).min(self.poison.earliest());
+        if self.may_end > 0 {
+            self.wake = self.wake.min(self.lanes.earliest());
+        }
         self.wake = self.wake.max(now.time);
     }
 

@@ -24,8 +24,12 @@ use crate::clock::{Moment, Time};
 use crate::config::plan::ChannelId;
 use crate::ids::MessageId;
 
-/// Most messages started, ended by expiry, or released from waiting in one step, each.
+/// Most messages started, or released from waiting, in one step, each.
 const ROUND: usize = 4096;
+/// Most messages ended by expiry in one step: each becomes an outcome that goes to disk.
+pub(super) const ENDINGS: usize = 256;
+/// How long an app's turn in a lane is put off whose first message has expired and may not end yet.
+const CROWDED: Duration = Duration::from_millis(5);
 
 /// Place of a channel that is shunned for the sake of a better one: that may be held, which health does not know.
 const SHUNNED: u32 = u32::MAX - 1;
@@ -69,17 +73,16 @@ impl Switch {
                 let mut pending = pending;
                 pending.acquit();
                 self.follow(now, pending, held.channel, Some(held.doubt), held.outcome, out);
-            } else if pending.entry.until() <= now {
-                self.end(pending.entry.id, End::Expired, out);
             } else {
+                // Those that have expired end where all others do.
                 self.lanes.insert(pending);
             }
         }
     }
 
     pub(super) fn expire(&mut self, now: Time, out: &mut Vec<Command>) {
-        for entry in self.lanes.expire(now, ROUND) {
-            self.end(entry.id, End::Expired, out);
+        for entry in self.lanes.expire(now, self.endings) {
+            self.end_expired(entry.id, out);
         }
     }
 
@@ -108,7 +111,9 @@ impl Switch {
                 self.wake = now.time;
                 break;
             }
-            if let Some(until) = self.rests(now.time, &entry) {
+            let crowded = self.endings == 0 && entry.until() <= now.time;
+            let crowded = crowded.then(|| now.time.after(CROWDED));
+            if let Some(until) = crowded.or_else(|| self.rests(now.time, &entry)) {
                 self.wake = self.wake.min(until);
                 self.lanes.rest(&lane, until);
                 if let Some(next) = self.lanes.head(&lane) {
@@ -136,6 +141,11 @@ impl Switch {
                     if let (Some(next), Some(channel)) = (self.lanes.head(&lane), self.channels.get(&channel)) {
                         next_turn = channel.turns.turn(lane.tier, next.app);
                     }
+                    None
+                }
+                Place::End(End::Expired) => {
+                    self.lanes.pop(&lane);
+                    self.end_expired(id, out);
                     None
                 }
                 Place::End(end) => {
@@ -190,7 +200,7 @@ impl Switch {
     }
 
     /// Until when the message's app may send nothing more, if so.
-    fn rests(&self, now: Time, entry: &Entry) -> Option<Time> {
+    pub(super) fn rests(&self, now: Time, entry: &Entry) -> Option<Time> {
         Some(self.apps.get(&entry.app)?.ready_at(now, entry.parts, 0)).filter(|ready| *ready > now)
     }
 
@@ -389,9 +399,24 @@ impl Switch {
             (.., Some((other, cause, number))) => Why { cause: Some(cause), number, ..Why::of(Reason::Backup, other) },
             (None, None, None) => match group.channels.iter().find(|id| class.excluded.contains(id)) {
                 Some(other) => Why::of(Reason::Elsewhere, *other),
-                None => self.choices.get(&lane.group).map(|choice| choice.reason(ranked, at)).unwrap_or_default(),
+                None => self.chosen_for(now, lane, entry, ranked, at),
             },
         }
+    }
+
+    /// What speaks for the channel: its place by its strategy, or that a better one is of no use. Strategies that spread
+    /// messages rank only those in service, so that one is not among those it was offered before.
+    fn chosen_for(&self, now: Time, lane: &LaneKey, entry: &Entry, ranked: &[Ranked], at: usize) -> Why {
+        let Some(choice) = self.choices.get(&lane.group) else { return Why::default() };
+        let better = choice.kept_from(ranked, at).filter_map(|id| Some((id, self.channels.get(&id)?)));
+        let mut better = better.filter(|(_, channel)| channel.admits(lane.tier) && !channel.too_small(entry.parts));
+        let Some((other, channel)) = better.next() else { return choice.reason(ranked, at) };
+        let (cause, time) = match channel.usable(now, entry.parts) {
+            Usable::Paused(until) => (Cause::Paused, until.since(now)),
+            _ => (channel.why_not(), Duration::ZERO),
+        };
+        let time = if cause == Cause::Suspect { self.watch.machines.silence(now, other) } else { time };
+        Why { cause: Some(cause), number: millis(time), ..Why::of(Reason::Backup, other) }
     }
 
     fn start(&mut self, now: Moment, lane: &LaneKey, entry: Entry, link: LinkId, why: Why, out: &mut Vec<Command>) {
@@ -447,6 +472,12 @@ impl Switch {
         out.push(Command::Deferred(channel));
     }
 
+    fn end_expired(&mut self, message: MessageId, out: &mut Vec<Command>) {
+        self.endings = self.endings.saturating_sub(1);
+        self.may_end = self.may_end.saturating_sub(1);
+        self.end(message, End::Expired, out);
+    }
+
     pub(super) fn end(&mut self, message: MessageId, end: End, out: &mut Vec<Command>) {
         self.partial.remove(&message);
         out.push(Command::Exhausted(message, end));
@@ -478,6 +509,6 @@ impl Passed<'_> {
     }
 }
 
-fn millis(time: Duration) -> u32 {
+pub(super) fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

@@ -24,6 +24,18 @@ pub struct Outlook {
     pub apps: BTreeMap<AppId, Duration>,
     /// How long the first message of an app waits that has nothing waiting here.
     pub newcomer: Duration,
+    /// Of each app with a rate of its own and something waiting that goes first: how long its next message waits for
+    /// that rate at least.
+    pub rated: BTreeMap<AppId, Duration>,
+}
+
+impl Outlook {
+    /// How long the next message of an app waits: for its turn among the others, and for its own rate.
+    #[must_use]
+    pub fn wait_of(&self, app: AppId) -> Duration {
+        let turn = self.apps.get(&app).copied().unwrap_or(self.newcomer).min(self.wait);
+        turn.max(self.rated.get(&app).copied().unwrap_or_default())
+    }
 }
 
 /// All prospects.
@@ -54,6 +66,7 @@ impl Switch {
                 *sum.apps.entry(app).or_default() += messages;
             }
         }
+        let rated = self.rated(now, &mut waiting);
         let loads = self.loads(now, &waiting);
         let mut prospects = Prospect::new();
         for group in self.groups.values() {
@@ -61,7 +74,13 @@ impl Switch {
                 if let Some((channels, pace, down_since)) = self.members(now, group.id, tier.id) {
                     let own = waiting.get(&(group.id, tier.id));
                     let outlook = self.prospect(tier.id, &channels, pace, own, &loads);
-                    prospects.insert((group.id, tier.id), Outlook { down_since, ..outlook });
+                    let rank = self.tier(tier.id).0;
+                    let rated = rated.iter().map(|(app, (rate, by_rank))| {
+                        let before: f64 = by_rank.iter().filter(|(of, _)| **of <= rank).map(|(_, parts)| parts).sum();
+                        (*app, seconds(before / rate))
+                    });
+                    let rated = rated.filter(|(_, wait)| !wait.is_zero()).collect();
+                    prospects.insert((group.id, tier.id), Outlook { down_since, rated, ..outlook });
                 }
             }
         }
@@ -87,6 +106,51 @@ impl Switch {
         }
         let pace = open.iter().map(|(_, c)| c.pace.rate_at(now)).sum();
         Some((open.iter().map(|(id, _)| *id).collect(), pace, None))
+    }
+
+    /// Rate and parts by rank of every app that has a rate of its own and something waiting. Of what those have
+    /// waiting only what may go while all others are served keeps anybody else waiting: the rest is taken out of
+    /// `waiting`.
+    fn rated(
+        &self,
+        now: Time,
+        waiting: &mut BTreeMap<(GroupId, TierId), Waiting>,
+    ) -> BTreeMap<AppId, (f64, BTreeMap<usize, f64>)> {
+        let mut rated: BTreeMap<AppId, (f64, BTreeMap<usize, f64>)> = BTreeMap::new();
+        if self.apps.is_empty() {
+            return rated;
+        }
+        let each = |sum: &Waiting| if sum.messages > 0 { sum.parts as f64 / sum.messages as f64 } else { 0.0 };
+        // By group: parts of the others, and the rates of these.
+        let mut groups: BTreeMap<GroupId, (f64, f64)> = BTreeMap::new();
+        for ((group, tier), sum) in waiting.iter() {
+            let of_group = groups.entry(*group).or_default();
+            for (app, messages) in &sum.apps {
+                let parts = *messages as f64 * each(sum);
+                let Some(pace) = self.apps.get(app) else {
+                    of_group.0 += parts;
+                    continue;
+                };
+                let (rate, by_rank) = rated.entry(*app).or_insert_with(|| (pace.contract(), BTreeMap::new()));
+                of_group.1 += *rate;
+                *by_rank.entry(self.tier(*tier).0).or_default() += parts;
+            }
+        }
+        for ((group, tier), sum) in waiting.iter_mut() {
+            let Some((others, rates)) = groups.get(group) else { continue };
+            let pace = self.members(now, *group, *tier).map_or(0.0, |(_, pace, _)| pace);
+            let busy = others / (pace - rates).max(pace / 10.0) + 1.0;
+            let each = each(sum);
+            for (app, messages) in &mut sum.apps {
+                let Some(pace) = self.apps.get(app).filter(|_| each > 0.0 && busy.is_finite()) else { continue };
+                let most = (pace.contract() * busy / each).ceil() as usize;
+                let over = messages.saturating_sub(most);
+                *messages -= over;
+                sum.messages -= over;
+                sum.parts = sum.parts.saturating_sub((over as f64 * each) as u64);
+            }
+        }
+        rated
     }
 
     /// Parts that wait for each channel, by tier: those of a group are spread over its channels by their pace.
@@ -137,15 +201,20 @@ impl Switch {
             down_since: None,
             apps: BTreeMap::new(),
             newcomer: wait(0.0),
+            rated: BTreeMap::new(),
         };
         let Some(own) = own.filter(|own| own.messages > 0) else { return outlook };
         let each = own.parts as f64 / own.messages as f64;
         let spread = if own.parts > 0 { mine / own.parts as f64 } else { 1.0 };
         outlook.newcomer = wait(own.apps.len() as f64 * each * spread);
-        for (app, messages) in &own.apps {
-            // While it sends its own, every other app sends as much, if it has as much.
-            let before: f64 = own.apps.values().map(|others| *others.min(messages) as f64).sum();
-            outlook.apps.insert(*app, wait(before * each * spread));
+        // While an app sends its own, every other one sends as much, if it has as much.
+        let mut by_count: Vec<(usize, AppId)> = own.apps.iter().map(|(app, messages)| (*messages, *app)).collect();
+        by_count.sort_unstable();
+        let (mut fewer, mut left) = (0, by_count.len());
+        for (messages, app) in by_count {
+            let before = (fewer + messages * left) as f64;
+            outlook.apps.insert(app, wait(before * each * spread));
+            (fewer, left) = (fewer + messages, left - 1);
         }
         outlook
     }

@@ -599,6 +599,32 @@ fn an_operator_ends_what_waits_and_nothing_else() {
 }
 
 #[test]
+fn a_mass_that_expires_ends_in_lots_and_keeps_nobody_waiting() {
+    let mut bench = Bench::new();
+    let hold = [0, 1].map(|id| Event::Hold(ChannelId(id), true));
+    bench.at(NOW, hold);
+    let mass = (1..=3_000).map(|id| of((id % 2) as u16, message(id, 0, 1, 1)));
+    bench.at(NOW, mass.map(Event::Accepted));
+    let ended = |out: &[Command]| out.iter().filter(|c| matches!(c, Command::Exhausted(..))).count();
+    let open = [0, 1].map(|id| Event::Hold(ChannelId(id), false));
+    let late = |id| Message { expires: at(120_000), ..of(7, message(id, 0, 1, 1)) };
+    let out = bench.at(at(61_000), open.into_iter().chain([Event::Accepted(late(4_000))]));
+    assert!((1..=256).contains(&ended(&out)), "{}", ended(&out));
+    assert_eq!(starts(&out).len(), 1, "another app's message goes at once");
+    assert_eq!(bench.0.deadline(), Some(at(61_000)), "and on with it");
+    // No room for their outcomes: nothing ends, and nobody spins.
+    bench.0.may_end(0);
+    let out = bench.at(at(61_001), [Event::Accepted(late(4_001))]);
+    assert_eq!((ended(&out), starts(&out).len()), (0, 1));
+    assert!(bench.0.crowded(at(61_001)) && bench.0.deadline().is_none_or(|at_| at_ > at(61_001)));
+    bench.0.may_end(10);
+    assert_eq!(ended(&bench.at(at(61_010), [])), 10);
+    bench.0.may_end(usize::MAX);
+    let rest: usize = (0..12).map(|_| ended(&bench.at(at(61_020), []))).sum();
+    assert!(rest > 2_000 && bench.0.messages() == 2, "{rest}");
+}
+
+#[test]
 fn the_outlook_counts_what_goes_before_and_who_takes_turns() {
     let mut bench = Bench::new();
     let mut settings = weighted();
@@ -629,6 +655,33 @@ fn the_outlook_counts_what_goes_before_and_who_takes_turns() {
     assert!(marketing.apps[&AppId(7)] < Duration::from_secs(6), "{:?}", marketing.apps);
     assert!(marketing.newcomer < Duration::from_secs(3), "{:?}", marketing.newcomer);
     assert!(marketing.apps[&AppId(0)] > Duration::from_secs(37));
+}
+
+#[test]
+fn an_apps_own_rate_keeps_that_app_waiting_and_nobody_else() {
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    plan.apps = vec![AppRule { id: AppId(9), rate: 10.0 }];
+    bench.at(NOW, [Event::Plan(plan)]);
+    let mass = (1..=3_000).map(|id| of(9, message(id, 0, 1, 1)));
+    bench.at(at(2_000), mass.map(Event::Accepted));
+    let outlook = bench.0.outlook(at(2_000)).remove(&(GroupId(0), TierId(1))).unwrap();
+    let wait = outlook.wait_of(AppId(9)).as_secs();
+    assert!((298..=300).contains(&wait), "3,000 parts at 10 a second: {wait}");
+    assert!(outlook.wait_of(AppId(1)) < Duration::from_secs(1), "{outlook:?}");
+    assert!(outlook.wait < Duration::from_secs(1), "what may not go keeps nobody waiting: {outlook:?}");
+    let otp = bench.0.outlook(at(2_000)).remove(&(GroupId(0), TierId(0))).unwrap();
+    assert_eq!(otp.wait_of(AppId(9)), otp.newcomer, "its own lower tier does not go before it");
+    // Asked for, it says what it waits for.
+    let said = bench.0.explain(at(2_000), of(9, message(9_000, 0, 0, 1)));
+    let Explained::Waits(Some(until)) = said.decision else { panic!("{said:?}") };
+    assert_eq!((said.app_rests, said.ahead), (Some(until), 0), "no stricter tier waits");
+    assert!(matches!(said.candidates[0].why_not, Some((Cause::AppRate, 1..))), "{said:?}");
+    let said = bench.0.explain(at(2_000), of(1, message(9_000, 0, 0, 1)));
+    assert_eq!((said.decision, said.app_rests), (Explained::Starts(ChannelId(0)), None));
+    let said = bench.0.explain_waiting(at(2_000), MessageId(1_501)).unwrap();
+    assert!((1_490..=1_500).contains(&said.ahead), "{}", said.ahead);
+    assert!((148..=151).contains(&said.wait.unwrap().as_secs()), "half of them are before it: {:?}", said.wait);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub enum Reason {
     Preferred = 1,
     /// No other channel may carry it.
     Only = 2,
-    /// Its turn by weight; the number is the channel's share in percent.
+    /// Its turn by weight; the number is the channel's share of the weights in service, in percent.
     Weighted = 3,
     /// The cheapest.
     Cheapest = 4,
@@ -95,6 +95,8 @@ pub enum Cause {
     Patience = 15,
     /// Its health allows no more messages at present.
     Limited = 16,
+    /// The app's own rate allows its next message in so many milliseconds.
+    AppRate = 17,
 }
 
 const REASONS: [Reason; 18] = [
@@ -118,7 +120,7 @@ const REASONS: [Reason; 18] = [
     Reason::Alone,
 ];
 
-const CAUSES: [Cause; 16] = [
+const CAUSES: [Cause; 17] = [
     Cause::NoLink,
     Cause::Held,
     Cause::Paused,
@@ -135,6 +137,7 @@ const CAUSES: [Cause; 16] = [
     Cause::Worse,
     Cause::Patience,
     Cause::Limited,
+    Cause::AppRate,
 ];
 
 impl From<Reason> for Why {
@@ -158,7 +161,7 @@ impl Why {
             Reason::Unknown => return None,
             Reason::Preferred => "preferred".to_owned(),
             Reason::Only => "the only channel".to_owned(),
-            Reason::Weighted => format!("its turn by weight ({number} %)"),
+            Reason::Weighted => format!("its turn by weight ({number} % of those in service)"),
             Reason::Cheapest => "cheapest".to_owned(),
             Reason::Best => format!("best quality (score {number} %)"),
             Reason::Balanced => format!("best balance (score {number} %)"),
@@ -215,6 +218,7 @@ impl Cause {
             Cause::Worse => "a_better_one_takes_it",
             Cause::Patience => "a_better_one_is_waited_for",
             Cause::Limited => "limited",
+            Cause::AppRate => "app_rate",
         }
     }
 
@@ -238,6 +242,7 @@ impl Cause {
             Cause::Worse => "is not needed: a better one takes it".to_owned(),
             Cause::Patience => format!("is not used yet: a better one is waited for, for {}", time(number)),
             Cause::Limited => "takes no more at present".to_owned(),
+            Cause::AppRate => format!("is not asked: the app's own rate allows its next message in {}", time(number)),
         }
     }
 }

@@ -217,7 +217,7 @@ impl Choice {
             _ if taken.explores => (Reason::Explored, 0),
             _ if ranked.len() == 1 => (Reason::Only, 0),
             Strategy::Preference => (Reason::Preferred, 0),
-            Strategy::Weighted(_) => (Reason::Weighted, percent(self.share(taken.at))),
+            Strategy::Weighted(_) => (Reason::Weighted, percent(self.share(ranked, taken))),
             Strategy::LeastCost => (Reason::Cheapest, 0),
             Strategy::Quality { .. } => (Reason::Best, percent(taken.score)),
             Strategy::Balanced(_) => (Reason::Balanced, percent(taken.score)),
@@ -225,10 +225,27 @@ impl Choice {
         Why { number, ..Why::from(reason) }
     }
 
-    /// A member's share of all weights.
-    fn share(&self, at: usize) -> f64 {
-        let sum: u32 = self.members.iter().map(|member| member.weight).sum();
-        self.members.get(at).map_or(0.0, |member| f64::from(member.weight) / f64::from(sum.max(1)))
+    /// Where messages are spread: those of no use now that would stand before the chosen one if they were of use, the
+    /// best first.
+    pub(super) fn kept_from(&self, ranked: &[Ranked], chosen: usize) -> impl Iterator<Item = ChannelId> {
+        let taken = ranked.get(chosen).copied().filter(|taken| !taken.explores);
+        let better = move |one: &&Ranked, taken: Ranked| match &self.strategy {
+            Strategy::Weighted(_) => weighted::before(&self.members, ranked, one, &taken),
+            Strategy::Balanced(_) => {
+                let below = |one: &Ranked| self.members.get(one.at).is_some_and(|member| member.scores.below);
+                (below(one), -one.score) < (below(&taken), -taken.score)
+            }
+            Strategy::Preference | Strategy::LeastCost | Strategy::Quality { .. } => false,
+        };
+        let closed = ranked.iter().filter(|one| !one.open && !one.explores);
+        closed.filter(move |one| taken.is_some_and(|taken| better(one, taken))).map(|one| one.id)
+    }
+
+    /// A channel's share of the weights in service.
+    fn share(&self, ranked: &[Ranked], taken: &Ranked) -> f64 {
+        let weight = |one: &Ranked| self.members.get(one.at).map_or(0.0, |member| f64::from(member.weight));
+        let sum: f64 = ranked.iter().filter(|one| one.open && !one.explores).map(weight).sum();
+        if sum > 0.0 { weight(taken) / sum } else { 0.0 }
     }
 
     /// The members, by preference.

@@ -111,7 +111,9 @@ pub(super) fn sort(
     let counts = (balance.cost + balance.quality + balance.latency + balance.load).max(f64::MIN_POSITIVE);
     for one in ranked.iter_mut() {
         let load = channels.get(&one.id).map_or(1.0, |channel| channel.load(now));
-        one.score = (one.score + balance.load * (1.0 - load)) / counts * one.factor;
+        // Of those of no use, what they would have if they were of use.
+        let factor = if one.open { one.factor } else { 1.0 };
+        one.score = (one.score + balance.load * (1.0 - load)) / counts * factor;
     }
     let below = |one: &Ranked| members.get(one.at).is_some_and(|member| member.scores.below);
     ranked.sort_unstable_by(|a, b| {

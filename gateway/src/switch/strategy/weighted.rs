@@ -19,6 +19,19 @@ fn weights(members: &[Member], ranked: &[Ranked]) -> f64 {
     ranked.iter().filter(|one| one.open).map(|one| weight(members, one)).sum()
 }
 
+/// Whether `one`, which is of no use now, would be the first of both if it were of use: by its share and by what it is
+/// owed.
+pub(super) fn before(members: &[Member], ranked: &[Ranked], one: &Ranked, taken: &Ranked) -> bool {
+    let well = Ranked { factor: 1.0, ..*one };
+    let sum = weights(members, ranked) + weight(members, &well);
+    let behind = |of: &Ranked| {
+        let share = if sum > 0.0 { weight(members, of) / sum } else { 0.0 };
+        (share, members.get(of.at).map_or(0.0, |member| member.owed) + share)
+    };
+    let ((share, own), (_, other)) = (behind(&well), behind(taken));
+    share > 0.0 && (own, taken.at) > (other, one.at)
+}
+
 /// Sorts by whose turn it is. Channels that cannot be used come last, as preferred.
 pub(super) fn sort(members: &[Member], ranked: &mut [Ranked]) {
     let (count, sum) = (ranked.iter().filter(|one| one.open).count(), weights(members, ranked));

@@ -56,11 +56,30 @@ fn every_start_says_why() {
 }
 
 #[test]
+fn a_better_one_that_is_held_is_named_by_strategies_that_spread_too() {
+    let balance = Balance { cost: 1.0, quality: 0.0, latency: 0.0, load: 0.0, ..Balance::default() };
+    for strategy in [Strategy::Weighted(vec![3, 1]), Strategy::Balanced(balance)] {
+        let mut plan = with(strategy.clone());
+        (plan.channels[0].cost, plan.channels[1].cost) = (0.01, 0.05);
+        let mut bench = Bench::new();
+        let held = |id, held| Event::Hold(ChannelId(id), held);
+        let out = bench.at(NOW, [Event::Plan(plan), held(0, true), Event::Accepted(message(1, 0, 0, 1))]);
+        assert_eq!(whys(&out), ["backup: c0 is held"], "{strategy:?}");
+        // The lesser one is not missed; the share is that of those in service.
+        let said = bench.at(at(1), [held(0, false), held(1, true), Event::Accepted(message(2, 0, 0, 1))]);
+        let said = whys(&said);
+        assert!(!said[0].starts_with("backup"), "{said:?}");
+        let weighted = matches!(strategy, Strategy::Weighted(_));
+        assert!(!weighted || said[0] == "its turn by weight (100 % of those in service)", "{said:?}");
+    }
+}
+
+#[test]
 fn every_strategy_has_its_word() {
     let balanced = Strategy::Balanced(Balance::default());
     for (strategy, word) in [
         (Strategy::Preference, "preferred"),
-        (Strategy::Weighted(vec![3, 1]), "its turn by weight (75 %)"),
+        (Strategy::Weighted(vec![3, 1]), "its turn by weight (75 % of those in service)"),
         (Strategy::LeastCost, "cheapest"),
         (Strategy::Quality { explore: 0.0 }, "best quality (score 100 %)"),
         (balanced, "best balance (score 100 %)"),

@@ -1,0 +1,96 @@
+//! How many messages may end without an attempt at once. Each becomes a record that goes to disk, a history for the
+//! store and perhaps a callback: a hundred thousand of them at once would have every new message's record wait behind
+//! theirs.
+
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+
+use super::Line;
+use crate::ids::{IdHasher, MessageId};
+
+/// Most of them in one turn.
+pub(super) const LOT: usize = 256;
+/// Most of them whose outcome is not durable.
+const MOST: usize = 1_024;
+/// With so many messages waiting for the store, none.
+const BACKLOG: usize = 8_192;
+
+/// Endings under way.
+#[derive(Default)]
+pub(super) struct Endings {
+    /// Bodies being read.
+    reading: usize,
+    /// Outcomes on their way to disk.
+    writing: HashSet<u64, BuildHasherDefault<IdHasher>>,
+}
+
+impl Endings {
+    /// A body must be read first.
+    pub(super) fn reads(&mut self) {
+        self.reading += 1;
+    }
+
+    /// It has been, or cannot be.
+    pub(super) fn read(&mut self) {
+        self.reading = self.reading.saturating_sub(1);
+    }
+
+    /// The outcome was handed to the journal.
+    pub(super) fn written(&mut self, message: MessageId) {
+        self.writing.insert(message.0);
+    }
+
+    /// The journal's word on it is there, whatever it is.
+    pub(super) fn durable(&mut self, message: MessageId) {
+        self.writing.remove(&message.0);
+    }
+
+    /// How many more may end in a turn, with so many waiting for the store.
+    fn room(&self, backlog: usize) -> usize {
+        let room = MOST.saturating_sub(self.reading + self.writing.len());
+        if backlog < BACKLOG { room.min(LOT) } else { 0 }
+    }
+}
+
+impl Line {
+    /// How many more messages may end in this turn.
+    pub(super) fn room_to_end(&self) -> usize {
+        self.endings.room(self.store.backlog())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mass_of_endings_goes_no_faster_than_the_disk_takes_them() {
+        let (mut endings, mut left, mut turns) = (Endings::default(), 105_000u64, 0);
+        let mut flying = std::collections::VecDeque::new();
+        while left > 0 {
+            let room = (endings.room(0) as u64).min(left);
+            assert!(room <= LOT as u64);
+            for id in left - room..left {
+                // Every other body must be read first.
+                if id % 2 == 0 {
+                    endings.reads();
+                    endings.read();
+                }
+                endings.written(MessageId(id));
+                flying.push_back(id);
+            }
+            left -= room;
+            assert!(flying.len() <= MOST, "{}", flying.len());
+            turns += 1;
+            // The disk takes a hundred in a turn.
+            for id in flying.drain(..flying.len().min(100)) {
+                endings.durable(MessageId(id));
+            }
+        }
+        assert!(turns > 1_000, "{turns}");
+        assert_eq!(Endings::default().room(BACKLOG), 0, "nor than the store");
+        let mut reading = Endings::default();
+        (0..MOST).for_each(|_| reading.reads());
+        assert_eq!(reading.room(0), 0);
+    }
+}
