@@ -14,6 +14,7 @@ pub mod outbox;
 pub mod protocol;
 pub mod secret;
 pub mod session;
+pub mod sgip;
 pub mod smgp;
 pub mod smpp;
 pub mod stream;
@@ -28,4 +29,4 @@ pub use session::{
 };
 
 /// Every protocol the gateway can speak, by [`Protocol::name`].
-pub static PROTOCOLS: &[&dyn Protocol] = &[&smpp::Smpp, &cmpp::Cmpp, &smgp::Smgp];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&smpp::Smpp, &cmpp::Cmpp, &sgip::Sgip, &smgp::Smgp];

@@ -56,8 +56,13 @@ pub trait Protocol: Sync {
 pub enum Greeting {
     /// Cannot tell yet.
     More,
-    /// It is this account's ([`Profile::account`]).
-    Claim(String),
+    /// It says that it is this account's ([`Profile::account`]); its session judges whether it is.
+    Claim {
+        /// The account.
+        account: String,
+        /// What says no where there is no session to say it: no such account here, or too many tries.
+        refusal: Vec<u8>,
+    },
     /// Nobody's: answer with these octets and close.
     Refuse(Vec<u8>),
 }

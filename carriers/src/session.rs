@@ -4,7 +4,7 @@
 //! driver (carriers/link, or a test) drains every output after each input. What a session promises, whatever it
 //! speaks, is tested by one list: `carriers/tests/promises.rs`.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -19,12 +19,29 @@ pub struct Now {
     pub wall: SystemTime,
 }
 
-/// What the journal calls an attempt (one try of one message on one channel); 56 significant bits.
+/// What the journal calls an attempt (one try of one message on one channel); 56 significant bits: the millisecond it was
+/// made in, then a count within it.
 /// Protocols derive what identifies the submit on the wire from it, so that doubt can be resolved after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttemptRef(pub u64);
 
 impl AttemptRef {
+    /// Bits below the millisecond: a count of what was made in it.
+    pub const COUNT_BITS: u32 = 15;
+    /// 2024-01-01T00:00:00Z, where the milliseconds begin, in seconds of Unix time.
+    const EPOCH: u64 = 1_704_067_200;
+
+    /// When it was made, in milliseconds since 2024 began.
+    pub fn millis(self) -> u64 {
+        self.0 >> Self::COUNT_BITS
+    }
+
+    /// When it was made, to the millisecond. Where the clock was set back, a little ahead of it.
+    pub fn made(self) -> SystemTime {
+        let since = Duration::from_secs(Self::EPOCH).saturating_add(Duration::from_millis(self.millis()));
+        SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
     /// Sixteen bits of it for the wire (references of long messages, SMPP's user_message_reference), mixed so that
     /// attempts which follow each other differ in their low octet, too.
     pub fn short(self) -> u16 {

@@ -115,6 +115,12 @@ impl<K: Copy + Eq + Hash> Window<K> {
         Some(open)
     }
 
+    /// The one key that is like this; `None` where there is none, or several. Looks at all.
+    pub fn only(&self, like: impl Fn(K) -> bool) -> Option<K> {
+        let mut found = self.by_key.keys().copied().filter(|key| like(*key));
+        found.next().filter(|_| found.next().is_none())
+    }
+
     /// When the oldest ticket's answer is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.ends.map(|ends| self.slots[ends.oldest].answer_deadline)

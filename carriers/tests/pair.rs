@@ -239,13 +239,20 @@ impl Dialogue {
                         self.plan_within(self.temper.slow, Deed::Answer(heard));
                     }
                 }
-                Heard::Probe(_) | Heard::Unbind(_) => self.plan_within(500, Deed::Answer(heard)),
+                Heard::Unbind(_) => {
+                    // Also where nothing happened for long.
+                    self.finishing = true;
+                    self.plan_within(500, Deed::Answer(heard));
+                }
+                Heard::Probe(_) => self.plan_within(500, Deed::Answer(heard)),
                 Heard::Settled(_, word) => {
                     self.words.0 += 1;
                     self.words.1 += usize::from(word != Word::Later);
                 }
                 Heard::ProbeAnswer(_) | Heard::UnbindAnswer(_) => {}
-                Heard::Nack | Heard::Bind(_) => panic!("{heard:?}: the far side did nothing wrong"),
+                Heard::Nack | Heard::Bind(_) | Heard::BindAnswer(..) => {
+                    panic!("{heard:?}: the far side did nothing wrong")
+                }
             }
         }
         let told = self.talk.events[self.told..].to_vec();

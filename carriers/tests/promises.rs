@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::far::{Case, Heard, Say, Talk, WINDOW, Word, each, receives, sends};
+use crate::far::{Case, Heard, Say, Talk, WINDOW, Word, each, probes, receives, sends};
 use carriers::{Event, Fault, Input, PathId, Payload, Settle};
 use proptest::prelude::*;
 
@@ -59,8 +59,13 @@ fn a_refused_or_unanswered_bind_is_a_fault() {
         |case, leg| {
             let mut talk = Talk::new(case, leg);
             talk.input(Input::Opened);
-            let [Heard::Bind(serial)] = talk.heard[..] else { panic!("{:?}", talk.heard) };
-            talk.say(Say::BindNo(serial));
+            if case.is_dialled(leg) {
+                talk.say(Say::BindWrongly(901));
+                assert_eq!(talk.heard, [Heard::BindAnswer(901, false)]);
+            } else {
+                let [Heard::Bind(serial)] = talk.heard[..] else { panic!("{:?}", talk.heard) };
+                talk.say(Say::BindNo(serial));
+            }
             assert!(matches!(talk.fault, Some(Fault::BindRefused { permanent: true, .. })), "{:?}", talk.fault);
             assert!(talk.closed);
 
@@ -180,6 +185,9 @@ fn silence_beyond_the_keepalive_is_a_fault() {
     each(
         |_| true,
         |case, leg| {
+            if !probes(case, leg) {
+                return;
+            }
             let mut talk = Talk::bound(case, leg);
             talk.wait(case.silence - NANO);
             assert!(talk.heard.iter().any(|h| matches!(h, Heard::Probe(_))), "probed first");
@@ -198,6 +206,9 @@ fn a_probe_is_answered_or_ends_in_silence() {
     each(
         |_| true,
         |case, leg| {
+            if !probes(case, leg) {
+                return;
+            }
             let mut talk = Talk::bound(case, leg);
             talk.input(Input::Probe);
             let [Heard::Probe(first)] = talk.heard[..] else { panic!("{:?}", talk.heard) };
@@ -210,10 +221,13 @@ fn a_probe_is_answered_or_ends_in_silence() {
     );
 }
 
-/// 6c. Also while a link finishes what is open on it: else a slow answer would look like a carrier that is gone.
+/// 6e. Also while a link finishes what is open on it: else a slow answer would look like a carrier that is gone.
 #[test]
 fn a_link_that_finishes_still_asks_for_a_sign_of_life() {
     each(sends, |case, leg| {
+        if !probes(case, leg) {
+            return;
+        }
         let mut talk = Talk::bound(case, leg);
         talk.submit_heard();
         talk.input(Input::Unbind);
@@ -221,6 +235,49 @@ fn a_link_that_finishes_still_asks_for_a_sign_of_life() {
         let Some(Heard::Probe(first)) = talk.heard.last().copied() else { panic!("{:?}", talk.heard) };
         talk.say(Say::ProbeAnswer(first));
         assert_eq!((talk.events.last(), talk.fault.clone()), (Some(&Event::ProbeAnswered), None));
+    });
+}
+
+/// 6c. Without probes, a link on which nothing happens is closed, or says goodbye where it is ours; anything puts it off.
+#[test]
+fn a_link_without_probes_rests_for_a_while_only() {
+    each(
+        |_| true,
+        |case, leg| {
+            if probes(case, leg) {
+                return;
+            }
+            let quiet = if case.is_dialled(leg) { Duration::from_secs(120) } else { case.silence };
+            let mut talk = Talk::bound(case, leg);
+            talk.input(Input::Probe);
+            talk.wait(quiet - NANO);
+            assert_eq!((talk.heard.len(), talk.fault.clone()), (0, None));
+            talk.say(Say::Probe(5));
+            talk.wait(quiet - NANO);
+            assert_eq!((&talk.heard[..], talk.fault.clone()), (&[Heard::ProbeAnswer(5)][..], None));
+            talk.wait(NANO);
+            let goodbye = matches!(talk.heard.last(), Some(Heard::Unbind(_)));
+            assert!(goodbye != case.is_dialled(leg) && talk.session.room() == 0);
+            talk.wait(case.bind);
+            assert_eq!((talk.fault.clone(), talk.closed), (Some(Fault::Closed), true));
+        },
+    );
+}
+
+/// 6d. What is open is no rest.
+#[test]
+fn a_link_that_waits_for_an_answer_does_not_rest() {
+    each(sends, |case, leg| {
+        if probes(case, leg) {
+            return;
+        }
+        let mut talk = Talk::bound(case, leg);
+        talk.wait(case.silence - NANO);
+        talk.submit();
+        talk.wait(case.answer + case.silence - NANO);
+        assert!(!talk.heard.iter().any(|heard| matches!(heard, Heard::Unbind(_))), "{:?}", talk.heard);
+        talk.wait(NANO);
+        assert!(matches!(talk.heard.last(), Some(Heard::Unbind(_))));
     });
 }
 

@@ -592,6 +592,7 @@ impl Line {
                     self.tell_switch(now, Event::LinkDown(link));
                     self.look(now, ChannelId(link.channel), Cause::Link);
                 }
+                FromLink::Parted => self.report.lost(now, link, generation),
                 FromLink::Closed => {
                     self.report.lost(now, link, generation);
                     self.tell_switch(now, Event::LinkDown(link));

@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use carriers::{Profile, Role};
+use carriers::{Profile, Protocol, Reach, Role};
+use ipnet::IpNet;
 use link::{Handle, LinkId, ToLink};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -55,8 +56,21 @@ pub struct Member {
 struct Wanted {
     /// All that a link depends on: links of one account may live on, those of another may not.
     account: Arc<str>,
-    /// Links per leg.
+    /// Links per leg that we dial; one place to listen serves all who come.
     links: usize,
+    /// Whence the far side may dial.
+    allow_from: Vec<IpNet>,
+    protocol: Speaks,
+}
+
+/// A protocol, compared by its name.
+#[derive(Clone, Copy)]
+struct Speaks(&'static dyn Protocol);
+
+impl PartialEq for Speaks {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
 }
 
 struct Link {
@@ -78,6 +92,7 @@ pub struct Fleet {
     metrics: Arc<Metrics>,
     events: mpsc::Sender<link::Batch>,
     settings: link::Settings,
+    doors: link::Doors,
     /// Links with something to do.
     pending: Vec<LinkId>,
 }
@@ -85,7 +100,15 @@ pub struct Fleet {
 impl Fleet {
     /// No channels yet; links report to `events`.
     pub fn new(metrics: Arc<Metrics>, events: mpsc::Sender<link::Batch>, settings: link::Settings) -> Self {
-        Fleet { members: BTreeMap::new(), drained: BTreeSet::new(), metrics, events, settings, pending: Vec::new() }
+        Fleet {
+            members: BTreeMap::new(),
+            drained: BTreeSet::new(),
+            metrics,
+            events,
+            settings,
+            doors: link::Doors::default(),
+            pending: Vec::new(),
+        }
     }
 
     /// The channel is to be in service as the plan has it: links of the same account live on, others end before new
@@ -95,9 +118,17 @@ impl Fleet {
     /// A leg that cannot be served; nothing has changed then.
     pub fn start(&mut self, channel: &Channel, now: Wall) -> Result<Vec<LinkId>, link::Unservable> {
         link::servable(&*channel.profile)?;
-        let account = channel.account();
+        let listens = channel.profile.legs().iter().any(|leg| matches!(leg.reach, Reach::Listen(_)));
+        let allow_from = if listens { channel.allow_from.clone() } else { Vec::new() };
+        // Whoever listens asks at the door only: other peers, another place there.
+        let account = if listens { format!("{} {allow_from:?}", channel.account()) } else { channel.account() };
         let (profile, carrier, protocol) = (channel.profile.clone(), channel.carrier.clone(), channel.protocol.name());
-        let wanted = Some(Wanted { account: account.into(), links: usize::from(channel.links) });
+        let wanted = Some(Wanted {
+            account: account.into(),
+            links: usize::from(channel.links),
+            allow_from,
+            protocol: Speaks(channel.protocol),
+        });
         match self.members.get_mut(&channel.id.0) {
             Some(member) => {
                 (member.profile, member.carrier, member.protocol, member.wanted) = (profile, carrier, protocol, wanted);
@@ -171,10 +202,12 @@ impl Fleet {
         if member.links.values().any(|link| link.account != wanted.account) {
             return;
         }
-        let legs: Vec<Role> = member.profile.legs().iter().map(|leg| leg.role).collect();
-        for (leg, role) in legs.into_iter().enumerate() {
+        let legs: Vec<(Role, bool)> =
+            member.profile.legs().iter().map(|leg| (leg.role, matches!(leg.reach, Reach::Listen(_)))).collect();
+        for (leg, (role, listens)) in legs.into_iter().enumerate() {
             let present = member.links.values().filter(|link| link.leg == leg).count();
-            for _ in present..wanted.links {
+            let wanted_here = if listens { 1 } else { wanted.links };
+            for _ in present..wanted_here {
                 let Some(number) = member.number() else { return };
                 let id = LinkId { channel: channel.0, link: number };
                 let spec = link::Spec {
@@ -184,6 +217,11 @@ impl Fleet {
                     leg,
                     seed: fastrand::u64(..),
                     settings: self.settings.clone(),
+                    entrance: listens.then(|| link::Entrance {
+                        doors: self.doors.clone(),
+                        protocol: wanted.protocol.0,
+                        allow_from: wanted.allow_from.clone(),
+                    }),
                 };
                 let handle = match link::spawn(spec, self.events.clone()) {
                     Ok(handle) => handle,
@@ -259,6 +297,13 @@ impl Fleet {
     /// How the links of a channel stand.
     pub fn links(&self, channel: ChannelId) -> Vec<LinkStatus> {
         self.member(channel).map(|m| m.links.values().map(|l| l.status.clone()).collect()).unwrap_or_default()
+    }
+
+    /// Whether a leg of the channel that only receives has no link: it may still send, and hears nothing of what it sent.
+    pub fn deaf(&self, channel: ChannelId) -> bool {
+        let Some(member) = self.member(channel) else { return false };
+        let mut receiving = member.links.values().filter(|link| link.role == Role::Receive && !link.closing).peekable();
+        receiving.peek().is_some() && receiving.all(|link| link.status.state != "up")
     }
 
     /// Whether the channel has any link, bound or not.

@@ -121,4 +121,13 @@ mod tests {
         let ids = Ids::above(1 << 50);
         assert_eq!(ids.next(Wall(EPOCH_MS)), MessageId((1 << 50) + 1));
     }
+
+    /// Protocols write the time of an attempt, whose reference is an id, on the wire.
+    #[test]
+    fn an_attempts_reference_tells_the_same_time() {
+        let id = Ids::default().next(Wall(1_795_350_000_123));
+        let made = carriers::AttemptRef(id.0).made().duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(u64::try_from(made.as_millis()).unwrap(), id.wall().0);
+        assert_eq!(COUNTER_BITS, carriers::AttemptRef::COUNT_BITS);
+    }
 }

@@ -58,7 +58,8 @@ async fn connect(address: SocketAddr, settings: Settings) -> Result<Dialled, Dow
     Ok(Dialled { stream, address, baseline })
 }
 
-fn set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
+/// Sets what every socket of a link has.
+pub(crate) fn set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new()

@@ -1,8 +1,9 @@
 //! Sessions on sockets: all carrier-side tokio.
 //!
 //! [`spawn`] starts one task per link. It dials, opens a [`carriers::Session`], moves octets between the two, redials
-//! with back-off when the connection is gone, and tells the gateway what happened in batches: everything one wake-up
-//! brought is one [`Batch`]. The gateway answers with batches of [`ToLink`] through the [`Handle`].
+//! with back-off when the connection is gone (or, on demand, with the next part), and tells the gateway what happened in
+//! batches: everything one wake-up brought is one [`Batch`]. Where the far side dials, it listens at a door shared with
+//! other channels ([`Doors`]) and holds a conversation on each connection. The gateway answers with batches of [`ToLink`] through the [`Handle`].
 //! How far an unanswered part got is judged here ([`carriers::Doubt`]), from the kernel's acknowledgements.
 //!
 //! # Why nothing here grows without bound
@@ -20,11 +21,18 @@
 //!   handed over, so that a flapping peer cannot pile up inbounds either, and a batch never mixes two connections.
 //! * **Octets out**. A blocked write keeps what the session wanted sent: at most a window of parts, and the answers to
 //!   what was read. Above [`OUT_LIMIT`] octets reading stops until the peer takes its answers.
+//! * **Connections in**: a door greets at most 64 at once, for 5 s each, and an account has at most 16; what it knows of
+//!   wrong logins is bounded, too.
+//! * **Parts before a connection**: a leg dialled on demand keeps at most a window of them.
 //! * **Octets in**: one read buffer of [`READ_BUFFER`] octets per link.
 
 mod dial;
+mod door;
 mod doubt;
+mod hall;
 mod outbox;
+mod penalty;
+mod porter;
 mod reconnect;
 mod stream;
 mod tcp_info;
@@ -34,7 +42,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carriers::{AttemptRef, Doubt, Event, Fault, Inbound, Life, Part, Profile, Reach, Settle, Ticket, Transport};
+use carriers::{
+    AttemptRef, Doubt, Event, Fault, Inbound, Life, Part, Profile, Protocol, Reach, Settle, Ticket, Transport,
+};
+pub use door::Doors;
+use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -69,6 +81,19 @@ pub struct Spec {
     pub seed: u64,
     /// Times and limits.
     pub settings: Settings,
+    /// Where the far side comes in; only legs that it dials need one.
+    pub entrance: Option<Entrance>,
+}
+
+/// What a leg that the far side dials needs beside.
+#[derive(Clone)]
+pub struct Entrance {
+    /// Shared by all links, for channels may share a listener.
+    pub doors: Doors,
+    /// Says whose a connection is.
+    pub protocol: &'static dyn Protocol,
+    /// Whence the account's connections may come; empty: from this machine.
+    pub allow_from: Vec<IpNet>,
 }
 
 /// Times of a link.
@@ -129,13 +154,16 @@ pub enum ToLink {
 /// What a link tells the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromLink {
-    /// The carrier accepted the login: up to `window` parts may be open.
+    /// The carrier accepted the login: up to `window` parts may be open. A leg dialled on demand stays up without a
+    /// connection. One that the far side dials is up while we listen, and takes no parts.
     Up {
         /// In parts.
         window: usize,
-        /// The far side.
+        /// The far side, or where we listen.
         address: SocketAddr,
     },
+    /// This connection is over, and its inbounds with it; the link is as it was.
+    Parted,
     /// The connection is gone, or could not be had; every open ticket was reported before. Comes once for each
     /// attempt at a connection that ended, whether it ever came [`FromLink::Up`] or not.
     Down {
@@ -214,12 +242,9 @@ pub enum Unservable {
     /// The profile has no leg of that index.
     #[error("the channel has no leg {0}")]
     NoLeg(usize),
-    /// The far side would dial us.
-    #[error("legs the far side dials are not served yet")]
-    Listen,
-    /// Dialled only when there is something to send.
-    #[error("legs dialled on demand are not served yet")]
-    OnDemand,
+    /// The far side would dial us, and there is no door for it.
+    #[error("legs the far side dials need a place to listen")]
+    Nowhere,
     /// Not a stream.
     #[error("{0:?} legs are not served yet")]
     Transport(Transport),
@@ -263,7 +288,13 @@ impl Drop for Handle {
 pub fn spawn(spec: Spec, events: mpsc::Sender<Batch>) -> Result<Handle, Unservable> {
     let target = target(&*spec.profile, spec.leg)?;
     let (commands, inbox) = mpsc::unbounded_channel();
-    let task = tokio::spawn(stream::Link::new(spec, target, inbox, events).run());
+    let task = match target {
+        Target::Dial(address, life) => tokio::spawn(stream::Link::new(spec, address, life, inbox, events).run()),
+        Target::Listen(address) => {
+            let entrance = spec.entrance.clone().ok_or(Unservable::Nowhere)?;
+            tokio::spawn(hall::Hall::new(spec, entrance, address, inbox, events).run())
+        }
+    };
     Ok(Handle { commands, task })
 }
 
@@ -275,13 +306,18 @@ pub fn servable(profile: &dyn Profile) -> Result<(), Unservable> {
     (0..profile.legs().len()).try_for_each(|leg| target(profile, leg).map(drop))
 }
 
-/// What a leg dials, where that is something this crate does.
-fn target(profile: &dyn Profile, leg: usize) -> Result<String, Unservable> {
+/// What a leg does.
+enum Target {
+    Dial(String, Life),
+    Listen(String),
+}
+
+/// What a leg does, where that is something this crate does.
+fn target(profile: &dyn Profile, leg: usize) -> Result<Target, Unservable> {
     let leg = profile.legs().get(leg).ok_or(Unservable::NoLeg(leg))?;
-    match (&leg.reach, leg.transport, leg.life) {
-        (Reach::Dial(target), Transport::Stream, Life::Held) => Ok(target.clone()),
-        (Reach::Listen(_), _, _) => Err(Unservable::Listen),
-        (Reach::Dial(_), Transport::Stream, Life::OnDemand) => Err(Unservable::OnDemand),
-        (Reach::Dial(_), transport, _) => Err(Unservable::Transport(transport)),
+    match (&leg.reach, leg.transport) {
+        (Reach::Dial(target), Transport::Stream) => Ok(Target::Dial(target.clone(), leg.life)),
+        (Reach::Listen(address), Transport::Stream) => Ok(Target::Listen(address.clone())),
+        (_, transport) => Err(Unservable::Transport(transport)),
     }
 }

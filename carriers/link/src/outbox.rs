@@ -27,6 +27,11 @@ impl Outbox {
         Outbox { id, generation: 0, channel, pending: Vec::new(), place: None, gone: false }
     }
 
+    /// One whose next connection is that one.
+    pub(crate) fn before(id: LinkId, generation: u64, channel: mpsc::Sender<Batch>) -> Self {
+        Outbox { generation: generation.saturating_sub(1), ..Outbox::new(id, channel) }
+    }
+
     /// Adds an event to the next batch.
     pub(crate) fn push(&mut self, event: FromLink) {
         self.pending.push(event);

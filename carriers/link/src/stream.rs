@@ -9,6 +9,17 @@
 //! | ending | `Unbind` while connected | unsent, freed (no room) | to the session | ignored | the session ends or the connection does: `Down` without `retry_in` → closed |
 //! | closed | the end of ending; `Unbind` while not connected | unsent, freed | ignored | ignored | `Closed` is the last event |
 //!
+//! On demand ([`carriers::Life::OnDemand`]) there is one state more, and parts wait with the [`crate::porter`] while the
+//! link is up:
+//!
+//! | state | entered by | submit | settle, probe | `Unbind` | left by |
+//! |---|---|---|---|---|---|
+//! | resting | bound, and the connection ended with nothing open, by the session or the far side: `Parted`, no `Down` | kept | ignored | closed | a part is kept → dialling |
+//! | dialling from there | | kept | ignored | closed | as above; no connection or login: what was kept comes back unsent, `Down` → waiting |
+//!
+//! `Up` is not said again after a rest. From waiting it is dialled like any other link: only a login shows that the
+//! carrier is there.
+//!
 //! A settle counts for the session only when it names this connection's generation.
 //!
 //! One wake-up is: one read, all commands, the session's deadline; then one write of everything the session wants
@@ -27,7 +38,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
 use carriers::{
-    AttemptRef, Event, Fault, Input, Now, Output, Part, PathId, Payload, Refusal, Session, Ticket, Verdict,
+    AttemptRef, Event, Fault, Input, Life, Now, Output, Part, PathId, Payload, Refusal, Session, Ticket, Verdict,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -35,8 +46,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::dial::{Dialled, dial};
+use crate::door::Guest;
 use crate::doubt::Progress;
 use crate::outbox::Outbox;
+use crate::porter::Porter;
 use crate::reconnect::{Backoff, Outcome};
 use crate::unacked::{Look, Unacked};
 use crate::{Batch, Down, FromLink, OUT_LIMIT, READ_BUFFER, Spec, ToLink, tcp_info};
@@ -57,6 +70,14 @@ pub(crate) struct Link {
     buffer: Box<[u8]>,
     /// Told to unbind: the present connection is the last.
     ending: bool,
+    /// Keeps parts while there is no connection, on demand.
+    porter: Option<Porter>,
+    /// Who dialled us, until its login is accepted or refused.
+    guest: Option<Guest>,
+    /// The far side dialled: whoever hosts it says what the link is.
+    hosted: bool,
+    /// A part was left without an answer when the connection ended.
+    lost: bool,
 }
 
 impl Link {
@@ -64,6 +85,7 @@ impl Link {
     pub(crate) fn new(
         spec: Spec,
         target: String,
+        life: Life,
         inbox: mpsc::UnboundedReceiver<Vec<ToLink>>,
         events: mpsc::Sender<Batch>,
     ) -> Self {
@@ -77,7 +99,37 @@ impl Link {
             target,
             inbox,
             ending: false,
+            porter: (life == Life::OnDemand).then(Porter::default),
+            guest: None,
+            hosted: false,
+            lost: false,
         }
+    }
+
+    /// One connection of a far side that dialled us, the link's `generation`th.
+    pub(crate) fn hosting(
+        spec: Spec,
+        seed: u64,
+        generation: u64,
+        inbox: mpsc::UnboundedReceiver<Vec<ToLink>>,
+        events: mpsc::Sender<Batch>,
+        guest: Guest,
+    ) -> Self {
+        let outbox = Outbox::before(spec.id, generation, events.clone());
+        let link = Link::new(Spec { seed, ..spec }, String::new(), Life::Held, inbox, events);
+        Link { outbox, guest: Some(guest), hosted: true, ..link }
+    }
+
+    /// The whole of that connection, which began with those octets. Says why it ended.
+    pub(crate) async fn host(mut self, dialled: Dialled, first: &[u8]) -> Down {
+        // Held to the end: it is the account's place.
+        let guest = self.guest.take();
+        let (why, _) = self.converse(dialled, first, guest.as_ref()).await;
+        if let (Down::Fault(Fault::BindRefused { .. }), Some(guest)) = (&why, &guest) {
+            guest.wrong();
+        }
+        self.part(FromLink::Parted).await;
+        why
     }
 
     /// Runs until unbound, or until nobody listens any more.
@@ -87,9 +139,19 @@ impl Link {
             self.meanwhile(dial_after(wait, self.target.clone(), self.spec.settings.clone())).await
         {
             let (why, outcome) = match dialled {
-                Ok(dialled) => self.converse(dialled).await,
+                Ok(dialled) => self.converse(dialled, &[], None).await,
                 Err(why) => (why, Outcome::Failed),
             };
+            if self.may_rest(&why, outcome) {
+                self.outbox.push(FromLink::Parted);
+                self.lost = false;
+                wait = Duration::ZERO;
+                match self.rest().await {
+                    true => continue,
+                    false => break,
+                }
+            }
+            self.give_back();
             let retry_in = (!self.ending).then(|| self.backoff.after(outcome));
             self.report_down(why, retry_in);
             match retry_in {
@@ -124,12 +186,63 @@ impl Link {
         .await
     }
 
+    /// Whether a link dialled on demand may do without a connection, now that this one ended so.
+    fn may_rest(&self, why: &Down, outcome: Outcome) -> bool {
+        let orderly = match why {
+            Down::Fault(Fault::Closed) => true,
+            // What was kept meanwhile might meet the same end again at once.
+            Down::Ended | Down::Broken(_) | Down::Fault(Fault::Unbound) => {
+                self.porter.as_ref().is_some_and(|porter| !porter.is_called())
+            }
+            _ => false,
+        };
+        self.porter.is_some() && !self.ending && !self.lost && orderly && matches!(outcome, Outcome::Bound(_))
+    }
+
+    /// Waits for a part to send; false at the link's end.
+    async fn rest(&mut self) -> bool {
+        poll_fn(|cx| {
+            while let Poll::Ready(commands) = self.inbox.poll_recv(cx) {
+                match commands {
+                    Some(commands) => self.turn_away(commands),
+                    None => return Poll::Ready(false),
+                }
+            }
+            self.outbox.hand_over();
+            let _ = self.outbox.poll(cx);
+            if self.ending || self.outbox.gone() {
+                return Poll::Ready(false);
+            }
+            match self.porter.as_ref().is_some_and(Porter::is_called) {
+                true => Poll::Ready(true),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// There is no connection to be had: what was kept comes back.
+    fn give_back(&mut self) {
+        let kept: Vec<Ticket> = self.porter.as_mut().map(|porter| porter.shut().collect()).unwrap_or_default();
+        kept.into_iter().for_each(|ticket| self.unsent(ticket));
+    }
+
+    fn unsent(&mut self, ticket: Ticket) {
+        self.outbox.push(FromLink::Unanswered(ticket, carriers::Doubt::Unsent));
+        self.outbox.push(FromLink::Event(Event::Freed(ticket)));
+    }
+
     fn turn_away(&mut self, commands: Vec<ToLink>) {
         for command in commands {
             match command {
-                ToLink::Submit(ticket, ..) => {
-                    self.outbox.push(FromLink::Unanswered(ticket, carriers::Doubt::Unsent));
-                    self.outbox.push(FromLink::Event(Event::Freed(ticket)));
+                ToLink::Submit(ticket, attempt, part) => {
+                    let kept = match &mut self.porter {
+                        Some(porter) => porter.keep((ticket, attempt, part)),
+                        None => Err(ticket),
+                    };
+                    if let Err(ticket) = kept {
+                        self.unsent(ticket);
+                    }
                 }
                 ToLink::Unbind => self.ending = true,
                 ToLink::Settle(..) | ToLink::Probe => {}
@@ -137,16 +250,32 @@ impl Link {
         }
     }
 
-    /// One connection, from the first octet to the last.
-    async fn converse(&mut self, dialled: Dialled) -> (Down, Outcome) {
+    /// One connection, from the first octet to the last; the far side's were those, where it dialled.
+    async fn converse(&mut self, dialled: Dialled, first: &[u8], guest: Option<&Guest>) -> (Down, Outcome) {
         self.outbox.next_generation();
         let session = self.spec.profile.open(self.spec.leg, self.seeds.u64(..));
         let mut talk = Conversation::new(session, dialled);
         let mut commands = Vec::new();
+        talk.quiet = self.hosted || self.porter.as_ref().is_some_and(Porter::is_open);
         talk.input(now(), Input::Opened);
+        if !first.is_empty() {
+            talk.input(now(), Input::Octets(STREAM, Payload::octets(first)));
+        }
+        let mut welcomed = false;
         loop {
             talk.write(&mut self.buffer);
             talk.tell(&mut self.outbox, &self.spec);
+            self.lost |= talk.lost;
+            if let Some(window) = talk.window.filter(|_| !welcomed) {
+                welcomed = true;
+                guest.into_iter().for_each(Guest::welcome);
+                if let Some(porter) = &mut self.porter {
+                    porter.open(window);
+                    if talk.serve(now(), porter) {
+                        continue;
+                    }
+                }
+            }
             if let Some(why) = talk.over.take() {
                 let outcome = talk.outcome(&why);
                 return (why, outcome);
@@ -166,7 +295,17 @@ impl Link {
             talk.look(now, &mut self.outbox);
             for command in commands.drain(..).flatten() {
                 self.ending |= matches!(command, ToLink::Unbind);
-                talk.take_command(now, command, self.outbox.generation());
+                match (command, &mut self.porter) {
+                    (ToLink::Submit(ticket, attempt, part), Some(porter)) => {
+                        if let Err(ticket) = porter.keep((ticket, attempt, part)) {
+                            talk.turn_away(ticket);
+                        }
+                    }
+                    (command, _) => talk.take_command(now, command, self.outbox.generation()),
+                }
+            }
+            if let Some(porter) = &mut self.porter {
+                talk.serve(now, porter);
             }
         }
     }
@@ -178,13 +317,19 @@ impl Link {
         self.outbox.push(FromLink::Down { why, retry_in });
     }
 
-    /// Turns away what crossed with the end, says so, and waits until it is heard.
+    /// The link's end.
     async fn close(mut self) {
+        self.give_back();
+        self.part(FromLink::Closed).await;
+    }
+
+    /// Turns away what crossed with the end, says so, and waits until it is heard.
+    async fn part(&mut self, word: FromLink) {
         self.inbox.close();
         while let Ok(commands) = self.inbox.try_recv() {
             self.turn_away(commands);
         }
-        self.outbox.push(FromLink::Closed);
+        self.outbox.push(word);
         self.outbox.hand_over();
         poll_fn(|cx| self.outbox.poll(cx)).await;
     }
@@ -208,6 +353,12 @@ struct Conversation {
     /// Tickets the session has not ended yet; only a session that broke its promises leaves any at its end.
     open: HashSet<Ticket>,
     bound_at: Option<Instant>,
+    /// The session's window, once it is bound.
+    window: Option<usize>,
+    /// A login is nothing new.
+    quiet: bool,
+    /// A part was left without an answer when the session ended.
+    lost: bool,
     timer: Pin<Box<Sleep>>,
     armed: bool,
     /// The session asked for the connection to be closed.
@@ -231,6 +382,9 @@ impl Conversation {
             said: Vec::new(),
             open: HashSet::new(),
             bound_at: None,
+            window: None,
+            quiet: false,
+            lost: false,
             timer: Box::pin(sleep(Duration::from_secs(60))),
             armed: false,
             closing: false,
@@ -358,6 +512,17 @@ impl Conversation {
         self.follow(now, outcome);
     }
 
+    /// Sends what waits, as far as the session has room; whether anything was.
+    fn serve(&mut self, now: Now, porter: &mut Porter) -> bool {
+        let mut served = false;
+        while self.over.is_none() && self.session.room() > 0 {
+            let Some((ticket, attempt, part)) = porter.next() else { break };
+            self.submit(now, ticket, attempt, &part);
+            served = true;
+        }
+        served
+    }
+
     fn turn_away(&mut self, ticket: Ticket) {
         self.said.push(Event::Unanswered(ticket, u64::MAX));
         self.said.push(Event::Freed(ticket));
@@ -399,8 +564,15 @@ impl Conversation {
         let mut said = std::mem::take(&mut self.said);
         for event in said.drain(..) {
             outbox.push(match event {
-                Event::Bound(window) => self.came_up(window, spec),
+                Event::Bound(window) => {
+                    let up = self.came_up(window, spec);
+                    if self.quiet {
+                        continue;
+                    }
+                    up
+                }
                 Event::Unanswered(ticket, offset) => {
+                    self.lost |= self.over.is_some();
                     let progress = progress.get_or_insert_with(|| self.progress());
                     FromLink::Unanswered(ticket, progress.doubt(offset))
                 }
@@ -430,6 +602,7 @@ impl Conversation {
 
     fn came_up(&mut self, window: usize, spec: &Spec) -> FromLink {
         self.bound_at = Some(Instant::now());
+        self.window = Some(window);
         tracing::debug!(channel = &*spec.name, link = spec.id.link, address = %self.address, window, "link up");
         FromLink::Up { window, address: self.address }
     }

@@ -17,7 +17,7 @@ use crate::china::dialect::Digest;
 use crate::china::{number, text};
 use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
 use crate::message::{Mo, Part};
-use crate::session::{Fault, Now};
+use crate::session::{Fault, Now, Ticket};
 
 /// Octets of an account's field.
 const ACCOUNT: usize = 6;
@@ -135,10 +135,15 @@ impl CmppTongue {
 }
 
 impl Tongue for CmppTongue {
+    type Number = u32;
     type Delivery = [u8; 8];
 
     fn limits(&self) -> &'static Limits {
         &LIMITS
+    }
+
+    fn number(&self, _: Now, count: u32, _: Option<Ticket>) -> u32 {
+        count
     }
 
     fn login(&mut self, now: Now, sequence: u32, out: &mut BytesMut) {
@@ -206,7 +211,7 @@ impl Tongue for CmppTongue {
         self.write(sequence, body, out);
     }
 
-    fn hear(&mut self, octets: &[u8]) -> Heard<[u8; 8]> {
+    fn hear(&mut self, octets: &[u8]) -> Heard<u32, [u8; 8]> {
         let Pdu { sequence, body } = match Pdu::read(octets, self.version) {
             Ok(pdu) => pdu,
             Err(skip) => {

@@ -9,6 +9,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -25,21 +26,38 @@ use crate::window::{Open, Window};
 
 /// A protocol's PDUs.
 pub trait Tongue: fmt::Debug + Send {
+    /// What a request is known by, and its answer repeats. The default is no request's.
+    type Number: Copy + Default + Eq + Hash + fmt::Debug + Send;
     /// What the answer to a receipt or MO repeats, beside the sequence number.
     type Delivery: Copy + fmt::Debug + Send;
 
     /// Which lengths a PDU may have.
     fn limits(&self) -> &'static Limits;
+    /// The number of our next request, the submit of that ticket where there is one; `count` runs from 1 to the last and
+    /// again.
+    fn number(&self, now: Now, count: u32, ticket: Option<Ticket>) -> Self::Number;
+    /// The id of the message that a submit of this number is, where its number is all the id it has.
+    fn id(&self, _request: Self::Number) -> Option<CarrierId> {
+        None
+    }
+    /// Whether an answer under that number may be one to this request of ours, where it is none's exactly.
+    fn resembles(&self, _answer: Self::Number, _request: Self::Number) -> bool {
+        false
+    }
+    /// Whether the connection is ours, so that we log in and say goodbye. Where it is the far side's, it does both.
+    fn opens(&self) -> bool {
+        true
+    }
     /// Appends the login.
-    fn login(&mut self, now: Now, sequence: u32, out: &mut BytesMut);
+    fn login(&mut self, now: Now, sequence: Self::Number, out: &mut BytesMut);
     /// Appends a part's submit; where a field does not fit, nothing, and the field's name is the error.
-    fn submit(&self, now: Now, sequence: u32, part: &Part, out: &mut BytesMut) -> Result<(), &'static str>;
+    fn submit(&self, now: Now, sequence: Self::Number, part: &Part, out: &mut BytesMut) -> Result<(), &'static str>;
     /// Appends the answer to a receipt or MO.
-    fn settle(&self, sequence: u32, delivery: Self::Delivery, word: Word, out: &mut BytesMut);
+    fn settle(&self, sequence: Self::Number, delivery: Self::Delivery, word: Word, out: &mut BytesMut);
     /// Appends one of the PDUs that say nothing but their name.
-    fn say(&self, phrase: Phrase, sequence: u32, out: &mut BytesMut);
+    fn say(&self, phrase: Phrase, sequence: Self::Number, out: &mut BytesMut);
     /// What one whole PDU says.
-    fn hear(&mut self, octets: &[u8]) -> Heard<Self::Delivery>;
+    fn hear(&mut self, octets: &[u8]) -> Heard<Self::Number, Self::Delivery>;
 }
 
 /// PDUs without content.
@@ -68,9 +86,9 @@ pub enum Word {
 
 /// What a PDU says.
 #[derive(Debug)]
-pub struct Heard<D> {
+pub struct Heard<N, D> {
     /// Its sequence number.
-    pub sequence: u32,
+    pub sequence: N,
     /// What it is.
     pub said: Said<D>,
     /// What had to be overlooked in it.
@@ -84,6 +102,8 @@ pub enum Said<D> {
     Welcome,
     /// Our login is refused.
     Unwelcome(Fault),
+    /// The far side logs in, on a connection of its own: what answers it, and why it may not, where it may not.
+    Login(BytesMut, Option<Fault>),
     /// A submit is accepted, under this id.
     Accepted(Option<CarrierId>),
     /// A submit is refused.
@@ -107,9 +127,9 @@ pub struct Terms {
     pub answer_timeout: Duration,
     /// How long the answer to login or goodbye may take.
     pub bind_timeout: Duration,
-    /// Idle time before the far side is probed.
+    /// Idle time before the far side is probed, or the connection is given up where there is nothing to probe with.
     pub idle: Duration,
-    /// Probes without an answer before the far side is silent.
+    /// Probes without an answer before the far side is silent; 0 where the protocol has no probe.
     pub tries: u32,
     /// How often a submit without an answer is sent again, under the same sequence number.
     pub resends: u32,
@@ -123,27 +143,29 @@ pub struct Dialogue<T: Tongue> {
     tongue: T,
     role: Role,
     terms: Terms,
-    state: State,
+    state: State<T::Number>,
     outbox: Outbox,
-    window: Window<u32>,
+    window: Window<T::Number>,
     /// Submits on the wire that may be sent again; empty where `terms` allow no resend.
-    copies: HashMap<u32, Copied>,
-    unsettled: Unsettled<(u32, T::Delivery)>,
-    /// Runs while bound.
+    copies: HashMap<T::Number, Copied>,
+    unsettled: Unsettled<(T::Number, T::Delivery)>,
+    /// Runs while bound, where the protocol has a probe.
     keepalive: Option<Keepalive>,
+    /// Since when nothing happened, while bound without a keepalive.
+    quiet_since: Option<Instant>,
     /// Sequence number of the probe sent for the last [`Input::Probe`], until it is answered.
-    probe: Option<u32>,
+    probe: Option<T::Number>,
     cutter: Cutter,
     next: u32,
 }
 
 /// Where the conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum State<N> {
     /// Nothing said yet.
     Open,
-    /// Our login waits for its answer.
-    Binding { sequence: u32, deadline: Instant },
+    /// Our login waits for its answer, or we for the far side's.
+    Binding { sequence: N, deadline: Instant },
     /// Submits may go.
     Bound,
     /// No submit goes any more; what is open may still be answered.
@@ -179,6 +201,7 @@ impl<T: Tongue> Dialogue<T> {
             copies: HashMap::new(),
             unsettled: Unsettled::default(),
             keepalive: None,
+            quiet_since: None,
             probe: None,
             cutter: Cutter::default(),
             next: terms.first_sequence.max(1),
@@ -190,16 +213,22 @@ impl<T: Tongue> Dialogue<T> {
         if self.state != State::Open {
             return;
         }
-        let sequence = self.sequence();
-        let Self { tongue, outbox, .. } = self;
-        outbox.write(|out| tongue.login(now, sequence, out));
+        let mut sequence = T::Number::default();
+        if self.tongue.opens() {
+            sequence = self.number(now);
+            let Self { tongue, outbox, .. } = self;
+            outbox.write(|out| tongue.login(now, sequence, out));
+        }
         self.state = State::Binding { sequence, deadline: now.mono + self.terms.bind_timeout };
     }
 
     fn bound(&mut self, now: Now) {
         let Terms { idle, answer_timeout, tries, .. } = self.terms;
         self.state = State::Bound;
-        self.keepalive = Some(Keepalive::new(now.mono, idle, answer_timeout).tries(tries));
+        match tries {
+            0 => self.quiet_since = Some(now.mono),
+            tries => self.keepalive = Some(Keepalive::new(now.mono, idle, answer_timeout).tries(tries)),
+        }
         self.outbox.event(Event::Bound(self.window.room()));
     }
 
@@ -207,7 +236,10 @@ impl<T: Tongue> Dialogue<T> {
         if self.room() == 0 {
             return self.ended(Event::Unanswered(ticket, u64::MAX), ticket);
         }
-        let sequence = self.sequence();
+        let Some(sequence) = self.submit_number(now, ticket) else {
+            return self.ended(Event::Unanswered(ticket, u64::MAX), ticket);
+        };
+        self.stir(now);
         let Self { tongue, outbox, copies, terms, .. } = self;
         let mut written = Ok(());
         let offset = outbox.write(|out| {
@@ -233,8 +265,9 @@ impl<T: Tongue> Dialogue<T> {
         self.outbox.event(Event::Freed(ticket));
     }
 
-    fn settle(&mut self, inbound: Inbound, word: &Settle) {
+    fn settle(&mut self, now: Now, inbound: Inbound, word: &Settle) {
         let Some((sequence, delivery)) = self.unsettled.settle(inbound) else { return };
+        self.stir(now);
         let word = match word {
             Settle::Durable => Word::Yes,
             Settle::Later => Word::Later,
@@ -243,23 +276,37 @@ impl<T: Tongue> Dialogue<T> {
         self.answer(sequence, delivery, word);
     }
 
-    fn answer(&mut self, sequence: u32, delivery: T::Delivery, word: Word) {
+    fn answer(&mut self, sequence: T::Number, delivery: T::Delivery, word: Word) {
         let Self { tongue, outbox, .. } = self;
         outbox.write(|out| tongue.settle(sequence, delivery, word, out));
     }
 
-    fn say(&mut self, phrase: Phrase, sequence: u32) {
+    /// Something happened.
+    fn stir(&mut self, now: Now) {
+        if let Some(since) = &mut self.quiet_since {
+            *since = now.mono;
+        }
+    }
+
+    /// When a connection on which nothing happens, and nothing is open, is given up.
+    fn quiet_until(&self) -> Option<Instant> {
+        let rests = self.state == State::Bound && self.window.is_empty() && self.unsettled.is_empty();
+        self.quiet_since.filter(|_| rests).map(|since| since + self.terms.idle)
+    }
+
+    fn say(&mut self, phrase: Phrase, sequence: T::Number) {
         let Self { tongue, outbox, .. } = self;
         outbox.write(|out| tongue.say(phrase, sequence, out));
     }
 
     /// Also while it finishes: what is open there is still worth a sign of life.
     fn probe(&mut self, now: Now) {
-        if !matches!(self.state, State::Bound | State::Finishing { .. }) {
+        // A protocol without a probe has no question to ask.
+        if self.terms.tries == 0 || !matches!(self.state, State::Bound | State::Finishing { .. }) {
             return;
         }
         self.keepalive.iter_mut().for_each(|keepalive| keepalive.probed(now.mono));
-        let sequence = self.sequence();
+        let sequence = self.number(now);
         self.say(Phrase::Probe, sequence);
         self.probe = Some(sequence);
     }
@@ -271,13 +318,16 @@ impl<T: Tongue> Dialogue<T> {
         match self.state {
             State::Binding { deadline, .. } if deadline <= now.mono => return Err(self.end(Fault::BindTimeout)),
             State::Unbinding { deadline } if deadline <= now.mono => return Err(self.end(Fault::Closed)),
-            State::Finishing { deadline } if deadline <= now.mono => self.goodbye(now),
+            State::Finishing { deadline } if deadline <= now.mono => self.goodbye(now)?,
             _ => {}
+        }
+        if self.quiet_until().is_some_and(|until| until <= now.mono) {
+            self.finish(now)?;
         }
         match self.keepalive.as_mut().and_then(|keepalive| keepalive.tick(now.mono)) {
             Some(Beat::Silent) => Err(self.end(Fault::Silent)),
             Some(Beat::Probe) => {
-                let sequence = self.sequence();
+                let sequence = self.number(now);
                 self.say(Phrase::Probe, sequence);
                 Ok(())
             }
@@ -287,8 +337,9 @@ impl<T: Tongue> Dialogue<T> {
 
     /// A submit's answer did not come in time: it is sent again, or its ticket ends. Its offset stays that of its first
     /// octets: once the far side acknowledged those, the carrier may have acted.
-    fn overdue(&mut self, now: Now, sequence: u32) {
+    fn overdue(&mut self, now: Now, sequence: T::Number) {
         let Some(open) = self.window.close(sequence) else { return };
+        self.stir(now);
         let bound = self.state == State::Bound;
         if let Some(copy) = self.copies.get_mut(&sequence).filter(|copy| bound && copy.left > 0) {
             copy.left -= 1;
@@ -313,10 +364,14 @@ impl<T: Tongue> Dialogue<T> {
         Ok(())
     }
 
-    fn goodbye(&mut self, now: Now) {
-        let sequence = self.sequence();
+    fn goodbye(&mut self, now: Now) -> Result<(), Fault> {
+        if !self.tongue.opens() {
+            return Err(self.end(Fault::Closed));
+        }
+        let sequence = self.number(now);
         self.say(Phrase::Goodbye, sequence);
         self.state = State::Unbinding { deadline: now.mono + self.terms.bind_timeout };
+        Ok(())
     }
 
     fn take_octets(&mut self, now: Now, octets: &[u8]) -> Result<(), Fault> {
@@ -328,7 +383,9 @@ impl<T: Tongue> Dialogue<T> {
             Stop::Fault(fault) => fault,
             // No PDU says "I cannot follow you"; a goodbye under a number that no request has comes nearest.
             Stop::Broken(broken) => {
-                self.say(Phrase::Goodbye, 0);
+                if self.tongue.opens() {
+                    self.say(Phrase::Goodbye, T::Number::default());
+                }
                 self.end(Fault::Broken(broken.to_string()))
             }
         })
@@ -339,6 +396,7 @@ impl<T: Tongue> Dialogue<T> {
         if let Some(keepalive) = &mut self.keepalive {
             keepalive.heard(now.mono);
         }
+        self.stir(now);
         let Heard { sequence, said, leniency } = self.tongue.hear(octets);
         leniency.into_iter().for_each(|what| self.outbox.lenient(what));
         match said {
@@ -352,11 +410,21 @@ impl<T: Tongue> Dialogue<T> {
                     return Err(self.end(fault));
                 }
             }
-            Said::Accepted(id) => {
-                let lenient = id.is_none().then_some("an answer without a message id");
-                self.answered(sequence, lenient, |ticket| Event::Submitted(ticket, id));
+            Said::Login(answer, refused) => {
+                if !matches!(self.state, State::Binding { .. }) {
+                    self.outbox.lenient("a request out of place");
+                    return Ok(());
+                }
+                self.outbox.write(|out| out.extend_from_slice(&answer));
+                match refused {
+                    Some(fault) => return Err(self.end(fault)),
+                    None => self.bound(now),
+                }
             }
-            Said::Refused(refusal) => self.answered(sequence, None, |ticket| Event::Refused(ticket, refusal)),
+            Said::Accepted(id) => {
+                self.answered(sequence, |ticket, request_id| Event::Submitted(ticket, id.or(request_id)));
+            }
+            Said::Refused(refusal) => self.answered(sequence, |ticket, _| Event::Refused(ticket, refusal)),
             Said::Receipt(delivery, receipt) => self.receipt(sequence, delivery, receipt),
             Said::Mo(delivery, mo) => self.delivered(sequence, delivery, |inbound| Event::Mo(inbound, mo)),
             Said::Phrase(Phrase::Probe) => {
@@ -388,7 +456,7 @@ impl<T: Tongue> Dialogue<T> {
     }
 
     /// Whether our login waits for its answer; there is only one, so its number need not be right.
-    fn is_our_login(&mut self, sequence: u32) -> bool {
+    fn is_our_login(&mut self, sequence: T::Number) -> bool {
         match self.state {
             State::Binding { sequence: ours, .. } => {
                 if ours != sequence {
@@ -403,17 +471,28 @@ impl<T: Tongue> Dialogue<T> {
         }
     }
 
-    fn answered(&mut self, sequence: u32, lenient: Option<&'static str>, end: impl FnOnce(Ticket) -> Event) {
-        let Some(open) = self.window.close(sequence) else {
+    /// The end of the submit answered so, given its ticket and the id that its number alone makes.
+    fn answered(&mut self, sequence: T::Number, end: impl FnOnce(Ticket, Option<CarrierId>) -> Event) {
+        let mut request = sequence;
+        if !self.window.contains(sequence)
+            && let Some(like) = self.window.only(|request| self.tongue.resembles(sequence, request))
+        {
+            request = like;
+            self.outbox.lenient("an answer under another number");
+        }
+        let Some(open) = self.window.close(request) else {
             return self.outbox.lenient("an answer to no request");
         };
-        self.copies.remove(&sequence);
-        lenient.into_iter().for_each(|what| self.outbox.lenient(what));
-        self.ended(end(open.ticket), open.ticket);
+        self.copies.remove(&request);
+        let end = end(open.ticket, self.tongue.id(request));
+        if matches!(end, Event::Submitted(_, None)) {
+            self.outbox.lenient("an answer without a message id");
+        }
+        self.ended(end, open.ticket);
     }
 
     /// Whether this answers the last probe asked for.
-    fn alive(&mut self, sequence: u32) -> bool {
+    fn alive(&mut self, sequence: T::Number) -> bool {
         let ours = self.probe == Some(sequence);
         if ours {
             self.probe = None;
@@ -422,7 +501,7 @@ impl<T: Tongue> Dialogue<T> {
         ours
     }
 
-    fn receipt(&mut self, sequence: u32, delivery: T::Delivery, receipt: Option<Receipt>) {
+    fn receipt(&mut self, sequence: T::Number, delivery: T::Delivery, receipt: Option<Receipt>) {
         if let Some(receipt) = receipt {
             return self.delivered(sequence, delivery, |inbound| Event::Receipt(inbound, receipt));
         }
@@ -434,7 +513,7 @@ impl<T: Tongue> Dialogue<T> {
 
     /// Tells the gateway of a receipt or MO, or answers "later" at once. A login for one direction only is no reason to
     /// lose what comes on it.
-    fn delivered(&mut self, sequence: u32, delivery: T::Delivery, event: impl FnOnce(Inbound) -> Event) {
+    fn delivered(&mut self, sequence: T::Number, delivery: T::Delivery, event: impl FnOnce(Inbound) -> Event) {
         match self.state {
             State::Bound | State::Finishing { .. } => {
                 if self.role == Role::Send {
@@ -476,15 +555,28 @@ impl<T: Tongue> Dialogue<T> {
         }
         self.copies.clear();
         self.keepalive = None;
+        self.quiet_since = None;
     }
 
-    /// The next sequence number: from 1 to the last and again, passing over those still open.
-    fn sequence(&mut self) -> u32 {
-        loop {
-            let sequence = self.next;
+    /// The number of the ticket's submit, passing over those still open; none where its own is, and it has but one.
+    fn submit_number(&mut self, now: Now, ticket: Ticket) -> Option<T::Number> {
+        for _ in 0..=self.window.len() {
+            let number = self.tongue.number(now, self.next, Some(ticket));
             self.next = self.next.checked_add(1).unwrap_or(1);
-            if !self.window.contains(sequence) {
-                return sequence;
+            if !self.window.contains(number) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// The number of the next request that is no submit, passing over those still open.
+    fn number(&mut self, now: Now) -> T::Number {
+        loop {
+            let number = self.tongue.number(now, self.next, None);
+            self.next = self.next.checked_add(1).unwrap_or(1);
+            if !self.window.contains(number) {
+                return number;
             }
         }
     }
@@ -511,14 +603,14 @@ impl<T: Tongue> Session for Dialogue<T> {
             Input::Opened => self.login(now),
             Input::Octets(_, payload) => self.take_octets(now, payload.body)?,
             Input::Submit(ticket, _, part) => self.submit(now, ticket, part),
-            Input::Settle(inbound, word) => self.settle(inbound, &word),
+            Input::Settle(inbound, word) => self.settle(now, inbound, &word),
             Input::Tick => self.tick(now)?,
             Input::Probe => self.probe(now),
             Input::Unbind => self.finish(now)?,
             Input::Lost => return Err(self.lost()),
         }
         if matches!(self.state, State::Finishing { .. }) && self.window.is_empty() && self.unsettled.is_empty() {
-            self.goodbye(now);
+            self.goodbye(now)?;
         }
         Ok(())
     }
@@ -535,7 +627,7 @@ impl<T: Tongue> Session for Dialogue<T> {
             State::Open | State::Bound | State::Closed => None,
         };
         let keepalive = self.keepalive.as_ref().map(Keepalive::deadline);
-        [state, keepalive, self.window.deadline()].into_iter().flatten().min()
+        [state, keepalive, self.quiet_until(), self.window.deadline()].into_iter().flatten().min()
     }
 
     fn room(&self) -> usize {

@@ -18,7 +18,7 @@ use crate::china::{number, text};
 use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
 use crate::message::{Mo, Part};
 use crate::protocol::Role;
-use crate::session::{Fault, Now};
+use crate::session::{Fault, Now, Ticket};
 
 /// Octets of an account's field.
 const ACCOUNT: usize = 8;
@@ -148,10 +148,15 @@ impl SmgpTongue {
 }
 
 impl Tongue for SmgpTongue {
+    type Number = u32;
     type Delivery = [u8; 10];
 
     fn limits(&self) -> &'static Limits {
         &LIMITS
+    }
+
+    fn number(&self, _: Now, count: u32, _: Option<Ticket>) -> u32 {
+        count
     }
 
     fn login(&mut self, now: Now, sequence: u32, out: &mut BytesMut) {
@@ -215,7 +220,7 @@ impl Tongue for SmgpTongue {
         Pdu { sequence, body }.write((), out);
     }
 
-    fn hear(&mut self, octets: &[u8]) -> Heard<[u8; 10]> {
+    fn hear(&mut self, octets: &[u8]) -> Heard<u32, [u8; 10]> {
         let Pdu { sequence, body } = match Pdu::read(octets, ()) {
             Ok(pdu) => pdu,
             Err(skip) => {

@@ -116,6 +116,7 @@ impl Far for Ismg {
     fn say(&self, say: Say<'_>) -> Vec<u8> {
         let mut content = BytesMut::new();
         let (serial, body) = match say {
+            Say::Bind(_) | Say::BindWrongly(_) => panic!("the far side never logs in"),
             Say::BindYes(serial) => {
                 let connect = Connect { authenticator_source: self.digest, ..Connect::default() };
                 (serial, Body::ConnectResp(ConnectResp::accepted(&connect, b"secret", self.version)))

@@ -3,14 +3,15 @@
 //! A protocol adds one file with its [`Far`] and its cases, and one arm in [`cases`]. Built on codecs only.
 
 mod cmpp;
+mod sgip;
 mod smgp;
 mod smpp;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use carriers::{
-    AttemptRef, Coding, Common, Event, Fault, Inbound, Input, Now, Output, PROTOCOLS, Part, PathId, Payload, Profile,
-    Role, Session, Ticket,
+    AttemptRef, Coding, Common, Event, Fault, Inbound, Input, Now, Output, PROTOCOLS, Part, PathId, Payload, Probe,
+    Profile, Reach, Role, Session, Ticket,
 };
 
 /// What identifies a request on the wire, wide enough for every protocol.
@@ -20,6 +21,8 @@ pub type Serial = u128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     Bind(Serial),
+    /// Its answer to our login, on a connection of ours.
+    BindAnswer(Serial, bool),
     Submit(Serial),
     Probe(Serial),
     ProbeAnswer(Serial),
@@ -42,6 +45,10 @@ pub enum Word {
 /// What the far side is to say.
 #[derive(Clone, Copy, Debug)]
 pub enum Say<'a> {
+    /// Our login, on a connection of ours.
+    Bind(Serial),
+    /// One with a wrong password.
+    BindWrongly(Serial),
     BindYes(Serial),
     BindNo(Serial),
     Accept(Serial, &'a str),
@@ -73,7 +80,7 @@ pub struct Case {
     pub table: &'static str,
     pub answer: Duration,
     pub bind: Duration,
-    /// Silence that ends a link.
+    /// Silence that ends a link, or after which it says goodbye where it has no probe.
     pub silence: Duration,
     pub far: fn() -> Box<dyn Far>,
 }
@@ -84,6 +91,7 @@ pub const WINDOW: usize = 4;
 pub fn cases() -> Vec<Case> {
     let of = |name: &str| match name {
         "cmpp" => cmpp::cases(),
+        "sgip" => sgip::cases(),
         "smgp" => smgp::cases(),
         "smpp" => smpp::cases(),
         other => panic!("tests/far has no {other}"),
@@ -103,6 +111,11 @@ pub fn each(able: impl Fn(Role) -> bool, promise: impl Fn(&Case, usize)) {
 }
 
 impl Case {
+    /// Whether the far side opens that leg's connections.
+    pub fn is_dialled(&self, leg: usize) -> bool {
+        matches!(self.profile().legs()[leg].reach, Reach::Listen(_))
+    }
+
     pub fn profile(&self) -> std::sync::Arc<dyn Profile> {
         let protocol = PROTOCOLS.iter().find(|p| p.name() == self.protocol).unwrap();
         let common = Common { name: "test".into(), window: WINDOW, timezone: None, max_parts: 10 };
@@ -110,6 +123,11 @@ impl Case {
         let table = toml::Spanned::new(table.span(), toml::de::DeValue::Table(table.into_inner()));
         protocol.configure(&common, table, &|secret| Ok(secret.to_owned())).unwrap()
     }
+}
+
+/// Whether a leg can ask for a sign of life.
+pub fn probes(case: &Case, leg: usize) -> bool {
+    case.profile().legs()[leg].probe == Probe::Pdu
 }
 
 pub fn sends(role: Role) -> bool {
@@ -173,8 +191,13 @@ impl Talk {
     pub fn bound(case: &Case, leg: usize) -> Talk {
         let mut talk = Talk::new(case, leg);
         talk.input(Input::Opened);
-        let [Heard::Bind(serial)] = talk.heard[..] else { panic!("no bind: {:?}", talk.heard) };
-        talk.say(Say::BindYes(serial));
+        if case.is_dialled(leg) {
+            talk.say(Say::Bind(901));
+            assert_eq!(talk.heard, [Heard::BindAnswer(901, true)]);
+        } else {
+            let [Heard::Bind(serial)] = talk.heard[..] else { panic!("no bind: {:?}", talk.heard) };
+            talk.say(Say::BindYes(serial));
+        }
         assert!(matches!(talk.events[..], [Event::Bound(_)]), "{:?}", talk.events);
         talk.heard.clear();
         talk.events.clear();

@@ -102,6 +102,7 @@ impl Far for Smgw {
     fn say(&self, say: Say<'_>) -> Vec<u8> {
         let mut content = BytesMut::new();
         let (serial, body) = match say {
+            Say::Bind(_) | Say::BindWrongly(_) => panic!("the far side never logs in"),
             Say::BindYes(serial) => {
                 let login = Login { authenticator_client: self.digest, ..Login::default() };
                 (serial, Body::LoginResp(LoginResp::accepted(&login, b"secret")))

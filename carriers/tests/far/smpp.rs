@@ -122,6 +122,7 @@ impl Far for Smsc {
                 (serial, status::ROK, Body::Unknown { command: command::DELIVER_SM, body: &[b'x'; 9] })
             }
             Say::Unknown(serial) => (serial, status::ROK, Body::Unknown { command: 0x0666, body: b"?" }),
+            Say::Bind(_) | Say::BindWrongly(_) => panic!("the far side never logs in"),
             Say::Broken => return vec![0, 0, 0, 5, 1, 2, 3, 4, 5],
         };
         let mut out = BytesMut::new();

@@ -80,6 +80,8 @@ pub struct ChannelStatus {
     pub rate_now: f64,
     /// Whether it has left the configuration and only finishes what is open; its contract counts no more.
     pub leaving: bool,
+    /// Whether its leg for receipts has no link: it sends, and hears nothing of what it sent.
+    pub deaf: bool,
     /// What is wrong with it although its links are up.
     pub alarms: Vec<AlarmStatus>,
     /// Share of the last five minutes' receipts that say delivered.
@@ -392,6 +394,7 @@ impl Line {
                 rate: contract.unwrap_or(0.0),
                 rate_now: view.as_ref().map_or(0.0, |v| v.rate_now),
                 leaving: contract.is_none(),
+                deaf: self.fleet.deaf(id),
                 alarms: self.alarms.of(id),
                 delivered_ratio: self.quality.ratio(id),
                 weight: view.as_ref().map_or(1.0, |v| v.weight),

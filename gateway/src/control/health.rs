@@ -38,6 +38,10 @@ pub(super) fn readiness(closed: Option<&'static str>, channels: &[ChannelStatus]
             text += &format!(", {} {word}", count(states));
         }
     }
+    let deaf = channels.iter().filter(|c| !c.leaving && c.deaf).count();
+    if deaf > 0 {
+        text += &format!(", {deaf} deaf");
+    }
     if leaving > 0 {
         text += &format!(", {leaving} leaving");
     }

@@ -29,6 +29,9 @@ fn show(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
         if !matches!(channel["state"].as_str(), Some("drained" | "draining")) {
             rows.extend(health(&channel["health"]).map(|line| vec![line]));
         }
+        if channel["deaf"] == true {
+            rows.push(vec!["deaf: it sends, and hears nothing of what it sent".to_owned()]);
+        }
         if channel["leaving"] == true {
             rows.push(vec!["not in the configuration any more: finishes what is open".to_owned()]);
         }

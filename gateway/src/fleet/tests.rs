@@ -169,8 +169,26 @@ async fn a_leg_that_cannot_be_served_changes_nothing() {
     bench.fleet.start(&channel("x", 1), Wall(0)).unwrap();
     let mut other = channel("y", 1);
     let mut legs = other.profile.legs().to_vec();
-    legs[1].reach = Reach::Listen("127.0.0.1:0".to_owned());
+    legs[1].transport = Transport::Http;
     other.profile = Arc::new(Toy(legs, "y"));
-    assert_eq!(bench.fleet.start(&other, Wall(0)), Err(link::Unservable::Listen));
+    assert_eq!(bench.fleet.start(&other, Wall(0)), Err(link::Unservable::Transport(Transport::Http)));
     assert_eq!(bench.links(), (vec![0, 1], vec![]));
+}
+
+#[tokio::test]
+async fn a_listening_leg_has_one_link_and_a_channel_is_deaf_while_it_is_down() {
+    let mut bench = Bench::new();
+    let mut both = channel("x", 3);
+    let mut legs = both.profile.legs().to_vec();
+    legs[1].reach = Reach::Listen("127.0.0.1:0".to_owned());
+    both.profile = Arc::new(Toy(legs, "x"));
+    bench.fleet.start(&both, Wall(0)).unwrap();
+    assert_eq!(bench.links(), (vec![0, 1, 2, 3], vec![]), "three that dial, one that listens");
+    assert!(bench.fleet.deaf(A));
+    let listener = LinkId { channel: A.0, link: 3 };
+    assert!(!bench.fleet.sends(listener));
+    bench.fleet.turned(listener, "up", String::new(), Wall(1));
+    assert!(!bench.fleet.deaf(A));
+    let others = Channel { allow_from: vec!["10.0.0.0/8".parse().unwrap()], ..both };
+    assert_eq!(bench.fleet.start(&others, Wall(1)).unwrap().len(), 4, "other peers, another place at the door");
 }

@@ -4,15 +4,17 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use carriers::{
-    AttemptRef, CarrierId, Coding, Event, Fault, Inbound, Input, Leg, Life, Mt, Now, Output, Part, Parts, PathId,
-    Payload, Probe, Profile, Quote, Reach, Receipt, ReceiptState, Role, Session, Settle, Ticket, Transport, Unsendable,
+    AttemptRef, CarrierId, Coding, Common, Event, Fault, Greeting, Head, Inbound, Input, Leg, Life, Mt, Now, Output,
+    Part, Parts, PathId, Payload, Probe, Problem, Profile, Protocol, Quote, Reach, Receipt, ReceiptState, Role,
+    Session, Settle, Ticket, Transport, Unsendable,
 };
-use link::{Batch, FromLink, Handle, LinkId, Settings, Spec, ToLink};
+use link::{Batch, Doors, Entrance, FromLink, Handle, LinkId, Settings, Spec, ToLink};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +34,8 @@ pub const PONG: u8 = 11;
 /// Taken, counted, not answered.
 pub const ODD: u8 = 12;
 pub const NACK: u8 = 13;
+/// Has the session say goodbye by itself.
+pub const REST: u8 = 14;
 /// Breaks the session's own code.
 pub const BOMB: u8 = 66;
 /// Octets of a frame without padding.
@@ -48,10 +52,14 @@ pub fn frame(kind: u8, number: u64, padding: &[u8]) -> Bytes {
 
 #[derive(Default)]
 struct ToySession {
+    /// The far side dials, and logs in as that account with [`PASSWORD`].
+    hosts: Option<u64>,
     answer_within: Option<Duration>,
     pong_size: usize,
     window: usize,
     unbinding: bool,
+    /// The goodbye is said.
+    rested: bool,
     received: Vec<u8>,
     sent: u64,
     open: BTreeMap<Ticket, (u64, Option<Instant>)>,
@@ -91,6 +99,18 @@ impl ToySession {
                 self.say(Event::Bound(self.window));
             }
             BIND_NO => return self.end(Fault::BindRefused { code: number.to_string(), permanent: true }),
+            BIND if self.hosts == Some(number & 0xFF) && number >> 8 == PASSWORD => {
+                self.transmit(frame(BIND_OK, 0, &[]));
+                self.say(Event::Bound(0));
+            }
+            BIND if self.hosts.is_some() => {
+                self.transmit(frame(BIND_NO, 0, &[]));
+                return self.end(Fault::BindRefused { code: String::new(), permanent: true });
+            }
+            REST => {
+                self.unbinding = true;
+                self.unbind_when_idle();
+            }
             SUBMIT_OK => {
                 if self.open.remove(&Ticket(number)).is_some() {
                     self.say(Event::Submitted(Ticket(number), None));
@@ -123,6 +143,7 @@ impl ToySession {
 
     fn unbind_when_idle(&mut self) {
         if self.unbinding && self.open.is_empty() {
+            self.rested = true;
             self.transmit(frame(UNBIND, 0, &[]));
         }
     }
@@ -131,6 +152,7 @@ impl ToySession {
 impl Session for ToySession {
     fn input(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
         match input {
+            Input::Opened if self.hosts.is_some() => {}
             Input::Opened => self.transmit(frame(BIND, 0, &[])),
             Input::Octets(_, payload) => {
                 self.received.extend_from_slice(payload.body);
@@ -146,7 +168,9 @@ impl Session for ToySession {
                 }
                 received.drain(..at);
                 self.received = received;
-                self.unbind_when_idle();
+                if !self.rested {
+                    self.unbind_when_idle();
+                }
             }
             Input::Submit(ticket, _, part) => {
                 assert!(self.room() > 0, "submitted without room");
@@ -188,6 +212,39 @@ pub struct Toy {
     pub answer_within: Option<Duration>,
     /// Padding of a pong.
     pub pong_size: usize,
+    /// On a shared listener.
+    pub account: &'static str,
+}
+
+/// Of every account.
+pub const PASSWORD: u64 = 7;
+
+/// What greets at a door: a login's number is its account, with the password above.
+pub struct Greeter;
+
+impl Protocol for Greeter {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+    fn configure(
+        &self,
+        _: &Common,
+        _: toml::Spanned<toml::de::DeValue<'_>>,
+        _: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Arc<dyn Profile>, Vec<Problem>> {
+        unreachable!("nothing is configured here")
+    }
+    fn schema(&self) -> schemars::Schema {
+        unreachable!("nothing is configured here")
+    }
+    fn greet(&self, first: &[u8], _: Option<&Head>, _: SocketAddr) -> Greeting {
+        let Some(head) = first.get(..BARE) else { return Greeting::More };
+        let number = u64::from_be_bytes(head[5..].try_into().unwrap());
+        match head[4] {
+            BIND => Greeting::Claim { account: (number & 0xFF).to_string(), refusal: frame(BIND_NO, 1, &[]).to_vec() },
+            _ => Greeting::Refuse(frame(NACK, number, &[]).to_vec()),
+        }
+    }
 }
 
 impl Toy {
@@ -199,7 +256,24 @@ impl Toy {
             life: Life::Held,
             probe: Probe::Pdu,
         };
-        Toy { leg, answer_within: None, pong_size: 0 }
+        Toy { leg, answer_within: None, pong_size: 0, account: "toy" }
+    }
+
+    pub fn on_demand(target: &str) -> Self {
+        let mut toy = Self::dialling(target);
+        toy.leg.life = Life::OnDemand;
+        toy
+    }
+
+    pub fn listening(address: &str, account: &'static str) -> Self {
+        let leg = Leg {
+            role: Role::Receive,
+            reach: Reach::Listen(address.to_owned()),
+            transport: Transport::Stream,
+            life: Life::Held,
+            probe: Probe::None,
+        };
+        Toy { leg, answer_within: None, pong_size: 0, account }
     }
 }
 
@@ -208,7 +282,13 @@ impl Profile for Toy {
         std::slice::from_ref(&self.leg)
     }
     fn open(&self, _leg: usize, _seed: u64) -> Box<dyn Session> {
-        Box::new(ToySession { answer_within: self.answer_within, pong_size: self.pong_size, ..ToySession::default() })
+        let hosts = self.account.parse().ok();
+        Box::new(ToySession {
+            hosts,
+            answer_within: self.answer_within,
+            pong_size: self.pong_size,
+            ..ToySession::default()
+        })
     }
     fn quote(&self, _mt: &Mt<'_>) -> Result<Quote, Unsendable> {
         unreachable!("a link splits nothing")
@@ -220,7 +300,7 @@ impl Profile for Toy {
         None
     }
     fn account(&self) -> &str {
-        "toy"
+        self.account
     }
     fn fingerprint(&self) -> String {
         String::new()
@@ -268,9 +348,29 @@ impl Running {
 
     pub fn start_with_places(toy: Toy, settings: Settings, places: usize) -> Self {
         let (events, batches) = mpsc::channel(places);
-        let spec = Spec { id: ID, name: "toy".to_owned(), profile: Arc::new(toy), leg: 0, seed: 7, settings };
+        let spec =
+            Spec { id: ID, name: "toy".to_owned(), profile: Arc::new(toy), leg: 0, seed: 7, settings, entrance: None };
         let handle = link::spawn(spec, events).unwrap();
         Running { handle, batches, held: Default::default(), generation: 0 }
+    }
+
+    /// One that the far side dials, with whoever else is at these doors.
+    pub fn listen(toy: Toy, doors: &Doors, allow_from: &[&str]) -> Self {
+        let (events, batches) = mpsc::channel(64);
+        let allow_from = allow_from.iter().map(|net| net.parse().unwrap()).collect();
+        let entrance = Some(Entrance { doors: doors.clone(), protocol: &Greeter, allow_from });
+        let settings = Settings::default();
+        let spec = Spec { id: ID, name: "toy".to_owned(), profile: Arc::new(toy), leg: 0, seed: 7, settings, entrance };
+        let handle = link::spawn(spec, events).unwrap();
+        Running { handle, batches, held: Default::default(), generation: 0 }
+    }
+
+    /// Waits until it listens, and says where.
+    pub async fn listens(&mut self) -> SocketAddr {
+        match self.next().await {
+            Some(FromLink::Up { window: 0, address }) => address,
+            other => panic!("it does not listen: {other:?}"),
+        }
     }
 
     /// The next event, whatever batch it is in; ages of unacknowledged octets are another matter, for a busy machine
@@ -297,8 +397,9 @@ impl Running {
         while self.held.is_empty() {
             let batch = self.batches.recv().await?;
             assert_eq!(batch.id, ID);
-            assert!(batch.generation >= self.generation && !batch.events.is_empty());
-            self.generation = batch.generation;
+            // A link that listens speaks for itself, as no connection, between its connections' words.
+            assert!((batch.generation >= self.generation || batch.generation == 0) && !batch.events.is_empty());
+            self.generation = self.generation.max(batch.generation);
             self.held.extend(batch.events);
         }
         self.held.pop_front()
@@ -360,6 +461,20 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The far side where it dials.
+    pub async fn dial(address: SocketAddr) -> Peer {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Peer { stream }
+    }
+
+    /// Its login, and what is said to it; `None` where the connection is closed instead.
+    pub async fn log_in(&mut self, account: u64, password: u64) -> Option<u8> {
+        self.write(&frame(BIND, password << 8 | account, &[])).await;
+        let mut answer = [0; BARE];
+        self.stream.read_exact(&mut answer).await.ok().map(|_| answer[4])
+    }
+
     /// Kind and number of the next frame.
     pub async fn read(&mut self) -> (u8, u64) {
         let length = self.stream.read_u32().await.unwrap() as usize;

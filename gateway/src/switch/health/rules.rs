@@ -763,7 +763,8 @@ fn nobody_waits_for_two_that_fall_silent_together() {
     (0..2).for_each(|channel| line.traffic(channel, 600, 100));
     line.answers = None;
     for _ in 0..24 {
-        (line.send(0), line.send(1));
+        line.send(0);
+        line.send(1);
         line.go(50);
     }
     assert_eq!((line.state(0), line.state(1)), (State::Suspect, State::Suspect));

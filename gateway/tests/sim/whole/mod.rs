@@ -418,7 +418,7 @@ impl World {
 
     /// Nothing is left to do and faults are long over, and the switch still looks after links.
     fn is_restless(&self) -> bool {
-        let idle = |line: &Line| line.switch.messages() == 0 && line.report.len() == 0 && line.report.orphans() == 0;
+        let idle = |line: &Line| line.switch.messages() == 0 && line.report.is_empty() && line.report.orphans() == 0;
         self.now > self.heals + 2 * 3_600 * SECOND && self.line.as_ref().is_some_and(idle)
     }
 

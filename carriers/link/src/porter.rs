@@ -1,0 +1,97 @@
+//! Parts that wait at the door of a leg dialled on demand, until its connection is there. Pure.
+//!
+//! | state | entered by | a part | left by |
+//! |---|---|---|---|
+//! | shut | the start; `shut`: no connection to be had | not taken | `open`, a login |
+//! | open | `open(window)` | kept, at most a window of them | `shut` |
+//!
+//! Open outlives the connection: that is what makes a leg without one report room. What is kept is handed to the session in
+//! the order it came, or comes back unsent.
+
+use std::collections::VecDeque;
+
+use carriers::{AttemptRef, Part, Ticket};
+
+/// A part to be sent.
+pub(crate) type Parcel = (Ticket, AttemptRef, Part);
+
+/// The waiting parts of one link.
+#[derive(Default)]
+pub(crate) struct Porter {
+    /// How many may wait; none while shut.
+    room: usize,
+    waiting: VecDeque<Parcel>,
+}
+
+impl Porter {
+    /// The carrier took the login: from now on parts are kept, connection or not.
+    pub(crate) fn open(&mut self, window: usize) {
+        self.room = window;
+    }
+
+    /// Whether parts are kept.
+    pub(crate) fn is_open(&self) -> bool {
+        self.room > 0
+    }
+
+    /// Keeps a part, or gives its ticket back.
+    pub(crate) fn keep(&mut self, parcel: Parcel) -> Result<(), Ticket> {
+        if self.waiting.len() >= self.room {
+            return Err(parcel.0);
+        }
+        self.waiting.push_back(parcel);
+        Ok(())
+    }
+
+    /// Whether somebody waits.
+    pub(crate) fn is_called(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The next part for the session.
+    pub(crate) fn next(&mut self) -> Option<Parcel> {
+        self.waiting.pop_front()
+    }
+
+    /// There is no connection to be had: what waited, unsent.
+    pub(crate) fn shut(&mut self) -> impl Iterator<Item = Ticket> {
+        self.room = 0;
+        std::mem::take(&mut self.waiting).into_iter().map(|parcel| parcel.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carriers::Coding;
+
+    fn parcel(number: u64) -> Parcel {
+        let part = Part {
+            to: String::new(),
+            sender: None,
+            coding: Coding::Ascii,
+            data: bytes::Bytes::new(),
+            udh: false,
+            index: 0,
+            total: 1,
+            reference: 0,
+            valid_for: std::time::Duration::ZERO,
+            receipt: false,
+        };
+        (Ticket(number), AttemptRef(0), part)
+    }
+
+    #[test]
+    fn nothing_is_kept_while_shut_and_a_window_while_open() {
+        let mut porter = Porter::default();
+        assert_eq!((porter.keep(parcel(1)), porter.is_open()), (Err(Ticket(1)), false));
+        porter.open(2);
+        assert_eq!((porter.keep(parcel(2)), porter.keep(parcel(3))), (Ok(()), Ok(())));
+        assert_eq!((porter.keep(parcel(4)), porter.is_called()), (Err(Ticket(4)), true));
+        assert_eq!(porter.next().map(|parcel| parcel.0), Some(Ticket(2)), "in the order they came");
+        porter.open(2);
+        assert_eq!(porter.keep(parcel(5)), Ok(()), "a second login forgets nobody");
+        assert_eq!(porter.shut().collect::<Vec<_>>(), [Ticket(3), Ticket(5)]);
+        assert_eq!((porter.is_called(), porter.is_open(), porter.keep(parcel(6))), (false, false, Err(Ticket(6))));
+    }
+}
