@@ -13,8 +13,6 @@ const FLOOR: u32 = 100;
 const PER_RETRY: u32 = 10;
 /// Of four retries, the first tier may use all, the others three: they never take the last from it.
 const OTHERS: (u32, u32) = (3, 4);
-/// How soon the first tier looks again: it books no turn behind the others.
-const SOON: Duration = Duration::from_millis(100);
 /// One second more than [`SPAN`]: the second under way and the one it cuts.
 const SECONDS: usize = SPAN as usize + 1;
 
@@ -29,8 +27,8 @@ struct Second {
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     seconds: [Second; SECONDS],
-    /// The last turn that was given away.
-    booked: Time,
+    /// The last turn that was given away: to the first tier, to the others. It books no turn behind these.
+    booked: [Time; 2],
 }
 
 impl Budget {
@@ -67,13 +65,12 @@ impl Budget {
     /// When a retry that is over budget is to come again: each has a turn of its own, so that a crowd of them costs one
     /// look each.
     pub(super) fn book(&mut self, now: Time, first: bool) -> Time {
-        if first {
-            return now.after(SOON);
-        }
         let (_, most) = self.level(now);
-        let gap = Duration::from_secs(SPAN) / (most * OTHERS.0 / OTHERS.1).max(1);
-        self.booked = self.booked.max(now).after(gap);
-        self.booked
+        let most = if first { most } else { most * OTHERS.0 / OTHERS.1 };
+        let [firsts, others] = &mut self.booked;
+        let booked = if first { firsts } else { others };
+        *booked = (*booked).max(now).after(Duration::from_secs(SPAN) / most.max(1));
+        *booked
     }
 }
 
@@ -136,9 +133,11 @@ mod tests {
     #[test]
     fn turns_are_given_away_one_by_one() {
         let mut budget = Budget::default();
-        let turns: Vec<Time> = (0..300).map(|_| budget.book(at(0), false)).collect();
-        assert!(turns.windows(2).all(|w| w[0] < w[1]));
-        assert!(turns[299] >= at(39_000), "three hundred take forty seconds: {:?}", turns[299]);
-        assert_eq!(budget.book(at(0), true), at(100), "the first tier does not queue behind them");
+        let mut book = |first| -> Vec<Time> { (0..300).map(|_| budget.book(at(0), first)).collect() };
+        let (others, firsts) = (book(false), book(true));
+        assert!(others.iter().is_sorted_by(|a, b| a < b) && firsts.iter().is_sorted_by(|a, b| a < b));
+        assert!(others[299] >= at(39_000), "three hundred take forty seconds: {:?}", others[299]);
+        assert_eq!(firsts[0], at(100), "the first tier does not queue behind them");
+        assert_eq!(firsts[299], at(30_000), "but its own come one after another too");
     }
 }

@@ -237,6 +237,11 @@ impl Channel {
         }
     }
 
+    /// Whether slots of a link are taken.
+    pub(super) fn is_busy(&self, link: u16) -> bool {
+        self.links.get(&link).is_some_and(|link| link.used > 0)
+    }
+
     /// When a part was last answered on a link.
     pub(super) fn last_answer(&self, link: u16) -> Time {
         self.links.get(&link).map_or(Time(0), |link| link.answered)

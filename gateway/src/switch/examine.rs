@@ -186,18 +186,19 @@ impl Switch {
     }
 
     /// Gives up what is in flight where nothing has been answered for too long, if it may go elsewhere: the first tier
-    /// soon after the suspicion, the others when the channel is down.
+    /// soon after the suspicion, the others when the channel is down. Where nothing is in flight, nothing is due: a start
+    /// there is settled, and looked at then.
     fn look_at_ill(&mut self, now: Time, out: &mut Vec<Command>) {
         let mut due = Vec::new();
         for (link, ill) in &mut self.watch.ill {
+            let channel = self.channels.get(&ChannelId(link.channel));
+            let Some(channel) = channel.filter(|channel| channel.is_busy(link.link)) else { continue };
             if ill.look > now {
                 self.wake = self.wake.min(ill.look);
                 continue;
             }
-            let id = ChannelId(link.channel);
-            let answered = self.channels.get(&id).map_or(Time(0), |channel| channel.last_answer(link.link));
-            let quiet = ill.since.max(answered).after(MORE_SILENCE);
-            let down = self.channels.get(&id).is_some_and(|channel| channel.state == State::Down);
+            let quiet = ill.since.max(channel.last_answer(link.link)).after(MORE_SILENCE);
+            let down = channel.state == State::Down;
             if now >= quiet || down {
                 due.push((*link, now >= quiet, down));
                 ill.look = now.after(LOOK);

@@ -190,15 +190,12 @@ impl Switch {
             return Place::Wait(over);
         };
         let until = self.poison.earliest();
-        if !self.is_well(lane, ChannelId(link.channel)) {
-            return Place::Wait(until);
-        }
-        match self.channels.get(&ChannelId(link.channel)).map(|channel| channel.offer_alone(now, entry.parts)) {
-            Some(Offer::Link(index)) => {
-                let id = ChannelId(link.channel);
-                let at = ranked.iter().position(|ranked| ranked.id == id).unwrap_or(0);
-                Place::Start(id, index, Chosen { at, why: Why::from(Reason::Alone) })
-            }
+        let id = ChannelId(link.channel);
+        let channel = self.channels.get(&id).filter(|channel| channel.admits(lane.tier) && self.is_well(lane, id));
+        // It may have moved to another group since, or its channel left the tier.
+        let Some(at) = ranked.iter().position(|ranked| ranked.id == id) else { return Place::Wait(until) };
+        match channel.map(|channel| channel.offer_alone(now, entry.parts)) {
+            Some(Offer::Link(index)) => Place::Start(id, index, Chosen { at, why: Why::from(Reason::Alone) }),
             Some(Offer::At(ready)) => Place::Wait(ready.min(until)),
             Some(Offer::Full) | None => Place::Wait(until),
         }

@@ -116,3 +116,22 @@ fn one_message_that_waits_too_long_gets_one_more_attempt_and_no_third() {
     assert_eq!(bench.end(at(9_000), second, &[Answer::Refused(Verdict::Retry)]), []);
     assert_eq!((bench.0.messages(), bench.0.attempts.len()), (0, 0));
 }
+
+#[test]
+fn a_link_nobody_acknowledges_keeps_nobody_awake_once_nothing_is_in_flight() {
+    let mut settings = probing();
+    settings.channels.iter_mut().for_each(|rule| rule.probes = false);
+    let mut bench = probed(settings);
+    let (sent, _) = bench.sent(message(1, 0, 1, 1));
+    let said = silent(&mut bench, 0, 900);
+    assert!(said.iter().any(|(_, command)| matches!(command, Command::Transition(ChannelId(0), _))), "{said:?}");
+    let ticket = Ticket::new(sent, 0);
+    bench.at(at(901), [Event::Answer(ticket, Answer::Unanswered(Doubt::Acked)), Event::Freed(ticket)]);
+    assert_eq!(bench.0.messages(), 0);
+    let mut wakes = 0;
+    while let Some(deadline) = bench.0.deadline().filter(|_| wakes < 200) {
+        bench.at(deadline, []);
+        wakes += 1;
+    }
+    assert!(wakes < 30, "{wakes} wakes with nothing to do");
+}
