@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(watch.look_at(), None);
         watch.wrote(|| start + ms(3_000));
         assert_eq!(
-            follow(&mut watch, start, 3_350, |_| (20, look(10, LONG))),
+            follow(&mut watch, start, 3_320, |_| (20, look(10, LONG))),
             [(3_300, ms(300))],
             "and may come again"
         );
