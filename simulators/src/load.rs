@@ -270,7 +270,10 @@ impl Run {
             (Some(rate), Some(lasts)) => (rate * lasts.as_secs_f64()).round() as u64,
             _ => u64::MAX,
         };
-        let name = options.run.clone().unwrap_or_else(|| format!("{:x}", clock.t_ms(started) as u64 & 0xffff_ffff));
+        let name = options.run.clone().unwrap_or_else(|| {
+            // Two that start in the same millisecond are two.
+            format!("{:x}{:04x}", clock.t_ms(started) as u64 & 0xffff_ffff, std::process::id() & 0xffff)
+        });
         let text = serde_json::to_string(&options.text).map_err(io::Error::other)?;
         let callback = if options.no_callback { "\"callback\":false," } else { "" };
         Ok(Self {
