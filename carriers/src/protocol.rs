@@ -47,8 +47,11 @@ pub trait Protocol: Sync {
     ) -> Result<Arc<dyn Profile>, Vec<Problem>>;
     /// JSON Schema of the channel's table.
     fn schema(&self) -> schemars::Schema;
-    /// Whose connection is this? Called with the first octets (or HTTP head) on a shared listener until it decides.
-    fn greet(&self, first: &[u8], head: Option<&Head>, peer: SocketAddr) -> Greeting;
+    /// Whose connection is this? Called with the first octets (or HTTP head) on a shared listener until it decides. A
+    /// protocol in which we always connect knows nobody.
+    fn greet(&self, _first: &[u8], _head: Option<&Head>, _peer: SocketAddr) -> Greeting {
+        Greeting::Refuse(Vec::new())
+    }
 }
 
 /// What [`Protocol::greet`] makes of a new connection.

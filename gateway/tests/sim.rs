@@ -9,8 +9,6 @@ mod budget;
 mod campaign;
 #[path = "sim/carrier.rs"]
 mod carrier;
-#[path = "sim/cost.rs"]
-mod cost;
 #[path = "sim/failover.rs"]
 mod failover;
 #[path = "sim/isolation.rs"]

@@ -11,7 +11,6 @@ pub(crate) mod testing;
 mod tongue;
 mod verdict;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use config::Settings;
@@ -20,8 +19,8 @@ pub use tongue::CmppTongue;
 use crate::china::number;
 use crate::dialogue::Dialogue;
 use crate::message::{CarrierId, Mt, Parts, Quote, Unsendable};
-use crate::protocol::{Common, Greeting, Leg, Problem, Profile, Protocol, Role, Secrets};
-use crate::session::{AttemptRef, Head, Session};
+use crate::protocol::{Common, Leg, Problem, Profile, Protocol, Role, Secrets};
+use crate::session::{AttemptRef, Session};
 use crate::table;
 
 /// The protocol.
@@ -46,11 +45,6 @@ impl Protocol for Cmpp {
 
     fn schema(&self) -> schemars::Schema {
         schemars::schema_for!(config::Table)
-    }
-
-    /// The SP always connects (CMPP 3.0 §7).
-    fn greet(&self, _: &[u8], _: Option<&Head>, _: SocketAddr) -> Greeting {
-        Greeting::Refuse(Vec::new())
     }
 }
 
@@ -110,6 +104,7 @@ impl Profile for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Greeting;
 
     #[test]
     fn the_schema_has_the_table_and_nothing_else() {

@@ -14,15 +14,14 @@ mod session;
 mod testing;
 mod verdict;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use config::{Binding, DefaultAlphabet, IdBase, IdBases, Long, Settings, Version};
 pub use session::SmppSession;
 
 use crate::message::{CarrierId, Mt, Parts, Quote, Unsendable};
-use crate::protocol::{Common, Greeting, Leg, Problem, Profile, Protocol, Role, Secrets};
-use crate::session::{AttemptRef, Head, Session};
+use crate::protocol::{Common, Leg, Problem, Profile, Protocol, Role, Secrets};
+use crate::session::{AttemptRef, Session};
 use crate::table;
 
 /// The protocol.
@@ -46,11 +45,6 @@ impl Protocol for Smpp {
 
     fn schema(&self) -> schemars::Schema {
         schemars::schema_for!(config::Table)
-    }
-
-    /// No SMPP link is opened by the far side: outbind is not spoken.
-    fn greet(&self, _: &[u8], _: Option<&Head>, _: SocketAddr) -> Greeting {
-        Greeting::Refuse(Vec::new())
     }
 }
 
@@ -104,6 +98,7 @@ impl Profile for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Greeting;
 
     #[test]
     fn the_schema_has_the_table_and_nothing_else() {

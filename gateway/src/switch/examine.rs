@@ -208,9 +208,8 @@ impl Switch {
             self.wake = self.wake.min(ill.look);
         }
         for (link, quiet, down) in due {
-            let first = self.tiers.first().map(|tier| tier.id);
             let here = |attempt: &&Attempt| {
-                let strict = Some(attempt.pending.lane.tier) == first;
+                let strict = self.is_first(attempt.pending.lane.tier);
                 attempt.channel.0 == link.channel && attempt.link == link.link && (down || (strict && quiet))
             };
             let open: Vec<AttemptRef> =
@@ -252,7 +251,7 @@ impl Switch {
     /// Whether a message in flight would find another place than the link it is on: a channel of its group that is well.
     fn has_alternative(&self, now: Time, attempt: &Attempt) -> bool {
         let lane = &attempt.pending.lane;
-        let strict = self.tiers.first().is_some_and(|tier| tier.id == lane.tier);
+        let strict = self.is_first(lane.tier);
         let Some(group) = self.groups.get(&lane.group) else { return false };
         // Its own channel only where another link of it is well.
         let here = self.watch.machines.link_usable(attempt.channel, attempt.link);

@@ -359,6 +359,11 @@ impl Switch {
         self.lanes.len() + self.later.len() + self.flying.len()
     }
 
+    /// Whether a tier stands before all others.
+    pub(super) fn is_first(&self, id: TierId) -> bool {
+        self.tiers.first().is_some_and(|tier| tier.id == id)
+    }
+
     /// A tier's rank, 0 the strictest, and its rule.
     pub(super) fn tier(&self, id: TierId) -> (usize, &TierRule) {
         let found = self.tiers.iter().find(|rule| rule.id == id);

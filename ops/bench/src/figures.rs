@@ -52,7 +52,7 @@ impl Figures {
         Span { median: at(last / 2), min: at(0), max: at(last) }
     }
 
-    /// The case as CONTRACT-shaped JSON: medians, `*_min`, `*_max`; `null` where nothing was measured.
+    /// The case as JSON: medians, `*_min`, `*_max`; `null` where nothing was measured.
     pub fn json(&self) -> Value {
         let mut fields = Map::new();
         fields.insert("name".into(), self.case.name.into());
