@@ -96,6 +96,8 @@ impl Far for Smg {
                     settled(serial, result)
                 }
                 Body::UserRptResp(Resp { result: result::OK, .. }) => Heard::ProbeAnswer(serial),
+                // A request of ours that was harmed on its way is answered with what is wrong with it.
+                Body::UserRptResp(_) => Heard::Nack,
                 Body::SubmitResp(Resp { result, .. }) if result != result::OK => Heard::Nack,
                 Body::Unknown { command, .. } if command & RESPONSE != 0 => Heard::Nack,
                 other => panic!("our session said {other:?}"),
