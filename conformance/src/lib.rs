@@ -14,6 +14,7 @@ pub mod http;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod proofs;
 pub mod stage;
 pub mod wait;
 
