@@ -9,6 +9,7 @@
 pub mod books;
 pub mod far;
 pub mod foreign;
+pub mod fuzz;
 pub mod gateway;
 pub mod http;
 pub mod ports;
