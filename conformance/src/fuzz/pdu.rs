@@ -58,7 +58,7 @@ pub(super) fn sgip(octets: &[u8]) {
 }
 
 pub(super) fn smgp(octets: &[u8]) {
-    common!(octets, smgp, (), |skip, octets| smgp::nack(skip, octets));
+    common!(octets, smgp, (), smgp::nack);
 }
 
 /// The octets as they are, with a length that is true, and as a stream.
