@@ -15,7 +15,7 @@ use super::config::Settings;
 use super::{report, verdict};
 use crate::china::dialect::Digest;
 use crate::china::{number, text};
-use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
+use crate::dialogue::{Heard, Phrase, Said, Tongue, Word, misplaced};
 use crate::message::{Mo, Part};
 use crate::session::{Fault, Now, Ticket};
 
@@ -124,11 +124,7 @@ impl CmppTongue {
 
     /// A whole PDU that says nothing to us.
     fn noise(&self, sequence: u32, command: u32, octets: &[u8]) -> Said<[u8; 8]> {
-        let what = match command {
-            command if command & RESPONSE != 0 => "an answer to no request",
-            command if command::name(command).is_some() => "a request out of place",
-            _ => "an unknown command",
-        };
+        let what = misplaced(command, command::name(command).is_some());
         let skip = Skip { command, sequence, status: status::result::COMMAND, reason: what };
         Said::Noise(what, self.refused(&skip, octets))
     }

@@ -9,14 +9,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::china::dialect::{Dialect, Digest, First, times};
+use crate::china::dialect::{Dialect, Digest, First, times, verdicts};
 use crate::china::number::Prefix;
 use crate::china::text::{Encoding, Texts};
 use crate::china::zone::Zone;
 use crate::dialogue::Terms;
 use crate::protocol::{Common, Leg, Life, Probe, Problem, Reach, Role, Secrets, Transport};
 use crate::secret::Secret;
-use crate::session::Verdict;
 use crate::table::{Checks, SecretText};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -352,9 +351,6 @@ impl FeeTable {
 
 impl DialectTable {
     fn check(self, checks: &mut Checks) -> Dialect {
-        let all =
-            [(self.throttled, Verdict::Throttled), (self.rejected, Verdict::Rejected), (self.retry, Verdict::Retry)];
-        let verdicts = all.into_iter().flat_map(|(codes, verdict)| codes.into_iter().map(move |code| (code, verdict)));
         Dialect {
             digest: Digest::Plain,
             check_server: false,
@@ -367,7 +363,7 @@ impl DialectTable {
             prefix: self.number_prefix.unwrap_or(Prefix::Country),
             sender_digits: checks.one_of("dialect.sender_digits", self.sender_digits.as_ref(), [20, 21]) as usize,
             validity: self.validity.unwrap_or(true),
-            verdicts: verdicts.collect(),
+            verdicts: verdicts(self.throttled, self.rejected, self.retry),
         }
     }
 }

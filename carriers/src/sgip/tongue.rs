@@ -14,7 +14,7 @@ use codecs::stat::trimmed;
 use super::config::Settings;
 use super::{report, sequence, verdict};
 use crate::china::{number, text};
-use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
+use crate::dialogue::{Heard, Phrase, Said, Tongue, Word, misplaced};
 use crate::message::{CarrierId, Mo, Part};
 use crate::session::{Fault, Now, Ticket};
 
@@ -108,11 +108,7 @@ impl SgipTongue {
 
     /// A whole PDU that says nothing to us.
     fn noise(&self, sequence: Sequence, command: u32) -> Said<Kind> {
-        let what = match command {
-            command if command & RESPONSE != 0 => "an answer to no request",
-            command if command::name(command).is_some() => "a request out of place",
-            _ => "an unknown command",
-        };
+        let what = misplaced(command, command::name(command).is_some());
         let skip = Skip { command, sequence, status: result::NOT_PROVIDED.into(), reason: what };
         Said::Noise(what, self.refused(&skip))
     }

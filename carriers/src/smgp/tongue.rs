@@ -15,7 +15,7 @@ use super::config::Settings;
 use super::{report, verdict};
 use crate::china::dialect::Digest;
 use crate::china::{number, text};
-use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
+use crate::dialogue::{Heard, Phrase, Said, Tongue, Word, misplaced};
 use crate::message::{Mo, Part};
 use crate::protocol::Role;
 use crate::session::{Fault, Now, Ticket};
@@ -137,11 +137,7 @@ impl SmgpTongue {
 
     /// A whole PDU that says nothing to us.
     fn noise(&self, sequence: u32, command: u32, octets: &[u8]) -> Said<[u8; 10]> {
-        let what = match command {
-            command if command & RESPONSE != 0 => "an answer to no request",
-            command if command::name(command).is_some() => "a request out of place",
-            _ => "an unknown command",
-        };
+        let what = misplaced(command, command::name(command).is_some());
         let skip = Skip { command, sequence, status: status::COMMAND, reason: what };
         Said::Noise(what, self.refused(&skip, octets))
     }
