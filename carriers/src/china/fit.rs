@@ -2,6 +2,7 @@
 
 use super::dialect::Dialect;
 use super::number;
+use super::options::Rules;
 use super::text::Texts;
 use crate::message::{Mt, Parts, Quote, Unsendable};
 
@@ -14,12 +15,15 @@ pub struct Fit<'a> {
     pub dialect: &'a Dialect,
     /// How texts are.
     pub texts: &'a Texts,
+    /// What a message may have otherwise.
+    pub rules: Rules,
 }
 
 impl Fit<'_> {
     fn check(&self, mt: &Mt<'_>) -> Result<(), Unsendable> {
         number::check(mt.to)?;
-        number::sender(self.access, mt.sender, self.dialect.sender_digits).map(drop)
+        number::sender(self.access, mt.sender, self.dialect.sender_digits)?;
+        self.rules.check(mt.options)
     }
 
     /// What [`Fit::split`] would make of it; nothing is encoded.

@@ -50,6 +50,11 @@ impl Protocol for Sgip {
         table::profile(table, |table, place| Settings::check(common, table, place, secrets).map(Channel::new))
     }
 
+    /// As the book has it (SGIP 1.2 §3.1).
+    fn window(&self) -> u32 {
+        32
+    }
+
     fn schema(&self) -> schemars::Schema {
         schemars::schema_for!(config::Table)
     }
@@ -92,7 +97,7 @@ impl Channel {
 
     fn fit(&self) -> Fit<'_> {
         let Settings { sp_number, dialect, texts, .. } = &*self.settings;
-        Fit { access: sp_number, dialect, texts }
+        Fit { access: sp_number, dialect, texts, rules: self.settings.rules() }
     }
 }
 
@@ -116,6 +121,10 @@ impl Profile for Channel {
 
     fn split(&self, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
         self.fit().split(mt)
+    }
+
+    fn takes(&self, name: &str, value: &str) -> Result<bool, &'static str> {
+        self.settings.rules().takes(name, value)
     }
 
     /// A submit's number is the message's id, and follows from the attempt alone.

@@ -41,6 +41,11 @@ impl Protocol for Smgp {
         table::profile(table, |table, place| Settings::check(common, table, place, secrets).map(Channel::new))
     }
 
+    /// As the book has it (SMGP 3.0 §4.2.1).
+    fn window(&self) -> u32 {
+        16
+    }
+
     fn schema(&self) -> schemars::Schema {
         schemars::schema_for!(config::Table)
     }
@@ -61,7 +66,7 @@ impl Channel {
 
     fn fit(&self) -> Fit<'_> {
         let Settings { src_term_id, dialect, texts, .. } = &*self.settings;
-        Fit { access: src_term_id, dialect, texts }
+        Fit { access: src_term_id, dialect, texts, rules: self.settings.rules() }
     }
 }
 
@@ -82,6 +87,10 @@ impl Profile for Channel {
 
     fn split(&self, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
         self.fit().split(mt)
+    }
+
+    fn takes(&self, name: &str, value: &str) -> Result<bool, &'static str> {
+        self.settings.rules().takes(name, value)
     }
 
     /// The SMGW draws the id and tells it in its answer.
