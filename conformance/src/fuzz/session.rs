@@ -177,6 +177,7 @@ impl Talk {
             reference: 7,
             valid_for: Duration::from_secs(300),
             receipt: true,
+            options: String::new(),
         };
         if !self.over {
             self.input(Input::Submit(ticket, AttemptRef(number), &part));
