@@ -436,7 +436,7 @@ impl Line {
                 }
                 counted => {
                     self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
-                    self.states.decided(&self.plan, &counted);
+                    self.states.decided(now.time, &self.metrics, &self.plan, &counted);
                     if let Command::Throttled(channel, _) = counted {
                         self.look(now, channel, Cause::Throttled);
                     }

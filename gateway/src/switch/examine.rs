@@ -133,14 +133,16 @@ impl Switch {
                 self.rest(channel);
             }
             Note::Frozen(until) => out.push(Command::OurselvesSuspected(until)),
-            Note::Panic(group, _) if self.groups.get(&group).is_none_or(|group| group.internal) => {}
+            Note::Panic(group, _) | Note::Ejected(group, _) | Note::Capped(group, _)
+                if self.groups.get(&group).is_none_or(|group| group.internal) => {}
             Note::Panic(group, panic) => out.push(Command::Panic(group, panic)),
             Note::Weight(id, weight) => {
                 if let Some(channel) = self.channels.get_mut(&id) {
                     channel.health_weight = weight;
                 }
             }
-            Note::Ejected(..) | Note::Capped(..) => {}
+            Note::Ejected(group, channel) => out.push(Command::Ejected(group, channel, true)),
+            Note::Capped(group, channel) => out.push(Command::Ejected(group, channel, false)),
         }
     }
 

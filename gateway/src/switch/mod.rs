@@ -283,6 +283,9 @@ pub enum Command {
     OurselvesSuspected(Time),
     /// So much of a group is gone that its suspect channels are used again (true), or no more (false).
     Panic(GroupId, bool),
+    /// A suspect channel is out of this group (true), or serves it further, since too little else is left or we suspect
+    /// ourselves (false). Counted.
+    Ejected(GroupId, ChannelId, bool),
     /// A message was to go again on this channel, which has had its share of such; it waits. Counted.
     Deferred(ChannelId),
     /// A message kills what it is sent over, last this channel's session; `Exhausted` follows. Counted, and an alert.

@@ -129,8 +129,6 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         self.due = now;
         let mut kept = std::mem::take(&mut self.kept);
         self.seat(now, &mut kept);
-        // What is told is panic; the rest is no news.
-        kept.retain(|note| matches!(note, Note::Panic(..)));
         self.kept = kept;
     }
 
@@ -401,7 +399,8 @@ impl<C: Copy + Ord> Seats<C> {
                     if !seat.ejected && !frozen && fits {
                         (seat.ejected, seat.ejected_at, seat.capped) = (true, Some(now), false);
                         ejected = others + seat.capacity();
-                        notes.push(Note::Ejected(id, seat.member.channel));
+                        let channel = seat.member.channel;
+                        notes.push(if panic { Note::Capped(id, channel) } else { Note::Ejected(id, channel) });
                     } else if !seat.ejected && !seat.capped {
                         seat.capped = true;
                         notes.push(Note::Capped(id, seat.member.channel));

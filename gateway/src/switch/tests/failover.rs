@@ -135,3 +135,34 @@ fn a_link_nobody_acknowledges_keeps_nobody_awake_once_nothing_is_in_flight() {
     }
     assert!(wakes < 30, "{wakes} wakes with nothing to do");
 }
+
+fn ejections(said: &[(u64, Command)]) -> Vec<&Command> {
+    let told = |command: &&Command| matches!(command, Command::Ejected(..) | Command::Panic(..));
+    said.iter().map(|(_, command)| command).filter(told).collect()
+}
+
+#[test]
+fn what_a_suspicion_comes_to_is_told_for_each_group() {
+    let mut plan = probing();
+    plan.groups[1].channels = vec![ChannelId(0)];
+    let mut bench = probed(plan);
+    bench.sent(message(1, 0, 1, 1));
+    let said = silent(&mut bench, 0, 600);
+    let [pair, lone] = [0, 1].map(GroupId);
+    let out = Command::Ejected(pair, ChannelId(0), true);
+    let kept = [Command::Panic(lone, true), Command::Ejected(lone, ChannelId(0), false)];
+    assert_eq!(ejections(&said), [&out, &kept[0], &kept[1]], "out of the pair; alone in the other, it serves on");
+}
+
+#[test]
+fn of_groups_the_gateway_made_for_itself_nobody_is_told() {
+    let mut plan = probing();
+    plan.groups[1].channels = vec![ChannelId(0)];
+    plan.groups[1].internal = true;
+    let mut bench = probed(plan);
+    bench.sent(message(1, 1, 1, 1));
+    let said = silent(&mut bench, 0, 4_000);
+    let moved: Vec<State> = transitions(&said).iter().map(|moved| moved.2).collect();
+    assert_eq!(moved, [State::Suspect, State::Down], "its messages judge the channel like any other");
+    assert_eq!(ejections(&said), [&Command::Ejected(GroupId(0), ChannelId(0), true)]);
+}
