@@ -396,6 +396,19 @@ fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
 }
 
 #[test]
+fn a_wait_for_what_is_in_doubt_ends_before_the_message_does() {
+    let tier = |lines: &str| ["[[tier]]\nname = \"otp\"\n", lines, &whole()].concat();
+    let found = problems(&tier("validity = \"20s\"\nacked = \"30s\"\nunacked = \"20s\"\n"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (found, what) in found.iter().zip(["`acked` is 30s", "`unacked` is 20s"]) {
+        assert!(found.contains(what) && found.contains("over after 20s"), "{found}");
+    }
+    let found = problems(&tier("acked = \"5m\"\n"));
+    assert!(found[0].contains("over after 300s"), "the validity of the built-in tier: {found:?}");
+    assert!(plan(&[(MAIN_FILE, &tier("acked = \"19s\"\nunacked = \"never\"\nvalidity = \"20s\"\n"))]).is_ok());
+}
+
+#[test]
 fn a_tier_says_how_it_is_served_and_an_app_how_fast_it_may_be() {
     use crate::config::plan::Service;
     let tiers = "[[tier]]\nname = \"otp\"\n[[tier]]\nname = \"notice\"\nweight = 9\n\

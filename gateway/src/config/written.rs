@@ -241,12 +241,12 @@ pub(super) struct Tier {
     /// Wait before each retry; the last repeats.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) backoff: Option<Vec<Period>>,
-    /// When to send again what no kernel acknowledged: a time, or "never".
+    /// When to send again what no kernel acknowledged: a time shorter than the validity, or "never".
     #[schemars(with = "Option<String>")]
-    pub(super) unacked: Option<PeriodOrNever>,
+    pub(super) unacked: Option<Spanned<PeriodOrNever>>,
     /// When to send again what was acknowledged but not answered: a time, or "never".
     #[schemars(with = "Option<String>")]
-    pub(super) acked: Option<PeriodOrNever>,
+    pub(super) acked: Option<Spanned<PeriodOrNever>>,
     /// After a receipt that says "not delivered": "end" (default), or on the "next" channel.
     pub(super) on_failed: Option<OnFailed>,
     /// Without a receipt for that long after the carrier took it, the message goes to the next channel; default "never".
