@@ -186,7 +186,8 @@ impl States {
                     true => info!(channel = name, group, "a suspect channel is out of the group"),
                     false => warn!(
                         channel = name,
-                        group, "a suspect channel stays in use: too little of the group is left, or this machine is suspected"
+                        group,
+                        "a suspect channel stays in use: too little of the group is left, or this machine is suspected"
                     ),
                 }
             }

@@ -168,7 +168,8 @@ impl Ask<'_> {
             Ok((status, body.map_err(|e| broken(&*e, "the answer broke off"))?.to_bytes()))
         };
         let late = |_| {
-            let what = format!("{url}: no answer within {patience:?}; the gateway stands still, or something on the way");
+            let what =
+                format!("{url}: no answer within {patience:?}; the gateway stands still, or something on the way");
             let hint = "does. What was ordered may still be done. --timeout waits longer";
             io::Error::new(io::ErrorKind::TimedOut, format!("{what} {hint}"))
         };
