@@ -79,6 +79,8 @@ pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
+/// A start that could not be handed over for so long (its body had to be read) is handed back: its pace was for then.
+const STALE: Duration = Duration::from_millis(500);
 /// Batches of one source taken per turn.
 const BATCHES: usize = 256;
 
@@ -132,6 +134,7 @@ pub enum Purpose {
 /// An attempt the switch ordered.
 #[derive(Clone, Copy)]
 pub struct Start {
+    ordered: Time,
     attempt: AttemptRef,
     message: MessageId,
     link: LinkId,
@@ -304,7 +307,7 @@ impl Line {
                 break;
             }
             self.obey(now);
-            self.send(now);
+            self.send();
         }
         if std::mem::take(&mut self.unwritten) && self.journal.write_out().is_err() {
             self.metrics.journal_failures.inc();
@@ -330,6 +333,13 @@ impl Line {
             Arrival::Bodies(brought) => {
                 for (Wanted { id, purpose, .. }, body) in brought {
                     match purpose {
+                        Purpose::Send(start) if now.time.since(start.ordered) > STALE => {
+                            // With its body in memory it is quicker the next time.
+                            if let Some(body) = body.filter(|_| self.report.live(id).is_some()) {
+                                self.bodies.insert(id, body);
+                            }
+                            self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
+                        }
                         Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
                         Purpose::Conclude(end) => {
                             self.endings.read();
@@ -340,7 +350,7 @@ impl Line {
                         Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
                 }
-                self.send(now);
+                self.send();
             }
             Arrival::Persisted(ids) => {
                 let (report, mut pen) = report!(self, pen);
@@ -420,7 +430,7 @@ impl Line {
         for command in commands.drain(..) {
             match command {
                 Command::Start { attempt, message, link, parts, only, expires, why } => {
-                    let start = Start { attempt, message, link, parts, only, expires, why };
+                    let start = Start { ordered: now.time, attempt, message, link, parts, only, expires, why };
                     match (self.bodies.find(message), self.report.live(message)) {
                         (Some(body), _) => self.prepare(now, start, Some(&body)),
                         (None, Some(live)) => {
@@ -539,12 +549,14 @@ impl Line {
     }
 
     /// Writes this turn's attempts down in one go, then hands their parts to the links.
-    fn send(&mut self, now: Moment) {
+    fn send(&mut self) {
         if self.outgoing.is_empty() {
             return;
         }
         let written = self.journal.write_out().is_ok();
         self.unwritten = false;
+        // The turn may have taken a while, the disk above all: the carrier's second begins now.
+        let now = self.clock.now();
         let mut outgoing = std::mem::take(&mut self.outgoing);
         for (start, parts) in outgoing.drain(..) {
             if !written {
@@ -605,6 +617,9 @@ impl Line {
                 }
                 FromLink::Unanswered(ticket, doubt) => {
                     self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));
+                }
+                FromLink::Late(parts) => {
+                    self.tell_switch(now, Event::Late(ChannelId(link.channel), parts));
                 }
                 FromLink::Unacked(age) => self.tell_switch(now, Event::Unacked(link, age)),
                 FromLink::Event(event) => self.carrier(now, link, generation, event),

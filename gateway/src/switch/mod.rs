@@ -165,7 +165,8 @@ pub enum Event {
     LinkClosing(LinkId),
     /// A link has ended for good, after its [`Event::LinkDown`]; its number is not used again.
     LinkGone(LinkId),
-    /// The attempt was written down and handed to its link as this many parts (at most what was reserved).
+    /// The attempt was written down and handed to its link as this many parts (at most what was reserved): now, whenever
+    /// it was ordered, for the contract's second begins here.
     Started(AttemptRef, u8),
     /// The attempt could not be handed over; nothing was sent.
     NotStarted(AttemptRef, NotStarted),
@@ -189,6 +190,9 @@ pub enum Event {
     Weight(ChannelId, f64),
     /// A receipt decided about an attempt on that channel: all of it is delivered, or it never will be.
     Delivered(ChannelId, bool),
+    /// So many parts that were handed to this channel's links a while ago reach the wire only now: its pace counts them
+    /// from now on.
+    Late(ChannelId, u32),
     /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
     Heard(LinkId),
     /// The answer to [`Command::Probe`].
