@@ -1,5 +1,7 @@
 //! Whole configurations through [`load_among`], with a toy protocol that can dial or listen.
 
+mod health;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -336,22 +338,6 @@ fn callbacks_are_checked() {
     assert!(found[0].starts_with("qiao.toml:21:7: error: `url` is plain http"), "{found:?}");
     assert!(found[1].starts_with("qiao.toml:22:23: error: `secret` is not `whsec_`"), "{found:?}");
     assert!(found[2].starts_with("qiao.toml:23:1: error: unknown key `allow`"), "{found:?}");
-}
-
-#[test]
-fn health_has_its_numbers_and_their_bounds() {
-    let health = |text: &str| format!("[health]\n{text}\n{}", whole());
-    let settings = |text: &str| plan(&[(MAIN_FILE, &*health(text))]).unwrap().0.health;
-    let default = crate::switch::health::Settings::default();
-    assert_eq!(settings(""), default);
-    assert_eq!(plan(&[(MAIN_FILE, &*whole())]).unwrap().0.health, default);
-    let calm = settings("preset = \"calm\"\nprobe = \"1s\"\nejection = 30\nphi = 10.0");
-    assert_eq!((calm.fast, calm.fast.silence), (calm.calm, default.calm.silence));
-    assert_eq!((calm.fast.probe, calm.eject_share, calm.phi_alive), (Duration::from_secs(1), 0.3, 15.0));
-    let found =
-        problems(&health("ejection = 0\nhold_down = \"2m\"\nhold_down_max = \"60s\"\nprobation = \"2h\"\nfie = 1"));
-    assert_eq!(found.len(), 4, "{found:?}");
-    assert!(found.iter().any(|problem| problem.contains("`ejection` is 0, outside 1 to 100")), "{found:?}");
 }
 
 #[test]

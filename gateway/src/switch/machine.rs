@@ -388,6 +388,7 @@ impl Switch {
         }
         for (id, channel) in &mut self.channels {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
+            channel.budget.set(&settings.health);
         }
         self.watch.plan(now, &settings);
         self.ranks = Ranks::of(&settings.tiers);

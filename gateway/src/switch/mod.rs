@@ -131,6 +131,8 @@ pub struct ChannelRule {
     pub carrier: u32,
     /// Whether its links can be asked for a sign of life.
     pub probes: bool,
+    /// When it counts as ill, where that is not as for the others.
+    pub health: Option<Box<health::Settings>>,
 }
 
 /// A group's rules.

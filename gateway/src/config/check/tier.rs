@@ -159,7 +159,8 @@ impl Check<'_, '_> {
         let Some(written) = written else { return default };
         let Some(wait) = written.get_ref().0 else { return InDoubt::Wait };
         if wait >= validity {
-            let message = format!("`{key}` is {wait:?}, and the tier's messages are over after {validity:?} (`validity`)");
+            let message =
+                format!("`{key}` is {wait:?}, and the tier's messages are over after {validity:?} (`validity`)");
             self.report.error(found.at(written.span()), message, "wait less, or write \"never\"");
         }
         InDoubt::Resend(wait)

@@ -25,7 +25,7 @@ use crate::clock::Time;
 
 pub use fleet::{Group, Health, Member};
 pub use memory::Memory;
-pub use settings::{Patience, Preset, Settings};
+pub use settings::{Patience, Preset, Prior, Settings};
 
 /// How a part that was sent ended on its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -166,3 +166,35 @@ fn of_groups_the_gateway_made_for_itself_nobody_is_told() {
     assert_eq!(moved, [State::Suspect, State::Down], "its messages judge the channel like any other");
     assert_eq!(ejections(&said), [&Command::Ejected(GroupId(0), ChannelId(0), true)]);
 }
+
+#[test]
+fn a_channel_with_numbers_of_its_own_is_judged_by_these_until_a_reload_takes_them() {
+    let patient = health::Patience { silence: Duration::from_secs(30), probe: Duration::from_secs(30) };
+    let mut plan = probing();
+    let own = health::Settings { unacked: Duration::from_secs(2), fast: patient, ..health::Settings::default() };
+    plan.channels[0].health = Some(Box::new(own));
+    let mut bench = probed(plan);
+    bench.sent(message(1, 0, 1, 1));
+    assert_eq!(transitions(&silent(&mut bench, 0, 1_000)), []);
+    bench.at(at(1_000), [Event::Plan(probing())]);
+    let moved = transitions(&silent(&mut bench, 1_010, 1_200));
+    assert_eq!(moved.first().map(|moved| (moved.1, moved.2)), Some((0, State::Suspect)), "{moved:?}");
+}
+
+#[test]
+fn how_much_is_hedged_is_configured() {
+    let mut plan = settings();
+    plan.health.hedge_share = 0.0;
+    let mut bench = Bench::new();
+    bench.at(Time(1), [Event::Plan(plan.clone())]);
+    bench.sent(message(1, 0, 0, 1));
+    let out: Vec<Command> = (1..60).flat_map(|tenth| bench.at(at(tenth * 100), [])).collect();
+    assert!(!out.iter().any(|command| matches!(command, Command::Hedged(..))), "{out:?}");
+    plan.health.hedge_share = 0.02;
+    plan.health.hedge_latest = Duration::from_millis(1_300);
+    let mut bench = Bench::new();
+    bench.at(Time(1), [Event::Plan(plan)]);
+    bench.sent(message(1, 0, 0, 1));
+    let out = bench.at(at(1_300), []);
+    assert!(out.contains(&Command::Hedged(MessageId(1), ChannelId(0))), "{out:?}");
+}
