@@ -723,9 +723,10 @@ impl Line {
 
     /// The courier takes it from here and says so by [`Arrival::Told`].
     fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
-        if self.untold.contains_key(&app) || self.courier.room(app) == 0 {
-            self.untold.entry(app).or_default().push_back((id, seq));
-            return;
+        let first = self.is_of_first_tier(id);
+        if self.courier.room(app) == 0 || !first && self.untold.contains_key(&app) {
+            let untold = self.untold.entry(app).or_default();
+            return if first { untold.push_front((id, seq)) } else { untold.push_back((id, seq)) };
         }
         self.hand_over(id, app, seq);
     }
@@ -755,7 +756,10 @@ impl Line {
         };
         let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
         match event {
-            Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),
+            Some((kind, at, data)) => {
+                let first = self.is_of_first_tier(id);
+                self.courier.tell(Notice { app, id, seq, kind, at, data, first });
+            }
             None => {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
