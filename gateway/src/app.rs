@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use carriers::{AttemptRef, Event as Heard, Mt, Part, Settle, Ticket};
+use carriers::{AttemptRef, Event as Heard, Mt, Options, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
@@ -496,6 +496,7 @@ impl Line {
                     valid_for: start.expires.since(now.time),
                     receipt: true,
                     reference: start.attempt.short(),
+                    options: Options::read(accepted.options),
                 };
                 // Our own code may fail on a text nobody thought of: that must cost this message only.
                 let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));

@@ -82,6 +82,7 @@ mod tests {
             reference: 0,
             valid_for: std::time::Duration::ZERO,
             receipt: false,
+            options: String::new(),
         };
         (Ticket(number), AttemptRef(0), part)
     }

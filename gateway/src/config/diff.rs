@@ -293,6 +293,7 @@ fn route(old: &Route, new: &Route, names: &Names) -> Vec<String> {
     Words::default()
         .value("group", &old.group, &new.group, |g| list([names.groups.get(usize::from(g.0))].into_iter()))
         .silent("conditions", old.matches != new.matches)
+        .silent("options", old.options != new.options)
         .or(old != new)
 }
 
@@ -307,7 +308,8 @@ fn app(old: &App, new: &App, names: &Names) -> Vec<String> {
         .value("default_country", &old.default_country, &new.default_country, |country| {
             country.clone().unwrap_or_else(|| "none".to_owned())
         })
-        .debug("allow_ips", &old.allow_ips, &new.allow_ips);
+        .debug("allow_ips", &old.allow_ips, &new.allow_ips)
+        .silent("options", old.options != new.options);
     match (&old.callback, &new.callback) {
         (None, Some(_)) => words.0.push("callback added".to_owned()),
         (Some(_), None) => words.0.push("callback removed".to_owned()),

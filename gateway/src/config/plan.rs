@@ -328,6 +328,8 @@ pub struct Route {
     pub matches: Match,
     /// Where it leads.
     pub group: GroupId,
+    /// What its messages ask of their carrier, as [`carriers::Options`] are kept.
+    pub options: String,
 }
 
 /// Conditions of a route; an absent one always holds.
@@ -376,6 +378,8 @@ pub struct App {
     pub allow_ips: Vec<IpNet>,
     /// Where its events go.
     pub callback: Option<Callback>,
+    /// What its messages ask of their carrier, as [`carriers::Options`] are kept.
+    pub options: String,
 }
 
 /// An app's callback endpoint.

@@ -3,6 +3,7 @@
 //! Keys that must be there are options here and asked for by the checks, so that one missing key hides no other
 //! problem. A [`Spanned`] value is one whose meaning is checked later.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -368,7 +369,7 @@ pub(super) struct Channel {
     /// Parts that may go at once; default: 20 ms of the rate, at least 1.
     #[schemars(with = "Option<u32>", range(min = 1))]
     pub(super) burst: Option<Spanned<u32>>,
-    /// Unanswered parts per link; default 10.
+    /// Unanswered parts per link; default: as its protocol has it (16, sgip 32, smpp 10), at least `max_parts`.
     #[schemars(with = "Option<u32>", range(min = 1))]
     pub(super) window: Option<Spanned<u32>>,
     /// Links per direction; default 1.
@@ -384,7 +385,7 @@ pub(super) struct Channel {
     pub(super) timezone: Option<Spanned<String>>,
     /// Whether the carrier sends receipts; default true.
     pub(super) receipts: Option<bool>,
-    /// Most parts a message may become; default 10.
+    /// Most parts a message may become; default 10, or `window` where that is less.
     #[schemars(with = "Option<u8>", range(min = 1, max = 64))]
     pub(super) max_parts: Option<Spanned<u8>>,
     /// Peers that may connect to this channel's listeners.
@@ -495,6 +496,10 @@ pub(super) struct Route {
     /// Where it leads.
     #[schemars(with = "String")]
     pub(super) group: Option<Spanned<String>>,
+    /// What its messages ask of their carrier, by names that a channel of the group knows.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(super) options: BTreeMap<String, Spanned<String>>,
 }
 
 /// Conditions of a route: one value or several of which one must hold; all conditions must hold.
@@ -562,6 +567,10 @@ pub(super) struct App {
     pub(super) default_country: Option<Spanned<String>>,
     /// Where its events go.
     pub(super) callback: Option<Callback>,
+    /// What its messages ask of their carrier, by names that some channel knows; they win over the route's.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(super) options: BTreeMap<String, Spanned<String>>,
     /// Peers it may call from; absent: any.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) allow_ips: Option<Vec<Net>>,
