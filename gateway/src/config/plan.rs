@@ -264,6 +264,8 @@ pub struct Channel {
     pub receipts: bool,
     /// Most parts a message may become, 1 to 64.
     pub max_parts: u8,
+    /// `[channel.health]`: all numbers, where it has some of its own.
+    pub health: Option<Box<health::Settings>>,
     /// Peers that may connect to its listeners; empty: any (loopback listeners only).
     pub allow_from: Vec<IpNet>,
     /// Its test messages, where it has any.

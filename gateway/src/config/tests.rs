@@ -1,5 +1,7 @@
 //! Whole configurations through [`load_among`], with a toy protocol that can dial or listen.
 
+mod health;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -346,22 +348,6 @@ fn callbacks_are_checked() {
 }
 
 #[test]
-fn health_has_its_numbers_and_their_bounds() {
-    let health = |text: &str| format!("[health]\n{text}\n{}", whole());
-    let settings = |text: &str| plan(&[(MAIN_FILE, &*health(text))]).unwrap().0.health;
-    let default = crate::switch::health::Settings::default();
-    assert_eq!(settings(""), default);
-    assert_eq!(plan(&[(MAIN_FILE, &*whole())]).unwrap().0.health, default);
-    let calm = settings("preset = \"calm\"\nprobe = \"1s\"\nejection = 30\nphi = 10.0");
-    assert_eq!((calm.fast, calm.fast.silence), (calm.calm, default.calm.silence));
-    assert_eq!((calm.fast.probe, calm.eject_share, calm.phi_alive), (Duration::from_secs(1), 0.3, 15.0));
-    let found =
-        problems(&health("ejection = 0\nhold_down = \"2m\"\nhold_down_max = \"60s\"\nprobation = \"2h\"\nfie = 1"));
-    assert_eq!(found.len(), 4, "{found:?}");
-    assert!(found.iter().any(|problem| problem.contains("`ejection` is 0, outside 1 to 100")), "{found:?}");
-}
-
-#[test]
 fn a_protocols_own_problems_have_their_place() {
     let text = CHANNEL.replace("address = \"127.0.0.1:1\"", "secret = \"env:NONE\"");
     let files = [(MAIN_FILE, "include = [\"c.toml\"]\n"), ("c.toml", text.as_str())];
@@ -400,6 +386,19 @@ fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
     let odd = "[[tier]]\nname = \"otp\"\nreceipt_within = \"25h\"\n";
     let found = problems(&[odd, &whole()].concat());
     assert!(found[0].contains("`receipt_within` must be 1s to 24h"), "{found:?}");
+}
+
+#[test]
+fn a_wait_for_what_is_in_doubt_ends_before_the_message_does() {
+    let tier = |lines: &str| ["[[tier]]\nname = \"otp\"\n", lines, &whole()].concat();
+    let found = problems(&tier("validity = \"20s\"\nacked = \"30s\"\nunacked = \"20s\"\n"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (found, what) in found.iter().zip(["`acked` is 30s", "`unacked` is 20s"]) {
+        assert!(found.contains(what) && found.contains("over after 20s"), "{found}");
+    }
+    let found = problems(&tier("acked = \"5m\"\n"));
+    assert!(found[0].contains("over after 300s"), "the validity of the built-in tier: {found:?}");
+    assert!(plan(&[(MAIN_FILE, &tier("acked = \"19s\"\nunacked = \"never\"\nvalidity = \"20s\"\n"))]).is_ok());
 }
 
 #[test]

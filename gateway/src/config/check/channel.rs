@@ -17,6 +17,7 @@ use crate::config::problem::{Place, suggestion};
 use crate::config::shape::{self, Found};
 use crate::config::value::{Period, nets};
 use crate::config::written;
+use crate::switch::health::Settings;
 
 /// Most parts per second of one channel.
 const MOST_RATE: f64 = 1_000_000.0;
@@ -37,19 +38,26 @@ impl Check<'_, '_> {
         &mut self,
         written: Vec<(Found<written::Channel>, Tables<'_>)>,
         tiers: &[Tier],
+        health: &Settings,
     ) -> Vec<Channel> {
         let mut channels = Vec::new();
         let mut listeners = Listeners::default();
         for (found, tables) in written {
             let here = found.here();
-            let Some(channel) = self.channel(found, tables, tiers) else { continue };
+            let Some(channel) = self.channel(found, tables, tiers, health) else { continue };
             self.listeners(&channel, here, &mut listeners);
             channels.push(channel);
         }
         channels
     }
 
-    fn channel(&mut self, mut found: Found<written::Channel>, tables: Tables<'_>, tiers: &[Tier]) -> Option<Channel> {
+    fn channel(
+        &mut self,
+        mut found: Found<written::Channel>,
+        tables: Tables<'_>,
+        tiers: &[Tier],
+        health: &Settings,
+    ) -> Option<Channel> {
         let allow_from = nets(found.value.allow_from.take());
         let carrier = self.carrier(&found);
         let rate = self.rate(&found);
@@ -67,6 +75,7 @@ impl Check<'_, '_> {
             timezone: self.timezone(&found),
             max_parts,
         };
+        let health = found.value.health.take().map(|own| Box::new(self.own_health(&found, &own, health)));
         let test = found.value.test.take();
         let (protocol, profile) = self.profile(&found, &common, tables)?;
         let test = test.and_then(|test| self.test(&found, test, &common.name, (&tiers, usual), &*profile));
@@ -84,6 +93,7 @@ impl Check<'_, '_> {
             tiers,
             receipts: found.value.receipts.unwrap_or(true),
             max_parts,
+            health,
             allow_from,
             test,
         })

@@ -80,7 +80,7 @@ pub(super) fn plan(
     let health = check.health(whole.health.as_ref());
     let tiers = check.tiers(&whole.tiers);
     let numbers = numbers::read(&whole.numbers, secrets, check.report);
-    let channels = check.channels(whole.channels, &tiers);
+    let channels = check.channels(whole.channels, &tiers, &health);
     let groups = check.groups(&whole.groups);
     let routes = check.routes(&whole.routes, &numbers);
     let apps = check.apps(whole.apps, &tiers);
