@@ -412,6 +412,10 @@ impl Line {
             report::Ack::Inbound(link, generation, inbound) => {
                 self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
+            report::Ack::Orphan(orphan, link, generation, inbound) => {
+                self.report.kept_orphan(*orphan, durable);
+                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
+            }
             report::Ack::Outcome(id, seq) => {
                 self.endings.durable(*id);
                 self.report.committed(now, *id, *seq, durable);

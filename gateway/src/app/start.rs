@@ -106,7 +106,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let metrics = Metrics::new();
     let meters = Meters::new(&metrics);
     let pressure = Arc::new(Pressure::default());
-    let ids = Arc::new(Ids::above(recovery.highest_id.max(found.highest_attempt)));
+    let highest = recovery.highest_id.max(found.highest_attempt);
+    let ids = Arc::new(Ids::above(highest));
 
     let told = arrivals.clone();
     let courier = Courier::spawn(
@@ -181,7 +182,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         plan,
         rerouting: Rerouting::default(),
         ids,
-        switch: Switch::new(found.highest_attempt).opening(opens),
+        switch: Switch::new(highest).opening(opens),
         report,
         journal,
         store,

@@ -47,6 +47,8 @@ const RECEIPT_WAIT_CAP: Duration = Duration::from_secs(72 * 3600);
 pub enum Ack {
     /// The carrier, for its receipt.
     Inbound(LinkId, u64, Inbound),
+    /// The carrier, for a receipt that waits for its part under this id.
+    Orphan(MessageId, LinkId, u64, Inbound),
     /// The carriers that said this part of a message from a handset.
     Uplink(MessageId),
     /// The message from a handset whose first part this is: what it is made of.
@@ -425,10 +427,22 @@ impl Report {
             state: receipt.state,
             code: &receipt.code,
         };
+        let ack = match ack {
+            Ack::Inbound(link, generation, inbound) => Ack::Orphan(id, link, generation, inbound),
+            ack => ack,
+        };
         ledger.commit(id, &Record::Orphan(record), ack);
         let gone = self.correlation.keep(id, channel, receipt, now.time);
         gone.iter().for_each(|gone| ledger.end(*gone));
         self.seek(id);
+    }
+
+    /// The record of a receipt that waits is on disk, or will never be. Then the carrier is told to say it again, and
+    /// nothing of it may stay: the repetition would count as known and have no record either.
+    pub fn kept_orphan(&mut self, orphan: MessageId, durable: bool) {
+        if !durable {
+            self.correlation.take(orphan);
+        }
     }
 
     /// Has the store look for the message of a receipt that waits.

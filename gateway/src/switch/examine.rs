@@ -20,6 +20,7 @@ use super::machine::Switch;
 use super::{Answer, Command, End, Settings};
 use crate::clock::Time;
 use crate::config::plan::{ChannelId, GroupId};
+use crate::ids::MessageId;
 
 /// Between two looks at what is in flight on a link that is ill.
 const LOOK: Duration = Duration::from_millis(100);
@@ -292,13 +293,30 @@ impl Switch {
             // It is certainly not there: nothing to wait for.
             Outcome::Elsewhere | Outcome::Refused | Outcome::Again | Outcome::Missing { .. } => {
                 attempt.superseded = false;
-                if let Some(mut pending) = self.later.remove(message) {
-                    if outcome == Outcome::Elsewhere {
-                        pending.lane.class.exclude(channel);
-                    }
+                if outcome == Outcome::Elsewhere {
+                    self.bar(message, channel);
+                }
+                if let Some(pending) = self.later.remove(message) {
                     self.lanes.insert(pending);
                 }
             }
+        }
+    }
+
+    /// That channel cannot carry the message, wherever it is.
+    fn bar(&mut self, message: MessageId, channel: ChannelId) {
+        if let Some(next) = self.flying.get(&message).and_then(|next| self.attempts.get_mut(next)) {
+            return next.pending.lane.class.exclude(channel);
+        }
+        if let Some(attempt) = self.partial.get_mut(&message) {
+            attempt.pending.lane.class.exclude(channel);
+        }
+        if let Some((at, mut pending)) = self.later.take(message) {
+            pending.lane.class.exclude(channel);
+            self.later.insert(at, pending);
+        } else if let Some(mut pending) = self.lanes.remove(message) {
+            pending.lane.class.exclude(channel);
+            self.lanes.insert(pending);
         }
     }
 }

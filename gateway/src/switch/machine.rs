@@ -145,11 +145,12 @@ pub struct Cursor {
 }
 
 impl Switch {
-    /// A switch without a plan. Attempts it makes are numbered above `first_attempt`, the highest ever used.
+    /// A switch without a plan. Attempts it makes are numbered above `highest`, the highest number that anything on disk
+    /// has, and above those that a power cut may have taken with it.
     #[must_use]
-    pub fn new(first_attempt: u64) -> Switch {
+    pub fn new(highest: u64) -> Switch {
         Switch {
-            ids: Ids::above(first_attempt),
+            ids: Ids::of_attempts(highest),
             opens: None,
             tiers: Vec::new(),
             ranks: Ranks::default(),

@@ -46,6 +46,20 @@ fn a_failed_receipt_ends_the_message_unless_the_tier_says_otherwise() {
 }
 
 #[test]
+fn a_receipt_found_by_its_number_alone_leaves_the_next_attempt_a_possible_duplicate() {
+    let mut world = World::new();
+    world.further(rule(true, None));
+    let id = world.accept(true);
+    let attempt = world.start(id, A, 1);
+    world.unanswered(attempt, 0);
+    // It may be that of an earlier message to the same number, forgotten since.
+    world.hear(A, "x", id, Failed);
+    assert_eq!(asked(&mut world), [(Why::Undelivered, vec![A], 1, true)]);
+    let found = world.crash().found.unwrap();
+    assert_eq!(found.waiting.iter().map(|r| (r.message.id, r.doubtful)).collect::<Vec<_>>(), [(id, true)]);
+}
+
+#[test]
 fn what_is_refused_for_its_number_or_text_does_not_go_on() {
     for (state, goes_on) in [(Failed, true), (Expired, true), (Unknown, true), (Rejected, false)] {
         let (mut world, id) = taken(rule(true, None), 1);

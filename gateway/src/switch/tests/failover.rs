@@ -95,6 +95,40 @@ fn an_answer_before_the_second_copy_leaves_spares_it() {
 }
 
 #[test]
+fn a_refusal_after_all_bars_its_channel_wherever_the_message_is() {
+    let refused = [Answer::Refused(Verdict::LinkFault)];
+    let hold = |bench: &mut Bench, ms, held: [bool; 2]| {
+        let channels = (0..2).map(ChannelId).zip(held);
+        starts(&bench.at(at(ms), channels.map(|(channel, held)| Event::Hold(channel, held))))
+    };
+    // It waits for a channel.
+    let mut plan = probing();
+    plan.tiers[0].unacked = InDoubt::Resend(Duration::from_secs(5));
+    let mut bench = probed(plan);
+    let (first, _) = bench.sent(message(1, 0, 0, 1));
+    silent(&mut bench, 0, 1_000);
+    hold(&mut bench, 1_010, [true, true]);
+    assert_eq!(starts(&bench.at(at(7_000), [])), []);
+    bench.end(at(7_010), first, &refused);
+    assert_eq!(hold(&mut bench, 9_020, [false, true]), [], "it was refused there");
+    assert_eq!(hold(&mut bench, 9_030, [true, false]).first().map(|start| start.1), Some(1));
+
+    // It is on its way over another one, which refuses it for now.
+    let mut bench = Bench::new();
+    let (first, _) = bench.sent(message(1, 0, 0, 1));
+    let out = bench.at(at(2_500), []);
+    let (second, channel, _) = starts(&out)[0];
+    assert_eq!(channel, 1);
+    bench.at(at(2_500), [Event::Started(second, 1)]);
+    bench.end(at(2_600), first, &refused);
+    let mut out = bench.end(at(2_700), second, &[Answer::Refused(Verdict::Retry)]);
+    for ms in (2_800..20_000).step_by(100) {
+        out.extend(bench.at(at(ms), []));
+    }
+    assert_eq!(starts(&out).first().map(|start| start.1), Some(1), "{out:?}");
+}
+
+#[test]
 fn one_message_that_waits_too_long_gets_one_more_attempt_and_no_third() {
     let mut bench = Bench::new();
     let (first, channel) = bench.sent(message(1, 0, 0, 1));

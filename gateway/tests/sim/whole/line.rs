@@ -72,10 +72,8 @@ impl World {
         report.follow(self.onward.clone());
         let entries = self.disk.entries();
         let mut keys = HashMap::new();
-        let mut highest = 0;
         let mut replay = Replay::new(&mut report, &mut names, now);
         for (at, Entry { id, record, .. }) in entries.iter().enumerate() {
-            highest = highest.max(id.0);
             let Some((kind, octets)) = record else { continue };
             let record = Record::read(*kind, octets).expect("a record reads as it was written");
             if let Record::Accepted(Accepted { idempotency_key: Some(key), .. }) = &record {
@@ -99,8 +97,8 @@ impl World {
         }
         let (now_true, wall) = (self.now, self.wall().0);
         self.books.born(now_true, wall, |id| report.live(id).is_some());
-        let switch = Switch::new(found.highest_attempt);
-        let ids = Ids::above(highest.max(found.highest_attempt));
+        let highest = self.disk.highest.max(found.highest_attempt);
+        let (switch, ids) = (Switch::new(highest), Ids::above(highest));
         let mut line = Line { switch, report, ids, commands: Vec::new(), outgoing: Vec::new(), keys };
         self.ledger.excused = self.time();
         self.apply(&mut line);
@@ -356,6 +354,10 @@ impl World {
     fn acknowledged(&mut self, line: &mut Line, ack: &Ack, durable: bool) {
         match ack {
             Ack::Inbound(link, generation, inbound) => {
+                self.settle_receipt(inbound.0 as usize, *link, *generation, durable);
+            }
+            Ack::Orphan(orphan, link, generation, inbound) => {
+                line.report.kept_orphan(*orphan, durable);
                 self.settle_receipt(inbound.0 as usize, *link, *generation, durable);
             }
             Ack::Outcome(id, seq) => {
