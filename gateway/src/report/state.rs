@@ -113,6 +113,8 @@ pub struct Part {
     pub answered: Wall,
     /// When its state last changed.
     pub at: Wall,
+    /// A receipt has proved that the carrier has it, and the answer has not come.
+    pub early: bool,
     /// Where it stands.
     pub state: PartState,
 }
@@ -173,7 +175,7 @@ impl AttemptState {
             channel,
             at,
             why: Why::default(),
-            parts: vec![Part { id: None, answered: at, at, state: PartState::Open }; usize::from(parts)],
+            parts: vec![Part { id: None, answered: at, at, early: false, state: PartState::Open }; usize::from(parts)],
             superseded: false,
             refusals: 0,
             run: at,
@@ -318,7 +320,7 @@ impl Detail {
         if let AnswerKind::Submitted(Some(id)) = answer {
             slot.id = Some(id.clone());
         }
-        slot.answered = at;
+        (slot.answered, slot.early) = (at, false);
         let passing = matches!(answer, AnswerKind::Refused(Verdict::Retry, _));
         let proven = matches!(slot.state, PartState::Submitted) && matches!(answer, AnswerKind::Unanswered(_));
         if !proven && !matches!(slot.state, PartState::Receipted(..)) {
@@ -354,6 +356,7 @@ impl Detail {
         let Some(state) = self.attempt(attempt) else { return false };
         let Some(slot) = state.parts.get_mut(usize::from(part)) else { return false };
         let first = receipt.is_final() && !matches!(slot.state, PartState::Receipted(..));
+        slot.early |= slot.state == PartState::Open;
         let delivered = matches!(slot.state, PartState::Receipted(ReceiptState::Delivered, _));
         if receipt.is_final() && !delivered {
             slot.at = at;
@@ -496,7 +499,10 @@ mod tests {
             channel,
             at: Wall(0),
             why: Why::default(),
-            parts: parts.into_iter().map(|state| Part { id: None, answered: Wall(0), at: Wall(0), state }).collect(),
+            parts: parts
+                .into_iter()
+                .map(|state| Part { id: None, answered: Wall(0), at: Wall(0), early: false, state })
+                .collect(),
             ..AttemptState::new(AttemptRef(0), channel, Wall(0), 0)
         });
         Detail { attempts: attempts.collect(), done, ..Detail::default() }
