@@ -565,6 +565,9 @@ impl Line {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         for (start, parts) in outgoing.drain(..) {
             if !written {
+                self.metrics.journal_failures.inc();
+            }
+            if !written || !self.switch.stands(start.attempt) {
                 self.unsent(now, start);
                 continue;
             }
@@ -581,9 +584,8 @@ impl Line {
         self.fleet.flush();
     }
 
-    /// The attempt could not be written down, so nothing of it may leave.
+    /// The attempt could not be written down, or its link was lost meanwhile, so nothing of it may leave.
     fn unsent(&mut self, now: Moment, start: Start) {
-        self.metrics.journal_failures.inc();
         let (report, mut pen) = report!(self, pen);
         report.unsent(now, start.attempt, start.only, &mut pen);
         self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));

@@ -317,9 +317,15 @@ impl Report {
         let Place { message, attempt, part } = place;
         let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         let (copies, expected) = (detail.copies(), detail.part(attempt, part).and_then(|p| p.id.clone()));
+        let done = detail.done;
         detail.answered(attempt, part, now.wall, answer);
-        let state = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open()));
-        let Some((channel, began, open)) = state else { return };
+        let done = !done && detail.done;
+        let state = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open(), a.parts.iter().any(|p| p.early)));
+        let Some((channel, began, open, early)) = state else { return };
+        if done && early {
+            // The switch still waits for an answer that a receipt has made needless, and must not miss it.
+            self.effects.push(Effect::Conclude(message));
+        }
         if !open {
             self.correlation.landed(attempt, channel, &detail.to);
         }

@@ -113,6 +113,8 @@ pub struct Part {
     pub answered: Wall,
     /// When its state last changed.
     pub at: Wall,
+    /// A receipt has proved that the carrier has it, and the answer has not come.
+    pub early: bool,
     /// Where it stands.
     pub state: PartState,
     /// No answer came: a receipt that names its number was taken for its own.
@@ -176,7 +178,7 @@ impl AttemptState {
             at,
             why: Why::default(),
             parts: vec![
-                Part { id: None, answered: at, at, state: PartState::Open, guessed: false };
+                Part { id: None, answered: at, at, early: false, state: PartState::Open, guessed: false };
                 usize::from(parts)
             ],
             superseded: false,
@@ -325,7 +327,7 @@ impl Detail {
             // Links answer once: what follows their "no answer" is a receipt's word.
             slot.guessed |= matches!(slot.state, PartState::Unanswered(Doubt::Unacked | Doubt::Acked));
         }
-        slot.answered = at;
+        (slot.answered, slot.early) = (at, false);
         let passing = matches!(answer, AnswerKind::Refused(Verdict::Retry, _));
         let proven = matches!(slot.state, PartState::Submitted) && matches!(answer, AnswerKind::Unanswered(_));
         if !proven && !matches!(slot.state, PartState::Receipted(..)) {
@@ -361,6 +363,7 @@ impl Detail {
         let Some(state) = self.attempt(attempt) else { return false };
         let Some(slot) = state.parts.get_mut(usize::from(part)) else { return false };
         let first = receipt.is_final() && !matches!(slot.state, PartState::Receipted(..));
+        slot.early |= slot.state == PartState::Open;
         let delivered = matches!(slot.state, PartState::Receipted(ReceiptState::Delivered, _));
         if receipt.is_final() && !delivered {
             slot.at = at;
@@ -498,7 +501,7 @@ mod tests {
     }
 
     fn detail(attempts: Vec<(ChannelId, Vec<PartState>)>, done: bool) -> Detail {
-        let part = |state| Part { id: None, answered: Wall(0), at: Wall(0), state, guessed: false };
+        let part = |state| Part { id: None, answered: Wall(0), at: Wall(0), early: false, state, guessed: false };
         let attempts = attempts.into_iter().enumerate().map(|(i, (channel, parts))| AttemptState {
             attempt: AttemptRef(i as u64),
             channel,

@@ -74,10 +74,13 @@ impl Switch {
         let (soonest, latest) = (s.hedge_after, s.hedge_latest.max(s.hedge_after));
         for (id, channel) in &mut self.channels {
             let hedges = &mut channel.hedges;
-            let waits = |attempt: &AttemptRef| self.attempts.get(attempt).is_some_and(|a| a.waits() && !a.superseded);
+            // Missing parts that follow later are no first attempt.
+            let waits = |attempt: &AttemptRef, sent: Time| {
+                self.attempts.get(attempt).is_some_and(|a| a.waits() && !a.superseded && a.sent == sent)
+            };
             let mut after = None;
             while let Some((sent, attempt)) = hedges.open.front().copied() {
-                if !waits(&attempt) {
+                if !waits(&attempt, sent) {
                     hedges.open.pop_front();
                     continue;
                 }

@@ -355,6 +355,13 @@ impl Switch {
         self.watch.machines.restore(now, id, memory, age);
     }
 
+    /// Whether an attempt that was ordered may still be handed over: not where its link has gone down since, for the one
+    /// that follows knows nothing of its slots.
+    #[must_use]
+    pub fn stands(&self, attempt: AttemptRef) -> bool {
+        self.attempts.get(&attempt).is_some_and(|attempt| attempt.slots() == u32::from(attempt.reserved()))
+    }
+
     /// Messages the switch owns: waiting, or in an attempt that has not ended.
     #[must_use]
     pub fn messages(&self) -> usize {
@@ -444,9 +451,12 @@ impl Switch {
             attempt.pending = pending;
             return;
         }
-        // Its receipt came before its answer.
+        // Its receipt came before its answer, or in place of one that was given up: what waits for that is out of date.
         self.flying.remove(&id);
         self.partial.remove(&id);
+        if self.later.remove(id).or_else(|| self.lanes.remove(id)).is_some() {
+            self.poison.reprieve(id);
+        }
         if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {
             out.push(Command::Exhausted(id, End::Attempts));
         } else {

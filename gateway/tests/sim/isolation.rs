@@ -8,7 +8,7 @@ use carriers::Ticket;
 use gateway::clock::{Moment, Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, Service, TierId};
 use gateway::ids::MessageId;
-use gateway::switch::{Answer, ChannelRule, Command, Event, GroupRule, Message, Settings, Switch, TierRule};
+use gateway::switch::{Answer, AppRule, ChannelRule, Command, Event, GroupRule, Message, Settings, Switch, TierRule};
 use link::LinkId;
 
 const START: Time = Time(1_000_000);
@@ -48,6 +48,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(carrier: Carrier, second: &[TierId]) -> World {
+        World::rated(carrier, second, Vec::new())
+    }
+
+    /// With apps that have a rate of their own.
+    pub(crate) fn rated(carrier: Carrier, second: &[TierId], apps: Vec<AppRule>) -> World {
         let tier = |id, service| TierRule { id, attempts: 3, service, ..TierRule::default() };
         let weighted = |weight| Service::Weighted { weight, minimum: 5 };
         let tiers = vec![tier(OTP, Service::Strict), tier(NOTICE, weighted(4)), tier(MARKETING, weighted(1))];
@@ -77,7 +82,7 @@ impl World {
             sent: Vec::new(),
             random: 11,
         };
-        world.tell(Event::Plan(Settings { tiers, channels, groups, ..Settings::default() }));
+        world.tell(Event::Plan(Settings { tiers, channels, groups, apps, ..Settings::default() }));
         world.tell(Event::LinkUp(LinkId { channel: 0, link: 0 }, carrier.window));
         if !second.is_empty() {
             world.tell(Event::LinkUp(LinkId { channel: 1, link: 0 }, carrier.window));

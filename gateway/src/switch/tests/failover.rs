@@ -152,6 +152,85 @@ fn one_message_that_waits_too_long_gets_one_more_attempt_and_no_third() {
 }
 
 #[test]
+fn shares_are_those_of_channels_in_service() {
+    let mut plan = probing();
+    plan.groups[0].strategy = Strategy::Weighted(vec![1, 1, 1]);
+    plan.groups[0].channels.push(ChannelId(2));
+    plan.channels.push(ChannelRule { id: ChannelId(2), carrier: 2, ..plan.channels[1].clone() });
+    let mut bench = probed(plan);
+    bench.at(Time(2), [Event::LinkUp(link(2), 2_000), Event::LinkUp(link(1), 2_000)]);
+    let whys = |bench: &mut Bench, ms, ids: std::ops::Range<u64>| -> Vec<(u16, u32)> {
+        let out = bench.at(at(ms), ids.map(|id| Event::Accepted(message(id, 0, 1, 1))));
+        let weighted = |command: &Command| match command {
+            Command::Start { link, why, .. } if why.reason == Reason::Weighted => Some((link.channel, why.number)),
+            _ => None,
+        };
+        out.iter().filter_map(weighted).collect()
+    };
+    let (first, channel) = bench.sent(message(1, 0, 1, 1));
+    assert_eq!(channel, 0);
+    let said = silent(&mut bench, 0, 600);
+    assert!(transitions(&said).iter().any(|(_, channel, to, _)| (*channel, *to) == (0, State::Suspect)), "{said:?}");
+    let seen = whys(&mut bench, 600, 10..30);
+    assert!(seen.len() > 5 && seen.iter().all(|(channel, share)| *channel > 0 && *share == 50), "{seen:?}");
+    bench.end(at(601), first, &[Answer::Submitted]);
+}
+
+#[test]
+fn missing_parts_that_follow_late_are_no_message_that_waits_too_long() {
+    let mut bench = Bench::new();
+    let (attempt, _) = bench.sent(message(1, 0, 0, 2));
+    let refused = Answer::Refused(Verdict::Throttled);
+    let out = bench.end(at(2_000), attempt, &[Answer::Submitted, refused]);
+    let out = if starts(&out).is_empty() { bench.at(at(2_400), []) } else { out };
+    assert_eq!(starts(&out), [(attempt, 0, 0b10)], "the second part follows");
+    bench.at(at(2_400), [Event::Started(attempt, 1)]);
+    for ms in [2_500, 2_600, 3_000, 3_500] {
+        let out = bench.at(at(ms), []);
+        assert!(!out.iter().any(|command| matches!(command, Command::Hedged(..))), "{ms}: {out:?}");
+    }
+}
+
+#[test]
+fn an_attempt_does_not_stand_once_its_link_was_lost_before_it_was_handed_over() {
+    let mut bench = probed(Settings { health: carefree(), ..settings() });
+    bench.at(NOW, [Event::Hold(ChannelId(1), true)]);
+    let out = bench.at(NOW, [Event::Accepted(message(1, 0, 0, 2))]);
+    let (attempt, ..) = starts(&out)[0];
+    assert!(bench.0.stands(attempt));
+    bench.at(at(1), [Event::LinkDown(link(0)), Event::LinkUp(link(0), 8)]);
+    assert!(!bench.0.stands(attempt), "the new connection has no slots for it");
+    let out = bench.at(at(2), [Event::NotStarted(attempt, NotStarted::Retry)]);
+    let out = if starts(&out).is_empty() { bench.at(at(30), []) } else { out };
+    let (again, ..) = starts(&out)[0];
+    assert!(again != attempt && bench.0.stands(again));
+    assert_eq!(bench.0.channel(at(30), ChannelId(0)).map(|view| view.in_flight), Some(2));
+    bench.at(at(30), [Event::Started(again, 1)]);
+    assert!(!bench.0.stands(AttemptRef(1)));
+}
+
+#[test]
+fn what_goes_on_after_a_receipt_is_in_the_switch_once() {
+    let mut plan = settings();
+    plan.tiers[0].acked = InDoubt::Resend(Duration::from_secs(30));
+    for wait in [0, 30_000] {
+        let mut bench = probed(plan.clone());
+        let (attempt, _) = bench.sent(message(1, 0, 0, 1));
+        bench.at(at(1), [Event::Hold(ChannelId(1), true), Event::Hold(ChannelId(0), true)]);
+        bench.end(at(2), attempt, &[Answer::Unanswered(Doubt::Acked)]);
+        bench.at(at(2 + wait), []);
+        assert_eq!(bench.0.messages(), 1, "it waits");
+        let doubtful = true;
+        let excluded = vec![ChannelId(0)];
+        let news = Recovered { message: message(1, 0, 0, 1), refused: 1, excluded, in_doubt: None, doubtful };
+        bench.at(at(3 + wait), [Event::Again(news)]);
+        assert_eq!(bench.0.messages(), 1, "after {wait} ms");
+        let out = bench.at(at(4 + wait), [Event::Hold(ChannelId(1), false)]);
+        assert_eq!(starts(&out).iter().map(|start| start.1).collect::<Vec<_>>(), [1]);
+    }
+}
+
+#[test]
 fn a_link_nobody_acknowledges_keeps_nobody_awake_once_nothing_is_in_flight() {
     let mut settings = probing();
     settings.channels.iter_mut().for_each(|rule| rule.probes = false);

@@ -184,13 +184,16 @@ impl Disk {
 
 impl Ledger for Disk {
     fn note(&mut self, id: MessageId, record: &Record<'_>) {
+        super::line::trace(|| format!("        NOTE {id:?} {record:?}"));
         self.push(id, record);
     }
     fn commit(&mut self, id: MessageId, record: &Record<'_>, ack: Ack) {
+        super::line::trace(|| format!("        COMMIT {id:?} {record:?} {ack:?}"));
         self.push(id, record);
         self.waiters.push((self.entries.len() - 1, Waiter::Report(ack)));
     }
     fn end(&mut self, id: MessageId) {
+        super::line::trace(|| format!("        END {id:?}"));
         self.entries.push(Entry { id, record: None, void: false });
     }
 }
