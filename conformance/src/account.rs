@@ -103,6 +103,14 @@ impl Protocol {
         }
     }
 
+    /// Further lines of it: handsets are written as in E.164 on the wire, too.
+    pub fn whole_numbers(self) -> &'static str {
+        match self {
+            Protocol::Smpp | Protocol::Sgip => "",
+            Protocol::Cmpp20 | Protocol::Cmpp30 | Protocol::Smgp => "dialect.number_prefix = '86'\n",
+        }
+    }
+
     /// Further lines of it: no receipts are asked for. SGIP knows no such wish but for successes.
     pub fn without_receipts(self) -> &'static str {
         match self {
