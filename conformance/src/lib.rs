@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be done here fails the test that asked for it")]
 
+pub mod account;
 pub mod books;
 pub mod far;
 pub mod foreign;
@@ -19,6 +20,7 @@ pub mod proofs;
 pub mod stage;
 pub mod wait;
 
+pub use account::Protocol;
 pub use gateway::Gateway;
 pub use process::Process;
 pub use stage::{Carrier, Plan, Stage};
