@@ -11,7 +11,7 @@ use codecs::text::{Alphabet, udh};
 
 use super::config::{DefaultAlphabet, Long, NumberType, Settings};
 use crate::message::{Coding, Mo, Mt, Part, Parts, Quote, Segment, Unsendable};
-use crate::options::Options;
+use crate::options::{Options, Rare};
 
 /// esm_class: the text begins with a user data header (SMPP 3.4 §5.2.12).
 const UDH: u8 = 0x40;
@@ -229,7 +229,7 @@ pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> (Mo, Option<&'static str>)
         data: Bytes::copy_from_slice(&user_data[header..]),
         segment,
         id: None,
-        options: String::new(),
+        options: Rare::default(),
     };
     (mo, leniency)
 }
