@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use codecs::text::Alphabet;
 
-use crate::options::Options;
+use crate::options::{Options, Rare};
 
 /// What `Debug` shows of a number: how it ends.
 struct Number<'a>(&'a str);
@@ -283,7 +283,7 @@ pub struct Mo {
     /// The carrier's own id for it, the same when it is repeated; where the protocol has one.
     pub id: Option<CarrierId>,
     /// What an answer to it should have as its options, as [`Options`] are kept.
-    pub options: String,
+    pub options: Rare,
 }
 
 impl fmt::Debug for Mo {
@@ -343,7 +343,7 @@ mod tests {
             data: Bytes::from_static(b"4711"),
             segment: Segment::of(7, 2, 1),
             id: None,
-            options: String::new(),
+            options: Rare::default(),
         };
         let shown = format!("{mt:?} {part:?} {receipt:?} {mo:?} {:?} {:?}", Number(""), Number("é"));
         assert!(!shown.contains("4711") && !shown.contains("7700"), "{shown}");

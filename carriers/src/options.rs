@@ -70,6 +70,26 @@ impl fmt::Debug for Options<'_> {
     }
 }
 
+/// Options that are seldom there: a word of memory where there is none.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Rare(Option<Box<Written>>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Written(Box<str>);
+
+impl Rare {
+    /// As kept.
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().map_or("", |written| &written.0)
+    }
+}
+
+impl From<&str> for Rare {
+    fn from(written: &str) -> Self {
+        Rare((!written.is_empty()).then(|| Box::new(Written(written.into()))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use codecs::time::Moment;
 
 use super::zone::Zone;
 use crate::message::Unsendable;
-use crate::options::Options;
+use crate::options::{Options, Rare};
 
 const SERVICE_ID: &str = "service_id";
 const FEE_TYPE: &str = "fee_type";
@@ -104,10 +104,10 @@ pub fn scheduled(
 }
 
 /// The options that an answer to a message from a handset should have: the link it came with, where it can be one.
-pub fn of_mo(link_id: &[u8]) -> String {
+pub fn of_mo(link_id: &[u8]) -> Rare {
     let link = std::str::from_utf8(trimmed(link_id)).unwrap_or_default();
     let any = link.bytes().any(|b| b != b'0') && Options::fits(LINK_ID, link).is_ok();
-    Options::joined(any.then_some((LINK_ID, link)).into_iter())
+    Rare::from(&*Options::joined(any.then_some((LINK_ID, link)).into_iter()))
 }
 
 /// A time as in RFC 3339, to the second: `2026-11-23T08:00:00+08:00`, `2026-11-23T00:00:00Z`.
@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn an_answer_takes_the_link_along() {
-        assert_eq!(of_mo(b"12345678901234567890"), "link_id=12345678901234567890\n");
-        assert_eq!(of_mo(b"abc\0\0\0"), "link_id=abc\n");
+        assert_eq!(of_mo(b"12345678901234567890").as_str(), "link_id=12345678901234567890\n");
+        assert_eq!(of_mo(b"abc\0\0\0").as_str(), "link_id=abc\n");
         for none in [&b""[..], b"\0\0\0\0", b"00000000", b"a\nb", b"\xff\xfe"] {
-            assert_eq!(of_mo(none), "", "{none:?}");
+            assert_eq!(of_mo(none).as_str(), "", "{none:?}");
         }
     }
 }

@@ -6,7 +6,9 @@ use codecs::text::{Alphabet, cheapest, msg_fmt, udh};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::dialect::Dialect;
 use crate::message::{Coding, Mt, Part, Parts, Quote, Segment, Unsendable};
+use crate::protocol::Common;
 
 /// Most characters of ASCII that are one part even where they are counted as septets on the air.
 const ASCII_SEPTETS: usize = 160;
@@ -38,6 +40,16 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// As the account has them: in `written`, or what is `usual`.
+    pub fn of(written: Option<Vec<Encoding>>, usual: &[Encoding], dialect: &Dialect, common: &Common) -> Texts {
+        Texts {
+            encodings: written.unwrap_or_else(|| usual.to_vec()),
+            ascii_limit: dialect.ascii_limit,
+            wide_reference: dialect.wide_reference,
+            max_parts: common.max_parts,
+        }
+    }
+
     /// What [`Texts::split`] would make of it; nothing is encoded.
     pub fn quote(&self, mt: &Mt<'_>) -> Result<Quote, Unsendable> {
         let (alphabet, coding) = self.choose(mt.text);

@@ -227,12 +227,7 @@ impl Settings {
             msg_level: c.number("msg_level", table.msg_level.as_ref(), 0, 0..=9) as u8,
             tp_pid: c.number("tp_pid", table.tp_pid.as_ref(), 0, 0..=255) as u8,
             registered_delivery: table.registered_delivery.unwrap_or(true),
-            texts: Texts {
-                encodings: table.encoding.unwrap_or_else(|| vec![Encoding::Ascii, Encoding::Ucs2]),
-                ascii_limit: dialect.ascii_limit,
-                wide_reference: dialect.wide_reference,
-                max_parts: common.max_parts,
-            },
+            texts: Texts::of(table.encoding, &[Encoding::Ascii, Encoding::Ucs2], &dialect, common),
             fee: table.fee.check(c, version, &table.link_id),
             report_id: table.report_id,
             active_test: times::active_test(c, table.active_test.as_ref()),

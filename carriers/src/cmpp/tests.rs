@@ -416,5 +416,5 @@ fn the_link_of_a_message_from_a_handset_comes_with_it() {
     let deliver =
         Deliver { src_terminal_id: b"13800138000", link_id: b"LINK7", msg_content: b"x", ..Deliver::default() };
     let Said::Mo(_, mo) = tongue("").hear(&octets(Body::Deliver(deliver), Version::V30)).said else { panic!() };
-    assert_eq!(Options::read(&mo.options).get("link_id"), Some("LINK7"));
+    assert_eq!(Options::read(mo.options.as_str()).get("link_id"), Some("LINK7"));
 }

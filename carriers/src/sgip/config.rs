@@ -249,12 +249,7 @@ impl Settings {
             service_type: c.optional("service_type", &table.service_type, 10, ""),
             priority: c.number("priority", table.priority.as_ref(), 0, 0..=9) as u8,
             report_flag: c.number("report_flag", table.report_flag.as_ref(), report_flag::ALWAYS.into(), 0..=1) as u8,
-            texts: Texts {
-                encodings: table.encoding.unwrap_or_else(|| vec![Encoding::Ascii, Encoding::Gbk, Encoding::Ucs2]),
-                ascii_limit: dialect.ascii_limit,
-                wide_reference: dialect.wide_reference,
-                max_parts: common.max_parts,
-            },
+            texts: Texts::of(table.encoding, &[Encoding::Ascii, Encoding::Gbk, Encoding::Ucs2], &dialect, common),
             fee: table.fee.check(c, &table.link_id),
             idle: c.duration("idle", table.idle.as_ref(), 30 * SECOND, SECOND..=600 * SECOND),
             answer_timeout: times::answer(c, table.answer_timeout.as_ref()),

@@ -386,5 +386,5 @@ fn the_link_of_a_message_from_a_handset_comes_with_it() {
     let mut out = BytesMut::new();
     Pdu { sequence: NINE, body: Body::Deliver(deliver) }.write((), &mut out);
     let Said::Mo(_, mo) = tongue("").hear(&out).said else { panic!() };
-    assert_eq!(mo.options, "link_id=LINK7\n");
+    assert_eq!(mo.options.as_str(), "link_id=LINK7\n");
 }

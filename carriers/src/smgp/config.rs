@@ -217,12 +217,7 @@ impl Settings {
             msg_type: c.one_of("msg_type", table.msg_type.as_ref(), [6, 7]) as u8,
             priority: c.number("priority", table.priority.as_ref(), 0, 0..=3) as u8,
             need_report: table.need_report.unwrap_or(true),
-            texts: Texts {
-                encodings: table.encoding.unwrap_or_else(|| vec![Encoding::Ascii, Encoding::Gbk, Encoding::Ucs2]),
-                ascii_limit: dialect.ascii_limit,
-                wide_reference: dialect.wide_reference,
-                max_parts: common.max_parts,
-            },
+            texts: Texts::of(table.encoding, &[Encoding::Ascii, Encoding::Gbk, Encoding::Ucs2], &dialect, common),
             fee: table.fee.check(c, &table.link_id),
             active_test: times::active_test(c, table.active_test.as_ref()),
             answer_timeout: times::answer(c, table.answer_timeout.as_ref()),

@@ -317,5 +317,5 @@ fn the_link_of_a_message_from_a_handset_comes_with_it() {
     put_tlv(&mut tlvs, tag::LINK_ID, b"LINK7\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     let deliver = Deliver { msg_content: b"x", tlvs: Tlvs::new(&tlvs), ..Deliver::default() };
     let Said::Mo(_, mo) = tongue("").hear(&octets(Body::Deliver(deliver))).said else { panic!() };
-    assert_eq!(mo.options, "link_id=LINK7\n");
+    assert_eq!(mo.options.as_str(), "link_id=LINK7\n");
 }

@@ -11,6 +11,7 @@ use codecs::text::{Alphabet, udh};
 
 use super::config::{DefaultAlphabet, Long, NumberType, Settings};
 use crate::message::{Coding, Mo, Mt, Part, Parts, Quote, Segment, Unsendable};
+use crate::options::{Options, Rare};
 
 /// esm_class: the text begins with a user data header (SMPP 3.4 §5.2.12).
 const UDH: u8 = 0x40;
@@ -18,6 +19,8 @@ const UDH: u8 = 0x40;
 const SHORT_MESSAGE: usize = 254;
 /// Most characters of an address, without its NUL.
 const ADDRESS: usize = 20;
+/// The one option there is: service_type, at most 5 characters (SMPP 3.4 §5.2.11).
+const SERVICE_TYPE: &str = "service_type";
 /// Most characters of an alphanumeric sender: what the air interface carries.
 const ALPHANUMERIC_SENDER: usize = 11;
 
@@ -51,7 +54,7 @@ pub(super) fn submit<'a>(
     }
     let (source, source_addr) = source(settings, part.sender.as_deref());
     Sm {
-        service_type: settings.service_type.as_bytes(),
+        service_type: Options::read(&part.options).get(SERVICE_TYPE).unwrap_or(&settings.service_type).as_bytes(),
         source_addr_ton: source.ton,
         source_addr_npi: source.npi,
         source_addr: source_addr.as_bytes(),
@@ -104,6 +107,15 @@ fn data_coding(default: DefaultAlphabet, coding: Coding) -> u8 {
         (Coding::Latin1, _) => 3,
         (Coding::Ucs2, _) => 8,
         (Coding::Binary | Coding::Gbk, _) => 4,
+    }
+}
+
+/// Whether there is an option of this name; an error says what its value should be.
+pub(super) fn takes(name: &str, value: &str) -> Result<bool, &'static str> {
+    match name {
+        SERVICE_TYPE if value.len() > 5 => Err("at most 5 characters"),
+        SERVICE_TYPE => Ok(true),
+        _ => Ok(false),
     }
 }
 
@@ -170,6 +182,9 @@ fn check(mt: &Mt<'_>) -> Result<(), Unsendable> {
         Some(number) if number.len() > ADDRESS => return Err(Unsendable::Number("more than 20 digits")),
         _ => return Err(Unsendable::Number("a plus sign and digits are wanted")),
     }
+    for (name, value) in mt.options.iter() {
+        takes(name, value).map_err(|why| Unsendable::Option(name.to_owned(), why))?;
+    }
     let Some(sender) = mt.sender else { return Ok(()) };
     let number = sender.strip_prefix('+').unwrap_or(sender);
     if number.is_empty() {
@@ -214,7 +229,7 @@ pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> (Mo, Option<&'static str>)
         data: Bytes::copy_from_slice(&user_data[header..]),
         segment,
         id: None,
-        options: String::new(),
+        options: Rare::default(),
     };
     (mo, leniency)
 }
@@ -269,7 +284,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::options::Options;
     use crate::smpp::testing::settings;
 
     fn mt(text: &str) -> Mt<'_> {
@@ -296,6 +310,18 @@ mod tests {
         assert_eq!(sm.short_message, b"Code: 4711 \0");
         assert_eq!(sm.validity_period, b"000000000500000R");
         assert_eq!(sm.tlvs.get_u16(tag::USER_MESSAGE_REFERENCE), Some(0xBEEF));
+    }
+
+    #[test]
+    fn the_service_type_may_be_the_messages_own() {
+        let settings = settings("service_type = \"OWN\"");
+        let asked = |written| Mt { options: Options::read(written), ..mt("x") };
+        for (written, service_type) in [("", &b"OWN"[..]), ("service_type=WAP\nlink_id=7\n", b"WAP")] {
+            let parts = split(&settings, &asked(written)).unwrap();
+            assert_eq!(submit(&settings, &parts[0], None, &mut Scratch::default()).service_type, service_type);
+        }
+        assert!(matches!(quote(&settings, &asked("service_type=longer\n")), Err(Unsendable::Option(..))));
+        assert_eq!((takes("service_type", "CMT"), takes("link_id", "7")), (Ok(true), Ok(false)));
     }
 
     #[test]

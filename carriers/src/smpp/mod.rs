@@ -80,6 +80,10 @@ impl Profile for Channel {
         map::split(&self.settings, mt)
     }
 
+    fn takes(&self, name: &str, value: &str) -> Result<bool, &'static str> {
+        map::takes(name, value)
+    }
+
     /// The carrier draws the id and tells it in its answer.
     fn early_id(&self, _: AttemptRef, _: u8) -> Option<CarrierId> {
         None

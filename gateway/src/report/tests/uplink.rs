@@ -41,7 +41,7 @@ fn short(text: &str) -> Mo {
         data: Bytes::copy_from_slice(text.as_bytes()),
         segment: None,
         id: None,
-        options: String::new(),
+        options: "".into(),
     }
 }
 

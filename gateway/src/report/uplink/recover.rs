@@ -44,7 +44,7 @@ impl Part {
                 data: bytes::Bytes::copy_from_slice(mo.data),
                 segment: mo.segment,
                 id: mo.id.clone(),
-                options: mo.options.to_owned(),
+                options: mo.options.into(),
             },
         }
     }
