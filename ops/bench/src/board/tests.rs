@@ -5,7 +5,8 @@ use super::*;
 fn channel(name: &str, state: &str, pace: f64, in_flight: u64, window: u64) -> Channel {
     let links_up = usize::from(window > 0);
     let (rate, rate_now) = (1000.0, 1000.0);
-    Channel { name: name.into(), state: state.into(), links_up, links: 1, pace, rate_now, rate, in_flight, window }
+    let (name, protocol, state) = (name.into(), "smpp".into(), state.into());
+    Channel { name, protocol, state, links_up, links: 1, pace, rate_now, rate, in_flight, window }
 }
 
 fn tier(name: &str, waiting: u64, oldest_ms: u64, counts: [u64; 4]) -> Tier {
@@ -48,9 +49,9 @@ fn the_kill_in_80_columns() {
         "\
 qiao demo: 400 messages/s                                                  6.2 s
 ────────────────────────────────────────────────────────────────────────────────
-channel state    links  parts/s, contract                 window
-demo-a  DOWN     0/1    ····················      0/1000  ··············     0/0
-demo-b  up       1/1    ████████░░░░░░░░░░░░    403/1000  ████░░░░░░░░░░  32/100
+channel speaks state     links  parts/s, contract            window
+demo-a  smpp   DOWN      0/1    ···············      0/1000  ···········     0/0
+demo-b  smpp   up        1/1    ██████░░░░░░░░░    403/1000  ████░░░░░░░  32/100
 
 tier       waiting  oldest  accepted delivered failed expired  open  p99 to go
 otp              0       -       252       231      3       0    18    <2.5 ms
@@ -73,9 +74,9 @@ fn the_kill_in_120_columns() {
         "\
 qiao demo: 400 messages/s                                                                                          6.2 s
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-channel state    links  parts/s, contract                                         window
-demo-a  DOWN     0/1    ············································      0/1000  ······························     0/0
-demo-b  up       1/1    ██████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░    403/1000  ██████████░░░░░░░░░░░░░░░░░░░░  32/100
+channel speaks state     links  parts/s, contract                                    window
+demo-a  smpp   DOWN      0/1    ·······································      0/1000  ···························     0/0
+demo-b  smpp   up        1/1    ████████████████░░░░░░░░░░░░░░░░░░░░░░░    403/1000  █████████░░░░░░░░░░░░░░░░░░  32/100
 
 tier       waiting  oldest  accepted delivered failed expired  open  p99 to go
 otp              0       -       252       231      3       0    18    <2.5 ms
@@ -98,9 +99,9 @@ fn a_narrow_terminal_gets_no_bars() {
         "\
 qiao demo: 400 messages/s                          6.2 s
 ────────────────────────────────────────────────────────
-channel state    links  parts/s, contract  window
-demo-a  DOWN     0/1               0/1000      0/0
-demo-b  up       1/1             403/1000   32/100
+channel state     links  parts/s, contract  window
+demo-a  DOWN      0/1               0/1000      0/0
+demo-b  up        1/1             403/1000   32/100
 
 tier       waiting  oldest  accepted delivered failed ex
 otp              0       -       252       231      3
