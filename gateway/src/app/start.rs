@@ -106,7 +106,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let metrics = Metrics::new();
     let meters = Meters::new(&metrics);
     let pressure = Arc::new(Pressure::default());
-    let ids = Arc::new(Ids::above(recovery.highest_id.max(found.highest_attempt)));
+    let highest = recovery.highest_id.max(found.highest_attempt);
+    let ids = Arc::new(Ids::above(highest));
 
     let told = arrivals.clone();
     let courier = Courier::spawn(
@@ -181,7 +182,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         plan,
         rerouting: Rerouting::default(),
         ids,
-        switch: Switch::new(found.highest_attempt).opening(opens),
+        switch: Switch::new(highest).opening(opens),
         report,
         journal,
         store,
@@ -450,6 +451,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 cost: c.cost,
                 carrier: plan.channels.iter().position(|other| other.carrier == c.carrier).unwrap_or(0) as u32,
                 probes: c.profile.legs().iter().any(|leg| leg.role != Role::Receive && leg.probe == Probe::Pdu),
+                health: c.health.clone(),
             })
             .collect(),
         groups: plan
