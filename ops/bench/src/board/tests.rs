@@ -148,8 +148,8 @@ fn what_a_carrier_does_not_allow_is_seen_in_the_bar() {
     let mut throttled = channel("a", "up", 300.0, 0, 10);
     throttled.rate_now = 600.0;
     let lines: Vec<String> =
-        channels(&[throttled], 80).into_iter().map(|l| l.text(Look { width: 80, colour: false })).collect();
-    let cells = |c| lines[1].chars().take(50).filter(|x| *x == c).count();
+        channels(&[throttled], 88).into_iter().map(|l| l.text(Look { width: 88, colour: false })).collect();
+    let cells = |c| lines[1].chars().take(60).filter(|x| *x == c).count();
     assert_eq!(cells('█'), cells('░'), "half of what is allowed is used: {lines:?}");
     assert!(cells('·') > cells('█'), "{lines:?}");
 }
@@ -158,7 +158,7 @@ fn what_a_carrier_does_not_allow_is_seen_in_the_bar() {
 fn nobody_else_steers_the_terminal() {
     let (now, mut events) = kill();
     events[0].text = "a\x1b[2Jb\nc".into();
-    let text = frame("t", &now, &events, Look { width: 80, colour: false }).join("|");
+    let text = frame("t", &now, &events, Look { width: 88, colour: false }).join("|");
     assert!(!text.contains('\x1b') && !text.contains('\n'), "{text}");
 }
 
