@@ -22,7 +22,7 @@ lint: ## Format, clippy and structural rules only
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-demo: build ## Gateway, two simulated carriers, load and callbacks for 40 s; one carrier is killed, later hangs; the ledger closes
+demo: build ## Gateway, four simulated carriers, load and callbacks for 40 s; one carrier is killed, later hangs; the ledger closes
 	ops/demo.sh
 
 bench: build bench-codecs ## The benchmark suite: a table here, figures in target/bench/*.json

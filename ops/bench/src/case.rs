@@ -37,12 +37,14 @@ pub struct Case {
     pub answer_ms: u32,
     /// Unanswered submits per link.
     pub window: u32,
+    /// Parts of each message: above one a Chinese text, of which 67 characters fit a part in every protocol.
+    pub parts: u32,
     /// What the far side speaks.
     pub protocol: Protocol,
 }
 
 /// All cases.
-pub const CASES: [Case; 4] = [
+pub const CASES: [Case; 5] = [
     Case {
         name: "single",
         messages: 120_000,
@@ -51,6 +53,7 @@ pub const CASES: [Case; 4] = [
         receipts: false,
         answer_ms: 0,
         window: 1000,
+        parts: 1,
         protocol: Protocol::Smpp,
     },
     Case {
@@ -61,6 +64,7 @@ pub const CASES: [Case; 4] = [
         receipts: true,
         answer_ms: 0,
         window: 1000,
+        parts: 1,
         protocol: Protocol::Smpp,
     },
     Case {
@@ -71,6 +75,18 @@ pub const CASES: [Case; 4] = [
         receipts: false,
         answer_ms: 0,
         window: 1000,
+        parts: 1,
+        protocol: Protocol::Smpp,
+    },
+    Case {
+        name: "long",
+        messages: 8_000,
+        warm_up: 1_000,
+        rate: None,
+        receipts: false,
+        answer_ms: 0,
+        window: 1000,
+        parts: 10,
         protocol: Protocol::Smpp,
     },
     Case {
@@ -81,6 +97,7 @@ pub const CASES: [Case; 4] = [
         receipts: false,
         answer_ms: 20,
         window: 100,
+        parts: 1,
         protocol: Protocol::Smpp,
     },
 ];
@@ -146,7 +163,7 @@ impl Case {
         }
         let callbacks = dir.join("callbacks.jsonl");
         let callbacks = self.receipts.then_some(callbacks.as_path());
-        let trace = trace::read(&dir.join("load.jsonl"), &dir.join("carrier.jsonl"), callbacks)?;
+        let trace = trace::read(&dir.join("load.jsonl"), &dir.join("carrier.jsonl"), callbacks, self.parts)?;
         if trace.missing + trace.repeated > 0 {
             return Err(format!("{}: {} lost, {} repeated", self.name, trace.missing, trace.repeated).into());
         }
@@ -174,6 +191,8 @@ impl Case {
         let (count, rate) = (count.to_string(), self.rate.map(|rate| rate.to_string()));
         let mut args = vec!["--count", &count, "--to-prefix", prefix, "--tiers", "", "--connections", "32"];
         // Without --for a paced load would end after its default of ten seconds.
+        let text = "桥".repeat(67 * self.parts as usize);
+        args.extend(if self.parts > 1 { vec!["--text", &text] } else { Vec::new() });
         args.extend(rate.iter().flat_map(|rate| ["--rate", rate, "--for", "1h"]));
         let summary = Load::start(dir, name, gateway, KEY, &args)?.finished().await?;
         if summary["accepted"].as_u64() == count.parse().ok() { Ok(summary) } else { Err(format!("{summary}").into()) }
@@ -237,7 +256,7 @@ mod tests {
 
     #[test]
     fn case_names_are_those_other_tools_look_for() {
-        assert_eq!(CASES.map(|case| case.name), ["single", "single-receipts", "light", "slow-carrier"]);
+        assert_eq!(CASES.map(|case| case.name), ["single", "single-receipts", "light", "long", "slow-carrier"]);
     }
 
     #[test]

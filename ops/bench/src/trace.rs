@@ -16,20 +16,20 @@ use crate::Result;
 pub struct Trace {
     /// Request left the client → the carrier read its (first) submit.
     pub latency: Histogram,
-    /// Accepted messages that no carrier got.
+    /// Accepted messages that no carrier got whole.
     pub missing: u64,
-    /// Messages that carriers got more than once.
+    /// Messages of which carriers got more than their parts.
     pub repeated: u64,
     /// First request to the last sign of any message, in seconds.
     pub seconds: f64,
 }
 
-/// Reads the posts and lays `carrier` and, where there is one, the sink's `callbacks` beside them. Messages posted
-/// otherwise (the warm-up's) are passed over.
+/// Reads the posts and lays `carrier` and, where there is one, the sink's `callbacks` beside them. Each message
+/// has so many `parts`; those posted otherwise (the warm-up's) are passed over.
 ///
 /// # Errors
 /// A file cannot be read, or a line is not what it should be.
-pub fn read(posts: &Path, carrier: &Path, callbacks: Option<&Path>) -> Result<Trace> {
+pub fn read(posts: &Path, carrier: &Path, callbacks: Option<&Path>, parts: u32) -> Result<Trace> {
     let mut left = HashMap::new();
     let (mut first, mut last) = (f64::INFINITY, 0f64);
     each(posts, |record| {
@@ -58,8 +58,8 @@ pub fn read(posts: &Path, carrier: &Path, callbacks: Option<&Path>) -> Result<Tr
             }
         })?;
     }
-    trace.missing = left.values().filter(|(_, times)| *times == 0).count() as u64;
-    trace.repeated = left.values().filter(|(_, times)| *times > 1).count() as u64;
+    trace.missing = left.values().filter(|(_, times)| *times < parts).count() as u64;
+    trace.repeated = left.values().filter(|(_, times)| *times > parts).count() as u64;
     trace.seconds = (last - first).max(0.0) / 1e3;
     Ok(trace)
 }
@@ -106,7 +106,7 @@ mod tests {
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         std::fs::write(&a, posts).unwrap();
         std::fs::write(&b, submits).unwrap();
-        read(&a, &b, None).unwrap()
+        read(&a, &b, None, 1).unwrap()
     }
 
     fn post(to: u32, t_ms: f64) -> String {
@@ -135,5 +135,15 @@ mod tests {
         let trace = trace(&(post(1, 0.5) + &post(2, 0.6)), &submits);
         assert_eq!((trace.latency.count(), trace.missing, trace.repeated), (1, 1, 1));
         assert!(trace.seconds < 0.1);
+    }
+
+    #[test]
+    fn the_first_submit_is_that_of_the_numbers_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("a");
+        std::fs::write(&log, submit(2, 900.0) + &submit(1, 1000.0) + &submit(2, 1003.0) + &submit(2, 1007.0)).unwrap();
+        let after = |moment, digits| first_submit_after(&log, moment, digits).unwrap();
+        assert_eq!((after(950.0, "86"), after(950.0, "862")), (Some(50.0), Some(53.0)));
+        assert_eq!((after(2_000.0, "86"), after(950.0, "49")), (None, None));
     }
 }

@@ -104,19 +104,21 @@ fn happened(event: &Event) -> Line {
     Line::of(Tone::Faint, format!("{:>6.1} s  ", event.at.as_secs_f64())).and(event.tone, event.text.clone())
 }
 
-/// A heading and a line per channel: state, links, pace against the contract, window.
+/// A heading and a line per channel: protocol (where there is room for bars, too), state, links, pace against the contract, window.
 fn channels(channels: &[Channel], width: usize) -> Vec<Line> {
     let name = channels.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).clamp(7, 16);
     // What stands between and beside the bars, with the widest figures there may be.
-    let beside = name + 1 + 8 + 1 + 5 + 2 + 1 + 11 + 2 + 1 + 7;
+    let beside = name + 1 + 7 + 9 + 1 + 5 + 2 + 1 + 11 + 2 + 1 + 7;
     let bars = if width < BARS_FROM { 0 } else { width.saturating_sub(beside) };
+    let speaks = if bars == 0 { 0 } else { 7 };
     let (pace, window) = (bars * 3 / 5, bars - bars * 3 / 5);
     let column = |bar: usize, figures: usize| if bar == 0 { figures } else { bar + 1 + figures };
     let mut lines = vec![Line::of(
         Tone::Faint,
         format!(
-            "{:<name$} {:<8} {:<5}  {:<pw$}  {:<ww$}",
+            "{:<name$} {}{:<9} {:<5}  {:<pw$}  {:<ww$}",
             "channel",
+            fit("speaks", speaks),
             "state",
             "links",
             "parts/s, contract",
@@ -137,7 +139,10 @@ fn channels(channels: &[Channel], width: usize) -> Vec<Line> {
         let state = if channel.state == "down" { "DOWN" } else { &channel.state };
         let links = format!("{}/{}", channel.links_up, channel.links);
         let mut line = Line::of(Tone::Plain, format!("{} ", fit(&channel.name, name)));
-        line = line.and(tone, fit(state, 8)).and(Tone::Plain, format!(" {links:<5}  "));
+        line = line
+            .and(Tone::Faint, fit(&channel.protocol, speaks))
+            .and(tone, fit(state, 9))
+            .and(Tone::Plain, format!(" {links:<5}  "));
         let allowed = if channel.window > 0 { channel.rate_now } else { 0.0 };
         line = bar(line, pace, channel.pace, allowed, channel.rate);
         let pad = if pace == 0 { 17 } else { 11 };

@@ -30,6 +30,8 @@ pub struct Snapshot {
 pub struct Channel {
     /// Its name.
     pub name: String,
+    /// What it speaks.
+    pub protocol: String,
     /// As the admin door says it: `up`, `down`, `held`, `paused`…
     pub state: String,
     /// Links that are up.
@@ -93,6 +95,7 @@ pub struct Callbacks {
 #[derive(Deserialize)]
 struct Account {
     name: String,
+    protocol: String,
     state: String,
     rate: f64,
     rate_now: f64,
@@ -127,6 +130,7 @@ pub fn read(elapsed: Duration, tiers: &[&str], channels: &Value, queues: &Value,
         links_up: account.links.iter().filter(|link| link.state == "up").count(),
         links: account.links.len(),
         name: account.name,
+        protocol: account.protocol,
         state: account.state,
         rate_now: account.rate_now,
         rate: account.rate,

@@ -5,7 +5,8 @@ use super::*;
 fn channel(name: &str, state: &str, pace: f64, in_flight: u64, window: u64) -> Channel {
     let links_up = usize::from(window > 0);
     let (rate, rate_now) = (1000.0, 1000.0);
-    Channel { name: name.into(), state: state.into(), links_up, links: 1, pace, rate_now, rate, in_flight, window }
+    let (name, protocol, state) = (name.into(), "smpp".into(), state.into());
+    Channel { name, protocol, state, links_up, links: 1, pace, rate_now, rate, in_flight, window }
 }
 
 fn tier(name: &str, waiting: u64, oldest_ms: u64, counts: [u64; 4]) -> Tier {
@@ -48,9 +49,9 @@ fn the_kill_in_80_columns() {
         "\
 qiao demo: 400 messages/s                                                  6.2 s
 ────────────────────────────────────────────────────────────────────────────────
-channel state    links  parts/s, contract                 window
-demo-a  DOWN     0/1    ····················      0/1000  ··············     0/0
-demo-b  up       1/1    ████████░░░░░░░░░░░░    403/1000  ████░░░░░░░░░░  32/100
+channel speaks state     links  parts/s, contract            window
+demo-a  smpp   DOWN      0/1    ···············      0/1000  ···········     0/0
+demo-b  smpp   up        1/1    ██████░░░░░░░░░    403/1000  ████░░░░░░░  32/100
 
 tier       waiting  oldest  accepted delivered failed expired  open  p99 to go
 otp              0       -       252       231      3       0    18    <2.5 ms
@@ -73,9 +74,9 @@ fn the_kill_in_120_columns() {
         "\
 qiao demo: 400 messages/s                                                                                          6.2 s
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-channel state    links  parts/s, contract                                         window
-demo-a  DOWN     0/1    ············································      0/1000  ······························     0/0
-demo-b  up       1/1    ██████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░    403/1000  ██████████░░░░░░░░░░░░░░░░░░░░  32/100
+channel speaks state     links  parts/s, contract                                    window
+demo-a  smpp   DOWN      0/1    ·······································      0/1000  ···························     0/0
+demo-b  smpp   up        1/1    ████████████████░░░░░░░░░░░░░░░░░░░░░░░    403/1000  █████████░░░░░░░░░░░░░░░░░░  32/100
 
 tier       waiting  oldest  accepted delivered failed expired  open  p99 to go
 otp              0       -       252       231      3       0    18    <2.5 ms
@@ -98,9 +99,9 @@ fn a_narrow_terminal_gets_no_bars() {
         "\
 qiao demo: 400 messages/s                          6.2 s
 ────────────────────────────────────────────────────────
-channel state    links  parts/s, contract  window
-demo-a  DOWN     0/1               0/1000      0/0
-demo-b  up       1/1             403/1000   32/100
+channel state     links  parts/s, contract  window
+demo-a  DOWN      0/1               0/1000      0/0
+demo-b  up        1/1             403/1000   32/100
 
 tier       waiting  oldest  accepted delivered failed ex
 otp              0       -       252       231      3
@@ -147,8 +148,8 @@ fn what_a_carrier_does_not_allow_is_seen_in_the_bar() {
     let mut throttled = channel("a", "up", 300.0, 0, 10);
     throttled.rate_now = 600.0;
     let lines: Vec<String> =
-        channels(&[throttled], 80).into_iter().map(|l| l.text(Look { width: 80, colour: false })).collect();
-    let cells = |c| lines[1].chars().take(50).filter(|x| *x == c).count();
+        channels(&[throttled], 88).into_iter().map(|l| l.text(Look { width: 88, colour: false })).collect();
+    let cells = |c| lines[1].chars().take(60).filter(|x| *x == c).count();
     assert_eq!(cells('█'), cells('░'), "half of what is allowed is used: {lines:?}");
     assert!(cells('·') > cells('█'), "{lines:?}");
 }
@@ -157,7 +158,7 @@ fn what_a_carrier_does_not_allow_is_seen_in_the_bar() {
 fn nobody_else_steers_the_terminal() {
     let (now, mut events) = kill();
     events[0].text = "a\x1b[2Jb\nc".into();
-    let text = frame("t", &now, &events, Look { width: 80, colour: false }).join("|");
+    let text = frame("t", &now, &events, Look { width: 88, colour: false }).join("|");
     assert!(!text.contains('\x1b') && !text.contains('\n'), "{text}");
 }
 
