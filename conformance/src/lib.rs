@@ -9,11 +9,13 @@
 pub mod books;
 pub mod far;
 pub mod foreign;
+pub mod fuzz;
 pub mod gateway;
 pub mod http;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod proofs;
 pub mod stage;
 pub mod wait;
 

@@ -200,6 +200,7 @@ fn accepted<'a>(
         parts: admitted.parts,
         encoding: &found.encoding,
         reserve: admitted.reserve,
+        options: &admitted.options,
     }
 }
 

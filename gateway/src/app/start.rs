@@ -451,6 +451,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 cost: c.cost,
                 carrier: plan.channels.iter().position(|other| other.carrier == c.carrier).unwrap_or(0) as u32,
                 probes: c.profile.legs().iter().any(|leg| leg.role != Role::Receive && leg.probe == Probe::Pdu),
+                health: c.health.clone(),
             })
             .collect(),
         groups: plan

@@ -233,6 +233,7 @@ impl Switch {
             Event::Tick => {}
             Event::Weight(channel, weight) => self.channel_mut(now, channel).weight = weight,
             Event::Delivered(channel, delivered) => self.channel_mut(now, channel).stats.receipt(delivered),
+            Event::Late(channel, parts) => self.channel_mut(now, channel).pace.late(now, parts),
             Event::Heard(link) => self.watch.machines.heard(now, ChannelId(link.channel), link.link),
             Event::ProbeAnswered(link) => self.watch.machines.probe_answered(now, ChannelId(link.channel), link.link),
             Event::Unacked(link, age) => {
@@ -388,6 +389,7 @@ impl Switch {
         }
         for (id, channel) in &mut self.channels {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
+            channel.budget.set(&settings.health);
         }
         self.watch.plan(now, &settings);
         self.ranks = Ranks::of(&settings.tiers);
@@ -488,6 +490,7 @@ impl Switch {
         if let Some(channel) = self.channels.get_mut(&channel) {
             channel.free(link, u32::from(unneeded));
             channel.pace.give_back(attempt.taken, unneeded);
+            channel.pace.left(now, attempt.taken, parts);
             if first && strictest && open > 0 && !again {
                 channel.hedges.sent(now, id);
             }

@@ -84,6 +84,11 @@ impl Channel {
         }
     }
 
+    /// Takes over what its settings say once for all.
+    pub(super) fn settle(&mut self, s: &Settings) {
+        self.latency.expect(s.prior);
+    }
+
     pub(super) fn state(&self) -> State {
         self.state
     }

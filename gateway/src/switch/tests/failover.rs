@@ -169,3 +169,128 @@ fn a_link_nobody_acknowledges_keeps_nobody_awake_once_nothing_is_in_flight() {
     }
     assert!(wakes < 30, "{wakes} wakes with nothing to do");
 }
+
+fn ejections(said: &[(u64, Command)]) -> Vec<&Command> {
+    let told = |command: &&Command| matches!(command, Command::Ejected(..) | Command::Panic(..));
+    said.iter().map(|(_, command)| command).filter(told).collect()
+}
+
+#[test]
+fn what_a_suspicion_comes_to_is_told_for_each_group() {
+    let mut plan = probing();
+    plan.groups[1].channels = vec![ChannelId(0)];
+    let mut bench = probed(plan);
+    bench.sent(message(1, 0, 1, 1));
+    let said = silent(&mut bench, 0, 600);
+    let [pair, lone] = [0, 1].map(GroupId);
+    let out = Command::Ejected(pair, ChannelId(0), true);
+    let kept = [Command::Panic(lone, true), Command::Ejected(lone, ChannelId(0), false)];
+    assert_eq!(ejections(&said), [&out, &kept[0], &kept[1]], "out of the pair; alone in the other, it serves on");
+}
+
+#[test]
+fn of_groups_the_gateway_made_for_itself_nobody_is_told() {
+    let mut plan = probing();
+    plan.groups[1].channels = vec![ChannelId(0)];
+    plan.groups[1].internal = true;
+    let mut bench = probed(plan);
+    bench.sent(message(1, 1, 1, 1));
+    let said = silent(&mut bench, 0, 4_000);
+    let moved: Vec<State> = transitions(&said).iter().map(|moved| moved.2).collect();
+    assert_eq!(moved, [State::Suspect, State::Down], "its messages judge the channel like any other");
+    assert_eq!(ejections(&said), [&Command::Ejected(GroupId(0), ChannelId(0), true)]);
+}
+
+/// Three channels of three carriers, the last as large as both others and more, each preferred by a group of its own; octets to the first two stay unacknowledged
+/// for 600 ms, and then all answers come. What was said, and the channel of a message that came meanwhile.
+fn standing_still(third_answers: bool) -> (Vec<(u64, Command)>, u16, Bench) {
+    let mut plan = probing();
+    plan.channels.push(ChannelRule { id: ChannelId(2), carrier: 2, rate: 3_000.0, ..plan.channels[0].clone() });
+    let group = |id: u16| GroupRule {
+        id: GroupId(id),
+        channels: (0..3).map(|at| ChannelId((id + at) % 3)).collect(),
+        spill_after: Some(Duration::from_secs(1)),
+        ..GroupRule::default()
+    };
+    plan.groups = (0..3).map(group).collect();
+    let mut bench = Bench(Switch::new(0));
+    bench.at(Time(1), [Event::Plan(plan)].into_iter().chain((0..3).map(|id| Event::LinkUp(link(id), 8))));
+    let sent: Vec<_> = (0..3).map(|id| bench.sent(message(u64::from(id) + 1, id, 0, 1))).collect();
+    assert_eq!(sent.iter().map(|sent| sent.1).collect::<Vec<_>>(), [0, 1, 2]);
+    let mut said = Vec::new();
+    for ms in (300..=600).step_by(50) {
+        let age = Duration::from_millis(ms);
+        let told = [0, 1].map(|id| Event::Unacked(link(id), age));
+        said.extend(bench.at(at(ms), told).into_iter().map(|command| (ms, command)));
+        if third_answers && ms == 450 {
+            bench.end(at(ms), sent[2].0, &[Answer::Submitted]);
+        }
+    }
+    let out = bench.at(at(650), [Event::Accepted(message(9, 0, 0, 1))]);
+    let (attempt, elsewhere, _) = starts(&out)[0];
+    bench.at(at(650), [Event::Started(attempt, 1)]);
+    let over = [0, 1].map(|id| Event::Unacked(link(id), Duration::ZERO));
+    said.extend(bench.at(at(700), over).into_iter().map(|command| (700, command)));
+    let open = sent.iter().take(if third_answers { 2 } else { 3 }).map(|sent| &sent.0).chain([&attempt]);
+    for attempt in open {
+        said.extend(bench.end(at(700), *attempt, &[Answer::Submitted]).into_iter().map(|command| (700, command)));
+    }
+    for ms in (710..6_000).step_by(10) {
+        said.extend(bench.at(at(ms), []).into_iter().map(|command| (ms, command)));
+    }
+    (said, elsewhere, bench)
+}
+
+#[test]
+fn two_carriers_silent_while_the_third_is_not_asked_are_a_stall_of_our_own() {
+    let (said, elsewhere, mut bench) = standing_still(false);
+    let ourselves = said.iter().filter(|(_, command)| matches!(command, Command::OurselvesSuspected(_))).count();
+    assert_eq!(ourselves, 1, "{said:?}");
+    let out = |command: &&Command| matches!(command, Command::Ejected(_, _, true));
+    assert_eq!(ejections(&said).into_iter().filter(out).count(), 0, "{said:?}");
+    assert!(ejections(&said).contains(&&Command::Ejected(GroupId(0), ChannelId(0), false)));
+    assert_eq!(elsewhere, 2, "what comes meanwhile goes where nothing is suspected");
+    assert!(!said.iter().any(|(_, command)| matches!(command, Command::InDoubt(..))), "nothing was doubted: {said:?}");
+    let back = bench.at(at(6_000), [Event::Accepted(message(10, 0, 0, 1)), Event::Accepted(message(11, 1, 0, 1))]);
+    assert_eq!(starts(&back).iter().map(|start| start.1).collect::<Vec<_>>(), [0, 1], "both are as they were");
+}
+
+#[test]
+fn where_the_third_answers_it_is_not_ourselves() {
+    let (said, elsewhere, _) = standing_still(true);
+    assert!(!said.iter().any(|(_, command)| matches!(command, Command::OurselvesSuspected(_))), "{said:?}");
+    assert!(ejections(&said).contains(&&Command::Ejected(GroupId(0), ChannelId(0), true)), "{said:?}");
+    assert_eq!(elsewhere, 2);
+}
+
+#[test]
+fn a_channel_with_numbers_of_its_own_is_judged_by_these_until_a_reload_takes_them() {
+    let patient = health::Patience { silence: Duration::from_secs(30), probe: Duration::from_secs(30) };
+    let mut plan = probing();
+    let own = health::Settings { unacked: Duration::from_secs(2), fast: patient, ..health::Settings::default() };
+    plan.channels[0].health = Some(Box::new(own));
+    let mut bench = probed(plan);
+    bench.sent(message(1, 0, 1, 1));
+    assert_eq!(transitions(&silent(&mut bench, 0, 1_000)), []);
+    bench.at(at(1_000), [Event::Plan(probing())]);
+    let moved = transitions(&silent(&mut bench, 1_010, 1_200));
+    assert_eq!(moved.first().map(|moved| (moved.1, moved.2)), Some((0, State::Suspect)), "{moved:?}");
+}
+
+#[test]
+fn how_much_is_hedged_is_configured() {
+    let mut plan = settings();
+    plan.health.hedge_share = 0.0;
+    let mut bench = Bench::new();
+    bench.at(Time(1), [Event::Plan(plan.clone())]);
+    bench.sent(message(1, 0, 0, 1));
+    let out: Vec<Command> = (1..60).flat_map(|tenth| bench.at(at(tenth * 100), [])).collect();
+    assert!(!out.iter().any(|command| matches!(command, Command::Hedged(..))), "{out:?}");
+    plan.health.hedge_share = 0.02;
+    plan.health.hedge_latest = Duration::from_millis(1_300);
+    let mut bench = Bench::new();
+    bench.at(Time(1), [Event::Plan(plan)]);
+    bench.sent(message(1, 0, 0, 1));
+    let out = bench.at(at(1_300), []);
+    assert!(out.contains(&Command::Hedged(MessageId(1), ChannelId(0))), "{out:?}");
+}

@@ -203,6 +203,8 @@ impl World {
                 Command::Hedged(..) => self.books.reached.hit("hedged"),
                 Command::FailedOver(..) => self.books.reached.hit("failed over"),
                 Command::OurselvesSuspected(_) => self.books.reached.hit("ourselves suspected"),
+                Command::Ejected(_, _, true) => self.books.reached.hit("a suspect channel out of a group"),
+                Command::Ejected(_, _, false) => self.books.reached.hit("a suspect channel kept in a group"),
                 Command::Panic(_, true) => self.books.reached.hit("panic in a group"),
                 Command::Transition(channel, transition) => self.judged(*channel, transition),
                 Command::Start { only, .. } if *only != u64::MAX => self.books.reached.hit("resumed"),

@@ -187,7 +187,14 @@ const REQUIRED: [&str; 41] = [
 ];
 
 /// What only a long campaign is sure to reach.
-const RARER: [&str; 4] = ["ourselves suspected", "panic in a group", "quarantined", "start refused by the report"];
+const RARER: [&str; 6] = [
+    "a suspect channel kept in a group",
+    "a suspect channel out of a group",
+    "ourselves suspected",
+    "panic in a group",
+    "quarantined",
+    "start refused by the report",
+];
 
 impl States {
     pub(crate) fn hit(&mut self, state: &'static str) {
