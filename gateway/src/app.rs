@@ -409,11 +409,10 @@ impl Line {
 
     fn acknowledged(&mut self, now: Moment, ack: &report::Ack, durable: bool) {
         match ack {
-            report::Ack::Inbound(link, generation, inbound) => {
-                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
-            }
-            report::Ack::Orphan(orphan, link, generation, inbound) => {
-                self.report.kept_orphan(*orphan, durable);
+            report::Ack::Inbound(link, generation, inbound) | report::Ack::Orphan(_, link, generation, inbound) => {
+                if let report::Ack::Orphan(orphan, ..) = ack {
+                    self.report.kept_orphan(*orphan, durable);
+                }
                 self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
             report::Ack::Outcome(id, seq) => {

@@ -7,6 +7,7 @@ use carriers::{Ticket, Verdict};
 use gateway::clock::{Moment, Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, InDoubt, TierId};
 use gateway::ids::MessageId;
+use gateway::switch::health::State;
 use gateway::switch::{Answer, ChannelRule, Command, Event, GroupRule, Message, Settings, Switch, TierRule};
 use link::LinkId;
 
@@ -70,4 +71,69 @@ fn a_storm_of_refusals_stays_within_the_budget() {
         let (retries, most) = (within(&again), 100.max(within(&first) / 10));
         assert!(retries <= most + 1, "{retries} retries in ten seconds of at most {most}");
     }
+}
+
+/// A carrier that answers most at once and some not for seconds: nothing is suspected, and each of those is due for a
+/// hedge. Once per message, and per channel within its share of ten seconds' first attempts.
+#[test]
+fn hedges_stay_within_their_share() {
+    let (rate, slow) = (20, 15);
+    let mut settings = settings();
+    settings.tiers.iter_mut().for_each(|tier| tier.acked = InDoubt::Resend(Duration::ZERO));
+    settings.channels.push(ChannelRule { id: ChannelId(1), ..settings.channels[0].clone() });
+    settings.groups[0].channels.push(ChannelId(1));
+    let (mut switch, mut out) = (Switch::new(0), Vec::new());
+    switch.step(START, Event::Plan(settings), &mut out);
+    for channel in 0..2 {
+        switch.step(START, Event::LinkUp(LinkId { channel, link: 0 }, 500), &mut out);
+    }
+    let (mut firsts, mut hedges) = (Vec::new(), Vec::new());
+    let mut hedged = BTreeSet::new();
+    let mut answers: BTreeSet<(Time, Ticket)> = BTreeSet::new();
+    for tick in 0..60 * 100 {
+        let now = Time(START.0 + 2_000_000 + tick * 10_000);
+        if tick % (100 / rate) == 0 {
+            let (id, expires) = (MessageId(tick + 1), now.after(Duration::from_secs(60)));
+            let (app, group, tier) = (AppId(0), GroupId(0), TierId(0));
+            let message = Message { id, app, group, tier, parts: 1, expires, accepted: now };
+            switch.step(now, Event::Accepted(message), &mut out);
+        }
+        while let Some((_, ticket)) = answers.first().copied().filter(|(at, _)| *at <= now) {
+            answers.pop_first();
+            switch.step(now, Event::Answer(ticket, Answer::Submitted), &mut out);
+            switch.step(now, Event::Freed(ticket), &mut out);
+        }
+        switch.settle(Moment { time: now, wall: Wall(1_800_000_000_000 + now.0 / 1_000) }, &mut out);
+        for command in std::mem::take(&mut out) {
+            match command {
+                Command::Start { attempt, link, .. } => {
+                    switch.step(now, Event::Started(attempt, 1), &mut out);
+                    if link.channel == 0 {
+                        firsts.push(now);
+                    }
+                    let late = link.channel == 0 && firsts.len() % slow == 0;
+                    let takes = if late { Duration::from_secs(4) } else { LATENCY };
+                    answers.insert((now.after(takes), Ticket::new(attempt, 0)));
+                }
+                Command::Hedged(id, channel) => {
+                    assert_eq!(channel, ChannelId(0));
+                    assert!(hedged.insert(id), "{id} is hedged twice");
+                    hedges.push(now);
+                }
+                Command::Transition(channel, to) => {
+                    assert!(!matches!(to.to, State::Suspect | State::Down), "{channel:?} is well: {to:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+    for (nth, at) in hedges.iter().enumerate() {
+        let within = |list: &[Time], seconds| {
+            list.iter().filter(|time| **time <= *at && at.since(**time) < Duration::from_secs(seconds)).count()
+        };
+        let (hedged, first) = (within(&hedges[..=nth], 9), within(&firsts, 11));
+        assert!(hedged <= 3.max(first / 50), "{hedged} hedges of {first} in ten seconds");
+    }
+    // Eighty were due.
+    assert!((15..=30).contains(&hedges.len()), "{} hedges", hedges.len());
 }

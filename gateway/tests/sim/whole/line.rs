@@ -364,11 +364,10 @@ impl World {
 
     fn acknowledged(&mut self, line: &mut Line, ack: &Ack, durable: bool) {
         match ack {
-            Ack::Inbound(link, generation, inbound) => {
-                self.settle_receipt(inbound.0 as usize, *link, *generation, durable);
-            }
-            Ack::Orphan(orphan, link, generation, inbound) => {
-                line.report.kept_orphan(*orphan, durable);
+            Ack::Inbound(link, generation, inbound) | Ack::Orphan(_, link, generation, inbound) => {
+                if let Ack::Orphan(orphan, ..) = ack {
+                    line.report.kept_orphan(*orphan, durable);
+                }
                 self.settle_receipt(inbound.0 as usize, *link, *generation, durable);
             }
             Ack::Outcome(id, seq) => {
