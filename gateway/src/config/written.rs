@@ -369,7 +369,7 @@ pub(super) struct Channel {
     /// Parts that may go at once; default: 20 ms of the rate, at least 1.
     #[schemars(with = "Option<u32>", range(min = 1))]
     pub(super) burst: Option<Spanned<u32>>,
-    /// Unanswered parts per link; default: as its protocol has it (16, sgip 32, smpp 10), at least `max_parts`.
+    /// Unanswered parts per link; default: as its protocol has it, at least `max_parts`.
     #[schemars(with = "Option<u32>", range(min = 1))]
     pub(super) window: Option<Spanned<u32>>,
     /// Links per direction; default 1.
