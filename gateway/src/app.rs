@@ -79,7 +79,7 @@ pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
-/// A start that could not be handed over for so long (its body had to be read) is handed back: its pace was for then. The body is kept, so the next goes sooner.
+/// A start handed over later than this (its body was read) is handed back: its pace was for then. The body is kept.
 const STALE: Duration = Duration::from_millis(500);
 /// Batches of one source taken per turn.
 const BATCHES: usize = 256;
