@@ -79,7 +79,7 @@ pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
-/// A start that could not be handed over for so long (its body had to be read) is handed back: its pace was for then.
+/// A start handed over later than this (its body was read) is handed back: its pace was for then. The body is kept.
 const STALE: Duration = Duration::from_millis(500);
 /// Batches of one source taken per turn.
 const BATCHES: usize = 256;
@@ -334,7 +334,6 @@ impl Line {
                 for (Wanted { id, purpose, .. }, body) in brought {
                     match purpose {
                         Purpose::Send(start) if now.time.since(start.ordered) > STALE => {
-                            // With its body in memory it is quicker the next time.
                             if let Some(body) = body.filter(|_| self.report.live(id).is_some()) {
                                 self.bodies.insert(id, body);
                             }
