@@ -32,7 +32,7 @@ mod stop;
 mod uplink;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,7 +187,7 @@ pub struct Line {
     /// Records were appended that the kernel has not got yet.
     unwritten: bool,
     /// Events that wait for room at the courier, by app; each is a message not yet forgotten.
-    untold: BTreeMap<AppId, VecDeque<(MessageId, u32)>>,
+    untold: BTreeMap<AppId, endings::Untold>,
     /// Set once the end has begun.
     stopping: Option<stop::Stopping>,
 }
@@ -729,9 +729,8 @@ impl Line {
     /// The courier takes it from here and says so by [`Arrival::Told`].
     fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
         let first = self.is_of_first_tier(id);
-        if self.courier.room(app) == 0 || !first && self.untold.contains_key(&app) {
-            let untold = self.untold.entry(app).or_default();
-            return if first { untold.push_front((id, seq)) } else { untold.push_back((id, seq)) };
+        if self.courier.room(app) == 0 || self.untold.get(&app).is_some_and(|untold| untold.is_before(first)) {
+            return self.untold.entry(app).or_default().push(first, (id, seq));
         }
         self.hand_over(id, app, seq);
     }
@@ -740,7 +739,7 @@ impl Line {
     fn retell(&mut self) {
         for app in self.untold.keys().copied().collect::<Vec<_>>() {
             for _ in 0..self.courier.room(app) {
-                match self.untold.get_mut(&app).and_then(VecDeque::pop_front) {
+                match self.untold.get_mut(&app).and_then(endings::Untold::pop) {
                     Some((id, seq)) => self.hand_over(id, app, seq),
                     None => {
                         self.untold.remove(&app);

@@ -2,7 +2,7 @@
 //! store and perhaps a callback: a hundred thousand of them at once would have every new message's record wait behind
 //! theirs.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
 
 use super::Line;
@@ -23,6 +23,34 @@ pub(super) struct Endings {
     reading: usize,
     /// Outcomes on their way to disk.
     writing: HashSet<u64, BuildHasherDefault<IdHasher>>,
+}
+
+/// Events of one app that wait for room at the courier: those of the first tier before the others, each in their order.
+#[derive(Default)]
+pub(super) struct Untold {
+    first: VecDeque<(MessageId, u32)>,
+    others: VecDeque<(MessageId, u32)>,
+}
+
+impl Untold {
+    /// One more, behind its like.
+    pub(super) fn push(&mut self, first: bool, event: (MessageId, u32)) {
+        if first { &mut self.first } else { &mut self.others }.push_back(event);
+    }
+
+    /// The next one.
+    pub(super) fn pop(&mut self) -> Option<(MessageId, u32)> {
+        self.first.pop_front().or_else(|| self.others.pop_front())
+    }
+
+    /// Whether any stands before a new one.
+    pub(super) fn is_before(&self, first: bool) -> bool {
+        !self.first.is_empty() || !first && !self.others.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.others.len()
+    }
 }
 
 impl Endings {
@@ -70,6 +98,21 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_for_the_courier_keeps_its_order_behind_the_first_tier() {
+        let mut untold = Untold::default();
+        assert!(!untold.is_before(true) && !untold.is_before(false));
+        for (id, first) in [(1, false), (2, true), (3, false), (4, true)] {
+            untold.push(first, (MessageId(id), 1));
+            assert_eq!((untold.is_before(true), untold.is_before(false)), (id > 1, true));
+        }
+        // A correction follows what it corrects.
+        untold.push(true, (MessageId(2), 2));
+        assert_eq!(untold.len(), 5);
+        let told: Vec<(u64, u32)> = std::iter::from_fn(|| untold.pop()).map(|(id, seq)| (id.0, seq)).collect();
+        assert_eq!(told, [(2, 1), (4, 1), (2, 2), (1, 1), (3, 1)]);
+    }
 
     #[test]
     fn a_mass_of_endings_goes_no_faster_than_the_disk_takes_them() {

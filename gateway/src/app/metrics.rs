@@ -321,7 +321,7 @@ impl Line {
         metrics.messages.set(self.report.len() as i64);
         metrics
             .callback_backlog
-            .set((self.courier.backlog() + self.untold.values().map(|q| q.len()).sum::<usize>()) as i64);
+            .set((self.courier.backlog() + self.untold.values().map(|untold| untold.len()).sum::<usize>()) as i64);
         metrics.orphans.set(self.report.orphans() as i64);
         for (channel, member) in self.fleet.channels() {
             let name = [member.meter.name()];

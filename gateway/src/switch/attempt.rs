@@ -189,17 +189,20 @@ impl Attempt {
         taken
     }
 
-    /// Its link is gone, and its slots with it. A part that was handed over and still has no answer will get none:
-    /// whether there is one.
-    pub(super) fn link_lost(&mut self) -> bool {
+    /// Its link is down, and its slots are gone. What became of open parts the link says itself, also of those that came
+    /// too late for it and never left.
+    pub(super) fn link_down(&mut self) {
         self.slots = 0;
-        let lost = self.started && self.open != 0;
-        if lost {
+    }
+
+    /// Its link has ended and says nothing more: parts that were handed over and have no answer will get none.
+    pub(super) fn link_gone(&mut self) {
+        self.slots = 0;
+        if self.started && self.open != 0 {
             self.open = 0;
             self.worst = self.worst.max(PartEnd::Acked);
             self.in_doubt(Doubt::Acked);
         }
-        lost
     }
 
     /// Whether it was handed over.

@@ -268,35 +268,50 @@ impl Switch {
         })
     }
 
+    /// A link takes with it what its attempts held there.
+    pub(super) fn bereave(&mut self, now: Time, link: LinkId, lose: fn(&mut Attempt), out: &mut Vec<Command>) {
+        let here = |attempt: &&mut Attempt| attempt.channel.0 == link.channel && attempt.link == link.link;
+        let mut touched = Vec::new();
+        for attempt in self.attempts.values_mut().filter(here) {
+            lose(attempt);
+            touched.push(attempt.id);
+        }
+        for attempt in touched {
+            self.review(now, attempt, out);
+        }
+    }
+
     /// A superseded attempt has ended after all. What it says counts for its message, where that still waits.
     pub(super) fn late(&mut self, id: AttemptRef, outcome: Outcome, out: &mut Vec<Command>) {
         let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| attempt.superseded) else { return };
         let (message, channel, sure) = (attempt.pending.entry.id, attempt.channel, attempt.doubt.is_none());
+        let used = attempt.pending.entry.used.saturating_add(1);
         match outcome {
             // The carrier has it: what goes out already is not followed any further.
             Outcome::Submitted => {
                 if let Some(next) = self.flying.get(&message).and_then(|next| self.attempts.get_mut(next)) {
                     next.concluded = true;
-                } else if self.later.remove(message).or_else(|| self.lanes.remove(message)).is_some() {
-                    self.partial.remove(&message);
+                } else {
+                    self.forget(message);
                 }
             }
             Outcome::Doubt { .. } => {}
             _ if !sure => {}
             Outcome::Rejected => {
                 attempt.superseded = false;
-                if self.later.remove(message).or_else(|| self.lanes.remove(message)).is_some() {
-                    self.partial.remove(&message);
+                if self.forget(message) {
                     out.push(Command::Exhausted(message, End::Rejected));
                 }
             }
-            // It is certainly not there: nothing to wait for.
+            // It is certainly not there: nothing to wait for, unless for what came of an attempt since.
             Outcome::Elsewhere | Outcome::Refused | Outcome::Again | Outcome::Missing { .. } => {
                 attempt.superseded = false;
                 if outcome == Outcome::Elsewhere {
                     self.bar(message, channel);
                 }
-                if let Some(pending) = self.later.remove(message) {
+                if self.later.find(message).is_some_and(|(_, pending)| pending.entry.used == used)
+                    && let Some(pending) = self.later.remove(message)
+                {
                     self.lanes.insert(pending);
                 }
             }

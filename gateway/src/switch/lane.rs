@@ -533,7 +533,8 @@ mod tests {
             pending.entry.app = AppId((id / 7 % 40) as u16);
             pending
         };
-        for step in [1, 7, 611] {
+        // Every third has the lane of the one before, and mostly its app.
+        for step in [1, 3, 611] {
             assert!((0..2_000).all(|id| lanes.insert(place(id))));
             for nth in 0..2_000 {
                 let id = nth * step % 2_000;

@@ -214,6 +214,7 @@ impl Switch {
             Event::LinkGone(link) => {
                 self.channel_mut(now, ChannelId(link.channel)).gone(link.link);
                 self.watch.machines.link_gone(now, ChannelId(link.channel), link.link);
+                self.bereave(now, link, Attempt::link_gone, out);
             }
             Event::Started(attempt, 0) => self.not_started(now, attempt, NotStarted::Retry, out),
             Event::Started(attempt, parts) => self.started(now, attempt, parts, out),
@@ -224,9 +225,7 @@ impl Switch {
             Event::Moved(message, home) => self.moved(message, home),
             Event::Hold(channel, held) => self.channel_mut(now, channel).held = held,
             Event::Expire(message) => {
-                let waited = self.later.remove(message).or_else(|| self.lanes.remove(message));
-                if waited.is_some() {
-                    self.poison.reprieve(message);
+                if self.forget(message) {
                     self.end(message, End::Operator, out);
                 }
             }
@@ -454,9 +453,7 @@ impl Switch {
         // Its receipt came before its answer, or in place of one that was given up: what waits for that is out of date.
         self.flying.remove(&id);
         self.partial.remove(&id);
-        if self.later.remove(id).or_else(|| self.lanes.remove(id)).is_some() {
-            self.poison.reprieve(id);
-        }
+        self.forget(id);
         if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {
             out.push(Command::Exhausted(id, End::Attempts));
         } else {
@@ -471,16 +468,7 @@ impl Switch {
         let ending = if channel.is_closing(link.link) { Ending::Ours } else { Ending::Lost };
         self.watch.machines.link_down(now, id, link.link, ending);
         self.watch.lost(link);
-        let mut touched = Vec::new();
-        for attempt in self.attempts.values_mut().filter(|a| a.channel == id && a.link == link.link) {
-            if attempt.link_lost() {
-                self.poison.lost(now, link, attempt.pending.entry.id, attempt.taken, attempt.alone);
-            }
-            touched.push(attempt.id);
-        }
-        for attempt in touched {
-            self.review(now, attempt, out);
-        }
+        self.bereave(now, link, Attempt::link_down, out);
         if let Some(death) = self.poison.down(now, link) {
             self.strike(death, id, out);
         }
@@ -641,14 +629,23 @@ impl Switch {
             if let Some(attempt) = self.attempts.get_mut(id) {
                 attempt.concluded = true;
             }
-        } else if self.later.remove(message).is_some() || self.lanes.remove(message).is_some() {
-            self.partial.remove(&message);
-            self.poison.reprieve(message);
+        } else {
+            self.forget(message);
         }
     }
 
+    /// Takes a message out from where it waits, with what is kept for it; whether it waited.
+    pub(super) fn forget(&mut self, message: MessageId) -> bool {
+        let waited = self.later.remove(message).or_else(|| self.lanes.remove(message)).is_some();
+        if waited {
+            self.partial.remove(&message);
+            self.poison.reprieve(message);
+        }
+        waited
+    }
+
     /// Decides about the attempt's message once the attempt has ended; forgets the attempt with its last slot.
-    fn review(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) {
+    pub(super) fn review(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) {
         let Some(attempt) = self.attempts.get(&id) else { return };
         let message = attempt.pending.entry.id;
         let undecided = self.flying.get(&message) == Some(&id);

@@ -369,13 +369,47 @@ fn a_recovered_doubt_is_a_doubt() {
 
 #[test]
 fn a_lost_link_takes_its_slots_and_leaves_nothing_open() {
+    let doubt = Command::InDoubt(MessageId(1), ChannelId(0), Doubt::Acked);
     let mut bench = Bench::new();
     let (attempt, _) = bench.sent(message(1, 0, 1, 3));
     let out = bench.at(at(1), [Event::LinkDown(link(0)), Event::LinkUp(link(0), 8)]);
-    assert_eq!(out[0], Command::InDoubt(MessageId(1), ChannelId(0), Doubt::Acked), "no answer will come");
+    assert!(!out.contains(&doubt), "what became of its parts the link says itself: {out:?}");
     bench.sent(message(2, 0, 1, 2));
-    bench.at(at(2), (0..3).map(|part| Event::Freed(Ticket::new(attempt, part))));
+    let unanswered = Answer::Unanswered(Doubt::Acked);
+    let out = bench.end(at(2), attempt, &[unanswered.clone(), unanswered.clone(), unanswered]);
+    assert_eq!(out[0], doubt);
     assert_eq!(bench.0.channel(NOW, ChannelId(0)).map(|view| view.in_flight), Some(2));
+    // A link that has ended says nothing more.
+    let mut bench = Bench::new();
+    bench.sent(message(1, 0, 1, 3));
+    let out = bench.at(at(1), [Event::LinkClosing(link(0)), Event::LinkDown(link(0)), Event::LinkGone(link(0))]);
+    assert_eq!(out[0], doubt);
+    assert!(bench.0.attempts.is_empty());
+}
+
+#[test]
+fn what_came_too_late_for_a_link_and_never_left_goes_again() {
+    let mut bench = Bench::new();
+    let (attempt, _) = bench.sent(message(1, 0, 1, 1));
+    assert_eq!(starts(&bench.at(at(1), [Event::LinkDown(link(0))])), []);
+    let out = bench.end(at(1), attempt, &[Answer::Unanswered(Doubt::Unsent)]);
+    assert_eq!(starts(&out).iter().map(|start| start.1).collect::<Vec<_>>(), [1], "its tier would never send a doubt");
+    assert!(!out.iter().any(|c| matches!(c, Command::Exhausted(..) | Command::InDoubt(..))), "{out:?}");
+}
+
+#[test]
+fn parts_that_leave_late_fill_the_second_they_leave_in() {
+    let mut bench = Bench::new();
+    let mut plan = settings();
+    (plan.channels[0].rate, plan.channels[0].burst, plan.groups[0].channels) = (4.0, 4, vec![ChannelId(0)]);
+    bench.at(Time(1), [Event::Plan(plan)]);
+    let out = bench.at(NOW, (0..6).map(|id| Event::Accepted(message(id, 0, 0, 1))));
+    let first = starts(&out);
+    assert_eq!(first.len(), 4, "all of this second's contract");
+    bench.at(NOW, first.iter().map(|start| Event::Started(start.0, 1)));
+    assert_eq!(starts(&bench.at(at(1_000), [Event::Late(ChannelId(0), 4)])), [], "they left only now");
+    assert_eq!(starts(&bench.at(at(1_999), [])), []);
+    assert_eq!(starts(&bench.at(at(2_000), [])).len(), 2);
 }
 
 #[test]

@@ -422,10 +422,14 @@ impl<C: Copy + Ord> Seats<C> {
                     let others = if recent(seat) { ejected - seat.capacity() } else { ejected };
                     let fits = others <= f64::EPSILON || others + seat.capacity() <= total * s.eject_share;
                     if !seat.ejected && !frozen && fits {
-                        (seat.ejected, seat.ejected_at, seat.capped) = (true, Some(now), false);
+                        (seat.ejected, seat.ejected_at, seat.capped) = (true, Some(now), panic);
                         ejected = others + seat.capacity();
                         let channel = seat.member.channel;
                         notes.push(if panic { Note::Capped(id, channel) } else { Note::Ejected(id, channel) });
+                    } else if seat.ejected && seat.capped && !panic {
+                        // The panic kept it in use, and is over.
+                        seat.capped = false;
+                        notes.push(Note::Ejected(id, seat.member.channel));
                     } else if !seat.ejected && !seat.capped {
                         seat.capped = true;
                         notes.push(Note::Capped(id, seat.member.channel));

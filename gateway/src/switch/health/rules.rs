@@ -694,6 +694,7 @@ fn panic_that_a_reload_begins_or_ends_is_told() {
     line.health.link_up(line.time(), 1, 0, true);
     line.go(500);
     assert!(line.notes.contains(&Note::Panic(0, false)), "{:?}", line.notes);
+    assert!(line.notes.contains(&Note::Ejected(0, 0)), "out now, what the panic had kept: {:?}", line.notes);
     let mut line = Line::warm(&[1.0, 1.0]);
     line.hang(0, 1_000);
     line.notes.clear();

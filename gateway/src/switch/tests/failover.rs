@@ -179,16 +179,38 @@ fn shares_are_those_of_channels_in_service() {
 #[test]
 fn missing_parts_that_follow_late_are_no_message_that_waits_too_long() {
     let mut bench = Bench::new();
+    // While the oldest waits, nobody behind it is looked at.
+    bench.sent(message(2, 0, 0, 1));
     let (attempt, _) = bench.sent(message(1, 0, 0, 2));
     let refused = Answer::Refused(Verdict::Throttled);
     let out = bench.end(at(2_000), attempt, &[Answer::Submitted, refused]);
     let out = if starts(&out).is_empty() { bench.at(at(2_400), []) } else { out };
     assert_eq!(starts(&out), [(attempt, 0, 0b10)], "the second part follows");
     bench.at(at(2_400), [Event::Started(attempt, 1)]);
+    let mut hedged = Vec::new();
     for ms in [2_500, 2_600, 3_000, 3_500] {
-        let out = bench.at(at(ms), []);
-        assert!(!out.iter().any(|command| matches!(command, Command::Hedged(..))), "{ms}: {out:?}");
+        hedged.extend(bench.at(at(ms), []).into_iter().filter(|command| matches!(command, Command::Hedged(..))));
     }
+    assert_eq!(hedged, [Command::Hedged(MessageId(2), ChannelId(0))]);
+}
+
+#[test]
+fn a_refusal_after_all_ends_no_wait_for_another_attempt() {
+    let mut plan = probing();
+    plan.tiers[0].acked = InDoubt::Resend(Duration::from_secs(30));
+    let mut bench = probed(plan);
+    let (first, _) = bench.sent(message(1, 0, 0, 1));
+    let said: Vec<Command> = silent(&mut bench, 0, 1_000).into_iter().map(|(_, command)| command).collect();
+    let (second, channel, _) = starts(&said)[0];
+    assert_eq!(channel, 1);
+    bench.at(at(1_000), [Event::Started(second, 1)]);
+    bench.end(at(1_100), second, &[Answer::Unanswered(Doubt::Acked)]);
+    let mut out = bench.end(at(1_200), first, &[Answer::Refused(Verdict::Retry)]);
+    for ms in (1_300..31_100).step_by(100) {
+        out.extend(bench.at(at(ms), []));
+    }
+    assert_eq!(starts(&out), [], "the second may have arrived");
+    assert_eq!(starts(&bench.at(at(31_100), [])).len(), 1);
 }
 
 #[test]
