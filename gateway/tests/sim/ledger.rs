@@ -649,12 +649,16 @@ impl Ledger {
     }
 
     /// What was handed over and has no answer yet counts as in doubt; its answer, if one comes, changes nothing.
-    pub(crate) fn link_down(&mut self, now: Time, link: LinkId) {
+    pub(crate) fn link_down(&mut self, link: LinkId) {
         self.windows.remove(&link);
         self.closing.remove(&link);
         for run in self.runs.values_mut().filter(|run| run.link == link) {
             run.slots = 0;
         }
+    }
+
+    /// A link has ended: what it has not answered it never will.
+    pub(crate) fn link_gone(&mut self, now: Time, link: LinkId) {
         for ticket in self.on_wire(link) {
             self.tickets.remove(&ticket);
             let message = self.runs[&ticket.attempt()].message;

@@ -378,7 +378,7 @@ impl World {
             let doubt = [Doubt::Unsent, Doubt::Unacked, Doubt::Acked][self.rng.usize(..3)];
             self.end(ticket, Answer::Unanswered(doubt));
         }
-        self.ledger.link_down(self.now, link);
+        self.ledger.link_down(link);
         self.tell(Event::LinkDown(link));
         self.tell(Event::LinkGone(link));
         self.fill(ChannelId(link.channel));
@@ -437,7 +437,7 @@ impl World {
             let doubt = [Doubt::Unsent, Doubt::Unacked, Doubt::Acked][self.rng.usize(..3)];
             self.end(ticket, Answer::Unanswered(doubt));
         }
-        self.ledger.link_down(self.now, link);
+        self.ledger.link_down(link);
         self.tell(Event::LinkDown(link));
         self.at(back, What::Up(link.channel, link.link));
     }

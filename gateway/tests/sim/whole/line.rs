@@ -390,14 +390,17 @@ impl World {
                 }
             }
             Heard::Down => {
-                // Handed over when the link was gone already, before the line heard of it.
+                self.ledger.link_down(link);
+                self.tell(line, Event::LinkDown(link));
+            }
+            Heard::Closed => {
+                // Handed over when the link had ended already, before the line heard of it.
                 for ticket in self.ledger.on_wire(link) {
                     self.books.unanswered(self.ledger.runs[&ticket.attempt()].message, ticket.attempt().0);
                 }
-                self.ledger.link_down(self.time(), link);
-                self.tell(line, Event::LinkDown(link));
+                self.ledger.link_gone(self.time(), link);
+                self.tell(line, Event::LinkGone(link));
             }
-            Heard::Closed => self.tell(line, Event::LinkGone(link)),
             Heard::Answer(ticket, said) => self.answered(line, ticket, &said),
             Heard::Pong => self.tell(line, Event::ProbeAnswered(link)),
             Heard::Unacked(age) => self.tell(line, Event::Unacked(link, Duration::from_micros(age))),
@@ -429,9 +432,12 @@ impl World {
         let moment = self.moment();
         line.report.answered(moment, ticket, kind, &mut self.disk);
         let now = moment.time;
+        let late = |run: &crate::ledger::Run| !self.ledger.windows.contains_key(&run.link);
+        if self.ledger.runs.get(&ticket.attempt()).is_some_and(late) {
+            self.books.reached.hit("answered after its link was gone");
+        }
         if !self.ledger.is_open(ticket) {
             // The switch has given it up with its link.
-            self.books.reached.hit("answered after its link was gone");
             self.tell(line, Event::Answer(ticket, answer));
             return self.tell(line, Event::Freed(ticket));
         }
