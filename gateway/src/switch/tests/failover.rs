@@ -379,6 +379,21 @@ fn a_channel_with_numbers_of_its_own_is_judged_by_these_until_a_reload_takes_the
 }
 
 #[test]
+fn a_plan_says_how_much_goes_again_and_what_answers_take() {
+    let mut plan = settings();
+    let prior = |most| health::Prior { median: Duration::from_millis(40), most: Duration::from_millis(most) };
+    (plan.health.retry_floor, plan.health.retry_share, plan.health.prior) = (1, 0, prior(200));
+    plan.channels[1].health = Some(Box::new(health::Settings { prior: prior(300), ..health::Settings::default() }));
+    let mut bench = Bench::new();
+    bench.at(NOW, [Event::Plan(plan)]);
+    let q999 = |channel| bench.0.watch.machines.q999(ChannelId(channel));
+    assert_eq!([0, 1].map(q999), [200, 300].map(Duration::from_millis));
+    let budget = &mut bench.0.channels.get_mut(&ChannelId(0)).unwrap().budget;
+    (0..10).for_each(|_| budget.started(NOW, true));
+    assert!(!budget.allows(NOW, true), "one a second over ten");
+}
+
+#[test]
 fn how_much_is_hedged_is_configured() {
     let mut plan = settings();
     plan.health.hedge_share = 0.0;
