@@ -12,6 +12,7 @@
 
 mod alarms;
 mod apply;
+mod batches;
 mod desk;
 mod endings;
 mod errands;
@@ -42,7 +43,7 @@ use carriers::{AttemptRef, Event as Heard, Mt, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
-use crate::accept::{Committed, Fresh};
+use crate::accept::{Committed, Flock, Fresh};
 use crate::admit::Tables;
 use crate::callback::{Courier, Notice, Told};
 use crate::clock::{Clock, Moment, Time};
@@ -111,6 +112,8 @@ pub enum Arrival {
 pub enum Waiting {
     /// An app, for its 202.
     App(Fresh),
+    /// An app, for that of a batch.
+    Batch(Box<Flock>),
     /// A carrier or the courier, by way of the report.
     Report(report::Ack),
 }
@@ -164,6 +167,7 @@ pub struct Line {
     pressure: Arc<pressure::Pressure>,
     lateness: pressure::Lateness,
     errands: errands::Errands,
+    batches: batches::Batches,
     endings: endings::Endings,
     service: service::Service,
     states: states::States,
@@ -261,6 +265,10 @@ impl Line {
                 arrived.push(arrival);
             }
             self.turn(&mut arrived, &mut heard);
+            if self.batches.waiting() {
+                // The doors have their turn between two pieces.
+                tokio::task::yield_now().await;
+            }
             if self.stopped(door.is_finished()) {
                 door.abort();
                 return self.close(arrivals).await;
@@ -271,7 +279,9 @@ impl Line {
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
         let room = self.room_to_end();
-        let ends = self.errands.ready(room) || room > 0 && self.switch.crowded(self.clock.now().time);
+        let ends = self.batches.waiting()
+            || self.errands.ready(room)
+            || room > 0 && self.switch.crowded(self.clock.now().time);
         let ends = ends.then_some(Time(0));
         let patrol = self.patrol_deadline();
         let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, ends, stop];
@@ -294,6 +304,7 @@ impl Line {
         self.expire_orders(now);
         self.patrol(now);
         self.follow_routes();
+        self.enter(now);
         self.run_errands(now);
         self.switch.may_end(self.room_to_end());
         // Attempts that cannot be handed over give room back, which the switch may use at once.
@@ -323,6 +334,7 @@ impl Line {
                 for (waiting, result) in records {
                     match waiting {
                         Waiting::App(fresh) => self.admitted(now, fresh, result),
+                        Waiting::Batch(flock) => self.flock(*flock, result),
                         Waiting::Report(ack) => self.acknowledged(now, &ack, result.is_ok()),
                     }
                 }
@@ -345,7 +357,11 @@ impl Line {
             Arrival::Persisted(ids) => {
                 let (report, mut pen) = report!(self, pen);
                 for id in ids {
-                    report.persisted(now, MessageId(id), &mut pen);
+                    if self.batches.persisted(id) {
+                        pen.end(MessageId(id));
+                    } else {
+                        report.persisted(now, MessageId(id), &mut pen);
+                    }
                 }
             }
             Arrival::Told(told) => {

@@ -28,6 +28,8 @@ pub struct Case {
     pub warm_up: u32,
     /// Messages per second; without it as fast as the answers come, over 32 connections.
     pub rate: Option<u32>,
+    /// Messages per post, where they come in batches.
+    pub batch: Option<u32>,
     /// Receipts from the carrier and callbacks to the application.
     pub receipts: bool,
     /// From submit to answer at the far side, in milliseconds.
@@ -37,12 +39,13 @@ pub struct Case {
 }
 
 /// All cases.
-pub const CASES: [Case; 4] = [
+pub const CASES: [Case; 6] = [
     Case {
         name: "single",
         messages: 120_000,
         warm_up: 10_000,
         rate: None,
+        batch: None,
         receipts: false,
         answer_ms: 0,
         window: 1000,
@@ -52,19 +55,50 @@ pub const CASES: [Case; 4] = [
         messages: 80_000,
         warm_up: 10_000,
         rate: None,
+        batch: None,
         receipts: true,
         answer_ms: 0,
         window: 1000,
     },
-    Case { name: "light", messages: 1_000, warm_up: 100, rate: Some(100), receipts: false, answer_ms: 0, window: 1000 },
+    Case {
+        name: "light",
+        messages: 1_000,
+        warm_up: 100,
+        rate: Some(100),
+        batch: None,
+        receipts: false,
+        answer_ms: 0,
+        window: 1000,
+    },
     Case {
         name: "slow-carrier",
         messages: 12_000,
         warm_up: 1_000,
         rate: Some(3_000),
+        batch: None,
         receipts: false,
         answer_ms: 20,
         window: 100,
+    },
+    Case {
+        name: "batch",
+        messages: 400_000,
+        warm_up: 40_000,
+        rate: None,
+        batch: Some(1_000),
+        receipts: false,
+        answer_ms: 0,
+        window: 1000,
+    },
+    Case {
+        name: "batch-receipts",
+        messages: 200_000,
+        warm_up: 40_000,
+        rate: None,
+        batch: Some(1_000),
+        receipts: true,
+        answer_ms: 0,
+        window: 1000,
     },
 ];
 
@@ -148,6 +182,8 @@ impl Case {
         let (count, rate) = (count.to_string(), self.rate.map(|rate| rate.to_string()));
         let mut args = vec!["--count", &count, "--to-prefix", prefix, "--tiers", "", "--connections", "32"];
         // Without --for a paced load would end after its default of ten seconds.
+        let batch = self.batch.map(|batch| batch.to_string());
+        args.extend(batch.iter().flat_map(|batch| ["--batch", batch]));
         args.extend(rate.iter().flat_map(|rate| ["--rate", rate, "--for", "1h"]));
         let summary = Load::start(dir, name, gateway, KEY, &args)?.finished().await?;
         if summary["accepted"].as_u64() == count.parse().ok() { Ok(summary) } else { Err(format!("{summary}").into()) }
@@ -212,7 +248,10 @@ mod tests {
 
     #[test]
     fn case_names_are_those_other_tools_look_for() {
-        assert_eq!(CASES.map(|case| case.name), ["single", "single-receipts", "light", "slow-carrier"]);
+        assert_eq!(
+            CASES.map(|case| case.name),
+            ["single", "single-receipts", "light", "slow-carrier", "batch", "batch-receipts"]
+        );
     }
 
     #[test]
