@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt demo bench bench-failover soak clean
+.PHONY: help build test lint fmt demo bench bench-codecs bench-failover soak fuzz clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -25,14 +25,20 @@ fmt: ## Format the code
 demo: build ## Gateway, two simulated carriers, load and callbacks for 40 s; one carrier is killed, later hangs; the ledger closes
 	ops/demo.sh
 
-bench: build ## The benchmark suite: a table here, figures in target/bench/*.json
+bench: build bench-codecs ## The benchmark suite: a table here, figures in target/bench/*.json
 	ops/bench/run.sh
+
+bench-codecs: ## What a PDU costs to read and to write, per protocol, in nanoseconds and instructions
+	$(CARGO) bench --quiet --locked -p codecs --bench speed
 
 bench-failover: build ## Breaks a carrier, every way and rate, and measures how soon traffic moves (FLAGS=--quick: a minute)
 	ops/bench/failover.sh $(FLAGS)
 
 soak: ## Thousands of worlds of the line in virtual time (SIM_SEEDS=n), then the planted bugs, each of which must be caught
 	ops/soak/run.sh
+
+fuzz: ## Every fuzz target for a minute (FUZZ_SECONDS=n) by cargo-fuzz where it is installed, else by mutation alone
+	conformance/fuzz/run.sh
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -43,6 +43,10 @@ fi
 
 while IFS= read -r line; do skip "$line"; done < <(cat "$foreign" 2>/dev/null || true)
 
+step "vectors per protocol, clauses of the books, quirks, dialogues"
+"$CARGO" test --workspace --locked --test vectors --test ledger --test dialogues -- --nocapture every_ 2>/dev/null |
+  grep -oE '(smpp|cmpp[23]?|sgip|smgp|quirks): .*|[0-9]+ dialogues .*' | sort
+
 step "examples in the documentation"
 "$CARGO" test --workspace --locked --doc --quiet
 

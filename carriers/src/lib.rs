@@ -10,6 +10,7 @@ pub mod dialogue;
 pub mod inbound;
 pub mod keepalive;
 pub mod message;
+pub mod options;
 pub mod outbox;
 pub mod protocol;
 pub mod secret;
@@ -22,6 +23,7 @@ pub mod table;
 pub mod window;
 
 pub use message::{CarrierId, Coding, Mo, Mt, Part, Parts, Quote, Receipt, ReceiptState, Segment, Unsendable};
+pub use options::Options;
 pub use protocol::{Common, Greeting, Leg, Life, Probe, Problem, Profile, Protocol, Reach, Role, Transport};
 pub use session::{
     AttemptRef, Doubt, Event, Fault, Head, Inbound, Input, Now, Output, PathId, Payload, Refusal, Session, Settle,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use codecs::text::Alphabet;
 
+use crate::options::Options;
+
 /// What `Debug` shows of a number: how it ends.
 struct Number<'a>(&'a str);
 
@@ -32,6 +34,8 @@ pub struct Mt<'a> {
     pub receipt: bool,
     /// Makes the reference of long messages differ between concurrent ones: low bits are used.
     pub reference: u16,
+    /// What it asks of the carrier beyond that.
+    pub options: Options<'a>,
 }
 
 impl fmt::Debug for Mt<'_> {
@@ -109,6 +113,8 @@ pub struct Part {
     pub valid_for: Duration,
     /// Whether a receipt is wanted.
     pub receipt: bool,
+    /// What the message asks of the carrier beyond that, as [`Options`] are kept.
+    pub options: String,
 }
 
 impl fmt::Debug for Part {
@@ -142,6 +148,9 @@ pub enum Unsendable {
     /// The sender does not fit.
     #[error("the sender does not fit: {0}")]
     Sender(&'static str),
+    /// The value of an option does not fit: its name, and what is wanted.
+    #[error("the option {0} does not fit: {1}")]
+    Option(String, &'static str),
 }
 
 /// A carrier's id for a submitted part, normalised so that answer and receipt compare equal. Opaque octets.
@@ -273,6 +282,8 @@ pub struct Mo {
     pub segment: Option<Segment>,
     /// The carrier's own id for it, the same when it is repeated; where the protocol has one.
     pub id: Option<CarrierId>,
+    /// What an answer to it should have as its options, as [`Options`] are kept.
+    pub options: String,
 }
 
 impl fmt::Debug for Mo {
@@ -300,7 +311,15 @@ mod tests {
     #[test]
     fn debug_shows_neither_numbers_nor_text() {
         let to = "+447700900123";
-        let mt = Mt { to, sender: None, text: "4711", valid_for: Duration::ZERO, receipt: true, reference: 0 };
+        let mt = Mt {
+            to,
+            sender: None,
+            text: "4711",
+            valid_for: Duration::ZERO,
+            receipt: true,
+            reference: 0,
+            options: Options::default(),
+        };
         let part = Part {
             to: to.into(),
             sender: None,
@@ -312,6 +331,7 @@ mod tests {
             reference: 0,
             valid_for: Duration::ZERO,
             receipt: true,
+            options: String::new(),
         };
         let receipt =
             Receipt { ids: vec![], attempt: None, to: to.into(), state: ReceiptState::Failed, code: "UNDELIV".into() };
@@ -323,6 +343,7 @@ mod tests {
             data: Bytes::from_static(b"4711"),
             segment: Segment::of(7, 2, 1),
             id: None,
+            options: String::new(),
         };
         let shown = format!("{mt:?} {part:?} {receipt:?} {mo:?} {:?} {:?}", Number(""), Number("é"));
         assert!(!shown.contains("4711") && !shown.contains("7700"), "{shown}");

@@ -45,6 +45,10 @@ pub trait Protocol: Sync {
         table: toml::Spanned<toml::de::DeValue<'_>>,
         secrets: Secrets<'_>,
     ) -> Result<Arc<dyn Profile>, Vec<Problem>>;
+    /// Unanswered parts allowed per link where the channel does not say.
+    fn window(&self) -> u32 {
+        10
+    }
     /// JSON Schema of the channel's table.
     fn schema(&self) -> schemars::Schema;
     /// Whose connection is this? Called with the first octets (or HTTP head) on a shared listener until it decides. A
@@ -80,6 +84,11 @@ pub trait Profile: Send + Sync {
     fn quote(&self, mt: &Mt<'_>) -> Result<Quote, Unsendable>;
     /// The parts as this channel sends them; pure.
     fn split(&self, mt: &Mt<'_>) -> Result<Parts, Unsendable>;
+    /// Whether the channel knows an option of this name ([`crate::options`]); an error says what its value should be. Of
+    /// one that it does not know nothing follows on it.
+    fn takes(&self, _name: &str, _value: &str) -> Result<bool, &'static str> {
+        Ok(false)
+    }
     /// The id a receipt will carry, where the protocol fixes it before the answer.
     fn early_id(&self, attempt: AttemptRef, part: u8) -> Option<CarrierId>;
     /// The key under which [`Greeting::Claim`] names this channel on a shared listener.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
-use crate::protocol::{Problem, Secrets};
+use crate::protocol::{Problem, Profile, Secrets};
 
 /// Reads a table into its type.
 pub fn read<T: DeserializeOwned>(table: Spanned<DeValue<'_>>) -> Result<T, Problem> {
@@ -23,6 +24,16 @@ pub fn read<T: DeserializeOwned>(table: Spanned<DeValue<'_>>) -> Result<T, Probl
         message: error.message().to_owned(),
         hint: None,
     })
+}
+
+/// A channel's profile, made of its table by `check`, which also gets the table's place.
+pub fn profile<T: DeserializeOwned, P: Profile + 'static>(
+    table: Spanned<DeValue<'_>>,
+    check: impl FnOnce(T, Range<usize>) -> Result<P, Vec<Problem>>,
+) -> Result<Arc<dyn Profile>, Vec<Problem>> {
+    let place = table.span();
+    let table = read(table).map_err(|problem| vec![problem])?;
+    Ok(Arc::new(check(table, place)?))
 }
 
 /// A secret as written: a reference (`env:NAME`, `file:PATH`), or the secret itself. Its schema says `writeOnly`, which
@@ -187,6 +198,35 @@ impl Checks {
 
 fn printable(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7F).contains(&b))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::protocol::Common;
+
+    pub(crate) fn common() -> Common {
+        Common { name: "test".into(), window: 4, timezone: None, max_parts: 10 }
+    }
+
+    /// Reads a table as the gateway would.
+    pub(crate) fn read_as<T: DeserializeOwned, S>(
+        text: &str,
+        check: impl FnOnce(T, Range<usize>) -> Result<S, Vec<Problem>>,
+    ) -> Result<S, Vec<Problem>> {
+        let table = toml::de::DeTable::parse(text).expect("TOML");
+        let span = table.span();
+        let table = Spanned::new(span.clone(), DeValue::Table(table.into_inner()));
+        check(read(table).map_err(|problem| vec![problem])?, span)
+    }
+
+    /// Secrets as they stand; references ending in `gone` cannot be had.
+    pub(crate) fn secrets(reference: &str) -> Result<String, String> {
+        match reference {
+            gone if gone.ends_with("gone") => Err(format!("{gone} is not set")),
+            inline => Ok(inline.to_owned()),
+        }
+    }
 }
 
 #[cfg(test)]

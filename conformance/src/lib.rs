@@ -6,17 +6,21 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be done here fails the test that asked for it")]
 
+pub mod account;
 pub mod books;
 pub mod far;
 pub mod foreign;
+pub mod fuzz;
 pub mod gateway;
 pub mod http;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod proofs;
 pub mod stage;
 pub mod wait;
 
+pub use account::Protocol;
 pub use gateway::Gateway;
 pub use process::Process;
 pub use stage::{Carrier, Plan, Stage};

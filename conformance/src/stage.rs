@@ -9,10 +9,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::account::Protocol;
 use crate::books::{self, Verdict};
 use crate::far::{Load, Simulator, Sink};
 use crate::gateway::Gateway;
 use crate::http::Answer;
+use crate::ports;
 use crate::wait::{self, seconds};
 
 /// The application's key.
@@ -21,8 +23,7 @@ pub const KEY: &str = "canary-app-key-7f3d9a1c5e8b2046";
 pub const OTHER_KEY: &str = "canary-other-key-2b6f8d0e4a7c9153";
 /// The callbacks' secret.
 pub const SECRET: &str = "whsec_Y2FuYXJ5LWNhbGxiYWNrLXNlY3JldC0wMTIzNDU2Nzg5";
-/// Every account's password.
-pub const PASSWORD: &str = "cnryPw7";
+pub use crate::account::PASSWORD;
 /// How long what must happen soon may take.
 pub const SOON: Duration = seconds(15);
 
@@ -55,18 +56,46 @@ acked = "1s"
 #[derive(Clone, Debug)]
 pub struct Carrier {
     name: String,
+    protocol: Protocol,
     scenario: String,
     contract: String,
     account: String,
     address: Option<SocketAddr>,
+    /// Numbers it is for; empty: all that no other carrier is for.
+    prefix: String,
+    /// Whether we listen for it, where its protocol wants that.
+    heard: bool,
 }
 
 impl Carrier {
     /// A carrier that answers at once and sends a receipt soon after.
     pub fn named(name: &str) -> Carrier {
         let (scenario, contract) = ("receipts = { after = '50ms' }".into(), "rate = 2000\nwindow = 50".into());
-        let account = "enquire_link = '1s'\nanswer_timeout = '2s'".into();
-        Carrier { name: name.into(), scenario, contract, account, address: None }
+        let (protocol, account) = (Protocol::Smpp, Protocol::Smpp.brisk().into());
+        let prefix = String::new();
+        Carrier { name: name.into(), protocol, scenario, contract, account, address: None, prefix, heard: true }
+    }
+
+    /// It speaks `protocol`, and we do so briskly.
+    pub fn speaks(mut self, protocol: Protocol) -> Carrier {
+        (self.protocol, self.account) = (protocol, protocol.brisk().into());
+        self
+    }
+
+    /// It gets what goes to numbers that begin so, alone or with others of that prefix.
+    pub fn prefix(mut self, prefix: &str) -> Carrier {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// We do not listen for it: everything goes over the connection we opened.
+    pub fn unheard(mut self) -> Carrier {
+        self.heard = false;
+        self
+    }
+
+    fn listens(&self) -> bool {
+        self.protocol.calls_back() && self.heard && self.address.is_none()
     }
 
     /// How the simulated carrier behaves: lines of its `[[carrier]]`.
@@ -81,7 +110,7 @@ impl Carrier {
         self
     }
 
-    /// How we speak: lines of our `[channel.smpp]`.
+    /// How we speak: lines of our `[channel.…]`.
     pub fn account(mut self, account: &str) -> Carrier {
         self.account = account.into();
         self
@@ -195,29 +224,27 @@ impl Plan {
         let dir = tempfile::tempdir().unwrap();
         let (logs, config) = (dir.path().join("logs"), dir.path().join("config"));
         [&logs, &config].into_iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
-        let simulator = Simulator::start("carriers", &logs, &self.scenario(&logs));
+        // One listener for all that call us: they are told apart by their logins.
+        let listen = self.carriers.iter().any(Carrier::listens).then(ports::free);
+        let simulator = Simulator::start("carriers", &logs, &self.scenario(&logs, listen));
         let more: Vec<&str> = self.sink.iter().map(String::as_str).collect();
         let sink = Sink::start("callbacks", &logs, SECRET, &more);
-        std::fs::write(config.join("line.toml"), self.line(&simulator, sink.address)).unwrap();
+        std::fs::write(config.join("line.toml"), self.line(&simulator, sink.address, listen)).unwrap();
         let gateway = Gateway::start(&config, &logs, |http, admin| self.node(http, admin));
         Stage { gateway, simulator, sink, plan: self, logs, dir }
     }
 
-    fn scenario(&self, logs: &Path) -> String {
+    fn scenario(&self, logs: &Path, listen: Option<SocketAddr>) -> String {
         let mut text = format!("seed = {}\ncarrier = []\n", self.seed);
         let simulated: Vec<_> = self.carriers.iter().filter(|carrier| carrier.address.is_none()).collect();
         if !simulated.is_empty() {
             text = text.replace("carrier = []\n", "");
         }
-        for Carrier { name, scenario, .. } in simulated {
+        for carrier in simulated {
+            let Carrier { name, protocol, scenario, .. } = carrier;
+            let account = protocol.far(name, listen.filter(|_| carrier.listens()));
             let log = log_of(logs, name);
-            writeln!(
-                text,
-                "[[carrier]]\nname = '{name}'\nprotocol = 'smpp'\nsystem_id = 'qiao'\npassword = '{PASSWORD}'\n\
-                 log = '{}'\n{scenario}",
-                log.display()
-            )
-            .unwrap();
+            writeln!(text, "[[carrier]]\nname = '{name}'\n{account}log = '{}'\n{scenario}", log.display()).unwrap();
         }
         text
     }
@@ -236,26 +263,47 @@ impl Plan {
         self.numbers.iter().filter(|(of, _)| of == app).map(|(_, number)| number.as_str()).collect()
     }
 
-    fn line(&self, simulator: &Simulator, sink: SocketAddr) -> String {
+    /// A group and a route for each prefix, the route of all other numbers last.
+    fn routes(&self) -> String {
+        let prefixes: BTreeSet<&str> = self.carriers.iter().map(|carrier| carrier.prefix.as_str()).collect();
         let mut text = String::new();
-        for Carrier { name, contract, account, address, .. } in &self.carriers {
-            let address = address.unwrap_or_else(|| simulator.carriers[name]);
-            writeln!(
+        for prefix in prefixes.into_iter().rev() {
+            let members = self.carriers.iter().filter(|carrier| carrier.prefix == prefix);
+            let members: Vec<String> = members.map(|Carrier { name, .. }| format!("{{ name = '{name}' }}")).collect();
+            let (group, members) = (group_of(prefix), members.join(", "));
+            let (name, condition) = match prefix {
+                "" => ("everything", String::new()),
+                _ => (group.as_str(), format!("match = {{ prefix = '{prefix}' }}\n")),
+            };
+            write!(
                 text,
-                "[[channel]]\nname = '{name}'\ncarrier = 'carrier-{name}'\nprotocol = 'smpp'\n{contract}\n\
-                 [channel.smpp]\naddress = '{address}'\nsystem_id = 'qiao'\npassword = '{PASSWORD}'\n{account}"
+                "[[group]]\nname = '{group}'\nchannels = [{members}]\n\
+                 [[route]]\nname = '{name}'\n{condition}group = '{group}'\n"
             )
             .unwrap();
         }
-        let members: Vec<String> =
-            self.carriers.iter().map(|Carrier { name, .. }| format!("{{ name = '{name}' }}")).collect();
+        text
+    }
+
+    fn line(&self, simulator: &Simulator, sink: SocketAddr, listen: Option<SocketAddr>) -> String {
+        let mut text = String::new();
+        for carrier in &self.carriers {
+            let Carrier { name, protocol, contract, account, address, .. } = carrier;
+            let address = address.unwrap_or_else(|| simulator.carriers[name]);
+            let near = protocol.near(name, address, listen.filter(|_| carrier.listens()));
+            let word = protocol.word();
+            writeln!(
+                text,
+                "[[channel]]\nname = '{name}'\ncarrier = 'carrier-{name}'\nprotocol = '{word}'\n{contract}\n{near}{account}"
+            )
+            .unwrap();
+        }
+        text += &self.routes();
         write!(
             text,
-            "[[group]]\nname = 'all'\nchannels = [{}]\n[[route]]\nname = 'everything'\ngroup = 'all'\n\
-             [[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\nnumbers = {:?}\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
+            "[[app]]\nid = 'shop'\nkeys = ['{KEY}']\nrate = 100000\nnumbers = {:?}\n[app.callback]\nurl = 'http://{sink}/hooks'\n\
              secret = '{SECRET}'\nallow_private = ['127.0.0.0/8']\n\
              [[app]]\nid = 'other'\nkeys = ['{OTHER_KEY}']\nrate = 100\nnumbers = {:?}\n",
-            members.join(", "),
             self.numbers_of("shop"),
             self.numbers_of("other")
         )
@@ -269,6 +317,11 @@ impl Plan {
         }
         text
     }
+}
+
+/// A group's name, from the numbers it is for.
+fn group_of(prefix: &str) -> String {
+    if prefix.is_empty() { "all".to_owned() } else { prefix.replace('+', "to-") }
 }
 
 fn log_of(logs: &Path, carrier: &str) -> PathBuf {

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use carriers::{AttemptRef, Event as Heard, Mt, Part, Settle, Ticket};
+use carriers::{AttemptRef, Event as Heard, Mt, Options, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
@@ -80,6 +80,8 @@ pub use uplink::Delivered;
 
 /// How often gauges are brought up to date.
 const GAUGES: Duration = Duration::from_millis(200);
+/// A start that could not be handed over for so long (its body had to be read) is handed back: its pace was for then.
+const STALE: Duration = Duration::from_millis(500);
 /// Batches of one source taken per turn.
 const BATCHES: usize = 256;
 
@@ -135,6 +137,7 @@ pub enum Purpose {
 /// An attempt the switch ordered.
 #[derive(Clone, Copy)]
 pub struct Start {
+    ordered: Time,
     attempt: AttemptRef,
     message: MessageId,
     link: LinkId,
@@ -315,7 +318,7 @@ impl Line {
                 break;
             }
             self.obey(now);
-            self.send(now);
+            self.send();
         }
         if std::mem::take(&mut self.unwritten) && self.journal.write_out().is_err() {
             self.metrics.journal_failures.inc();
@@ -342,6 +345,13 @@ impl Line {
             Arrival::Bodies(brought) => {
                 for (Wanted { id, purpose, .. }, body) in brought {
                     match purpose {
+                        Purpose::Send(start) if now.time.since(start.ordered) > STALE => {
+                            // With its body in memory it is quicker the next time.
+                            if let Some(body) = body.filter(|_| self.report.live(id).is_some()) {
+                                self.bodies.insert(id, body);
+                            }
+                            self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
+                        }
                         Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
                         Purpose::Conclude(end) => {
                             self.endings.read();
@@ -352,7 +362,7 @@ impl Line {
                         Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
                 }
-                self.send(now);
+                self.send();
             }
             Arrival::Persisted(ids) => {
                 let (report, mut pen) = report!(self, pen);
@@ -418,6 +428,10 @@ impl Line {
             report::Ack::Inbound(link, generation, inbound) => {
                 self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
             }
+            report::Ack::Orphan(orphan, link, generation, inbound) => {
+                self.report.kept_orphan(*orphan, durable);
+                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
+            }
             report::Ack::Outcome(id, seq) => {
                 self.endings.durable(*id);
                 self.report.committed(now, *id, *seq, durable);
@@ -436,7 +450,7 @@ impl Line {
         for command in commands.drain(..) {
             match command {
                 Command::Start { attempt, message, link, parts, only, expires, why } => {
-                    let start = Start { attempt, message, link, parts, only, expires, why };
+                    let start = Start { ordered: now.time, attempt, message, link, parts, only, expires, why };
                     match (self.bodies.find(message), self.report.live(message)) {
                         (Some(body), _) => self.prepare(now, start, Some(&body)),
                         (None, Some(live)) => {
@@ -452,7 +466,7 @@ impl Line {
                 }
                 counted => {
                     self.meters.command(&self.metrics, &self.fleet, &self.report, &counted);
-                    self.states.decided(&self.plan, &counted);
+                    self.states.decided(now.time, &self.metrics, &self.plan, &counted);
                     if let Command::Throttled(channel, _) = counted {
                         self.look(now, channel, Cause::Throttled);
                     }
@@ -502,6 +516,7 @@ impl Line {
                     valid_for: start.expires.since(now.time),
                     receipt: true,
                     reference: start.attempt.short(),
+                    options: Options::read(accepted.options),
                 };
                 // Our own code may fail on a text nobody thought of: that must cost this message only.
                 let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));
@@ -555,15 +570,20 @@ impl Line {
     }
 
     /// Writes this turn's attempts down in one go, then hands their parts to the links.
-    fn send(&mut self, now: Moment) {
+    fn send(&mut self) {
         if self.outgoing.is_empty() {
             return;
         }
         let written = self.journal.write_out().is_ok();
         self.unwritten = false;
+        // The turn may have taken a while, the disk above all: the carrier's second begins now.
+        let now = self.clock.now();
         let mut outgoing = std::mem::take(&mut self.outgoing);
         for (start, parts) in outgoing.drain(..) {
             if !written {
+                self.metrics.journal_failures.inc();
+            }
+            if !written || !self.switch.stands(start.attempt) {
                 self.unsent(now, start);
                 continue;
             }
@@ -580,9 +600,8 @@ impl Line {
         self.fleet.flush();
     }
 
-    /// The attempt could not be written down, so nothing of it may leave.
+    /// The attempt could not be written down, or its link was lost meanwhile, so nothing of it may leave.
     fn unsent(&mut self, now: Moment, start: Start) {
-        self.metrics.journal_failures.inc();
         let (report, mut pen) = report!(self, pen);
         report.unsent(now, start.attempt, start.only, &mut pen);
         self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
@@ -621,6 +640,9 @@ impl Line {
                 }
                 FromLink::Unanswered(ticket, doubt) => {
                     self.answered(now, link, ticket, AnswerKind::Unanswered(doubt), Answer::Unanswered(doubt));
+                }
+                FromLink::Late(parts) => {
+                    self.tell_switch(now, Event::Late(ChannelId(link.channel), parts));
                 }
                 FromLink::Unacked(age) => self.tell_switch(now, Event::Unacked(link, age)),
                 FromLink::Event(event) => self.carrier(now, link, generation, event),
@@ -724,9 +746,10 @@ impl Line {
 
     /// The courier takes it from here and says so by [`Arrival::Told`].
     fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
-        if self.untold.contains_key(&app) || self.courier.room(app) == 0 {
-            self.untold.entry(app).or_default().push_back((id, seq));
-            return;
+        let first = self.is_of_first_tier(id);
+        if self.courier.room(app) == 0 || !first && self.untold.contains_key(&app) {
+            let untold = self.untold.entry(app).or_default();
+            return if first { untold.push_front((id, seq)) } else { untold.push_back((id, seq)) };
         }
         self.hand_over(id, app, seq);
     }
@@ -756,7 +779,10 @@ impl Line {
         };
         let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
         match event {
-            Some((kind, at, data)) => self.courier.tell(Notice { app, id, seq, kind, at, data }),
+            Some((kind, at, data)) => {
+                let first = self.is_of_first_tier(id);
+                self.courier.tell(Notice { app, id, seq, kind, at, data, first });
+            }
             None => {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();

@@ -74,6 +74,13 @@ impl Ids {
         Ids { last: AtomicU64::new(last) }
     }
 
+    /// References of attempts above all that earlier lives gave, of which the disk has `last` as the highest number.
+    /// A power cut takes the last attempts' records with it, and where numbers run ahead of a clock that was set back,
+    /// counting on from `last` would give theirs again: a second's worth is left out, more than any sync takes.
+    pub fn of_attempts(last: u64) -> Self {
+        Ids::above(if last == 0 { 0 } else { last.saturating_add(1_000 << COUNTER_BITS) })
+    }
+
     /// The next id.
     pub fn next(&self, wall: Wall) -> MessageId {
         self.block(wall, 1)
@@ -141,6 +148,18 @@ mod tests {
     fn ids_start_above_what_the_journal_holds() {
         let ids = Ids::above(1 << 50);
         assert_eq!(ids.next(Wall(EPOCH_MS)), MessageId((1 << 50) + 1));
+    }
+
+    #[test]
+    fn attempts_whose_records_the_power_took_keep_their_references() {
+        let before = Ids::of_attempts(0);
+        let wall = |ms| Wall(EPOCH_MS + ms);
+        // The clock goes back an hour; what is given from then on is counted, and the disk has not all of it.
+        let known = before.next(wall(3_600_000));
+        let lost: Vec<MessageId> = (0..1_000).map(|_| before.next(wall(0))).collect();
+        let after = Ids::of_attempts(known.0);
+        let first = after.next(wall(3_000));
+        assert!(lost.iter().all(|lost| *lost < first));
     }
 
     /// Protocols write the time of an attempt, whose reference is an id, on the wire.

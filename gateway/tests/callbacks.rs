@@ -88,6 +88,7 @@ impl Endpoint {
             kind: "message.delivered",
             at: Wall(1_735_689_600_000),
             data: format!(r#"{{"n":{id}}}"#),
+            first: false,
         });
     }
 

@@ -611,7 +611,10 @@ async fn the_description_and_the_served_paths_agree() {
     let message = &document["components"]["schemas"]["Message"];
     let mut fields: Vec<&String> = message["properties"].as_object().unwrap().keys().collect();
     fields.sort();
-    assert_eq!(fields, ["callback", "client_ref", "expires_in", "sender", "signature", "text", "tier", "to", "type"]);
+    assert_eq!(
+        fields,
+        ["callback", "client_ref", "expires_in", "options", "sender", "signature", "text", "tier", "to", "type"]
+    );
     assert_eq!(message["required"], serde_json::json!(["to", "text"]));
 }
 
@@ -638,4 +641,33 @@ async fn a_client_that_reads_nothing_loses_its_place() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), others).await.expect("the place of a client that reads nothing");
+}
+
+#[tokio::test]
+async fn options_are_the_routes_then_the_apps_then_the_messages_own() {
+    let mut qiao = Qiao::start().await;
+    qiao.commits(None);
+    let mut wire = qiao.wire().await;
+    let body = r#"{"to":"+8613800138000","text":"x","options":{"speed":"fast"}}"#;
+    wire.write(post("", body)).await;
+    let fresh = qiao.taken().await;
+    assert_eq!(accepted(&fresh).options, "speed=fast\n");
+    fresh.answer.send(Committed::Durable).unwrap();
+    assert_eq!(wire.read().await.unwrap().status(), 202);
+    wire.write(post("", GOOD)).await;
+    let fresh = qiao.taken().await;
+    assert_eq!(accepted(&fresh).options, "speed=slow\n", "the route's");
+    fresh.answer.send(Committed::Durable).unwrap();
+    assert_eq!(wire.read().await.unwrap().status(), 202);
+    for (options, code) in [
+        (r#"{"colour":"red"}"#, "unknown_option"),
+        (r#"{"speed":"medium"}"#, "invalid_option"),
+        (r#"{"Speed":"fast"}"#, "invalid_option"),
+        (r#"{"speed":"fast","a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":""}"#, "invalid_option"),
+    ] {
+        let body = format!(r#"{{"to":"+8613800138000","text":"x","options":{options}}}"#);
+        let answer = ask(&mut wire, post("", &body)).await;
+        assert_eq!((answer.status(), &*answer.code()), (422, code), "{options}");
+        assert_eq!(answer.json()["errors"][0]["pointer"], "/options", "{options}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The line in virtual time: seeded worlds with every promise checked after each step, of the switch alone (`world`,
 //! `ledger`) and of switch and report together, with disk, carriers and crashes (`whole`).
-//! A failing seed names itself; `SIM_SEED=n` runs that one alone, `SIM_SEEDS=n` that many, from `SIM_FROM` on.
+//! A failing seed names itself; `SIM_SEED=n` runs that one alone, `SIM_SEEDS=n` that many, from `SIM_FROM` on. With
+//! `SIM_TRACE=1` the whole line says all that happens in it: for one seed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "sim/budget.rs"]
@@ -15,6 +16,8 @@ mod failover;
 mod isolation;
 #[path = "sim/ledger.rs"]
 mod ledger;
+#[path = "sim/reached.rs"]
+mod reached;
 #[path = "sim/whole/mod.rs"]
 mod whole;
 #[path = "sim/world.rs"]
@@ -25,6 +28,8 @@ use std::time::Duration;
 
 use carrier::Carrier;
 use gateway::clock::Time;
+use gateway::config::plan::AppId;
+use gateway::switch::AppRule;
 use isolation::{MARKETING, NOTICE, OTP};
 use world::{Shape, World};
 
@@ -45,7 +50,7 @@ fn each_seed(default: u64, run: impl Fn(u64)) {
 
 #[test]
 fn every_promise_holds_in_random_worlds() {
-    let reached = std::cell::RefCell::new(ledger::Reached::default());
+    let reached = std::cell::RefCell::new(reached::Reached::default());
     each_seed(100, |seed| {
         let mut world = World::new(seed, Shape::random(seed));
         world.run();
@@ -187,6 +192,46 @@ fn an_app_with_little_to_send_is_not_delayed_by_one_with_a_lot() {
     let small = world.sent.iter().filter(|sent| sent.message.app.0 == 2);
     let longest = small.map(|sent| sent.at.since(sent.message.accepted)).max().unwrap();
     assert!(longest <= Duration::from_millis(30), "{longest:?}");
+}
+
+#[test]
+fn an_app_with_a_rate_of_its_own_gets_that_and_no_more_whatever_others_send() {
+    for (parts, rate) in [(1, 20.0), (1, 120.0), (4, 20.0), (1, 0.7)] {
+        let rated = AppRule { id: AppId(1), rate };
+        let mut world = isolation::World::rated(channel(4, 100), &[], vec![rated]);
+        let from = world.now.after(Duration::from_secs(2));
+        for nth in 0..10_000 {
+            world.accept(1, nth % 2, [NOTICE, MARKETING][usize::from(nth % 3 == 0)], parts);
+            world.accept(2, nth % 2, NOTICE, 1);
+        }
+        world.run_to(from.after(Duration::from_secs(30)));
+        let sent: Vec<(Time, f64)> = world
+            .sent
+            .iter()
+            .filter(|sent| sent.message.app == AppId(1))
+            .map(|sent| (sent.at, f64::from(sent.message.parts)))
+            .collect();
+        let burst = (rate / 50.0).max(1.0).max(f64::from(parts));
+        let mut worst = f64::MIN;
+        for (at, (begin, _)) in sent.iter().enumerate() {
+            let mut sum = 0.0;
+            for (end, parts) in &sent[at..] {
+                sum += parts;
+                worst = worst.max(sum - rate * end.since(*begin).as_secs_f64());
+            }
+        }
+        assert!(
+            worst <= burst + 1e-3,
+            "{rate}/s: {worst} more than the rate in some interval, with a burst of {burst}"
+        );
+        let shares = world.parts_by(from, |message| message.app);
+        let (own, others) = (shares[&AppId(1)] as f64, shares[&AppId(2)] as f64);
+        println!("{rate}/s, {parts} parts: {own} and {others} in 30 s");
+        // Of 200 it could have all of marketing's 40 and half of the rest; what it may not use the other has. It saves
+        // nothing up: a long message that waits for its turn on the channel is late for good.
+        let due = rate.min(120.0) * 30.0;
+        assert!(own >= due * 0.92 - burst && own + others >= 200.0 * 30.0 * 0.98, "{own} of {due}, {others}");
+    }
 }
 
 #[test]

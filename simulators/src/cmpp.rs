@@ -15,7 +15,7 @@ use codecs::layout::{Layout, Repeated};
 use crate::delivery::{Content, Delivery, Id, Mo, Receipt, Taken};
 use crate::desk::{Desk, Stranger, Wanted};
 use crate::quirks::{ActiveTest, Digest};
-use crate::text::{Incoming, Outgoing, moment, number};
+use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group};
 use crate::tongue::{Codes, Heard, Login, Say, Sequence, Tongue};
 
 /// Our code as a gateway, where the scenario names none.
@@ -28,6 +28,7 @@ pub const CODES: Codes = Codes {
     error: 9,
     full: result::FLOW_CONTROL,
     misplaced: result::COMMAND,
+    duplicate: Some(result::DUPLICATE_SEQUENCE),
 };
 
 /// See the module's head.
@@ -74,16 +75,19 @@ impl Cmpp {
     }
 
     fn submit<'a>(&self, now: Instant, submit: &Submit<'a>, desk: &Desk) -> Heard<'a> {
-        let destination = Repeated::<Number>::iter(submit.dest_terminal_id, self.version).next();
+        let mut all = Repeated::<Number>::iter(submit.dest_terminal_id, self.version);
         let incoming = Incoming {
             source: submit.src_id,
-            destination: destination.unwrap_or_default(),
+            destination: all.next().unwrap_or_default(),
             format: submit.msg_fmt,
             udhi: submit.tp_udhi,
             content: submit.msg_content,
             wanted: if submit.registered_delivery == 1 { Wanted::Everything } else { Wanted::Nothing },
+            service_id: submit.service_id,
+            link_id: if self.version == Version::V20 { &[] } else { submit.link_id },
+            more: all.collect(),
         };
-        let wrong = if submit.dest_terminal_id.count() != 1 {
+        let wrong = if refuses_group(submit.dest_terminal_id.count(), desk) {
             Some(result::DEST_TERMINAL_ID)
         } else if incoming.is_too_long() {
             Some(result::TOO_LONG)
@@ -113,15 +117,15 @@ impl Cmpp {
         let report = Report {
             msg_id: id,
             stat: quirks.stat(receipt.stat.word()).as_bytes(),
-            submit_time: &moment(desk, receipt.submitted).digits()[2..12],
-            done_time: &moment(desk, receipt.done).digits()[2..12],
+            submit_time: &quirks.report_times.of(&moment(desk, receipt.submitted).digits()),
+            done_time: &quirks.report_times.of(&moment(desk, receipt.done).digits()),
             dest_terminal_id: handset.as_bytes(),
             smsc_sequence: sequence,
         };
         let mut block = BytesMut::new();
         report.write(if quirks.narrow_report { Version::V20 } else { self.version }, &mut block);
         let deliver = Deliver {
-            msg_id,
+            msg_id: if quirks.same_id { receipt.id.octets() } else { msg_id },
             dest_id: receipt.source.as_bytes(),
             src_terminal_id: handset.as_bytes(),
             registered_delivery: 1,
@@ -140,6 +144,7 @@ impl Cmpp {
             tp_udhi: text.udhi,
             msg_fmt: text.format,
             msg_content: &text.content,
+            link_id: link_id(desk).filter(|_| self.version == Version::V30).unwrap_or_default(),
             ..Deliver::default()
         };
         Pdu { sequence, body: Body::Deliver(deliver) }.write(self.version, out);
@@ -217,6 +222,8 @@ impl Tongue for Cmpp {
             Say::Accepted(id) => Body::SubmitResp(SubmitResp { msg_id: id.octets(), result: result::OK }),
             Say::Refused(result) => Body::SubmitResp(SubmitResp { msg_id: [0; 8], result }),
             Say::Delivery(delivery) => return self.deliver(now, sequence, delivery, desk, out),
+            // Nothing of the kind is in the protocol.
+            Say::UserState(_) | Say::Trace(_) => return,
             Say::Ping => Body::ActiveTest,
             Say::Pong => match desk.config().quirks.active_test {
                 ActiveTest::Answer => Body::ActiveTestResp(ActiveTestResp::default()),

@@ -11,8 +11,8 @@ use bytes::{Buf, BytesMut};
 use codecs::framing;
 
 use crate::centre::Link;
-use crate::delivery::{Delivery, Id, Taken};
-use crate::desk::{Desk, Stranger, Submission};
+use crate::delivery::{Content, Delivery, Id, Receipt, Taken};
+use crate::desk::{Desk, Repeated, Stranger, Submission};
 use crate::fault::{Faults, Kind};
 use crate::quirks::Over;
 use crate::records::Concat;
@@ -145,7 +145,8 @@ impl Conversation {
             Heard::Login(login) => self.login(now, &login, sequence, desk, faults),
             Heard::LoginAnswer(status) => self.let_in(now, status),
             Heard::Submit(submission, wrong) => self.submit(now, submission, wrong, sequence, desk, faults),
-            Heard::Delivered(taken) => self.delivered(now, sequence, taken, desk),
+            Heard::Delivered(taken) => self.delivered(now, sequence, taken, desk, faults),
+            Heard::UserState => desk.counters.user_reports_acked += 1,
             Heard::Ping => {
                 desk.counters.enquire_links += 1;
                 if !faults.on(Kind::Mute) {
@@ -155,6 +156,10 @@ impl Conversation {
             Heard::Pong => self.tests = 0,
             Heard::Bye => {
                 self.answer(now, sequence, Say::ByeAnswer, desk, faults);
+                if desk.config().quirks.bye_back {
+                    let sequence = self.next_sequence(now, desk);
+                    self.answer(now, sequence, Say::Bye, desk, faults);
+                }
                 self.ended = !silent(faults);
             }
             Heard::ByeAnswer => self.ended = true,
@@ -183,7 +188,9 @@ impl Conversation {
         if refusal.is_none() {
             self.bound = Some(Bound { sends: login.sends, receives: login.receives });
         }
-        self.write(now, sequence, Say::LoginAnswer(refusal.unwrap_or(0)), desk);
+        if refusal.is_none() || !desk.config().quirks.silent_refusal {
+            self.write(now, sequence, Say::LoginAnswer(refusal.unwrap_or(0)), desk);
+        }
         // A second login leaves the first one standing; a refused stranger is shown out.
         self.ended |= refusal.is_some() && self.bound.is_none();
     }
@@ -216,6 +223,12 @@ impl Conversation {
         }
         let submission = Submission { link: self.link, ..submission };
         desk.read(&submission);
+        let number = (Some(self.link).filter(|_| !self.tongue.numbers_everywhere()), sequence);
+        if wrong.is_none()
+            && let Some(repeated) = desk.repeats(&submission, number)
+        {
+            return self.again(now, repeated, sequence, desk, faults);
+        }
         let accepted = match wrong {
             Some(status) => Err(desk.refuse(status)),
             None if self.late.len() + self.held.len() >= desk.config().window => {
@@ -236,6 +249,11 @@ impl Conversation {
                 return self.answer(now, sequence, Say::Refused(status), desk, faults);
             }
         };
+        desk.remember(&submission, number, accepted.id);
+        if !submission.more.is_empty() {
+            let (tongue, seconds) = (&self.tongue, desk.clock().seconds(now));
+            desk.submit_more(&submission, faults, |number| tongue.id(number, sequence, seconds));
+        }
         self.submits += 1;
         let cut_off = faults.close_after().is_some_and(|after| self.submits >= after);
         self.ended |= cut_off;
@@ -266,6 +284,18 @@ impl Conversation {
         self.answer_late(now, desk, faults);
     }
 
+    /// A submit that came before; one whose answer is still to come gets that one.
+    fn again(&mut self, now: Instant, repeated: Repeated, sequence: Sequence, desk: &Desk, faults: &Faults) {
+        let pending = |late: &Late| late.sequence == sequence;
+        match repeated {
+            Repeated::Answered(_) if self.held.iter().any(pending) => {}
+            Repeated::Answered(_) if self.late.iter().any(|Reverse(late)| pending(late)) => {}
+            Repeated::Answered(id) => self.answer(now, sequence, Say::Accepted(&id), desk, faults),
+            Repeated::Refused(status) => self.answer(now, sequence, Say::Refused(status), desk, faults),
+            Repeated::Dropped => {}
+        }
+    }
+
     /// Keeps an answer back until every part of its message is there; then the last part is answered first.
     fn hold(&mut self, late: Late, concat: Concat) {
         let like = |held: &Late| {
@@ -291,11 +321,25 @@ impl Conversation {
     }
 
     /// The answer to a delivery; one that was given up already, or never sent, is no matter.
-    fn delivered(&mut self, now: Instant, sequence: Sequence, taken: Taken, desk: &mut Desk) {
+    fn delivered(&mut self, now: Instant, sequence: Sequence, taken: Taken, desk: &mut Desk, faults: &Faults) {
         let Some(index) = self.open.iter().position(|open| open.sequence == sequence) else { return };
         self.busy_at = now;
         if let Some(Open { delivery, .. }) = self.open.remove(index) {
+            if let (Content::Receipt(receipt), Taken::Yes) = (&delivery.content, taken) {
+                self.aside(now, receipt, desk, faults);
+            }
             desk.settled(now, delivery, taken);
+        }
+    }
+
+    /// What else is said once a report was taken.
+    fn aside(&mut self, now: Instant, receipt: &Receipt, desk: &Desk, faults: &Faults) {
+        let quirks = &desk.config().quirks;
+        for (wanted, what) in [(quirks.user_report, Say::UserState(receipt)), (quirks.trace, Say::Trace(receipt))] {
+            if wanted {
+                let sequence = self.next_sequence(now, desk);
+                self.answer(now, sequence, what, desk, faults);
+            }
         }
     }
 

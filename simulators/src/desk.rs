@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -12,8 +13,9 @@ use crate::centre::Link;
 use crate::clock::Clock;
 use crate::delivery::{Content, Delivery, Id, Mo, Receipt, Stat, Taken};
 use crate::fault::{Faults, Kind};
+use crate::known::{Known, Numbered};
 use crate::lines::Lines;
-use crate::quirks::Over;
+use crate::quirks::{Over, Repeats};
 use crate::records::{self, Concat, Record, Wire};
 use crate::scenario::{Carrier, Receipts};
 use crate::tongue::{self, Codes};
@@ -36,6 +38,8 @@ pub struct Counters {
     pub answered: u64,
     /// Submits accepted whose answer never left.
     pub unanswered: u64,
+    /// Submits that had come before, and were known.
+    pub repeated: u64,
     /// Submits refused, throttled ones included.
     pub refused: u64,
     /// Submits answered as throttled.
@@ -58,6 +62,8 @@ pub struct Counters {
     pub receipts_waiting: usize,
     /// Uplink messages the other side took.
     pub mo_acked: u64,
+    /// Subscribers' states that the other side took (SGIP).
+    pub user_reports_acked: u64,
     /// PDUs that could not be read, or streams that broke.
     pub malformed: u64,
 }
@@ -77,6 +83,12 @@ pub struct Submission<'a> {
     pub reference: Option<u16>,
     /// Ends that are to be reported.
     pub wanted: Wanted,
+    /// The service code.
+    pub service_id: Cow<'a, str>,
+    /// The message from a handset that it answers.
+    pub link_id: Cow<'a, str>,
+    /// Destinations beyond the first.
+    pub more: Vec<Cow<'a, str>>,
     /// When it was read.
     pub at: Instant,
     /// The connection it came over.
@@ -93,6 +105,9 @@ impl Submission<'_> {
             concat: self.concat,
             reference: self.reference,
             wanted: self.wanted,
+            service_id: Cow::Owned(self.service_id.into_owned()),
+            link_id: Cow::Owned(self.link_id.into_owned()),
+            more: self.more.into_iter().map(|to| Cow::Owned(to.into_owned())).collect(),
             at: self.at,
             link: self.link,
         }
@@ -121,6 +136,17 @@ pub struct Accepted {
     pub due: Instant,
     /// A receipt that is to leave ahead of the answer.
     pub ahead: Option<Delivery>,
+}
+
+/// What becomes of a repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeated {
+    /// It is answered as the first was.
+    Answered(Id),
+    /// Nothing.
+    Dropped,
+    /// It is refused.
+    Refused(u32),
 }
 
 /// Why a login is refused.
@@ -153,6 +179,7 @@ pub struct Desk {
     mo: Vec<(Instant, usize)>,
     lines: Lines,
     wire: Lines,
+    known: Known,
     /// What was counted.
     pub counters: Counters,
 }
@@ -182,6 +209,7 @@ impl Desk {
             mo,
             lines,
             wire: Lines::nowhere(),
+            known: Known::default(),
             counters: Counters::default(),
         }
     }
@@ -286,6 +314,53 @@ impl Desk {
         Ok(Accepted { id, due: now + wait, ahead })
     }
 
+    /// What a submit repeats, where it came before under this number (of this link, or of all), or where the same one came
+    /// a short while ago. `None` for whatever is new.
+    pub fn repeats(&mut self, submission: &Submission<'_>, number: Numbered) -> Option<Repeated> {
+        let quirks = &self.config.quirks;
+        let duplicate = self.codes.duplicate.filter(|_| quirks.repeats != Repeats::Count)?;
+        let print = print(submission);
+        let again = match (self.known.numbered(number), quirks.repeat_window) {
+            (Some((_, of)), _) if of != print => {
+                let refuses = quirks.repeats == Repeats::Refuse;
+                return refuses.then(|| Repeated::Refused(self.refuse(duplicate)));
+            }
+            (Some((id, _)), _) => id,
+            (None, Some(window)) => self.known.alike(print, submission.at, window.0)?,
+            (None, None) => return None,
+        };
+        self.counters.repeated += 1;
+        self.lines.push(&Record::Repeat(records::Repeat {
+            t_ms: self.clock.t_ms(submission.at),
+            carrier: Cow::Borrowed(&self.config.name),
+            carrier_id: Cow::Owned(self.spell(&again)),
+            destination: Cow::Borrowed(&submission.destination),
+        }));
+        Some(match self.config.quirks.repeats {
+            Repeats::Drop => Repeated::Dropped,
+            Repeats::Refuse => Repeated::Refused(self.refuse(duplicate)),
+            Repeats::Answer | Repeats::Count => Repeated::Answered(again),
+        })
+    }
+
+    /// Keeps in mind what was accepted under that number.
+    pub fn remember(&mut self, submission: &Submission<'_>, number: Numbered, id: Id) {
+        if self.codes.duplicate.is_some() {
+            self.known.add(number, print(submission), id, submission.at);
+        }
+    }
+
+    /// Takes a submit's further destinations, each as a message of its own.
+    pub fn submit_more(&mut self, submission: &Submission<'_>, faults: &Faults, mut name: impl FnMut(u64) -> Id) {
+        for to in &submission.more {
+            let one = Submission { destination: to.clone(), more: Vec::new(), ..submission.clone() };
+            if let Ok(Accepted { id, ahead, .. }) = self.submit(&one, faults, &mut name) {
+                ahead.into_iter().for_each(|delivery| self.put_back(delivery));
+                self.note(&one, &id, true);
+            }
+        }
+    }
+
     /// Counts a submit that is refused with `status`.
     pub fn refuse(&mut self, status: u32) -> u32 {
         self.counters.refused += 1;
@@ -337,6 +412,8 @@ impl Desk {
             text: Cow::Borrowed(&submission.text),
             udh: submission.concat,
             user_message_reference: submission.reference,
+            service_id: Cow::Borrowed(&submission.service_id),
+            link_id: Cow::Borrowed(&submission.link_id),
             parts: submission.concat.map_or(1, |concat| concat.total),
             answered,
         }));
@@ -554,6 +631,14 @@ impl Pace {
         }
         passes
     }
+}
+
+/// What a submit says, as a number.
+fn print(submission: &Submission<'_>) -> u64 {
+    let Submission { source, destination, text, concat, more, .. } = submission;
+    let mut hasher = DefaultHasher::new();
+    (source, destination, text, concat, more).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod desk;
 pub mod fault;
 #[cfg(test)]
 mod hall;
+pub mod known;
 pub mod latency;
 pub mod ledger;
 pub mod lines;

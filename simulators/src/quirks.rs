@@ -46,8 +46,60 @@ pub struct Quirks {
     pub error_code: Option<u8>,
     /// What a submit beyond the rate is answered with, instead of the protocol's own code.
     pub throttle_status: Option<u32>,
+    /// CMPP, SGIP, SMGP: what a submit is answered with that came before under the same number.
+    pub repeats: Repeats,
+    /// A text to a number within this time after the same one counts as such a repetition, whatever its number is.
+    pub repeat_window: Option<Span>,
+    /// CMPP, SGIP, SMGP: takes submits to several numbers; each has an id of its own, the answer the first.
+    pub group_send: bool,
+    /// CMPP, SMGP: how reports write when a message came and ended.
+    pub report_times: ReportTimes,
+    /// CMPP, SMGP: a report is called by the id of the message it is about.
+    pub same_id: bool,
+    /// CMPP 3.0, SGIP, SMGP: the LinkID that messages from handsets come with.
+    pub mo_link_id: Option<String>,
+    /// After the answer to a goodbye comes one of our own.
+    pub bye_back: bool,
+    /// A login that is refused is not answered: the connection ends.
+    pub silent_refusal: bool,
+    /// SGIP: answers are numbered with the time they are written at.
+    pub own_answer_time: bool,
+    /// SGIP: after each report that was taken comes a UserRpt of its handset.
+    pub user_report: bool,
+    /// SGIP: with each report comes a Trace of its submit, which is not ours to ask.
+    pub trace: bool,
     /// SGIP: answers to a login lack their reserve, those to Unbind have a body.
     pub odd_lengths: bool,
+}
+
+/// What becomes of a submit that came before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Repeats {
+    /// It is answered as the first was, and nothing else happens.
+    #[default]
+    Answer,
+    /// Nothing at all (SGIP by the book).
+    Drop,
+    /// It is refused: a number used twice (CMPP 3, SGIP 9, SMGP 12); so is another text under the same number.
+    Refuse,
+    /// It is one more submit.
+    Count,
+}
+
+/// How reports write times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportTimes {
+    /// `YYMMDDhhmm`.
+    #[default]
+    Minutes,
+    /// Nothing.
+    Empty,
+    /// Ten zeros.
+    Zeros,
+    /// What the field holds of `YYYYMMDDhhmmss`.
+    Cut,
 }
 
 /// Which connection a delivery takes.
@@ -141,6 +193,21 @@ impl Numbers {
             Numbers::With86 => Cow::Borrowed(number),
             Numbers::Without86 => Cow::Borrowed(bare),
         }
+    }
+}
+
+impl ReportTimes {
+    /// What of `YYYYMMDDhhmmss` goes into the field.
+    pub fn of(self, digits: &[u8; 14]) -> [u8; 10] {
+        let from = match self {
+            ReportTimes::Minutes => 2,
+            ReportTimes::Cut => 0,
+            ReportTimes::Empty => return [0; 10],
+            ReportTimes::Zeros => return *b"0000000000",
+        };
+        let mut written = [0; 10];
+        written.iter_mut().zip(digits.iter().skip(from)).for_each(|(to, digit)| *to = *digit);
+        written
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Record<'a> {
     /// A far side accepted a submit.
     #[serde(borrow)]
     Submit(Submit<'a>),
+    /// A far side was sent a submit again and knew it.
+    Repeat(Repeat<'a>),
     /// A far side sent a receipt, and this is how it ended.
     #[serde(borrow)]
     Receipt(Receipt<'a>),
@@ -114,6 +116,12 @@ pub struct Submit<'a> {
     /// The sender's reference, when it sent one.
     #[serde(default)]
     pub user_message_reference: Option<u16>,
+    /// The service code it names.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub service_id: Cow<'a, str>,
+    /// The message from a handset that it answers.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub link_id: Cow<'a, str>,
     /// Parts of the whole message.
     #[serde(default = "one")]
     pub parts: u8,
@@ -123,6 +131,22 @@ pub struct Submit<'a> {
 
 fn one() -> u8 {
     1
+}
+
+/// A submit that came again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Repeat<'a> {
+    /// When, ms since 1970.
+    pub t_ms: f64,
+    /// Name of the simulated carrier.
+    #[serde(borrow)]
+    pub carrier: Cow<'a, str>,
+    /// The id of the first.
+    #[serde(borrow)]
+    pub carrier_id: Cow<'a, str>,
+    /// Destination address as sent.
+    #[serde(borrow)]
+    pub destination: Cow<'a, str>,
 }
 
 /// A line of a carrier's `wire` file: what went over its connections, at the moment it did, whatever came of it.

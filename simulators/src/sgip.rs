@@ -7,12 +7,13 @@ use bytes::BytesMut;
 use codecs::framing::Limits;
 use codecs::layout::{Fixed, Repeated};
 use codecs::sgip::{
-    self, Bind, Body, Deliver, LIMITS, Pdu, Report, Resp, Submit, command, login_type, nack, report_flag, result, state,
+    self, Bind, Body, Deliver, LIMITS, Pdu, Report, Resp, Submit, UserRpt, command, login_type, nack, report_flag,
+    result, state, user_condition,
 };
 
 use crate::delivery::{Content, Delivery, Id, Receipt, Stat, Taken};
 use crate::desk::{Desk, Stranger, Wanted};
-use crate::text::{Incoming, Outgoing, moment, number};
+use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group};
 use crate::tongue::{Codes, Heard, Login, Say, Sequence, Tongue};
 
 /// Our node id, where the scenario names none: Beijing's first SMG.
@@ -24,6 +25,7 @@ pub const CODES: Codes = Codes {
     error: result::SYSTEM as u32,
     full: result::BUSY as u32,
     misplaced: result::LOGIN_TYPE as u32,
+    duplicate: Some(result::SEQUENCE as u32),
 };
 
 /// See the module's head.
@@ -31,11 +33,11 @@ pub const CODES: Codes = Codes {
 pub struct Sgip;
 
 impl Sgip {
-    fn submit<'a>(now: Instant, submit: &Submit<'a>) -> Heard<'a> {
-        let destination = Repeated::<Fixed<21>>::iter(submit.user_number, ()).next();
+    fn submit<'a>(now: Instant, submit: &Submit<'a>, desk: &Desk) -> Heard<'a> {
+        let mut all = Repeated::<Fixed<21>>::iter(submit.user_number, ());
         let incoming = Incoming {
             source: submit.sp_number,
-            destination: destination.unwrap_or_default(),
+            destination: all.next().unwrap_or_default(),
             format: submit.message_coding,
             udhi: submit.tp_udhi,
             content: submit.message_content,
@@ -44,8 +46,11 @@ impl Sgip {
                 report_flag::NEVER => Wanted::Nothing,
                 _ => Wanted::Everything,
             },
+            service_id: submit.service_type,
+            link_id: submit.link_id,
+            more: all.collect(),
         };
-        let wrong = if submit.user_number.count() != 1 {
+        let wrong = if refuses_group(submit.user_number.count(), desk) {
             Some(result::ONE_USER_ONLY.into())
         } else if incoming.is_too_long() {
             Some(result::LENGTH.into())
@@ -83,7 +88,8 @@ impl Tongue for Sgip {
                 refused: (bind.login_type != login_type::SP_TO_SMG).then_some(result::LOGIN_TYPE.into()),
             }),
             Body::BindResp(resp) => Heard::LoginAnswer(resp.result.into()),
-            Body::Submit(submit) => Self::submit(now, submit),
+            Body::Submit(submit) => Self::submit(now, submit, desk),
+            Body::UserRptResp(_) => Heard::UserState,
             Body::DeliverResp(resp) | Body::ReportResp(resp) => Heard::Delivered(taken(resp.result)),
             Body::Unbind => Heard::Bye,
             Body::UnbindResp => Heard::ByeAnswer,
@@ -99,8 +105,12 @@ impl Tongue for Sgip {
         (words(pdu.sequence), heard)
     }
 
-    fn say(&mut self, _: Instant, sequence: Sequence, what: Say<'_>, desk: &Desk, out: &mut BytesMut) {
-        let [node, time, counter] = sequence;
+    fn say(&mut self, now: Instant, sequence: Sequence, what: Say<'_>, desk: &Desk, out: &mut BytesMut) {
+        let [node, mut time, counter] = sequence;
+        let answers = matches!(what, Say::LoginAnswer(_) | Say::Accepted(_) | Say::Refused(_) | Say::ByeAnswer);
+        if answers && desk.config().quirks.own_answer_time {
+            time = moment(desk, now).timestamp();
+        }
         let sequence = sgip::Sequence { node, time, counter };
         let resp = |status: u32| Resp::new(u8::try_from(status).unwrap_or(result::SYSTEM));
         let odd = desk.config().quirks.odd_lengths;
@@ -119,6 +129,17 @@ impl Tongue for Sgip {
             Say::Accepted(_) => Body::SubmitResp(Resp::new(result::OK)),
             Say::Refused(status) => Body::SubmitResp(resp(status)),
             Say::Delivery(delivery) => return deliver(sequence, delivery, desk, out),
+            Say::UserState(receipt) => {
+                let handset = number(desk, &receipt.destination);
+                let user = UserRpt {
+                    sp_number: receipt.source.as_bytes(),
+                    user_number: handset.as_bytes(),
+                    user_condition: user_condition::NORMAL,
+                    ..UserRpt::default()
+                };
+                return Pdu { sequence, body: Body::UserRpt(user) }.write((), out);
+            }
+            Say::Trace(receipt) => return trace(sequence, receipt, desk, out),
             // Nobody here asks for signs of life: the protocol has none.
             Say::Ping | Say::Pong => return,
             Say::Bye => Body::Unbind,
@@ -135,6 +156,10 @@ impl Tongue for Sgip {
         }
     }
 
+    fn numbers_everywhere(&self) -> bool {
+        true
+    }
+
     fn number(&self, now: Instant, counter: u32, desk: &Desk) -> Sequence {
         [desk.config().node.unwrap_or(NODE), moment(desk, now).timestamp(), counter]
     }
@@ -148,6 +173,15 @@ impl Tongue for Sgip {
 /// A PDU with a body that is not its command's.
 fn raw(command: u32, sequence: sgip::Sequence, body: &[u8], out: &mut BytesMut) {
     Pdu { sequence, body: Body::Unknown { command, body } }.write((), out);
+}
+
+/// Where is the message of that submit? The submit's number, its handset, a reserve of eight (SGIP 1.2 §4.2.3.17).
+fn trace(sequence: sgip::Sequence, receipt: &Receipt, desk: &Desk, out: &mut BytesMut) {
+    let mut body = [0; 12 + 21 + 8];
+    let (id, handset) = (receipt.id.octets::<12>(), number(desk, &receipt.destination));
+    let said = id.iter().chain(handset.as_bytes().iter().take(21));
+    body.iter_mut().zip(said).for_each(|(to, from)| *to = *from);
+    raw(command::TRACE, sequence, &body, out);
 }
 
 fn words(sequence: sgip::Sequence) -> Sequence {
@@ -173,6 +207,7 @@ fn deliver(sequence: sgip::Sequence, delivery: &Delivery, desk: &Desk, out: &mut
                 tp_udhi: text.udhi,
                 message_coding: text.format,
                 message_content: &text.content,
+                link_id: link_id(desk).unwrap_or_default(),
                 ..Deliver::default()
             };
             Pdu { sequence, body: Body::Deliver(deliver) }.write((), out);

@@ -15,7 +15,7 @@ use codecs::text::msg_fmt;
 use crate::delivery::{Content, Delivery, Id, Mo, Receipt, Stat, Taken};
 use crate::desk::{Desk, Stranger, Wanted};
 use crate::quirks::{ActiveTest, Digest, ReportText};
-use crate::text::{Incoming, Outgoing, moment, number};
+use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group};
 use crate::tongue::{Codes, Heard, Login, Say, Sequence, Tongue};
 
 /// Our code as a gateway, where the scenario names none: Hangzhou's first SMGW.
@@ -24,8 +24,13 @@ const GATEWAY: u32 = 571_061;
 const UNDERSTATED: usize = 115;
 
 /// What is answered where the desk says no. There is no agreed code for flow control: "busy" comes nearest.
-pub const CODES: Codes =
-    Codes { throttled: status::BUSY, error: status::BUSY, full: status::BUSY, misplaced: status::COMMAND };
+pub const CODES: Codes = Codes {
+    throttled: status::BUSY,
+    error: status::BUSY,
+    full: status::BUSY,
+    misplaced: status::COMMAND,
+    duplicate: Some(status::DUPLICATE_SEQUENCE),
+};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -73,17 +78,20 @@ impl Smgp {
         LoginResp { authenticator_server, ..right }
     }
 
-    fn submit<'a>(&self, now: Instant, submit: &Submit<'a>) -> Heard<'a> {
-        let destination = Repeated::<Fixed<21>>::iter(submit.dest_term_id, ()).next();
+    fn submit<'a>(&self, now: Instant, submit: &Submit<'a>, desk: &Desk) -> Heard<'a> {
+        let mut all = Repeated::<Fixed<21>>::iter(submit.dest_term_id, ());
         let incoming = Incoming {
             source: submit.src_term_id,
-            destination: destination.unwrap_or_default(),
+            destination: all.next().unwrap_or_default(),
             format: submit.msg_format,
             udhi: submit.tlvs.get_u8(tag::TP_UDHI).unwrap_or_default(),
             content: submit.msg_content,
             wanted: if submit.need_report == 0 { Wanted::Nothing } else { Wanted::Everything },
+            service_id: submit.service_id,
+            link_id: submit.tlvs.get(tag::LINK_ID).unwrap_or_default(),
+            more: all.collect(),
         };
-        let wrong = if submit.dest_term_id.count() != 1 {
+        let wrong = if refuses_group(submit.dest_term_id.count(), desk) {
             Some(status::DEST_TERM_ID)
         } else if incoming.is_too_long() {
             Some(status::MSG_LENGTH)
@@ -153,7 +161,7 @@ impl Tongue for Smgp {
         };
         let heard = match &pdu.body {
             Body::Login(login) => self.login(login, desk),
-            Body::Submit(submit) => self.submit(now, submit),
+            Body::Submit(submit) => self.submit(now, submit, desk),
             // By the book, whatever is not 0 is sent again.
             Body::DeliverResp(DeliverResp { status: status::OK, .. }) => Heard::Delivered(Taken::Yes),
             Body::DeliverResp(_) => Heard::Delivered(Taken::Later),
@@ -174,6 +182,8 @@ impl Tongue for Smgp {
             Say::Accepted(id) => Body::SubmitResp(SubmitResp { msg_id: id.octets(), status: status::OK }),
             Say::Refused(status) => Body::SubmitResp(SubmitResp { msg_id: [0; 10], status }),
             Say::Delivery(delivery) => return self.deliver(now, sequence, delivery, desk, out),
+            // Nothing of the kind is in the protocol.
+            Say::UserState(_) | Say::Trace(_) => return,
             Say::Ping => Body::ActiveTest,
             Say::Pong if desk.config().quirks.active_test == ActiveTest::Echo => Body::ActiveTest,
             Say::Pong => Body::ActiveTestResp,
@@ -211,12 +221,13 @@ fn write_receipt(sequence: u32, head: Deliver<'_>, receipt: &Receipt, desk: &Des
     let (err, beginning) = (format!("{code:03}"), &receipt.beginning[..receipt.beginning.len().min(17)]);
     // Three digits for its length, then the text's beginning, filled up.
     let text = format!("{:\0<20}", format!("{:03}{beginning}", receipt.beginning.len()));
+    let (submitted, done) = (quirks.report_times.of(&submitted), quirks.report_times.of(&done));
     let fields = ReceiptText {
         id: Some(&id),
         sub: Some(b"001"),
         dlvrd: Some(if receipt.stat == Stat::Delivered { b"001" } else { b"000" }),
-        submit_date: Some(&submitted[2..12]),
-        done_date: Some(&done[2..12]),
+        submit_date: Some(&submitted),
+        done_date: Some(&done),
         stat: Some(stat.as_bytes()),
         err: Some(err.as_bytes()),
         text: Some(text.as_bytes()),
@@ -238,6 +249,7 @@ fn write_receipt(sequence: u32, head: Deliver<'_>, receipt: &Receipt, desk: &Des
         msg_content: shown,
         reserve,
         tlvs: Tlvs::new(rest),
+        msg_id: if quirks.same_id { id } else { head.msg_id },
         ..head
     };
     Pdu { sequence, body: Body::Deliver(deliver) }.write((), out);
@@ -249,6 +261,11 @@ fn write_mo(sequence: u32, head: Deliver<'_>, mo: &Mo, desk: &Desk, out: &mut By
     let mut tlvs = BytesMut::new();
     if text.udhi != 0 {
         put_tlv(&mut tlvs, tag::TP_UDHI, &[text.udhi]);
+    }
+    if let Some(link) = link_id(desk) {
+        let mut field = [0; 20];
+        field.iter_mut().zip(link).for_each(|(to, from)| *to = *from);
+        put_tlv(&mut tlvs, tag::LINK_ID, &field);
     }
     let deliver = Deliver {
         msg_format: text.format,

@@ -29,6 +29,7 @@ pub const CODES: Codes = Codes {
     error: status::RSYSERR,
     full: status::RMSGQFUL,
     misplaced: status::RINVBNDSTS,
+    duplicate: None,
 };
 
 /// See the module's head.
@@ -97,6 +98,8 @@ impl Tongue for Smpp {
                 return;
             }
             Say::Refused(status) => (status, Body::SubmitSmResp(SmResp::default())),
+            // Nothing of the kind is in the protocol.
+            Say::UserState(_) | Say::Trace(_) => return,
             Say::Ping => (status::ROK, Body::EnquireLink),
             Say::Pong => (status::ROK, Body::EnquireLinkResp),
             // This centre binds nowhere itself.
@@ -258,6 +261,9 @@ fn submission<'a>(now: Instant, sm: &Sm<'a>) -> Submission<'a> {
             2 => Wanted::Failures,
             _ => Wanted::Success,
         },
+        service_id: String::from_utf8_lossy(sm.service_type),
+        link_id: Cow::Borrowed(""),
+        more: Vec::new(),
         at: now,
         link: 0,
     }

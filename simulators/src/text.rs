@@ -30,6 +30,12 @@ pub struct Incoming<'a> {
     pub content: &'a [u8],
     /// Which ends are to be reported.
     pub wanted: Wanted,
+    /// The service code.
+    pub service_id: &'a [u8],
+    /// What it answers.
+    pub link_id: &'a [u8],
+    /// Destinations beyond the first.
+    pub more: Vec<&'a [u8]>,
 }
 
 impl<'a> Incoming<'a> {
@@ -58,6 +64,9 @@ impl<'a> Incoming<'a> {
             }),
             reference: None,
             wanted: self.wanted,
+            service_id: trimmed(self.service_id),
+            link_id: trimmed(self.link_id),
+            more: self.more.iter().map(|to| trimmed(to)).collect(),
             at: now,
             link: 0,
         }
@@ -65,7 +74,8 @@ impl<'a> Incoming<'a> {
 }
 
 fn trimmed(text: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(text.trim_ascii())
+    let end = text.iter().position(|octet| *octet == 0).unwrap_or(text.len());
+    String::from_utf8_lossy(text.get(..end).unwrap_or(text).trim_ascii())
 }
 
 /// A text as it leaves.
@@ -106,4 +116,14 @@ pub fn number<'a>(desk: &Desk, number: &'a str) -> Cow<'a, str> {
 /// China's time.
 pub fn moment(desk: &Desk, at: Instant) -> Moment {
     Moment::from_unix(desk.clock().seconds(at))
+}
+
+/// The LinkID that messages from handsets come with.
+pub fn link_id(desk: &Desk) -> Option<&[u8]> {
+    desk.config().quirks.mo_link_id.as_deref().map(str::as_bytes)
+}
+
+/// Whether so many destinations in one submit are refused.
+pub fn refuses_group(count: u8, desk: &Desk) -> bool {
+    count == 0 || count > 1 && !desk.config().quirks.group_send
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use codecs::framing::Limits;
 
-use crate::delivery::{Delivery, Id, Taken};
+use crate::delivery::{Delivery, Id, Receipt, Taken};
 use crate::desk::{Desk, Stranger, Submission};
 use crate::scenario::{Carrier, Protocol};
 use crate::{cmpp, sgip, smgp, smpp};
@@ -29,6 +29,10 @@ pub trait Tongue: fmt::Debug {
     fn say(&mut self, now: Instant, sequence: Sequence, what: Say<'_>, desk: &Desk, out: &mut BytesMut);
     /// Appends what is said before a connection ends whose framing is lost; mostly nothing.
     fn say_broken(&self, _out: &mut BytesMut) {}
+    /// Whether a submit's number is one on every connection.
+    fn numbers_everywhere(&self) -> bool {
+        false
+    }
     /// The login status for a stranger.
     fn refusal(&self, stranger: Stranger) -> u32;
     /// The sequence number of the `counter`th PDU of our own.
@@ -50,6 +54,8 @@ pub enum Heard<'a> {
     Submit(Submission<'a>, Option<u32>),
     /// What became of a delivery.
     Delivered(Taken),
+    /// A subscriber's state was taken.
+    UserState,
     /// Asks for a sign of life.
     Ping,
     /// Gives one.
@@ -104,6 +110,10 @@ pub enum Say<'a> {
     Refused(u32),
     /// A receipt or a message from a handset.
     Delivery(&'a Delivery),
+    /// A subscriber's state, after a receipt was taken.
+    UserState(&'a Receipt),
+    /// A question about a submit that is not ours to ask.
+    Trace(&'a Receipt),
     /// Asks for a sign of life.
     Ping,
     /// Gives one.
@@ -125,6 +135,8 @@ pub struct Codes {
     pub full: u32,
     /// This login may not submit.
     pub misplaced: u32,
+    /// A number used twice; none where numbers do not matter.
+    pub duplicate: Option<u32>,
 }
 
 /// The tongue a carrier speaks.

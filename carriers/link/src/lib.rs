@@ -179,6 +179,9 @@ pub enum FromLink {
     /// So long have octets written on this connection waited for the far side's kernel to acknowledge them: told from
     /// 300 ms on, about every 50 ms while it grows, less what a long round trip excuses; zero once it is over.
     Unacked(Duration),
+    /// So many parts that had waited for a connection are written only now: whoever keeps the channel's pace counts them
+    /// from here.
+    Late(u32),
     /// The link has ended after [`ToLink::Unbind`]; nothing follows.
     Closed,
 }

@@ -43,6 +43,11 @@ impl Porter {
         Ok(())
     }
 
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether somebody waits.
     pub(crate) fn is_called(&self) -> bool {
         !self.waiting.is_empty()
@@ -77,6 +82,7 @@ mod tests {
             reference: 0,
             valid_for: std::time::Duration::ZERO,
             receipt: false,
+            options: String::new(),
         };
         (Ticket(number), AttemptRef(0), part)
     }

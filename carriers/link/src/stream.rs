@@ -271,7 +271,9 @@ impl Link {
                 guest.into_iter().for_each(Guest::welcome);
                 if let Some(porter) = &mut self.porter {
                     porter.open(window);
-                    if talk.serve(now(), porter) {
+                    let served = talk.serve(now(), porter);
+                    if served > 0 {
+                        self.outbox.push(FromLink::Late(served));
                         continue;
                     }
                 }
@@ -293,6 +295,8 @@ impl Link {
             talk.take_read(now, read, &self.buffer);
             talk.take_time(now);
             talk.look(now, &mut self.outbox);
+            // What comes with this wake-up is not late.
+            let kept = self.porter.as_ref().map_or(0, Porter::waiting);
             for command in commands.drain(..).flatten() {
                 self.ending |= matches!(command, ToLink::Unbind);
                 match (command, &mut self.porter) {
@@ -305,7 +309,10 @@ impl Link {
                 }
             }
             if let Some(porter) = &mut self.porter {
-                talk.serve(now, porter);
+                let late = talk.serve(now, porter).min(kept);
+                if late > 0 {
+                    self.outbox.push(FromLink::Late(late));
+                }
             }
         }
     }
@@ -512,13 +519,13 @@ impl Conversation {
         self.follow(now, outcome);
     }
 
-    /// Sends what waits, as far as the session has room; whether anything was.
-    fn serve(&mut self, now: Now, porter: &mut Porter) -> bool {
-        let mut served = false;
+    /// Sends what waits, as far as the session has room; how much that was.
+    fn serve(&mut self, now: Now, porter: &mut Porter) -> u32 {
+        let mut served = 0;
         while self.over.is_none() && self.session.room() > 0 {
             let Some((ticket, attempt, part)) = porter.next() else { break };
             self.submit(now, ticket, attempt, &part);
-            served = true;
+            served += 1;
         }
         served
     }

@@ -45,6 +45,7 @@ async fn a_resting_link_is_up_and_comes_back_with_the_next_part() {
         link.handle.send(vec![submit(number)]);
         let mut peer = far.bind(4).await;
         assert_eq!(peer.read().await, (SUBMIT, number));
+        assert_eq!(link.next().await, Some(FromLink::Late(1)), "its pace counts from here");
         peer.answer(number..number + 1).await;
         assert_eq!(link.take(2).await, submitted(number), "neither up nor down is said");
         assert_eq!(link.generation, number + 1, "another connection");
@@ -68,6 +69,7 @@ async fn parts_that_cross_with_the_goodbye_go_by_the_next_connection() {
     for number in 1..4 {
         assert_eq!(peer.read().await, (SUBMIT, number), "in their order");
     }
+    assert_eq!(link.next().await, Some(FromLink::Late(3)));
 }
 
 #[tokio::test]
@@ -85,6 +87,7 @@ async fn a_part_lost_with_the_connection_takes_the_link_down() {
     link.handle.send(vec![submit(1)]);
     let mut peer = far.bind(4).await;
     assert_eq!(peer.read().await, (SUBMIT, 1));
+    assert_eq!(link.next().await, Some(FromLink::Late(1)));
     drop(peer);
     let lost = link.take(2).await;
     assert!(matches!(lost[0], FromLink::Unanswered(Ticket(1), Doubt::Unacked | Doubt::Acked)), "{lost:?}");

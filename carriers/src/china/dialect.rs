@@ -118,9 +118,6 @@ pub struct Dialect {
 impl Table {
     /// Checks the table. `ascii` is what the protocol itself allows, its usual limit first.
     pub fn check<const N: usize>(self, checks: &mut Checks, ascii: [u32; N]) -> Dialect {
-        let all =
-            [(self.throttled, Verdict::Throttled), (self.rejected, Verdict::Rejected), (self.retry, Verdict::Retry)];
-        let verdicts = all.into_iter().flat_map(|(codes, verdict)| codes.into_iter().map(move |code| (code, verdict)));
         Dialect {
             digest: self.login_digest,
             check_server: self.check_server,
@@ -133,7 +130,7 @@ impl Table {
             prefix: self.number_prefix,
             sender_digits: checks.one_of("dialect.sender_digits", self.sender_digits.as_ref(), [20, 21]) as usize,
             validity: self.validity.unwrap_or(true),
-            verdicts: verdicts.collect(),
+            verdicts: verdicts(self.throttled, self.rejected, self.retry),
         }
     }
 }
@@ -144,6 +141,14 @@ impl Dialect {
         let own = self.verdicts.iter().find(|(code, _)| *code == status);
         Refusal { verdict: own.map_or(usual.verdict, |(_, verdict)| *verdict), ..usual }
     }
+}
+
+/// What the carrier's own codes mean, as the table lists them.
+pub fn verdicts(throttled: Vec<u32>, rejected: Vec<u32>, retry: Vec<u32>) -> Vec<(u32, Verdict)> {
+    [(throttled, Verdict::Throttled), (rejected, Verdict::Rejected), (retry, Verdict::Retry)]
+        .into_iter()
+        .flat_map(|(codes, verdict)| codes.into_iter().map(move |code| (code, verdict)))
+        .collect()
 }
 
 /// The times every account has.

@@ -64,6 +64,7 @@ impl Texts {
             reference: mt.reference,
             valid_for: mt.valid_for,
             receipt: mt.receipt,
+            options: mt.options.as_str().to_owned(),
         };
         Ok((0..).zip(segments).map(part).collect())
     }
@@ -163,13 +164,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::options::Options;
 
     fn texts(encodings: &[Encoding], ascii_limit: usize) -> Texts {
         Texts { encodings: encodings.to_vec(), ascii_limit, wide_reference: false, max_parts: 10 }
     }
 
     fn mt(text: &str) -> Mt<'_> {
-        Mt { to: "+8613800138000", sender: None, text, valid_for: Duration::ZERO, receipt: true, reference: 0x1234 }
+        Mt {
+            to: "+8613800138000",
+            sender: None,
+            text,
+            valid_for: Duration::ZERO,
+            receipt: true,
+            reference: 0x1234,
+            options: Options::default(),
+        }
     }
 
     #[test]

@@ -9,12 +9,17 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::china::dialect::{self, Dialect, times};
+use crate::china::options::{self, Rules};
 use crate::china::text::{Encoding, Texts};
 use crate::china::zone::Zone;
 use crate::dialogue::Terms;
+use crate::options::Options;
 use crate::protocol::{Common, Leg, Life, Probe, Problem, Reach, Role, Secrets, Transport};
 use crate::secret::Secret;
 use crate::table::{Checks, SecretText};
+
+/// FeeTypes (CMPP 2.0 §7.4.3.1); 3.0 has the first three.
+static FEE_TYPES: [(&str, &str); 5] = [("01", "free"), ("02", "message"), ("03", "month"), ("04", ""), ("05", "")];
 
 /// The table as written.
 #[derive(Deserialize, JsonSchema)]
@@ -126,7 +131,7 @@ pub enum ReportId {
     Swapped,
 }
 
-/// What of a submit is about money: of the channel now, the place where a route's or an application's own would come in.
+/// What of a submit is about money, where the message says nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fee {
     /// Fee_UserType.
@@ -239,6 +244,22 @@ impl Settings {
             dialect,
         };
         checks.finish(settings)
+    }
+
+    /// What a message may have otherwise.
+    pub fn rules(&self) -> Rules {
+        let (fee_types, link_id): (&[_], _) = match self.version {
+            cmpp::Version::V20 => (&FEE_TYPES, 0),
+            cmpp::Version::V30 => (FEE_TYPES.get(..3).unwrap_or(&FEE_TYPES), 20),
+        };
+        Rules { fee_types, link_id }
+    }
+
+    /// What a message with these options says of itself.
+    pub fn terms_of<'a>(&'a self, options: Options<'a>) -> options::Terms<'a> {
+        let Fee { fee_type, fee_code, link_id, .. } = &self.fee;
+        let own = options::Terms { service_id: &self.service_id, fee_type, fee_code, link_id, answers: false };
+        self.rules().terms(options, own)
     }
 
     /// One leg: submits, reports and messages from handsets share a connection.

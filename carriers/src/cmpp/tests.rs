@@ -220,6 +220,7 @@ fn part(text: &str, lines: &str) -> Vec<Part> {
         valid_for: Duration::from_secs(300),
         receipt: true,
         reference: 0x1234,
+        options: Options::default(),
     };
     let channel = super::super::Channel::new(read(&format!("{}{lines}", crate::cmpp::testing::GOOD)).unwrap());
     let parts = channel.split(&mt).unwrap();
@@ -357,7 +358,7 @@ proptest! {
     #[test]
     fn any_text_is_sent(text in "\\PC{0,400}", encoding in prop::sample::subsequence(vec!["ascii", "gbk", "ucs2"], 0..=3), limit in prop::sample::select(vec![140, 159, 160])) {
         let lines = format!("encoding = {encoding:?}\ndialect = {{ ascii_limit = {limit} }}");
-        let mt = Mt { to: "+8613800138000", sender: None, text: &text, valid_for: Duration::ZERO, receipt: true, reference: 7 };
+        let mt = Mt { to: "+8613800138000", sender: None, text: &text, valid_for: Duration::ZERO, receipt: true, reference: 7, options: Options::default() };
         let channel = super::super::Channel::new(read(&format!("{}{lines}", crate::cmpp::testing::GOOD)).unwrap());
         match (channel.quote(&mt), channel.split(&mt)) {
             (Ok(quote), Ok(parts)) => {
@@ -370,4 +371,50 @@ proptest! {
             (quoted, split) => panic!("{quoted:?} but {split:?}"),
         }
     }
+}
+
+#[test]
+fn a_message_may_have_terms_and_a_time_of_its_own() {
+    let own = "service_id = \"OWN\"\nlink_id = \"L\"\n";
+    let asked = "service_id=HELP\nfee_type=message\nfee_code=100\nlink_id=12345678901234567890\n\
+                 at_time=2026-11-22T20:22:00+08:00\n";
+    let with = |lines: &str| {
+        let part = Part { options: asked.to_owned(), ..part("x", lines).remove(0) };
+        submit(lines, &part)
+    };
+    let (octets, edition) = with(own);
+    let Ok(Pdu { body: Body::Submit(s), .. }) = Pdu::read(&octets, edition) else { panic!("{octets:?}") };
+    assert_eq!((s.service_id, s.fee_type, s.fee_code), (&b"HELP"[..], &b"02"[..], &b"100"[..]));
+    assert_eq!((s.link_id, s.at_time), (&b"12345678901234567890"[..], &b"261122202200032+"[..]));
+    let (octets, edition) = with("version = \"2.0\"\n");
+    let Ok(Pdu { body: Body::Submit(s), .. }) = Pdu::read(&octets, edition) else { panic!("{octets:?}") };
+    assert_eq!((s.service_id, s.link_id), (&b"HELP"[..], &b""[..]));
+}
+
+#[test]
+fn options_are_known_by_version_and_their_values_judged() {
+    let channel =
+        |lines: &str| super::super::Channel::new(read(&format!("{}{lines}", crate::cmpp::testing::GOOD)).unwrap());
+    let (v3, v2) = (channel(""), channel("version = \"2.0\"\n"));
+    assert_eq!((v3.takes("link_id", "1"), v2.takes("link_id", "1")), (Ok(true), Ok(false)));
+    assert!(v3.takes("fee_type", "05").is_err() && v2.takes("fee_type", "05") == Ok(true));
+    assert_eq!(v3.takes("colour", "red"), Ok(false));
+    let mt = Mt {
+        to: "+8613800138000",
+        sender: None,
+        text: "x",
+        valid_for: Duration::ZERO,
+        receipt: true,
+        reference: 0,
+        options: Options::read("fee_code=x\n"),
+    };
+    assert!(channel("").quote(&mt).is_err() && channel("").split(&mt).is_err());
+}
+
+#[test]
+fn the_link_of_a_message_from_a_handset_comes_with_it() {
+    let deliver =
+        Deliver { src_terminal_id: b"13800138000", link_id: b"LINK7", msg_content: b"x", ..Deliver::default() };
+    let Said::Mo(_, mo) = tongue("").hear(&octets(Body::Deliver(deliver), Version::V30)).said else { panic!() };
+    assert_eq!(Options::read(&mo.options).get("link_id"), Some("LINK7"));
 }

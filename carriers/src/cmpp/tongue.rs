@@ -14,9 +14,10 @@ use codecs::pdu::Bodies;
 use super::config::Settings;
 use super::{report, verdict};
 use crate::china::dialect::Digest;
-use crate::china::{number, text};
-use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
+use crate::china::{number, options, text};
+use crate::dialogue::{Heard, Phrase, Said, Tongue, Word, misplaced};
 use crate::message::{Mo, Part};
+use crate::options::Options;
 use crate::session::{Fault, Now, Ticket};
 
 /// Octets of an account's field.
@@ -90,6 +91,7 @@ impl CmppTongue {
             data,
             segment,
             id: report::id(deliver.msg_id),
+            options: options::of_mo(if self.version == Version::V20 { &[] } else { deliver.link_id }),
         };
         (Said::Mo(deliver.msg_id, mo), leniency)
     }
@@ -124,11 +126,7 @@ impl CmppTongue {
 
     /// A whole PDU that says nothing to us.
     fn noise(&self, sequence: u32, command: u32, octets: &[u8]) -> Said<[u8; 8]> {
-        let what = match command {
-            command if command & RESPONSE != 0 => "an answer to no request",
-            command if command::name(command).is_some() => "a request out of place",
-            _ => "an unknown command",
-        };
+        let what = misplaced(command, command::name(command).is_some());
         let skip = Skip { command, sequence, status: status::result::COMMAND, reason: what };
         Said::Noise(what, self.refused(&skip, octets))
     }
@@ -157,13 +155,16 @@ impl Tongue for CmppTongue {
         let settings = &self.settings;
         let src_id =
             number::sender(&settings.src_id, part.sender.as_deref(), dialect.sender_digits).map_err(|_| "src_id")?;
+        let asked = Options::read(&part.options);
+        let terms = settings.terms_of(asked);
+        let at_time = options::scheduled(asked, settings.zone, now.wall, part.valid_for)?;
         let valid_time = settings.zone.absolute(now.wall, part.valid_for);
         let submit = Submit {
             pk_total: part.total,
             pk_number: part.index.saturating_add(1),
             registered_delivery: u8::from(part.receipt && settings.registered_delivery),
             msg_level: settings.msg_level,
-            service_id: settings.service_id.as_bytes(),
+            service_id: terms.service_id.as_bytes(),
             fee_user_type: fee.user_type,
             fee_terminal_id: fee.terminal_id.as_bytes(),
             fee_terminal_type: if self.version == Version::V20 { 0 } else { fee.terminal_type },
@@ -171,13 +172,14 @@ impl Tongue for CmppTongue {
             tp_udhi: if part.udh { dialect.tp_udhi } else { 0 },
             msg_fmt: text::octet(part.coding),
             msg_src: settings.msg_src.as_bytes(),
-            fee_type: fee.fee_type.as_bytes(),
-            fee_code: fee.fee_code.as_bytes(),
+            fee_type: terms.fee_type.as_bytes(),
+            fee_code: terms.fee_code.as_bytes(),
             valid_time: if dialect.validity { &valid_time } else { &[] },
+            at_time: at_time.as_ref().map_or(&[], |time| time),
             src_id: src_id.as_bytes(),
             dest_terminal_id: Items::one(dialect.prefix.write(&part.to).as_bytes()),
             msg_content: &part.data,
-            link_id: if self.version == Version::V20 { &[] } else { fee.link_id.as_bytes() },
+            link_id: if self.version == Version::V20 { &[] } else { terms.link_id.as_bytes() },
             ..Submit::default()
         };
         let pdu = Pdu { sequence, body: Body::Submit(submit) };

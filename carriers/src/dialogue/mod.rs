@@ -13,7 +13,7 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use codecs::framing::{Broken, Limits};
+use codecs::framing::{Broken, Limits, RESPONSE};
 
 use crate::inbound::Unsettled;
 use crate::keepalive::{Beat, Keepalive};
@@ -116,6 +116,15 @@ pub enum Said<D> {
     Phrase(Phrase),
     /// Nothing to act on: why, and the PDU that answers it, where it is a request.
     Noise(&'static str, Option<BytesMut>),
+}
+
+/// What is to be said of a whole PDU that has no place here; `known`: its command has a name.
+pub fn misplaced(command: u32, known: bool) -> &'static str {
+    match command {
+        command if command & RESPONSE != 0 => "an answer to no request",
+        _ if known => "a request out of place",
+        _ => "an unknown command",
+    }
 }
 
 /// What the configuration decides about a conversation.

@@ -102,6 +102,7 @@ fn part() -> Part {
         reference: 1,
         valid_for: 60 * S,
         receipt: true,
+        options: String::new(),
     }
 }
 

@@ -9,19 +9,23 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::china::dialect::{Dialect, Digest, First, times};
+use crate::china::dialect::{Dialect, Digest, First, times, verdicts};
 use crate::china::number::Prefix;
+use crate::china::options::{self, Rules};
 use crate::china::text::{Encoding, Texts};
 use crate::china::zone::Zone;
 use crate::dialogue::Terms;
+use crate::options::Options;
 use crate::protocol::{Common, Leg, Life, Probe, Problem, Reach, Role, Secrets, Transport};
 use crate::secret::Secret;
-use crate::session::Verdict;
 use crate::table::{Checks, SecretText};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The SP itself pays (SGIP 1.2 §4.2.3.3, ChargeNumber).
 const SP_PAYS: &str = "000000000000000000000";
+
+/// FeeTypes, each at its number (SGIP 1.2 §4.2.3.3).
+static FEE_TYPES: [(&str, &str); 5] = [("0", ""), ("1", "free"), ("2", "message"), ("3", "month"), ("4", "")];
 
 /// The table as written.
 #[derive(Deserialize, JsonSchema)]
@@ -147,7 +151,7 @@ struct DialectTable {
     retry: Vec<u32>,
 }
 
-/// What of a submit is about money: of the channel now, the place where a route's or an application's own would come in.
+/// What of a submit is about money, where the message says nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fee {
     /// ChargeNumber.
@@ -263,6 +267,20 @@ impl Settings {
         checks.finish(settings)
     }
 
+    /// What a message may have otherwise.
+    pub fn rules(&self) -> Rules {
+        Rules { fee_types: &FEE_TYPES, link_id: 8 }
+    }
+
+    /// What a message with these options says of itself; a FeeType as its digit.
+    pub fn terms_of<'a>(&'a self, options: Options<'a>) -> options::Terms<'a> {
+        let Fee { fee_type, fee_value, link_id, .. } = &self.fee;
+        let fee_type = FEE_TYPES.get(usize::from(*fee_type)).map_or("1", |(code, _)| *code);
+        let own =
+            options::Terms { service_id: &self.service_type, fee_type, fee_code: fee_value, link_id, answers: false };
+        self.rules().terms(options, own)
+    }
+
     /// Our connection, and the listener where there is one.
     pub fn legs(&self) -> Vec<Leg> {
         let ours = Leg {
@@ -352,9 +370,6 @@ impl FeeTable {
 
 impl DialectTable {
     fn check(self, checks: &mut Checks) -> Dialect {
-        let all =
-            [(self.throttled, Verdict::Throttled), (self.rejected, Verdict::Rejected), (self.retry, Verdict::Retry)];
-        let verdicts = all.into_iter().flat_map(|(codes, verdict)| codes.into_iter().map(move |code| (code, verdict)));
         Dialect {
             digest: Digest::Plain,
             check_server: false,
@@ -367,7 +382,7 @@ impl DialectTable {
             prefix: self.number_prefix.unwrap_or(Prefix::Country),
             sender_digits: checks.one_of("dialect.sender_digits", self.sender_digits.as_ref(), [20, 21]) as usize,
             validity: self.validity.unwrap_or(true),
-            verdicts: verdicts.collect(),
+            verdicts: verdicts(self.throttled, self.rejected, self.retry),
         }
     }
 }

@@ -25,7 +25,7 @@ use codecs::stat::trimmed;
 pub use config::Settings;
 pub use tongue::SgipTongue;
 
-use crate::china::number;
+use crate::china::fit::Fit;
 use crate::dialogue::Dialogue;
 use crate::message::{CarrierId, Mt, Parts, Quote, Unsendable};
 use crate::protocol::{Common, Greeting, Leg, Problem, Profile, Protocol, Reach, Role, Secrets};
@@ -47,9 +47,12 @@ impl Protocol for Sgip {
         table: toml::Spanned<toml::de::DeValue<'_>>,
         secrets: Secrets<'_>,
     ) -> Result<Arc<dyn Profile>, Vec<Problem>> {
-        let place = table.span();
-        let table = table::read(table).map_err(|problem| vec![problem])?;
-        Ok(Arc::new(Channel::new(Settings::check(common, table, place, secrets)?)))
+        table::profile(table, |table, place| Settings::check(common, table, place, secrets).map(Channel::new))
+    }
+
+    /// As the book has it (SGIP 1.2 §3.1).
+    fn window(&self) -> u32 {
+        32
     }
 
     fn schema(&self) -> schemars::Schema {
@@ -92,9 +95,9 @@ impl Channel {
         Channel { legs: settings.legs(), settings: Arc::new(settings) }
     }
 
-    fn check(&self, mt: &Mt<'_>) -> Result<(), Unsendable> {
-        number::check(mt.to)?;
-        number::sender(&self.settings.sp_number, mt.sender, self.settings.dialect.sender_digits).map(drop)
+    fn fit(&self) -> Fit<'_> {
+        let Settings { sp_number, dialect, texts, .. } = &*self.settings;
+        Fit { access: sp_number, dialect, texts, rules: self.settings.rules() }
     }
 }
 
@@ -113,13 +116,15 @@ impl Profile for Channel {
     }
 
     fn quote(&self, mt: &Mt<'_>) -> Result<Quote, Unsendable> {
-        self.check(mt)?;
-        self.settings.texts.quote(mt)
+        self.fit().quote(mt)
     }
 
     fn split(&self, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
-        self.check(mt)?;
-        self.settings.texts.split(mt)
+        self.fit().split(mt)
+    }
+
+    fn takes(&self, name: &str, value: &str) -> Result<bool, &'static str> {
+        self.settings.rules().takes(name, value)
     }
 
     /// A submit's number is the message's id, and follows from the attempt alone.

@@ -102,6 +102,7 @@ fn part(text: &str) -> Part {
         valid_for: Duration::from_secs(4 * 3600),
         receipt: true,
         reference: 0x0102,
+        options: Options::default(),
     };
     Channel::new(read(GOOD).unwrap()).split(&mt).unwrap().remove(0)
 }
@@ -168,7 +169,15 @@ fn long_texts_have_a_header_and_one_number_each() {
 }
 
 fn mt() -> Mt<'static> {
-    Mt { to: "+8613800138000", sender: None, text: "x", valid_for: Duration::ZERO, receipt: true, reference: 0x0102 }
+    Mt {
+        to: "+8613800138000",
+        sender: None,
+        text: "x",
+        valid_for: Duration::ZERO,
+        receipt: true,
+        reference: 0x0102,
+        options: Options::default(),
+    }
 }
 
 #[test]
@@ -348,4 +357,34 @@ proptest! {
             submit("", &part, |s| assert_eq!(s.message_content, &part.data[..]));
         }
     }
+}
+
+#[test]
+fn a_message_may_have_terms_and_a_time_of_its_own() {
+    let asked =
+        "service_id=HELP\nfee_type=message\nfee_code=100\nlink_id=12345678\nat_time=2026-11-22T21:00:00+08:00\n";
+    let answer = Part { options: asked.to_owned(), ..part("x") };
+    submit("service_type = \"OWN\"\nfee = { fee_type = 4 }", &answer, |s| {
+        assert_eq!(
+            (s.service_type, s.fee_type, s.fee_value, s.link_id),
+            (&b"HELP"[..], 2, &b"100"[..], &b"12345678"[..])
+        );
+        assert_eq!((s.morelate_to_mt_flag, s.schedule_time), (0, &b"261122210000032+"[..]));
+    });
+    submit("fee = { fee_type = 4 }", &part("x"), |s| assert_eq!((s.fee_type, s.morelate_to_mt_flag), (4, 2)));
+    let channel = Channel::new(read(GOOD).unwrap());
+    assert_eq!((channel.takes("link_id", "1"), channel.takes("colour", "1")), (Ok(true), Ok(false)));
+    assert!(channel.quote(&Mt { options: Options::read("link_id=123456789\n"), ..mt() }).is_err());
+    let never = Part { options: "at_time=2026-11-23T21:00:00+08:00\n".to_owned(), ..part("x") };
+    assert_eq!(tongue("").submit(now(), NINE, &never, &mut BytesMut::new()), Err("at_time"), "valid for four hours");
+}
+
+#[test]
+fn the_link_of_a_message_from_a_handset_comes_with_it() {
+    let deliver =
+        Deliver { user_number: b"8613800138000", link_id: b"LINK7", message_content: b"x", ..Deliver::default() };
+    let mut out = BytesMut::new();
+    Pdu { sequence: NINE, body: Body::Deliver(deliver) }.write((), &mut out);
+    let Said::Mo(_, mo) = tongue("").hear(&out).said else { panic!() };
+    assert_eq!(mo.options, "link_id=LINK7\n");
 }

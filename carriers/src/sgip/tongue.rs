@@ -13,13 +13,16 @@ use codecs::stat::trimmed;
 
 use super::config::Settings;
 use super::{report, sequence, verdict};
-use crate::china::{number, text};
-use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
+use crate::china::{number, options, text};
+use crate::dialogue::{Heard, Phrase, Said, Tongue, Word, misplaced};
 use crate::message::{CarrierId, Mo, Part};
+use crate::options::Options;
 use crate::session::{Fault, Now, Ticket};
 
 /// What we answer a delivery that we never want.
 const UNWANTED: u8 = result::NOT_PROVIDED;
+/// MorelatetoMTFlag of the first message that a message from a handset leads to.
+const FIRST_ANSWER: u8 = 0;
 /// Octets of an answer's body.
 const RESP: usize = 9;
 
@@ -84,6 +87,7 @@ impl SgipTongue {
             data,
             segment,
             id: Some(CarrierId::new(&sequence.octets())),
+            options: options::of_mo(deliver.link_id),
         };
         (Said::Mo(Kind::Deliver, mo), leniency)
     }
@@ -108,11 +112,7 @@ impl SgipTongue {
 
     /// A whole PDU that says nothing to us.
     fn noise(&self, sequence: Sequence, command: u32) -> Said<Kind> {
-        let what = match command {
-            command if command & RESPONSE != 0 => "an answer to no request",
-            command if command::name(command).is_some() => "a request out of place",
-            _ => "an unknown command",
-        };
+        let what = misplaced(command, command::name(command).is_some());
         let skip = Skip { command, sequence, status: result::NOT_PROVIDED.into(), reason: what };
         Said::Noise(what, self.refused(&skip))
     }
@@ -168,25 +168,30 @@ impl Tongue for SgipTongue {
         let Settings { fee, dialect, .. } = settings;
         let sp_number = number::sender(&settings.sp_number, part.sender.as_deref(), dialect.sender_digits)
             .map_err(|_| "sp_number")?;
+        let asked = Options::read(&part.options);
+        let terms = settings.terms_of(asked);
+        let schedule_time = options::scheduled(asked, settings.zone, now.wall, part.valid_for)?;
         let expire_time = settings.zone.absolute(now.wall, part.valid_for);
         let submit = Submit {
             sp_number: sp_number.as_bytes(),
             charge_number: fee.charge_number.as_bytes(),
             user_number: Items::one(dialect.prefix.write(&part.to).as_bytes()),
             corp_id: settings.corp_id.as_bytes(),
-            service_type: settings.service_type.as_bytes(),
-            fee_type: fee.fee_type,
-            fee_value: fee.fee_value.as_bytes(),
+            service_type: terms.service_id.as_bytes(),
+            fee_type: terms.fee_type.parse().unwrap_or(fee.fee_type),
+            fee_value: terms.fee_code.as_bytes(),
             given_value: fee.given_value.as_bytes(),
             agent_flag: fee.agent_flag,
-            morelate_to_mt_flag: fee.mo_flag,
+            // Who answers says so, whatever the account does else.
+            morelate_to_mt_flag: if terms.answers { FIRST_ANSWER } else { fee.mo_flag },
             priority: settings.priority,
             expire_time: if dialect.validity { &expire_time } else { &[] },
+            schedule_time: schedule_time.as_ref().map_or(&[], |time| time),
             report_flag: if part.receipt { settings.report_flag } else { report_flag::NEVER },
             tp_udhi: if part.udh { dialect.tp_udhi } else { 0 },
             message_coding: text::octet(part.coding),
             message_content: &part.data,
-            link_id: fee.link_id.as_bytes(),
+            link_id: terms.link_id.as_bytes(),
             ..Submit::default()
         };
         let pdu = Pdu { sequence, body: Body::Submit(submit) };

@@ -8,12 +8,17 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::china::dialect::{self, Dialect, times};
+use crate::china::options::{self, Rules};
 use crate::china::text::{Encoding, Texts};
 use crate::china::zone::Zone;
 use crate::dialogue::Terms;
+use crate::options::Options;
 use crate::protocol::{Common, Leg, Life, Probe, Problem, Reach, Role, Secrets, Transport};
 use crate::secret::Secret;
 use crate::table::{Checks, SecretText};
+
+/// FeeTypes (SMGP 3.0 §6.2.5).
+static FEE_TYPES: [(&str, &str); 4] = [("00", "free"), ("01", "message"), ("02", "month"), ("03", "")];
 
 /// The table as written.
 #[derive(Deserialize, JsonSchema)]
@@ -127,7 +132,7 @@ pub(super) enum Version {
     V30,
 }
 
-/// What of a submit is about money: of the channel now, the place where a route's or an application's own would come in.
+/// What of a submit is about money, where the message says nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fee {
     /// ChargeUserType, where it is sent.
@@ -227,6 +232,18 @@ impl Settings {
             dialect,
         };
         checks.finish(settings)
+    }
+
+    /// What a message may have otherwise.
+    pub fn rules(&self) -> Rules {
+        Rules { fee_types: &FEE_TYPES, link_id: 20 }
+    }
+
+    /// What a message with these options says of itself.
+    pub fn terms_of<'a>(&'a self, options: Options<'a>) -> options::Terms<'a> {
+        let Fee { fee_type, fee_code, link_id, .. } = &self.fee;
+        let own = options::Terms { service_id: &self.service_id, fee_type, fee_code, link_id, answers: false };
+        self.rules().terms(options, own)
     }
 
     /// One leg, or one for each direction.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use config::Settings;
 pub use tongue::SmgpTongue;
 
-use crate::china::number;
+use crate::china::fit::Fit;
 use crate::dialogue::Dialogue;
 use crate::message::{CarrierId, Mt, Parts, Quote, Unsendable};
 use crate::protocol::{Common, Leg, Problem, Profile, Protocol, Role, Secrets};
@@ -38,9 +38,12 @@ impl Protocol for Smgp {
         table: toml::Spanned<toml::de::DeValue<'_>>,
         secrets: Secrets<'_>,
     ) -> Result<Arc<dyn Profile>, Vec<Problem>> {
-        let place = table.span();
-        let table = table::read(table).map_err(|problem| vec![problem])?;
-        Ok(Arc::new(Channel::new(Settings::check(common, table, place, secrets)?)))
+        table::profile(table, |table, place| Settings::check(common, table, place, secrets).map(Channel::new))
+    }
+
+    /// As the book has it (SMGP 3.0 §4.2.1).
+    fn window(&self) -> u32 {
+        16
     }
 
     fn schema(&self) -> schemars::Schema {
@@ -61,9 +64,9 @@ impl Channel {
         Channel { legs: settings.legs(), settings: Arc::new(settings) }
     }
 
-    fn check(&self, mt: &Mt<'_>) -> Result<(), Unsendable> {
-        number::check(mt.to)?;
-        number::sender(&self.settings.src_term_id, mt.sender, self.settings.dialect.sender_digits).map(drop)
+    fn fit(&self) -> Fit<'_> {
+        let Settings { src_term_id, dialect, texts, .. } = &*self.settings;
+        Fit { access: src_term_id, dialect, texts, rules: self.settings.rules() }
     }
 }
 
@@ -79,13 +82,15 @@ impl Profile for Channel {
     }
 
     fn quote(&self, mt: &Mt<'_>) -> Result<Quote, Unsendable> {
-        self.check(mt)?;
-        self.settings.texts.quote(mt)
+        self.fit().quote(mt)
     }
 
     fn split(&self, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
-        self.check(mt)?;
-        self.settings.texts.split(mt)
+        self.fit().split(mt)
+    }
+
+    fn takes(&self, name: &str, value: &str) -> Result<bool, &'static str> {
+        self.settings.rules().takes(name, value)
     }
 
     /// The SMGW draws the id and tells it in its answer.

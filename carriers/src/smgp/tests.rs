@@ -157,6 +157,7 @@ fn parts(text: &str, lines: &str) -> Vec<Part> {
         valid_for: Duration::from_secs(300),
         receipt: true,
         reference: 0x1234,
+        options: Options::default(),
     };
     let channel = super::super::Channel::new(read(&format!("{GOOD}{lines}")).unwrap());
     let parts = channel.split(&mt).unwrap();
@@ -284,7 +285,7 @@ proptest! {
     #[test]
     fn any_text_is_sent(text in "\\PC{0,400}", encoding in prop::sample::subsequence(vec!["ascii", "gbk", "ucs2"], 0..=3)) {
         let lines = format!("encoding = {encoding:?}");
-        let mt = Mt { to: "+8613300133000", sender: None, text: &text, valid_for: Duration::ZERO, receipt: true, reference: 7 };
+        let mt = Mt { to: "+8613300133000", sender: None, text: &text, valid_for: Duration::ZERO, receipt: true, reference: 7, options: Options::default() };
         let channel = super::super::Channel::new(read(&format!("{GOOD}{lines}")).unwrap());
         match (channel.quote(&mt), channel.split(&mt)) {
             (Ok(quote), Ok(parts)) => {
@@ -295,4 +296,26 @@ proptest! {
             (quoted, split) => panic!("{quoted:?} but {split:?}"),
         }
     }
+}
+
+#[test]
+fn a_message_may_have_terms_and_a_time_of_its_own() {
+    let asked = "service_id=HELP\nfee_type=message\nfee_code=100\nlink_id=LINK7\nat_time=2026-11-22T20:22:00+08:00\n";
+    let part = Part { options: asked.to_owned(), ..parts("x", "").remove(0) };
+    let octets = submit("service_id = \"OWN\"\n", &part);
+    let Ok(Pdu { body: Body::Submit(s), .. }) = Pdu::read(&octets, ()) else { panic!("{octets:?}") };
+    assert_eq!((s.service_id, s.fee_type, s.fee_code), (&b"HELP"[..], &b"01"[..], &b"100"[..]));
+    assert_eq!((s.tlvs.get_cstring(tag::LINK_ID), s.at_time), (Some(&b"LINK7"[..]), &b"261122202200032+"[..]));
+    let channel = super::super::Channel::new(read(GOOD).unwrap());
+    assert_eq!((channel.takes("link_id", "1"), channel.takes("colour", "1")), (Ok(true), Ok(false)));
+    assert!(channel.takes("fee_type", "05").is_err());
+}
+
+#[test]
+fn the_link_of_a_message_from_a_handset_comes_with_it() {
+    let mut tlvs = BytesMut::new();
+    put_tlv(&mut tlvs, tag::LINK_ID, b"LINK7\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    let deliver = Deliver { msg_content: b"x", tlvs: Tlvs::new(&tlvs), ..Deliver::default() };
+    let Said::Mo(_, mo) = tongue("").hear(&octets(Body::Deliver(deliver))).said else { panic!() };
+    assert_eq!(mo.options, "link_id=LINK7\n");
 }

@@ -14,9 +14,10 @@ use codecs::smgp::{
 use super::config::Settings;
 use super::{report, verdict};
 use crate::china::dialect::Digest;
-use crate::china::{number, text};
-use crate::dialogue::{Heard, Phrase, Said, Tongue, Word};
+use crate::china::{number, options, text};
+use crate::dialogue::{Heard, Phrase, Said, Tongue, Word, misplaced};
 use crate::message::{Mo, Part};
+use crate::options::Options;
 use crate::protocol::Role;
 use crate::session::{Fault, Now, Ticket};
 
@@ -87,12 +88,13 @@ impl SmgpTongue {
             data,
             segment,
             id: report::id(deliver.msg_id),
+            options: options::of_mo(deliver.tlvs.get(tag::LINK_ID).unwrap_or_default()),
         };
         (Said::Mo(deliver.msg_id, mo), leniency.or(stray))
     }
 
     /// The optional fields of a part's submit.
-    fn tlvs(&self, part: &Part) -> BytesMut {
+    fn tlvs(&self, part: &Part, link_id: &str) -> BytesMut {
         let Settings { fee, dialect, .. } = &*self.settings;
         let mut tlvs = BytesMut::new();
         if part.udh {
@@ -114,7 +116,7 @@ impl SmgpTongue {
         };
         fixed(tag::MSG_SRC, &self.settings.msg_src, MSG_SRC);
         fixed(tag::M_SERVICE_ID, &self.settings.m_service_id, 21);
-        fixed(tag::LINK_ID, &fee.link_id, 20);
+        fixed(tag::LINK_ID, link_id, 20);
         tlvs
     }
 
@@ -137,11 +139,7 @@ impl SmgpTongue {
 
     /// A whole PDU that says nothing to us.
     fn noise(&self, sequence: u32, command: u32, octets: &[u8]) -> Said<[u8; 10]> {
-        let what = match command {
-            command if command & RESPONSE != 0 => "an answer to no request",
-            command if command::name(command).is_some() => "a request out of place",
-            _ => "an unknown command",
-        };
+        let what = misplaced(command, command::name(command).is_some());
         let skip = Skip { command, sequence, status: status::COMMAND, reason: what };
         Said::Noise(what, self.refused(&skip, octets))
     }
@@ -172,17 +170,21 @@ impl Tongue for SmgpTongue {
         let src_term_id = number::sender(&settings.src_term_id, part.sender.as_deref(), dialect.sender_digits)
             .map_err(|_| "src_term_id")?;
         let valid_time = settings.zone.absolute(now.wall, part.valid_for);
-        let tlvs = self.tlvs(part);
+        let asked = Options::read(&part.options);
+        let terms = settings.terms_of(asked);
+        let at_time = options::scheduled(asked, settings.zone, now.wall, part.valid_for)?;
+        let tlvs = self.tlvs(part, terms.link_id);
         let submit = Submit {
             msg_type: settings.msg_type,
             need_report: u8::from(part.receipt && settings.need_report),
             priority: settings.priority,
-            service_id: settings.service_id.as_bytes(),
-            fee_type: fee.fee_type.as_bytes(),
-            fee_code: fee.fee_code.as_bytes(),
+            service_id: terms.service_id.as_bytes(),
+            fee_type: terms.fee_type.as_bytes(),
+            fee_code: terms.fee_code.as_bytes(),
             fixed_fee: fee.fixed_fee.as_bytes(),
             msg_format: text::octet(part.coding),
             valid_time: if dialect.validity { &valid_time } else { &[] },
+            at_time: at_time.as_ref().map_or(&[], |time| time),
             src_term_id: src_term_id.as_bytes(),
             charge_term_id: fee.terminal_id.as_bytes(),
             dest_term_id: Items::one(dialect.prefix.write(&part.to).as_bytes()),

@@ -141,6 +141,7 @@ pub(super) fn split(settings: &Settings, mt: &Mt<'_>) -> Result<Parts, Unsendabl
         reference: mt.reference,
         valid_for: mt.valid_for,
         receipt: mt.receipt,
+        options: mt.options.as_str().to_owned(),
     };
     Ok((0..).zip(segments).map(part).collect())
 }
@@ -213,6 +214,7 @@ pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> (Mo, Option<&'static str>)
         data: Bytes::copy_from_slice(&user_data[header..]),
         segment,
         id: None,
+        options: String::new(),
     };
     (mo, leniency)
 }
@@ -267,6 +269,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::options::Options;
     use crate::smpp::testing::settings;
 
     fn mt(text: &str) -> Mt<'_> {
@@ -277,6 +280,7 @@ mod tests {
             valid_for: Duration::from_secs(300),
             receipt: true,
             reference: 0x1234,
+            options: Options::default(),
         }
     }
 

@@ -39,8 +39,7 @@ impl Protocol for Smpp {
         table: toml::Spanned<toml::de::DeValue<'_>>,
         secrets: Secrets<'_>,
     ) -> Result<Arc<dyn Profile>, Vec<Problem>> {
-        let table = table::read(table).map_err(|problem| vec![problem])?;
-        Ok(Arc::new(Channel::new(Settings::check(common, table, secrets)?)))
+        table::profile(table, |table, _| Settings::check(common, table, secrets).map(Channel::new))
     }
 
     fn schema(&self) -> schemars::Schema {

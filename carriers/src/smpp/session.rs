@@ -404,6 +404,7 @@ mod tests {
             reference: 1,
             valid_for: Duration::from_secs(60),
             receipt: true,
+            options: String::new(),
         }
     }
 

@@ -3,27 +3,13 @@
 use std::sync::Arc;
 
 use super::Settings;
-use crate::protocol::{Common, Problem};
-use crate::table;
+use crate::protocol::Problem;
+pub(super) use crate::table::testing::common;
+use crate::table::testing::{read_as, secrets};
 
-pub(super) fn common() -> Common {
-    Common { name: "test".into(), window: 4, timezone: None, max_parts: 10 }
-}
-
-/// Reads a table as the gateway would; secret references ending in `gone` cannot be had.
+/// Reads a table as the gateway would.
 pub(super) fn read(text: &str) -> Result<Settings, Vec<Problem>> {
-    let table = table_of(text).expect("TOML");
-    let table = table::read(table).map_err(|problem| vec![problem])?;
-    Settings::check(&common(), table, &|reference| match reference {
-        gone if gone.ends_with("gone") => Err(format!("{gone} is not set")),
-        inline => Ok(inline.to_owned()),
-    })
-}
-
-fn table_of(text: &str) -> Result<toml::Spanned<toml::de::DeValue<'_>>, toml::de::Error> {
-    let table = toml::de::DeTable::parse(text)?;
-    let span = table.span();
-    Ok(toml::Spanned::new(span, toml::de::DeValue::Table(table.into_inner())))
+    read_as(text, |table, _| Settings::check(&common(), table, &secrets))
 }
 
 /// A plain account with these further lines.

@@ -150,6 +150,7 @@ pub fn part() -> Part {
         reference: 7,
         valid_for: Duration::from_secs(300),
         receipt: true,
+        options: String::new(),
     }
 }
 

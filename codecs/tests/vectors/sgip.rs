@@ -1,12 +1,14 @@
 //! What SGIP's vectors mean.
 
-use codecs::layout::Items;
+use bytes::BytesMut;
+use codecs::layout::{Fixed, Items, Repeated};
 use codecs::sgip::{
-    Bind, Body, Deliver, Pdu, Report, Resp, Sequence, Submit, command, login_type, nack, report_flag, result, state,
+    Bind, Body, Deliver, Pdu, Report, Resp, Sequence, Submit, UserRpt, command, login_type, nack, report_flag, result,
+    state,
 };
 use codecs::text::Alphabet;
 
-use crate::far::Wire;
+use crate::far::{Wire, written};
 use crate::{encoded, long, part};
 
 /// The node of SP 12345 in Beijing.
@@ -137,4 +139,21 @@ fn a_field_that_cannot_be_read_is_answered_with_its_result() {
 fn a_report_names_the_submit_by_its_sequence_number() {
     let Body::Report(report) = meaning("S-REPORT-2").body else { panic!() };
     assert_eq!(report.submit_sequence, meaning("S-SUBMIT-3b").sequence);
+}
+
+#[test]
+fn lengths_are_those_of_the_book() {
+    let octets = |body| written(&Pdu { sequence: Sequence::default(), body }, ()).len();
+    let mut room = BytesMut::new();
+    let numbers = Repeated::<Fixed<21>>::gather([&b"8613800138000"[..], b"8613900139000"], (), &mut room);
+    let submit = Submit { user_number: numbers, message_content: b"abc", ..Submit::default() };
+    assert_eq!(octets(Body::Submit(submit)), 143 + 2 * 21 + 3);
+    assert_eq!(octets(Body::Deliver(Deliver { message_content: b"abc", ..Deliver::default() })), 77 + 3);
+    assert_eq!(octets(Body::Bind(Bind::default())), 61);
+    assert_eq!(octets(Body::Report(Report::default())), 64);
+    assert_eq!(octets(Body::UserRpt(UserRpt::default())), 71);
+    for answer in [Body::BindResp, Body::SubmitResp, Body::DeliverResp, Body::ReportResp, Body::UserRptResp] {
+        assert_eq!(octets(answer(Resp::new(0))), 29);
+    }
+    assert_eq!((octets(Body::Unbind), octets(Body::UnbindResp)), (20, 20));
 }

@@ -1,11 +1,11 @@
 //! What SMGP's vectors mean, and what their digests and ids prove.
 
 use bytes::BytesMut;
-use codecs::layout::Items;
+use codecs::layout::{Fixed, Items, Repeated};
 use codecs::smgp::report::{self, ReceiptText, Spelling};
 use codecs::smgp::{
-    Body, Deliver, DeliverResp, Login, LoginResp, Origin, Pdu, Submit, SubmitResp, Tlvs, command, login_mode, nack,
-    put_tlv, status, tag,
+    Body, Deliver, DeliverResp, Login, LoginResp, Origin, Pdu, Query, QueryResp, Submit, SubmitResp, Tlvs, command,
+    login_mode, nack, put_tlv, status, tag,
 };
 use codecs::text::Alphabet;
 
@@ -311,4 +311,21 @@ fn a_tail_that_is_no_tlv_costs_nothing() {
     let Ok(Pdu { body: Body::Submit(read), .. }) = Pdu::read(&octets, ()) else { panic!() };
     assert_eq!((read, read.tlvs.stray()), (broken, 5));
     assert_eq!(read.tlvs.get_u8(tag::TP_UDHI), Some(1));
+}
+
+#[test]
+fn lengths_are_those_of_the_book() {
+    let octets = |body| crate::far::written(&Pdu { sequence: 1, body }, ()).len();
+    let mut room = BytesMut::new();
+    let numbers = Repeated::<Fixed<21>>::gather([&b"13800138000"[..], b"13900139000"], (), &mut room);
+    let submit = Submit { dest_term_id: numbers, msg_content: b"abc", ..Submit::default() };
+    assert_eq!(octets(Body::Submit(submit)), 126 + 2 * 21 + 3);
+    assert_eq!(octets(Body::Deliver(Deliver { msg_content: b"abc", ..Deliver::default() })), 89 + 3);
+    assert_eq!((octets(Body::Login(Login::default())), octets(Body::LoginResp(LoginResp::refused(1)))), (42, 33));
+    assert_eq!(octets(Body::SubmitResp(SubmitResp::default())), 26);
+    assert_eq!(octets(Body::DeliverResp(DeliverResp::default())), 26);
+    assert_eq!((octets(Body::Query(Query::default())), octets(Body::QueryResp(QueryResp::default()))), (31, 71));
+    for header in [Body::ActiveTest, Body::ActiveTestResp, Body::Exit, Body::ExitResp] {
+        assert_eq!(octets(header), 12);
+    }
 }

@@ -1,10 +1,11 @@
 //! The JSON body of a send: read without copying where the text allows, refused with the place that is wrong.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::problem::{Code, Place, Problem};
 use crate::admit::{Draft, Fault, Reason, Refusal};
@@ -47,6 +48,10 @@ pub struct Body<'a> {
     client_ref: Option<Text<'a>>,
     /// Validity in seconds, 10 to 259,200; the tier's where absent.
     expires_in: Option<u64>,
+    /// What the carrier is asked for, by name, as the channel's documentation has it; overrides the app's and the route's.
+    #[serde(borrow)]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    options: Option<Choices<'a>>,
     /// Whether events are sent for it; true where absent.
     callback: Option<bool>,
     #[schemars(skip)]
@@ -80,6 +85,36 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// An object of strings, each name once.
+#[derive(Debug)]
+struct Choices<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Choices<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Choices<'de>, A::Error> {
+                let mut all: Vec<(Text<'de>, Text<'de>)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<Text<'de>, Text<'de>>()? {
+                    if all.iter().any(|(known, _)| known.0 == name.0) {
+                        return Err(serde::de::Error::custom("duplicate field in `options`"));
+                    }
+                    // What is beyond the most is refused later, by its number.
+                    if all.len() <= carriers::options::MOST {
+                        all.push((name, value));
+                    }
+                }
+                Ok(Choices(all))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
 impl<'a> Body<'a> {
     /// Reads a body.
     pub fn read(octets: &'a [u8]) -> Result<Self, Box<Problem>> {
@@ -110,6 +145,7 @@ impl<'a> Body<'a> {
             sender: plain(&self.sender),
             client_ref: plain(&self.client_ref),
             expires_in: self.expires_in,
+            options: self.options.iter().flat_map(|all| &all.0).map(|(name, value)| (&*name.0, &*value.0)).collect(),
         })
     }
 
@@ -193,6 +229,8 @@ mod tests {
             ("{\"expires_in\":\"10\"}", "wrong_type", "/expires_in"),
             ("{\"callback\":\"no\"}", "wrong_type", "/callback"),
             ("{\"text\":{\"to\":1}}", "wrong_type", "/text"),
+            ("{\"options\":{\"a\":1}}", "wrong_type", "/options"),
+            ("{\"options\":{\"a\":\"1\",\"a\":\"2\"}}", "duplicate_field", "/options"),
             ("{\"to\":\"1\",\"colour~/\":1}", "unknown_field", "/colour~0~1"),
             ("{\"to\":\"1\",\"to\":\"2\"}", "duplicate_field", "/to"),
             ("{\"to\":\"1\",\"text\":\"a", "invalid_json", "/text"),

@@ -111,6 +111,8 @@ fn refused(reason: Reason) -> (&'static str, StatusCode, &'static str) {
         Reason::TypeUnavailable => ("type_unavailable", "This message type is not available"),
         Reason::SendAtUnavailable => ("send_at_unavailable", "Later sending is not available"),
         Reason::TemplateUnavailable => ("template_unavailable", "Templates are not available"),
+        Reason::UnknownOption => ("unknown_option", "No channel of its route knows this option"),
+        Reason::InvalidOption => ("invalid_option", "An option does not have a possible value"),
         Reason::NoRoute => ("no_route", "There is no route for this message"),
         Reason::RateLimited => return ("rate_limited", S::TOO_MANY_REQUESTS, "The app sends too fast"),
         Reason::AppHeld => return ("app_held", S::FORBIDDEN, "The app is held by the gateway's operator"),

@@ -210,6 +210,7 @@ pub(super) fn accepted<'a>(
         parts: admitted.parts,
         encoding: &found.encoding,
         reserve: admitted.reserve,
+        options: &admitted.options,
     }
 }
 

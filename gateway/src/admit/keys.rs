@@ -57,6 +57,7 @@ mod tests {
             default_country: None,
             allow_ips: vec![],
             callback: None,
+            options: String::new(),
         }
     }
 

@@ -98,6 +98,7 @@ mod tests {
             default_country: None,
             allow_ips: Vec::new(),
             callback: None,
+            options: String::new(),
         }
     }
 

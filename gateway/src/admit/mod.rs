@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carriers::{Coding, Mt, Profile, Unsendable};
+use carriers::{Coding, Mt, Options, Profile, Unsendable};
 
 pub use gate::{Ask, Busy, Gate, Wait};
 pub use refusal::{Fault, Reason, Refusal};
@@ -90,6 +90,20 @@ impl Admission {
         Admission { keys: Keys::new(&plan.apps), limits, offers }
     }
 
+    /// What an app asks for by name must mean something to one of the group's channels.
+    fn know(&self, group: GroupId, asked: &[(&str, &str)]) -> Result<(), Refusal> {
+        let offers = self.offers.get(usize::from(group.0)).map_or(&[][..], Vec::as_slice);
+        let known = |name, value| offers.iter().any(|offer| offer.profile.takes(name, value) != Ok(false));
+        let unknown = asked.iter().filter(|(name, value)| !known(name, value));
+        let fault = |(name, _): &(&str, &str)| Fault {
+            field: "options",
+            reason: Reason::UnknownOption,
+            detail: format!("no channel of its route knows `{name}`").into(),
+        };
+        let faults: Vec<Fault> = unknown.map(fault).collect();
+        if faults.is_empty() { Ok(()) } else { Err(Refusal::fields(faults)) }
+    }
+
     /// The first channel's quote, and the most parts any channel of the group would need.
     fn quote(&self, group: GroupId, tier: TierId, mt: &Mt<'_>) -> Result<Quoted, Option<Unsendable>> {
         let offers = self.offers.get(usize::from(group.0)).map_or(&[][..], Vec::as_slice);
@@ -134,6 +148,8 @@ pub struct Draft<'a> {
     pub client_ref: Option<&'a str>,
     /// Validity in seconds.
     pub expires_in: Option<u64>,
+    /// What it asks of the carrier, by name.
+    pub options: Vec<(&'a str, &'a str)>,
 }
 
 /// A message that may pass.
@@ -157,6 +173,8 @@ pub struct Admitted<'a> {
     pub coding: Coding,
     /// Most parts on any channel of its group.
     pub reserve: u8,
+    /// What it asks of its carrier: its route's options, its app's and its own.
+    pub options: String,
 }
 
 impl Admitted<'_> {
@@ -221,6 +239,9 @@ impl Tables {
         let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };
         let route = self.routes.find(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
         let group = route.group;
+        self.admission.know(group, &draft.options)?;
+        let all = Options::read(&route.options).iter().chain(Options::read(&app.options).iter());
+        let options = Options::joined(all.chain(draft.options.iter().copied()));
         let mt = Mt {
             to,
             sender: draft.sender,
@@ -228,6 +249,7 @@ impl Tables {
             valid_for: checked.valid_for,
             receipt: true,
             reference: 0,
+            options: Options::read(&options),
         };
         let quoted = self.admission.quote(group, checked.tier.id, &mt).map_err(unsendable)?;
         Ok(Admitted {
@@ -240,6 +262,7 @@ impl Tables {
             coding: quoted.coding,
             reserve: quoted.reserve,
             text: checked.text,
+            options,
         })
     }
 
@@ -257,8 +280,16 @@ impl Tables {
     pub fn home_in(&self, group: GroupId, tier: TierId, message: &Accepted<'_>) -> Option<Home> {
         let tiers = &self.plan.tiers;
         let tier = tiers.iter().find(|t| t.id == tier).or(tiers.last())?.id;
-        let Accepted { to, sender, text, .. } = *message;
-        let mt = Mt { to, sender, text, valid_for: Duration::ZERO, receipt: true, reference: 0 };
+        let Accepted { to, sender, text, options, .. } = *message;
+        let mt = Mt {
+            to,
+            sender,
+            text,
+            valid_for: Duration::ZERO,
+            receipt: true,
+            reference: 0,
+            options: Options::read(options),
+        };
         let quoted = self.admission.quote(group, tier, &mt).ok()?;
         Some(Home { group, tier, parts: quoted.reserve })
     }
@@ -303,6 +334,12 @@ impl Tables {
         if draft.client_ref.is_some_and(|r| r.chars().count() > CLIENT_REF_LIMIT || r.chars().any(char::is_control)) {
             let detail = format!("at most {CLIENT_REF_LIMIT} characters, no control characters");
             fault("client_ref", Reason::OutOfRange, detail);
+        }
+        let fits = |&(name, value): &(&str, &str)| Options::fits(name, value).err();
+        if let Some(why) = draft.options.iter().find_map(fits) {
+            fault("options", Reason::InvalidOption, why.into());
+        } else if draft.options.len() > carriers::options::MOST {
+            fault("options", Reason::InvalidOption, format!("more than {}", carriers::options::MOST));
         }
         if draft.expires_in.is_some_and(|s| !EXPIRES_IN.contains(&s)) {
             let detail = format!("{} to {} seconds", EXPIRES_IN.start(), EXPIRES_IN.end());
@@ -364,6 +401,7 @@ fn unsendable(why: Option<Unsendable>) -> Refusal {
         Unsendable::TooLong(..) => ("text", Reason::TooLong),
         Unsendable::Number(_) => ("to", Reason::InvalidNumber),
         Unsendable::Sender(_) => ("sender", Reason::InvalidSender),
+        Unsendable::Option(..) => ("options", Reason::InvalidOption),
     };
     Refusal::fields(vec![Fault { field, reason, detail: why.to_string().into() }])
 }

@@ -32,6 +32,10 @@ pub enum Reason {
     SendAtUnavailable,
     /// Templates are not offered.
     TemplateUnavailable,
+    /// An option that no channel of its route knows.
+    UnknownOption,
+    /// An option that cannot have this value.
+    InvalidOption,
     /// No route leads anywhere for it.
     NoRoute,
     /// The app sends faster than it may.

@@ -33,10 +33,14 @@ use crate::report::tell;
 use crate::report::uplink::Listed;
 use crate::switch::health::{Settings, Snapshot};
 
+/// History records of a message, and when its app's rate lets it go (now, then).
+pub(super) type Known = (Vec<u8>, Option<(Wall, Wall)>);
+
 /// Something the line is asked.
 pub enum Question {
-    /// What is known of a message that is not finished, as history records.
-    Message(MessageId, oneshot::Sender<Option<Vec<u8>>>),
+    /// What is known of a message that is not finished, as history records. For operators also when its app's
+    /// `send_rate` lets it go (now, then), if that is what it waits for.
+    Message(MessageId, story::Reader, oneshot::Sender<Option<Known>>),
     /// The record of a batch that the store has not got yet.
     Batch(MessageId, oneshot::Sender<Option<Bytes>>),
     /// Where the messages of a batch of so many stand, those that are not finished.
@@ -252,11 +256,15 @@ impl Desk {
 
     /// A message's story.
     pub async fn story(&self, id: MessageId, reader: story::Reader) -> Option<Story> {
-        let records = match self.ask(|answer| Question::Message(id, answer)).await? {
-            Some(records) => records,
-            None => self.store.history(id.0)?,
+        let (records, rests) = match self.ask(|answer| Question::Message(id, reader, answer)).await? {
+            Some(known) => known,
+            None => (self.store.history(id.0)?, None),
         };
-        tell::story(id, &records, reader, |channel| self.company(channel))
+        let story = tell::story(id, &records, reader, |channel| self.company(channel))?;
+        Some(match rests {
+            Some((now, until)) => story.waits(now, format!("for the app's send_rate, which lets it go at {until}")),
+            None => story,
+        })
     }
 
     fn company(&self, channel: &str) -> Option<String> {
@@ -372,7 +380,13 @@ impl Line {
     pub(super) fn answer(&mut self, now: Moment, question: Question) {
         // Whoever asked may have gone meanwhile.
         match question {
-            Question::Message(id, answer) => drop(answer.send(self.past(id))),
+            Question::Message(id, reader, answer) => {
+                let rests = match reader {
+                    story::Reader::Operator => self.app_rests(now, id),
+                    story::Reader::App => None,
+                };
+                drop(answer.send(self.past(id).map(|past| (past, rests))));
+            }
             Question::Batch(id, answer) => drop(answer.send(self.batches.find(id))),
             Question::Standings(id, count, answer) => drop(answer.send(self.standings(id, count))),
             Question::Channels(answer) => drop(answer.send(self.channels(now))),
@@ -384,6 +398,13 @@ impl Line {
             Question::Explain(asks, answer) => drop(answer.send(self.explain(now, &asks))),
             Question::Deliver(id, answer) => self.seek_uplink(id, answer),
         }
+    }
+
+    /// Now and when a message may go that waits for its app's own rate.
+    fn app_rests(&self, now: Moment, id: MessageId) -> Option<(Wall, Wall)> {
+        let wait = self.switch.app_rate_allows(now.time, id)?.since(now.time);
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Some((now.wall, Wall(now.wall.0.saturating_add(wait))))
     }
 
     fn past(&self, id: MessageId) -> Option<Vec<u8>> {

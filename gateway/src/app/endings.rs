@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
 use super::Line;
+use crate::config::plan::Service;
 use crate::ids::{IdHasher, MessageId};
 
 /// Most of them in one turn.
@@ -56,6 +57,13 @@ impl Line {
     /// How many more messages may end in this turn.
     pub(super) fn room_to_end(&self) -> usize {
         self.endings.room(self.store.backlog())
+    }
+
+    /// Whether a message's events go before its app's others: a mass of advertisements that ends at once must not keep
+    /// the word on a code waiting.
+    pub(super) fn is_of_first_tier(&self, id: MessageId) -> bool {
+        let first = self.plan.tiers.first().filter(|tier| tier.service == Service::Strict);
+        first.zip(self.report.live(id)).is_some_and(|(tier, live)| tier.id == live.tier)
     }
 }
 

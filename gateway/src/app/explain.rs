@@ -1,6 +1,8 @@
 //! What would happen to a message, and why, in words and numbers for operators: admission and the switch are asked
 //! without anything being taken. Text and numbers do not leave: the number is masked, the text is only counted.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Line, accepted};
@@ -42,11 +44,14 @@ pub struct Asks {
     pub client_ref: Option<String>,
     /// Validity in seconds.
     pub expires_in: Option<u64>,
+    /// What the carrier is asked for.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 impl Asks {
     /// Their names; `callback` is taken, since sends have it, and means nothing here.
-    pub const FIELDS: [&str; 12] = [
+    pub const FIELDS: [&str; 13] = [
         "message",
         "app",
         "to",
@@ -58,6 +63,7 @@ impl Asks {
         "sender",
         "client_ref",
         "expires_in",
+        "options",
         "callback",
     ];
 }
@@ -214,6 +220,7 @@ impl Line {
             sender: asks.sender.as_deref(),
             client_ref: asks.client_ref.as_deref(),
             expires_in: asks.expires_in,
+            options: asks.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         };
         let (admitted, refusal) = tables.weigh(app_at, &draft, &*self.pressure);
         let page = Page {

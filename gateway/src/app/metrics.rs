@@ -248,6 +248,7 @@ impl Meters {
                 );
             }
             Command::Panic(..)
+            | Command::Ejected(..)
             | Command::Start { .. }
             | Command::Exhausted(..)
             | Command::Probe(_)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carriers::{AttemptRef, Mt};
+use carriers::{AttemptRef, Mt, Options};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -169,7 +169,15 @@ impl Line {
         let profile = plan.channels.iter().find(|c| c.id == channel)?.profile.clone();
         let (test, to) = self.rounds.next(channel)?;
         let valid_for = test.receipt_within;
-        let mt = Mt { to: &to, sender: None, text: &test.text, valid_for, receipt: true, reference: 0 };
+        let mt = Mt {
+            to: &to,
+            sender: None,
+            text: &test.text,
+            valid_for,
+            receipt: true,
+            reference: 0,
+            options: Options::default(),
+        };
         // The check has asked the same.
         let quote = profile.quote(&mt).ok()?;
         let id = self.ids.next(now.wall);

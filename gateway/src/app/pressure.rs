@@ -256,9 +256,10 @@ mod tests {
         assert_eq!(busy.wait.unwrap().wait, Duration::from_secs(301), "its own rate keeps it waiting");
         assert_eq!(refused(ask(TierId(1), 3, 602)), None);
 
-        let behind = |ahead| Ask { ahead, ..ask(TierId(1), 1, 400) };
-        assert_eq!(refused(behind(18_999)), None, "its own request keeps it waiting for 190 s more");
-        assert_eq!(refused(behind(19_100)).unwrap().reason, "wait");
+        let behind = |ahead, valid_for| refused(Ask { ahead, ..ask(TierId(1), 1, valid_for) });
+        assert_eq!(behind(500, 30), None, "its own request keeps it waiting for 5 s more");
+        assert_eq!(behind(501, 30).unwrap().reason, "wait");
+        assert_eq!((behind(799, 400), behind(800, 400).unwrap().reason), (None, "messages"), "and takes up room");
 
         let empty = Outlook { pace: 100.0, down_since: Some(Time(0)), ..Outlook::default() };
         let down = |seconds: u64| {

@@ -109,7 +109,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let metrics = Metrics::new();
     let meters = Meters::new(&metrics);
     let pressure = Arc::new(Pressure::default());
-    let ids = Arc::new(Ids::above(recovery.highest_id.max(found.highest_attempt)));
+    let highest = recovery.highest_id.max(found.highest_attempt);
+    let ids = Arc::new(Ids::above(highest));
 
     let told = arrivals.clone();
     let courier = Courier::spawn(
@@ -185,7 +186,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         plan,
         rerouting: Rerouting::default(),
         ids,
-        switch: Switch::new(found.highest_attempt).opening(opens),
+        switch: Switch::new(highest).opening(opens),
         report,
         journal,
         store,
@@ -233,6 +234,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Journal and store as they were opened, and what they held.
+type BroughtBack = (Journal<Waiting>, Store, Recovery, Recovered, Time, Batches);
+
 /// Opens journal and store and brings back what they hold.
 fn recover(
     plan: &Plan,
@@ -241,7 +245,7 @@ fn recover(
     idempotency: &Idempotency,
     report: &mut Report,
     arrivals: &mpsc::UnboundedSender<Arrival>,
-) -> Result<(Journal<Waiting>, Store, Recovery, Recovered, Time, Batches), StartError> {
+) -> Result<BroughtBack, StartError> {
     let settings = JournalSettings {
         dir: plan.node.data_dir.join("journal"),
         segment_bytes: plan.node.segment_bytes,
@@ -472,6 +476,7 @@ pub(super) fn rules(plan: &Plan) -> switch::Settings {
                 cost: c.cost,
                 carrier: plan.channels.iter().position(|other| other.carrier == c.carrier).unwrap_or(0) as u32,
                 probes: c.profile.legs().iter().any(|leg| leg.role != Role::Receive && leg.probe == Probe::Pdu),
+                health: c.health.clone(),
             })
             .collect(),
         groups: plan

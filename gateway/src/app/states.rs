@@ -12,7 +12,7 @@ use super::Line;
 use super::orders::Kind;
 use super::pressure::Pressure;
 use crate::clock::{Moment, Time};
-use crate::config::plan::{ChannelId, Plan};
+use crate::config::plan::{ChannelId, GroupId, Plan};
 use crate::observe::{Calm, Metrics};
 use crate::switch::{Command, health};
 
@@ -166,15 +166,30 @@ impl States {
     }
 
     /// What health decided beside a channel's state.
-    pub(super) fn decided(&self, plan: &Plan, command: &Command) {
+    pub(super) fn decided(&mut self, now: Time, metrics: &Metrics, plan: &Plan, command: &Command) {
         match command {
             Command::FailedOver(channel, took) => {
                 let (channel, took_ms) = (name(plan, *channel), took.as_millis() as u64);
                 info!(channel, took_ms, "traffic goes elsewhere");
             }
             Command::Panic(group, panic) => {
-                let group = plan.names.groups.get(usize::from(group.0)).map_or("", |name| name);
+                let group = group_name(plan, *group);
                 info!(group, panic, "so little of the group is well that suspect channels serve it, or no more");
+            }
+            Command::Ejected(group, channel, out) => {
+                let (group, name) = (group_name(plan, *group), name(plan, *channel));
+                metrics.ejections.with_label_values(&[group, name, if *out { "out" } else { "kept" }]).inc();
+                if !self.channels.entry(*channel).or_default().calm.allows(now) {
+                    return;
+                }
+                match out {
+                    true => info!(channel = name, group, "a suspect channel is out of the group"),
+                    false => warn!(
+                        channel = name,
+                        group,
+                        "a suspect channel stays in use: too little of the group is left, or this machine is suspected"
+                    ),
+                }
             }
             Command::OurselvesSuspected(_) => {
                 error!("several carriers fell silent at once: no channel is given up for it, look at this machine");
@@ -223,6 +238,11 @@ impl States {
 /// A channel's name.
 fn name(plan: &Plan, channel: ChannelId) -> &str {
     plan.names.channels.get(usize::from(channel.0)).map_or("", |name| name)
+}
+
+/// A group's name.
+fn group_name(plan: &Plan, group: GroupId) -> &str {
+    plan.names.groups.get(usize::from(group.0)).map_or("", |name| name)
 }
 
 impl Line {

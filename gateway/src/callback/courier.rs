@@ -45,6 +45,8 @@ pub struct Notice {
     pub at: Wall,
     /// The event's `data`: a JSON object, rendered.
     pub data: String,
+    /// Of the first tier: before all others of its app.
+    pub first: bool,
 }
 
 /// An event that needs the journal no more.
@@ -146,6 +148,7 @@ impl Courier {
             endpoints: HashMap::new(),
             calls: JoinSet::new(),
             out: HashMap::new(),
+            places: HashMap::new(),
             absent: HashSet::new(),
             look: clock.now().time,
             retold: clock.now().time.after(RETOLD),
@@ -164,7 +167,11 @@ impl Courier {
         } else if is_without(&bag.tables.load(), notice.app) {
             bag.over(&mut inside, &[which], now, "no_endpoint");
         } else if let Some(app) = bag.app(&mut inside, notice.app) {
-            app.queue.push(now, Event::render(which, notice.kind, &notice.data));
+            let event = Event::render(which, notice.kind, &notice.data);
+            match notice.first {
+                true => app.queue.push_first(now, event),
+                false => app.queue.push(now, event),
+            }
         }
         drop(inside);
         bag.inbox.changed.notify_one();
@@ -295,6 +302,11 @@ pub(super) fn endpoint(tables: &Tables, app: AppId) -> Option<&Callback> {
     tables.plan.apps.iter().find(|a| a.id == app)?.callback.as_ref()
 }
 
+/// The same, where it is known which place in the plan the app has.
+fn placed<'t>(tables: &'t Tables, places: &HashMap<AppId, usize>, app: AppId) -> Option<&'t Callback> {
+    tables.plan.apps.get(*places.get(&app)?)?.callback.as_ref()
+}
+
 /// The configuration has the app, without an endpoint. One that it does not have at all may be back with the next: its
 /// events are kept.
 fn is_without(tables: &Tables, app: AppId) -> bool {
@@ -310,6 +322,8 @@ struct Round {
     endpoints: HashMap<AppId, Endpoint>,
     calls: JoinSet<Called>,
     out: HashMap<Id, (AppId, Letter)>,
+    /// Where the tables last looked at have each app.
+    places: HashMap<AppId, usize>,
     /// Apps that the configuration does not have, whose events are kept; each was logged.
     absent: HashSet<Arc<str>>,
     /// When to look after apps without an endpoint again.
@@ -349,6 +363,7 @@ impl Round {
         let mut inside = lock(&bag.inside);
         if self.plan.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &tables)) {
             self.planned(&mut inside, &tables);
+            self.places = tables.plan.apps.iter().enumerate().map(|(at, app)| (app.id, at)).collect();
             self.plan = Some(tables.clone());
         }
         self.heard(&mut inside, now);
@@ -362,7 +377,7 @@ impl Round {
         let mut deadline = self.look;
         let (mut unwanted, quiet) = (Vec::new(), inside.quiet);
         for (id, app) in &mut inside.apps {
-            let Some(callback) = endpoint(&tables, *id) else {
+            let Some(callback) = placed(&tables, &self.places, *id) else {
                 let places = if is_without(&tables, *id) {
                     let (events, places) = app.queue.clear();
                     unwanted.extend(events);
@@ -388,8 +403,9 @@ impl Round {
             deadline = deadline.min(app.queue.deadline(now).unwrap_or(deadline));
         }
         bag.over(&mut inside, &unwanted, now, "no_endpoint");
-        inside.apps.retain(|id, app| !app.queue.is_idle() || endpoint(&tables, *id).is_some());
-        self.endpoints.retain(|id, _| endpoint(&tables, *id).is_some());
+        let called = |id: &AppId| placed(&tables, &self.places, *id).is_some();
+        inside.apps.retain(|id, app| !app.queue.is_idle() || called(id));
+        self.endpoints.retain(|id, _| called(id));
         deadline
     }
 

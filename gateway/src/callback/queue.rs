@@ -95,6 +95,8 @@ pub struct Queue {
     /// Events not yet in a letter, each with its arrival.
     fresh: VecDeque<(Moment, Event)>,
     fresh_octets: usize,
+    /// So many of them, at the front, go before the others.
+    first: usize,
     /// Letters from disk, due, waiting for their call.
     loaded: VecDeque<Letter>,
     disk: Disk,
@@ -124,6 +126,7 @@ impl Queue {
             settings,
             fresh: VecDeque::new(),
             fresh_octets: 0,
+            first: 0,
             loaded: VecDeque::new(),
             disk: Disk { due: waiting.then_some(Wall(0)), ..Disk::default() },
             calls: 0,
@@ -149,6 +152,15 @@ impl Queue {
         self.open += 1;
     }
 
+    /// The same for an event of the first tier: no mass of others stands before it, and while any other is there, it is
+    /// not what is written down for want of room.
+    pub fn push_first(&mut self, now: Moment, event: Event) {
+        self.fresh_octets += event.json.len();
+        self.fresh.insert(self.first, (now, event));
+        self.first += 1;
+        self.open += 1;
+    }
+
     /// How many more events memory should take.
     pub fn room(&self) -> usize {
         self.settings.most_events.saturating_sub(self.open)
@@ -161,7 +173,8 @@ impl Queue {
 
     /// When the oldest event that is in no letter yet came.
     pub fn oldest(&self) -> Option<Wall> {
-        self.fresh.front().map(|(since, _)| since.wall)
+        let first = [self.fresh.front(), self.fresh.get(self.first)].into_iter().flatten();
+        first.map(|(since, _)| since.wall).min()
     }
 
     /// Nothing waits in memory and nothing is under way.
@@ -202,11 +215,11 @@ impl Queue {
             }
             if self.goes(now.time) {
                 self.calls += 1;
-                return Some(Step::Call(self.form()));
+                return Some(Step::Call(self.form(0)));
             }
         }
         if self.spills(now.time) {
-            let letter = self.form();
+            let letter = self.form(if self.first < self.fresh.len() { self.first } else { 0 });
             self.waits(now.wall);
             return Some(Step::Keep(letter, now.wall));
         }
@@ -311,7 +324,7 @@ impl Queue {
     /// Everything in memory that is not under way, for an endpoint that is gone: events that nobody will be told, and
     /// letters that go on waiting on disk.
     pub fn clear(&mut self) -> (Vec<EventRef>, Vec<Place>) {
-        self.fresh_octets = 0;
+        (self.fresh_octets, self.first) = (0, 0);
         let events: Vec<EventRef> = self.fresh.drain(..).map(|(_, event)| event.which).collect();
         self.settled(events.len());
         (events, self.unload())
@@ -332,7 +345,7 @@ impl Queue {
         let full = !self.fresh.is_empty() && self.is_full();
         (full || self.spills(now.time)).then(|| {
             self.waits(now.wall);
-            self.form()
+            self.form(0)
         })
     }
 
@@ -396,20 +409,21 @@ impl Queue {
         }
         let (since, _) = self.fresh.front()?;
         let now = self.is_full() || now.time >= self.spill_time(since.time);
-        now.then(|| Step::Bury(Letter { failure: "the endpoint is disabled".into(), ..self.form() }))
+        now.then(|| Step::Bury(Letter { failure: "the endpoint is disabled".into(), ..self.form(0) }))
     }
 
-    /// A letter of the oldest fresh events.
-    fn form(&mut self) -> Letter {
+    /// A letter of the fresh events from that place on.
+    fn form(&mut self, from: usize) -> Letter {
         let Settings { batch_events, batch_octets, .. } = self.settings;
-        let since = self.fresh.front().map_or(Wall(0), |(since, _)| since.wall);
+        let since = self.fresh.get(from).map_or(Wall(0), |(since, _)| since.wall);
         let mut draft = Draft::new(self.fresh_octets.min(batch_octets), None);
         while let Some((_, event)) =
-            self.fresh.front().filter(|(_, event)| draft.fits(event, batch_events, batch_octets))
+            self.fresh.get(from).filter(|(_, event)| draft.fits(event, batch_events, batch_octets))
         {
             draft.add(event);
             self.fresh_octets -= event.json.len();
-            self.fresh.pop_front();
+            self.fresh.remove(from);
+            self.first -= usize::from(from < self.first);
         }
         draft.done(since)
     }

@@ -252,6 +252,7 @@ fn channel(old: &Channel, new: &Channel, names: &Names) -> Vec<String> {
         .plain("receipts", &old.receipts, &new.receipts)
         .plain("max_parts", &old.max_parts, &new.max_parts)
         .debug("allow_from", &old.allow_from, &new.allow_from)
+        .silent("health", old.health != new.health)
         .silent("test", old.test != new.test);
     if old.account() != new.account() {
         let explained = old.window != new.window || old.max_parts != new.max_parts;
@@ -292,6 +293,7 @@ fn route(old: &Route, new: &Route, names: &Names) -> Vec<String> {
     Words::default()
         .value("group", &old.group, &new.group, |g| list([names.groups.get(usize::from(g.0))].into_iter()))
         .silent("conditions", old.matches != new.matches)
+        .silent("options", old.options != new.options)
         .or(old != new)
 }
 
@@ -306,7 +308,8 @@ fn app(old: &App, new: &App, names: &Names) -> Vec<String> {
         .value("default_country", &old.default_country, &new.default_country, |country| {
             country.clone().unwrap_or_else(|| "none".to_owned())
         })
-        .debug("allow_ips", &old.allow_ips, &new.allow_ips);
+        .debug("allow_ips", &old.allow_ips, &new.allow_ips)
+        .silent("options", old.options != new.options);
     match (&old.callback, &new.callback) {
         (None, Some(_)) => words.0.push("callback added".to_owned()),
         (Some(_), None) => words.0.push("callback removed".to_owned()),
@@ -354,6 +357,15 @@ fn health(old: &health::Settings, new: &health::Settings) -> Vec<String> {
         .debug("probation", &old.trial, &new.trial)
         .plain("ejection", &old.eject_share, &new.eject_share)
         .plain("panic", &old.panic_share, &new.panic_share)
+        .debug("latency", &[old.prior.median, old.prior.most], &[new.prior.median, new.prior.most])
+        .debug("doubt_after", &old.doubt_after, &new.doubt_after)
+        .debug("hedge_after", &old.hedge_after, &new.hedge_after)
+        .debug("hedge_latest", &old.hedge_latest, &new.hedge_latest)
+        .plain("hedge_share", &old.hedge_share, &new.hedge_share)
+        .plain("retry_share", &old.retry_share, &new.retry_share)
+        .plain("retry_floor", &old.retry_floor, &new.retry_floor)
+        .debug("guard_window", &old.guard_window, &new.guard_window)
+        .debug("guard_pause", &old.guard_freeze, &new.guard_freeze)
         .or(old != new)
 }
 

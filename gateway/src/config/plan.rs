@@ -264,6 +264,8 @@ pub struct Channel {
     pub receipts: bool,
     /// Most parts a message may become, 1 to 64.
     pub max_parts: u8,
+    /// `[channel.health]`: all numbers, where it has some of its own.
+    pub health: Option<Box<health::Settings>>,
     /// Peers that may connect to its listeners; empty: any (loopback listeners only).
     pub allow_from: Vec<IpNet>,
     /// Its test messages, where it has any.
@@ -326,6 +328,8 @@ pub struct Route {
     pub matches: Match,
     /// Where it leads.
     pub group: GroupId,
+    /// What its messages ask of their carrier, as [`carriers::Options`] are kept.
+    pub options: String,
 }
 
 /// Conditions of a route; an absent one always holds.
@@ -374,6 +378,8 @@ pub struct App {
     pub allow_ips: Vec<IpNet>,
     /// Where its events go.
     pub callback: Option<Callback>,
+    /// What its messages ask of their carrier, as [`carriers::Options`] are kept.
+    pub options: String,
 }
 
 /// An app's callback endpoint.

@@ -1,5 +1,7 @@
 //! Whole configurations through [`load_among`], with a toy protocol that can dial or listen.
 
+mod health;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,6 +78,13 @@ impl Profile for ToyProfile {
     }
     fn split(&self, _: &Mt<'_>) -> Result<Parts, Unsendable> {
         Err(Unsendable::Sender("toy"))
+    }
+    fn takes(&self, name: &str, value: &str) -> Result<bool, &'static str> {
+        match name {
+            "speed" if value == "fast" => Ok(true),
+            "speed" => Err("fast"),
+            _ => Ok(false),
+        }
     }
     fn early_id(&self, _: AttemptRef, _: u8) -> Option<CarrierId> {
         None
@@ -339,22 +348,6 @@ fn callbacks_are_checked() {
 }
 
 #[test]
-fn health_has_its_numbers_and_their_bounds() {
-    let health = |text: &str| format!("[health]\n{text}\n{}", whole());
-    let settings = |text: &str| plan(&[(MAIN_FILE, &*health(text))]).unwrap().0.health;
-    let default = crate::switch::health::Settings::default();
-    assert_eq!(settings(""), default);
-    assert_eq!(plan(&[(MAIN_FILE, &*whole())]).unwrap().0.health, default);
-    let calm = settings("preset = \"calm\"\nprobe = \"1s\"\nejection = 30\nphi = 10.0");
-    assert_eq!((calm.fast, calm.fast.silence), (calm.calm, default.calm.silence));
-    assert_eq!((calm.fast.probe, calm.eject_share, calm.phi_alive), (Duration::from_secs(1), 0.3, 15.0));
-    let found =
-        problems(&health("ejection = 0\nhold_down = \"2m\"\nhold_down_max = \"60s\"\nprobation = \"2h\"\nfie = 1"));
-    assert_eq!(found.len(), 4, "{found:?}");
-    assert!(found.iter().any(|problem| problem.contains("`ejection` is 0, outside 1 to 100")), "{found:?}");
-}
-
-#[test]
 fn a_protocols_own_problems_have_their_place() {
     let text = CHANNEL.replace("address = \"127.0.0.1:1\"", "secret = \"env:NONE\"");
     let files = [(MAIN_FILE, "include = [\"c.toml\"]\n"), ("c.toml", text.as_str())];
@@ -393,6 +386,19 @@ fn a_tier_says_whether_what_a_carrier_did_not_deliver_goes_on() {
     let odd = "[[tier]]\nname = \"otp\"\nreceipt_within = \"25h\"\n";
     let found = problems(&[odd, &whole()].concat());
     assert!(found[0].contains("`receipt_within` must be 1s to 24h"), "{found:?}");
+}
+
+#[test]
+fn a_wait_for_what_is_in_doubt_ends_before_the_message_does() {
+    let tier = |lines: &str| ["[[tier]]\nname = \"otp\"\n", lines, &whole()].concat();
+    let found = problems(&tier("validity = \"20s\"\nacked = \"30s\"\nunacked = \"20s\"\n"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (found, what) in found.iter().zip(["`acked` is 30s", "`unacked` is 20s"]) {
+        assert!(found.contains(what) && found.contains("over after 20s"), "{found}");
+    }
+    let found = problems(&tier("acked = \"5m\"\n"));
+    assert!(found[0].contains("over after 300s"), "the validity of the built-in tier: {found:?}");
+    assert!(plan(&[(MAIN_FILE, &tier("acked = \"19s\"\nunacked = \"never\"\nvalidity = \"20s\"\n"))]).is_ok());
 }
 
 #[test]
@@ -768,4 +774,46 @@ mod diff {
         fs::write(dir.path().join("channels/b.toml"), "").unwrap();
         assert_ne!(first.digest, seen().digest, "a file that was not there");
     }
+}
+
+#[test]
+fn options_are_those_that_channels_know() {
+    let with = |route: &str, app: &str| {
+        let (route, app) = (format!("{ROUTE}options = {{ {route} }}\n"), format!("{APP}options = {{ {app} }}\n"));
+        [CHANNEL, GROUP, &route, &app].concat()
+    };
+    let (plan, warnings) = plan(&[(MAIN_FILE, &with("speed = \"fast\"", ""))]).unwrap();
+    assert_eq!(
+        (plan.routes[0].options.as_str(), plan.apps[0].options.as_str(), warnings),
+        ("speed=fast\n", "", vec![])
+    );
+    for (route, app, said) in [
+        ("colour = \"red\"", "", "no channel of group \"g\" knows the option `colour`"),
+        ("", "colour = \"red\"", "no channel knows the option `colour`"),
+        ("speed = \"slow\"", "", "option `speed` does not fit channel \"a\" | wanted: fast"),
+        ("", "speed = \"slow\"", "option `speed` does not fit channel \"a\" | wanted: fast"),
+        ("Speed = \"fast\"", "", "option `Speed`: a name is 1 to 32 of a-z, 0-9 and _"),
+        ("speed = \"fäst\"", "", "option `speed`: a value is at most 64 printable ASCII characters"),
+    ] {
+        let problems = problems(&with(route, app));
+        assert!(problems.len() == 1 && problems[0].contains(said), "{problems:?}");
+    }
+}
+
+#[test]
+fn window_and_most_parts_follow_each_other() {
+    for (lines, window, most) in [
+        ("", 10, 10),
+        ("window = 4\n", 4, 4),
+        ("window = 30\n", 30, 10),
+        ("max_parts = 20\n", 20, 20),
+        ("max_parts = 20\nwindow = 25\n", 25, 20),
+    ] {
+        let text = whole().replace("rate = 200\n", &format!("rate = 200\n{lines}"));
+        let (plan, warnings) = plan(&[(MAIN_FILE, &text)]).unwrap();
+        assert_eq!((plan.channels[0].window, plan.channels[0].max_parts, warnings), (window, most, vec![]), "{lines}");
+    }
+    let text = whole().replace("rate = 200\n", "rate = 200\nmax_parts = 20\nwindow = 8\n");
+    let problems = problems(&text);
+    assert!(problems.len() == 1 && problems[0].contains("no more than `window`, 8"), "{problems:?}");
 }

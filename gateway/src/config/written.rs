@@ -3,6 +3,7 @@
 //! Keys that must be there are options here and asked for by the checks, so that one missing key hides no other
 //! problem. A [`Spanned`] value is one whose meaning is checked later.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -199,6 +200,79 @@ pub(super) struct Health {
     /// Healthy share of a group, in percent, below which its suspect channels are used again; default 50.
     #[schemars(with = "Option<u8>", range(max = 100))]
     pub(super) panic: Option<Spanned<u8>>,
+    /// What half of the answers take at most, until that is learned; default "500ms".
+    #[schemars(with = "Option<String>")]
+    pub(super) latency: Option<Spanned<Period>>,
+    /// What 999 of 1,000 take at most, until that is learned; default four times `latency`.
+    #[schemars(with = "Option<String>")]
+    pub(super) latency_most: Option<Spanned<Period>>,
+    /// How much longer a suspect link may answer nothing before messages of the first tier in flight there go
+    /// elsewhere; default "300ms".
+    #[schemars(with = "Option<String>")]
+    pub(super) doubt_after: Option<Spanned<Period>>,
+    /// A message of the first tier without an answer for so long, or 1.5 times what 99.9 % of the channel's answers take,
+    /// gets one more attempt elsewhere; default "1200ms".
+    #[schemars(with = "Option<String>")]
+    pub(super) hedge_after: Option<Spanned<Period>>,
+    /// Or for so long, where that is less; default "2500ms".
+    #[schemars(with = "Option<String>")]
+    pub(super) hedge_latest: Option<Spanned<Period>>,
+    /// Such attempts, in percent of the first tier's on the channel over ten seconds (three are always allowed); default
+    /// 2; 0: none at all.
+    #[schemars(with = "Option<f64>", range(min = 0, max = 100))]
+    pub(super) hedge_share: Option<Spanned<f64>>,
+    /// Retries on a channel, in percent of its first attempts over ten seconds; default 10.
+    #[schemars(with = "Option<u32>", range(max = 100))]
+    pub(super) retry_share: Option<Spanned<u32>>,
+    /// Retries a second that are always allowed; default 10.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) retry_floor: Option<Spanned<u32>>,
+    /// Channels of two carriers that become suspect within so long, while no other answers, make us suspect ourselves;
+    /// default "1s".
+    #[schemars(with = "Option<String>")]
+    pub(super) guard_window: Option<Spanned<Period>>,
+    /// Nothing is given up on suspicion for so long then; default "3s".
+    #[schemars(with = "Option<String>")]
+    pub(super) guard_pause: Option<Spanned<Period>>,
+}
+
+/// `[channel.health]`: what this carrier does otherwise; a key left out is as in `[health]`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChannelHealth {
+    /// Silence while parts are overdue, without which nothing learned makes a link suspect.
+    #[schemars(with = "Option<String>")]
+    pub(super) silence: Option<Spanned<Period>>,
+    /// A probe sent on suspicion that is unanswered for so long is evidence.
+    #[schemars(with = "Option<String>")]
+    pub(super) probe: Option<Spanned<Period>>,
+    /// Octets the carrier's kernel does not acknowledge for so long make a link suspect.
+    #[schemars(with = "Option<String>")]
+    pub(super) tcp: Option<Spanned<Period>>,
+    /// Evidence from parts that are overdue together at which a link is suspect.
+    #[schemars(with = "Option<f64>", range(min = 2, max = 100))]
+    pub(super) phi: Option<Spanned<f64>>,
+    /// System errors in a row that make a link suspect.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub(super) errors: Option<Spanned<u32>>,
+    /// How long the channel may hear nothing at all while suspect until it is down.
+    #[schemars(with = "Option<String>")]
+    pub(super) down_after: Option<Spanned<Period>>,
+    /// Least time out of service after a suspicion.
+    #[schemars(with = "Option<String>")]
+    pub(super) hold_down: Option<Spanned<Period>>,
+    /// Longest such time.
+    #[schemars(with = "Option<String>")]
+    pub(super) hold_down_max: Option<Spanned<Period>>,
+    /// How long it is on trial after it was down.
+    #[schemars(with = "Option<String>")]
+    pub(super) probation: Option<Spanned<Period>>,
+    /// What half of its answers take at most, until that is learned.
+    #[schemars(with = "Option<String>")]
+    pub(super) latency: Option<Spanned<Period>>,
+    /// What 999 of 1,000 take at most, until that is learned; default four times `latency`.
+    #[schemars(with = "Option<String>")]
+    pub(super) latency_most: Option<Spanned<Period>>,
 }
 
 /// See [`Health::preset`].
@@ -241,12 +315,12 @@ pub(super) struct Tier {
     /// Wait before each retry; the last repeats.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) backoff: Option<Vec<Period>>,
-    /// When to send again what no kernel acknowledged: a time, or "never".
+    /// When to send again what no kernel acknowledged: a time shorter than the validity, or "never".
     #[schemars(with = "Option<String>")]
-    pub(super) unacked: Option<PeriodOrNever>,
+    pub(super) unacked: Option<Spanned<PeriodOrNever>>,
     /// When to send again what was acknowledged but not answered: a time, or "never".
     #[schemars(with = "Option<String>")]
-    pub(super) acked: Option<PeriodOrNever>,
+    pub(super) acked: Option<Spanned<PeriodOrNever>>,
     /// After a receipt that says "not delivered": "end" (default), or on the "next" channel.
     pub(super) on_failed: Option<OnFailed>,
     /// Without a receipt for that long after the carrier took it, the message goes to the next channel; default "never".
@@ -295,7 +369,7 @@ pub(super) struct Channel {
     /// Parts that may go at once; default: 20 ms of the rate, at least 1.
     #[schemars(with = "Option<u32>", range(min = 1))]
     pub(super) burst: Option<Spanned<u32>>,
-    /// Unanswered parts per link; default 10.
+    /// Unanswered parts per link; default: as its protocol has it (16, sgip 32, smpp 10), at least `max_parts`.
     #[schemars(with = "Option<u32>", range(min = 1))]
     pub(super) window: Option<Spanned<u32>>,
     /// Links per direction; default 1.
@@ -311,12 +385,14 @@ pub(super) struct Channel {
     pub(super) timezone: Option<Spanned<String>>,
     /// Whether the carrier sends receipts; default true.
     pub(super) receipts: Option<bool>,
-    /// Most parts a message may become; default 10.
+    /// Most parts a message may become; default 10, or `window` where that is less.
     #[schemars(with = "Option<u8>", range(min = 1, max = 64))]
     pub(super) max_parts: Option<Spanned<u8>>,
     /// Peers that may connect to this channel's listeners.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) allow_from: Option<Vec<Net>>,
+    /// What health takes otherwise here.
+    pub(super) health: Option<ChannelHealth>,
     /// Test messages over it.
     #[schemars(with = "Option<Test>")]
     pub(super) test: Option<Spanned<Test>>,
@@ -420,6 +496,10 @@ pub(super) struct Route {
     /// Where it leads.
     #[schemars(with = "String")]
     pub(super) group: Option<Spanned<String>>,
+    /// What its messages ask of their carrier, by names that a channel of the group knows.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(super) options: BTreeMap<String, Spanned<String>>,
 }
 
 /// Conditions of a route: one value or several of which one must hold; all conditions must hold.
@@ -487,6 +567,10 @@ pub(super) struct App {
     pub(super) default_country: Option<Spanned<String>>,
     /// Where its events go.
     pub(super) callback: Option<Callback>,
+    /// What its messages ask of their carrier, by names that some channel knows; they win over the route's.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(super) options: BTreeMap<String, Spanned<String>>,
     /// Peers it may call from; absent: any.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) allow_ips: Option<Vec<Net>>,

@@ -49,6 +49,7 @@ fn read(body: &[u8]) -> Result<Asks, String> {
         "parts" => !value.as_u64().is_some_and(|parts| (1..=64).contains(&parts)),
         "expires_in" => !value.is_u64(),
         "callback" => !value.is_boolean(),
+        "options" => !value.as_object().is_some_and(|all| all.values().all(Value::is_string)),
         _ => !value.is_string(),
     });
     if let Some((key, _)) = wrong {
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn a_question_is_a_send_with_its_app_or_a_message() {
         let fine = [
-            r#"{"app":"shop","to":"+8613800138000","text":"x","tier":"otp","callback":false,"client_ref":"r"}"#,
+            r#"{"app":"shop","to":"+8613800138000","text":"x","tier":"otp","callback":false,"client_ref":"r","options":{"a":"b"}}"#,
             r#"{"app":"shop","to":"+8613800138000","parts":3}"#,
             r#"{"message":"0qk3m8z5r1xa"}"#,
         ];

@@ -19,8 +19,10 @@ use super::print::text;
 use crate::cli::Exit;
 use crate::control::TOKEN_FILE;
 
-/// How long the gateway may take to answer: longer than its door allows a request.
-const PATIENCE: Duration = Duration::from_secs(35);
+/// How long the gateway may take to answer a question, and to show before an order that it is there.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to carry out an order: longer than its door allows a request.
+const ORDER_PATIENCE: Duration = Duration::from_secs(35);
 /// Largest answer read, in octets.
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -28,6 +30,8 @@ const ANSWER_LIMIT: usize = 16 << 20;
 pub(super) struct Ask<'o> {
     pub(super) url: String,
     pub(super) token_file: Option<PathBuf>,
+    /// In place of both patiences.
+    pub(super) timeout: Option<Duration>,
     pub(super) json: bool,
     pub(super) out: &'o mut dyn Write,
 }
@@ -101,24 +105,29 @@ impl Ask<'_> {
         path: &str,
         body: Option<Value>,
     ) -> io::Result<(StatusCode, Bytes)> {
-        let token = match &self.token_file {
-            Some(file) => Some(read_token(file)?),
-            None if method != Method::GET => self.find_token().await?,
-            None => None,
+        let orders = method != Method::GET;
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        // An order may take its time: first of all, is anybody there?
+        let status = match orders {
+            true => Some(self.exchange(Method::GET, "/admin/v1/status", None, None, PATIENCE).await?.1),
+            false => None,
         };
-        self.exchange(method, path, body, token).await
+        let token = match (token, &status) {
+            (None, Some(status)) => self.find_token(status)?,
+            (token, _) => token,
+        };
+        self.exchange(method, path, body, token, if orders { ORDER_PATIENCE } else { PATIENCE }).await
     }
 
-    /// The token of a gateway on this machine, where we may read it; the gateway says where it lies.
-    async fn find_token(&self) -> io::Result<Option<String>> {
+    /// The token of a gateway on this machine, where we may read it; the gateway's status says where it lies.
+    fn find_token(&self, status: &[u8]) -> io::Result<Option<String>> {
         let url = self.url.parse::<Uri>().unwrap_or_default();
         let (host, port) = (url.host().unwrap_or_default(), url.port_u16().unwrap_or(80));
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
         if host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback()) {
             return Ok(None);
         }
-        let (_, status) = self.exchange(Method::GET, "/admin/v1/status", None, None).await?;
-        let status: Value = serde_json::from_slice(&status).unwrap_or_default();
+        let status: Value = serde_json::from_slice(status).unwrap_or_default();
         match status["token_file"].as_str().map(PathBuf::from) {
             // Whoever answers there must not have other files sent to it.
             Some(file) if file.is_absolute() && file.file_name() == Some(TOKEN_FILE.as_ref()) => {
@@ -136,7 +145,9 @@ impl Ask<'_> {
         path: &str,
         body: Option<Value>,
         token: Option<String>,
+        patience: Duration,
     ) -> io::Result<(StatusCode, Bytes)> {
+        let patience = self.timeout.unwrap_or(patience);
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let mut request = Request::builder().method(method).uri(&url);
         if let Some(token) = token {
@@ -146,21 +157,32 @@ impl Ask<'_> {
         let request =
             request.body(Full::new(Bytes::from(body))).map_err(|e| io::Error::other(format!("{url}: {e}")))?;
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let unreachable = |e: &dyn std::error::Error| {
-            let mut why = e;
-            while let Some(deeper) = why.source() {
-                why = deeper;
-            }
-            io::Error::other(format!("{url}: {why}; is the gateway running?"))
-        };
+        let broken = |e: &dyn std::error::Error, hint| io::Error::other(format!("{url}: {}; {hint}", root(e)));
         let exchange = async {
-            let response = client.request(request).await.map_err(|e| unreachable(&e))?;
+            let response = client.request(request).await.map_err(|e| match e.is_connect() {
+                true => broken(&e, "is the gateway running? If its `[admin] listen` is another: --url or QIAO_URL"),
+                false => broken(&e, "is that the admin door, and the gateway running?"),
+            })?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-            Ok((status, body.map_err(|e| unreachable(&*e))?.to_bytes()))
+            Ok((status, body.map_err(|e| broken(&*e, "the answer broke off"))?.to_bytes()))
         };
-        tokio::time::timeout(PATIENCE, exchange).await.map_err(|late| unreachable(&late))?
+        let late = |_| {
+            let what =
+                format!("{url}: no answer within {patience:?}; the gateway stands still, or something on the way");
+            let hint = "does. What was ordered may still be done. --timeout waits longer";
+            io::Error::new(io::ErrorKind::TimedOut, format!("{what} {hint}"))
+        };
+        tokio::time::timeout(patience, exchange).await.map_err(late)?
     }
+}
+
+/// What is at the bottom of an error.
+fn root(mut error: &dyn std::error::Error) -> &dyn std::error::Error {
+    while let Some(deeper) = error.source() {
+        error = deeper;
+    }
+    error
 }
 
 fn read_token(file: &Path) -> io::Result<String> {
@@ -195,6 +217,30 @@ pub(super) fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn refused(url: String, method: Method) -> io::Error {
+        let timeout = Some(Duration::from_millis(200));
+        let ask = Ask { url, token_file: None, timeout, json: false, out: &mut io::sink() };
+        ask.fetch(method, "/admin/v1/reload", None).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn an_absent_door_and_a_silent_one_are_told_apart_and_soon() {
+        let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", door.local_addr().unwrap());
+        for method in [Method::GET, Method::POST] {
+            // The kernel takes the connection, and nobody reads from it.
+            let silent = refused(url.clone(), method).await;
+            assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
+            assert!(silent.to_string().contains("no answer within 200ms"), "{silent}");
+        }
+        drop(door);
+        let absent = refused(url.clone(), Method::GET).await;
+        assert_ne!(absent.kind(), io::ErrorKind::TimedOut);
+        for word in [url.as_str(), "refused", "is the gateway running?", "--url"] {
+            assert!(absent.to_string().contains(word), "{absent}");
+        }
+    }
 
     #[test]
     fn a_name_stays_one_segment() {

@@ -15,6 +15,7 @@ mod uplinks;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -36,12 +37,20 @@ pub struct CtlArgs {
     /// File that holds the admin token; on the gateway's own machine DATA_DIR/admin.token is found by itself
     #[arg(long, value_name = "FILE", env = "QIAO_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
+    /// How long the gateway may take to answer; default 5s, for an order 35s once it has answered at all
+    #[arg(long, value_name = "TIME", global = true, value_parser = duration)]
+    pub timeout: Option<Duration>,
     /// Print the answer as JSON, errors too
     #[arg(long, global = true)]
     pub json: bool,
     /// What to ask.
     #[command(subcommand)]
     pub command: Ctl,
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let period = crate::config::period(text).filter(|period| !period.is_zero());
+    period.ok_or("write a number and ms, s, m or h, as in 30s")
 }
 
 /// What an operator can ask.
@@ -145,7 +154,7 @@ pub enum Ctl {
 /// The door cannot be reached, or what it says is not JSON. With `--json` that is printed as `{"error"}` instead.
 pub async fn run(args: &CtlArgs, out: &mut dyn Write) -> io::Result<Exit> {
     let (url, token_file) = (args.url.clone(), args.token_file.clone());
-    let mut ask = Ask { url, token_file, json: args.json, out };
+    let mut ask = Ask { url, token_file, timeout: args.timeout, json: args.json, out };
     match topic(&args.command, &mut ask).await {
         Err(error) if args.json && error.kind() != io::ErrorKind::BrokenPipe => {
             writeln!(ask.out, "{:#}", json!({ "error": error.to_string() }))?;

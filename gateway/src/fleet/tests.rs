@@ -57,6 +57,7 @@ fn channel(account: &'static str, links: u16) -> Channel {
         tiers: Vec::new(),
         receipts: true,
         max_parts: 10,
+        health: None,
         allow_from: Vec::new(),
         test: None,
     }

@@ -1,6 +1,6 @@
 //! What the journal's records say, and their octets. Layouts are little-endian, strings length-prefixed; names stand
 //! in records as text, since indexes live only as long as the process. A record's kind fixes its layout for good: a
-//! changed layout gets a new kind.
+//! changed layout gets a new kind. What most records do not have may follow at the end, where a bit of their flags says so.
 
 use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verdict};
 
@@ -48,6 +48,9 @@ pub mod kind {
     pub const BATCH: u8 = 24;
 }
 
+/// The bit of a record's flags that says that options follow at its end.
+const WITH_OPTIONS: u8 = 0x80;
+
 /// A message, as admitted.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Accepted<'a> {
@@ -83,6 +86,8 @@ pub struct Accepted<'a> {
     pub encoding: &'a str,
     /// Most parts on any channel of the group: what the switch reserves.
     pub reserve: u8,
+    /// What it asks of its carrier, as [`carriers::Options`] are kept.
+    pub options: &'a str,
 }
 
 /// An attempt, written before its first octet leaves.
@@ -299,6 +304,8 @@ pub struct Mo<'a> {
     pub segment: Option<Segment>,
     /// The carrier's id for it.
     pub id: Option<CarrierId>,
+    /// The options an answer to it should have, as [`carriers::Options`] are kept.
+    pub options: &'a str,
 }
 
 /// A long message from a handset is whole, or as whole as it will be: what is told of it stays the same from now on.
@@ -390,7 +397,8 @@ impl Record<'_> {
             Record::Accepted(r) => {
                 put_u64(out, r.at.0);
                 put_u64(out, r.expires.0);
-                out.extend_from_slice(&[u8::from(r.callback), r.parts, r.reserve]);
+                let options = if r.options.is_empty() { 0 } else { WITH_OPTIONS };
+                out.extend_from_slice(&[u8::from(r.callback) | options, r.parts, r.reserve]);
                 for text in [r.app, r.tier, r.group, r.kind, r.to, r.text, r.encoding] {
                     put_str(out, text);
                 }
@@ -398,6 +406,7 @@ impl Record<'_> {
                     put_option(out, text);
                 }
                 out.extend_from_slice(&r.body_hash);
+                put_last(out, r.options);
             }
             Record::Attempt(r) => {
                 put_u64(out, r.at.0);
@@ -467,7 +476,8 @@ impl Record<'_> {
             }
             Record::Mo(r) => {
                 put_u64(out, r.at.0);
-                out.push(r.coding as u8);
+                let options = if r.options.is_empty() { 0 } else { WITH_OPTIONS };
+                out.push(r.coding as u8 | options);
                 let Segment { reference, total, index } =
                     r.segment.unwrap_or(Segment { reference: 0, total: 0, index: 0 });
                 out.extend_from_slice(&reference.to_le_bytes());
@@ -478,6 +488,7 @@ impl Record<'_> {
                 for octets in [r.header, r.data, r.id.as_ref().map_or(&[][..], |id| &id.0)] {
                     put_octets(out, octets);
                 }
+                put_last(out, r.options);
             }
             Record::Unbound(r) => put_u64(out, r.at.0),
             Record::Batch(r) => {
@@ -512,11 +523,13 @@ impl Record<'_> {
         let record = match kind {
             kind::ACCEPTED => {
                 let (at, expires) = (take.wall()?, take.wall()?);
-                let (callback, parts, reserve) = (take.flag()?, take.u8()?, take.u8()?);
+                let (flags, parts, reserve) = (take.u8()?, take.u8()?, take.u8()?);
+                let callback = flags & !WITH_OPTIONS != 0;
                 let (app, tier, group) = (take.str()?, take.str()?, take.str()?);
                 let (kind, to, text, encoding) = (take.str()?, take.str()?, take.str()?, take.str()?);
                 let (sender, client_ref, idempotency_key) = (take.option()?, take.option()?, take.option()?);
                 let body_hash = take.array()?;
+                let options = take.last(flags)?;
                 Record::Accepted(Accepted {
                     at,
                     expires,
@@ -534,6 +547,7 @@ impl Record<'_> {
                     parts,
                     encoding,
                     reserve,
+                    options,
                 })
             }
             kind::ATTEMPT | kind::ATTEMPT_ALONE => {
@@ -586,13 +600,16 @@ impl Record<'_> {
                 Record::Uplink(Uplink { at, channel, from, to, text, data: take.octets()?, udh })
             }
             kind::MO => {
-                let (at, coding) = (take.wall()?, take.one_of(&CODINGS)?);
+                let (at, flags) = (take.wall()?, take.u8()?);
+                let coding = usize::from(flags & !WITH_OPTIONS);
+                let coding = CODINGS.get(coding).copied().ok_or(take.unreadable())?;
                 let (reference, total, index) = (take.u16()?, take.u8()?, take.u8()?);
                 let segment = (index < total).then_some(Segment { reference, total, index });
                 let (channel, from, to) = (take.str()?, take.str()?, take.str()?);
                 let (header, data, id) = (take.octets()?, take.octets()?, take.octets()?);
                 let id = (!id.is_empty()).then(|| CarrierId::new(id));
-                Record::Mo(Mo { at, channel, from, to, coding, header, data, segment, id })
+                let options = take.last(flags)?;
+                Record::Mo(Mo { at, channel, from, to, coding, header, data, segment, id, options })
             }
             kind::UNBOUND => Record::Unbound(Unbound { at: take.wall()? }),
             kind::BATCH => {
@@ -653,6 +670,13 @@ fn put_str(out: &mut Vec<u8>, text: &str) {
     put_octets(out, &text.as_bytes()[..end]);
 }
 
+/// What is there only where the flags say so.
+fn put_last(out: &mut Vec<u8>, text: &str) {
+    if !text.is_empty() {
+        put_str(out, text);
+    }
+}
+
 fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
     out.push(u8::from(text.is_some()));
     put_str(out, text.unwrap_or_default());
@@ -711,6 +735,11 @@ impl<'a> Take<'a> {
     fn str(&mut self) -> Result<&'a str, Unreadable> {
         let octets = self.octets()?;
         std::str::from_utf8(octets).map_err(|_| self.unreadable())
+    }
+
+    /// See [`put_last`].
+    fn last(&mut self, flags: u8) -> Result<&'a str, Unreadable> {
+        if flags & WITH_OPTIONS == 0 { Ok("") } else { self.str() }
     }
 
     fn because(&mut self) -> Result<Because<'a>, Unreadable> {

@@ -100,6 +100,9 @@ pub struct Metrics {
     pub hedged: IntCounterVec,
     /// `qiao_failover_duration_seconds`: first part exposed on a channel given up to the first start elsewhere.
     pub failover_seconds: Histogram,
+    /// `qiao_group_ejections_total{group,channel,result}`: what a suspicion came to in each group of the channel: `out`,
+    /// or `kept` in use.
+    pub ejections: IntCounterVec,
     /// `qiao_self_suspicions_total`: several carriers fell silent at once, so the gateway suspected itself.
     pub self_suspicions: IntCounter,
     /// `qiao_dup_confirmed_total{channel}`: messages that carriers have, or handsets got, by more than one attempt.
@@ -294,6 +297,11 @@ impl Metrics {
                 "qiao_failover_duration_seconds",
                 "First part exposed on a channel given up to the first start elsewhere.",
                 &FAST,
+            ),
+            ejections: make.counts(
+                "qiao_group_ejections_total",
+                "Suspect channels taken out of a group, or kept in use for lack of better.",
+                &["group", "channel", "result"],
             ),
             self_suspicions: make
                 .count("qiao_self_suspicions_total", "Several carriers silent at once: the gateway suspected itself."),

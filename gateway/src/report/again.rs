@@ -84,9 +84,11 @@ impl AttemptState {
         self.parts.iter().any(|p| matches!(&p.state, PartState::Refused(verdict, _) if of.contains(verdict)))
     }
 
-    /// Some of it may be on the handset, or get there.
+    /// Some of it may be on the handset, or get there: also where the receipt that says otherwise may be another
+    /// message's to the same number.
     fn may_deliver(&self) -> bool {
         let may = |p: &super::state::Part| match &p.state {
+            _ if p.guessed => true,
             PartState::Submitted | PartState::Open | PartState::Unanswered(Doubt::Unacked | Doubt::Acked) => true,
             PartState::Receipted(state, _) => *state == ReceiptState::Delivered,
             PartState::Unanswered(Doubt::Unsent) | PartState::Refused(..) => false,

@@ -47,6 +47,8 @@ const RECEIPT_WAIT_CAP: Duration = Duration::from_secs(72 * 3600);
 pub enum Ack {
     /// The carrier, for its receipt.
     Inbound(LinkId, u64, Inbound),
+    /// The carrier, for a receipt that waits for its part under this id.
+    Orphan(MessageId, LinkId, u64, Inbound),
     /// The carriers that said this part of a message from a handset.
     Uplink(MessageId),
     /// The message from a handset whose first part this is: what it is made of.
@@ -315,9 +317,15 @@ impl Report {
         let Place { message, attempt, part } = place;
         let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         let (copies, expected) = (detail.copies(), detail.part(attempt, part).and_then(|p| p.id.clone()));
+        let done = detail.done;
         detail.answered(attempt, part, now.wall, answer);
-        let state = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open()));
-        let Some((channel, began, open)) = state else { return };
+        let done = !done && detail.done;
+        let state = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open(), a.parts.iter().any(|p| p.early)));
+        let Some((channel, began, open, early)) = state else { return };
+        if done && early {
+            // The switch still waits for an answer that a receipt has made needless, and must not miss it.
+            self.effects.push(Effect::Conclude(message));
+        }
         if !open {
             self.correlation.landed(attempt, channel, &detail.to);
         }
@@ -425,10 +433,22 @@ impl Report {
             state: receipt.state,
             code: &receipt.code,
         };
+        let ack = match ack {
+            Ack::Inbound(link, generation, inbound) => Ack::Orphan(id, link, generation, inbound),
+            ack => ack,
+        };
         ledger.commit(id, &Record::Orphan(record), ack);
         let gone = self.correlation.keep(id, channel, receipt, now.time);
         gone.iter().for_each(|gone| ledger.end(*gone));
         self.seek(id);
+    }
+
+    /// The record of a receipt that waits is on disk, or will never be. Then the carrier is told to say it again, and
+    /// nothing of it may stay: the repetition would count as known and have no record either.
+    pub fn kept_orphan(&mut self, orphan: MessageId, durable: bool) {
+        if !durable {
+            self.correlation.take(orphan);
+        }
     }
 
     /// Has the store look for the message of a receipt that waits.

@@ -204,8 +204,9 @@ impl<'a> Replay<'a> {
         for id in begun() {
             settle(report, now, id, &mut notes);
         }
-        // What goes on to other channels is found below like everything that has not ended.
-        report.effects.retain(|effect| !matches!(effect, Effect::Again(..)));
+        // The switch knows nothing yet. What goes on to other channels is found below like everything that has not ended,
+        // and must not be stopped by what came before that.
+        report.effects.retain(|effect| !matches!(effect, Effect::Again(..) | Effect::Conclude(_)));
         let undecided = |live: &Live| live.detail.as_deref().is_none_or(|d| !d.done);
         let live = |id: &u64| report.live.get(id).filter(|live| undecided(live)).map(|live| (MessageId(*id), live));
         let waiting =

@@ -113,8 +113,12 @@ pub struct Part {
     pub answered: Wall,
     /// When its state last changed.
     pub at: Wall,
+    /// A receipt has proved that the carrier has it, and the answer has not come.
+    pub early: bool,
     /// Where it stands.
     pub state: PartState,
+    /// No answer came: a receipt that names its number was taken for its own.
+    pub guessed: bool,
 }
 
 /// Where a part stands.
@@ -173,7 +177,10 @@ impl AttemptState {
             channel,
             at,
             why: Why::default(),
-            parts: vec![Part { id: None, answered: at, at, state: PartState::Open }; usize::from(parts)],
+            parts: vec![
+                Part { id: None, answered: at, at, early: false, state: PartState::Open, guessed: false };
+                usize::from(parts)
+            ],
             superseded: false,
             refusals: 0,
             run: at,
@@ -317,8 +324,10 @@ impl Detail {
         let Some(slot) = state.parts.get_mut(usize::from(part)) else { return };
         if let AnswerKind::Submitted(Some(id)) = answer {
             slot.id = Some(id.clone());
+            // Links answer once: what follows their "no answer" is a receipt's word.
+            slot.guessed |= matches!(slot.state, PartState::Unanswered(Doubt::Unacked | Doubt::Acked));
         }
-        slot.answered = at;
+        (slot.answered, slot.early) = (at, false);
         let passing = matches!(answer, AnswerKind::Refused(Verdict::Retry, _));
         let proven = matches!(slot.state, PartState::Submitted) && matches!(answer, AnswerKind::Unanswered(_));
         if !proven && !matches!(slot.state, PartState::Receipted(..)) {
@@ -354,6 +363,7 @@ impl Detail {
         let Some(state) = self.attempt(attempt) else { return false };
         let Some(slot) = state.parts.get_mut(usize::from(part)) else { return false };
         let first = receipt.is_final() && !matches!(slot.state, PartState::Receipted(..));
+        slot.early |= slot.state == PartState::Open;
         let delivered = matches!(slot.state, PartState::Receipted(ReceiptState::Delivered, _));
         if receipt.is_final() && !delivered {
             slot.at = at;
@@ -491,12 +501,13 @@ mod tests {
     }
 
     fn detail(attempts: Vec<(ChannelId, Vec<PartState>)>, done: bool) -> Detail {
+        let part = |state| Part { id: None, answered: Wall(0), at: Wall(0), early: false, state, guessed: false };
         let attempts = attempts.into_iter().enumerate().map(|(i, (channel, parts))| AttemptState {
             attempt: AttemptRef(i as u64),
             channel,
             at: Wall(0),
             why: Why::default(),
-            parts: parts.into_iter().map(|state| Part { id: None, answered: Wall(0), at: Wall(0), state }).collect(),
+            parts: parts.into_iter().map(part).collect(),
             ..AttemptState::new(AttemptRef(0), channel, Wall(0), 0)
         });
         Detail { attempts: attempts.collect(), done, ..Detail::default() }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Wall;
+
 /// Where a message stands. Moves forward only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +67,16 @@ pub struct Story {
     pub timeline: Vec<Happening>,
 }
 
+impl Story {
+    /// The same, which waits now, for that.
+    pub fn waits(mut self, now: Wall, detail: String) -> Story {
+        let (at, event) = (now.to_string(), "waits".to_owned());
+        let (carrier, attempt, why, channel) = (None, None, None, None);
+        self.timeline.push(Happening { at, event, carrier, attempt, detail: Some(detail), why, channel });
+        self
+    }
+}
+
 /// One part's fate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartStory {
@@ -83,7 +95,7 @@ pub struct Happening {
     /// RFC 3339 with milliseconds, UTC.
     pub at: String,
     /// `accepted`, `attempt`, `submitted`, `refused`, `unanswered`, `receipt`, `moved_on` (a carrier had it; another
-    /// channel gets it now: `undelivered` or `no_receipt`), an outcome, `called`.
+    /// channel gets it now: `undelivered` or `no_receipt`), an outcome, `called`; last, and for operators only, `waits`.
     pub event: String,
     /// The company of the channel concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -78,7 +78,8 @@ mod tests {
     const NOTICE: TierId = TierId(1);
 
     fn routes(matches: Vec<Match>) -> Routes {
-        let route = |(i, matches)| Route { name: format!("r{i}"), matches, group: GroupId(i as u16) };
+        let route =
+            |(i, matches)| Route { name: format!("r{i}"), matches, group: GroupId(i as u16), options: String::new() };
         Routes { routes: matches.into_iter().enumerate().map(route).collect(), numbers: Arc::default() }
     }
 

@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
+use super::health::Settings;
 use crate::clock::Time;
 
 /// Seconds over which is counted.
 const SPAN: u64 = 10;
-/// Retries that are always allowed within [`SPAN`]: ten a second.
-const FLOOR: u32 = 100;
-/// First attempts that allow one retry.
-const PER_RETRY: u32 = 10;
 /// Of four retries, the first tier may use all, the others three: they never take the last from it.
 const OTHERS: (u32, u32) = (3, 4);
 /// One second more than [`SPAN`]: the second under way and the one it cuts.
@@ -24,14 +21,31 @@ struct Second {
 }
 
 /// One channel's count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budget {
+    /// Retries that are always allowed within [`SPAN`].
+    floor: u32,
+    /// Retries per hundred first attempts.
+    share: u32,
     seconds: [Second; SECONDS],
     /// The last turn that was given away: to the first tier, to the others. It books no turn behind these.
     booked: [Time; 2],
 }
 
+impl Default for Budget {
+    fn default() -> Budget {
+        let mut budget = Budget { floor: 0, share: 0, seconds: Default::default(), booked: Default::default() };
+        budget.set(&Settings::default());
+        budget
+    }
+}
+
 impl Budget {
+    /// How much it is from now on.
+    pub(super) fn set(&mut self, s: &Settings) {
+        (self.floor, self.share) = (s.retry_floor.saturating_mul(SPAN as u32), s.retry_share);
+    }
+
     fn second(&mut self, now: Time) -> Option<&mut Second> {
         let nth = now.0 / 1_000_000;
         let second = self.seconds.get_mut(nth as usize % SECONDS)?;
@@ -53,7 +67,7 @@ impl Budget {
         let nth = now.0 / 1_000_000;
         let within = |span| self.seconds.iter().filter(move |second| nth.saturating_sub(second.nth) <= span);
         let first: u32 = within(SPAN - 1).map(|second| second.first).sum();
-        (within(SPAN).map(|second| second.retries).sum(), FLOOR.max(first / PER_RETRY))
+        (within(SPAN).map(|second| second.retries).sum(), self.floor.max(share(first, self.share)))
     }
 
     /// Whether one more retry may start now; `first`: of the first tier.
@@ -72,6 +86,11 @@ impl Budget {
         *booked = (*booked).max(now).after(Duration::from_secs(SPAN) / most.max(1));
         *booked
     }
+}
+
+/// So many percent.
+fn share(of: u32, percent: u32) -> u32 {
+    u32::try_from(u64::from(of) * u64::from(percent) / 100).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -101,7 +120,7 @@ mod tests {
         assert!(taken.len() >= 500, "{}", taken.len());
         for from in (0..50_000).step_by(37) {
             let within = taken.iter().filter(|ms| (from..from + 10_000).contains(*ms)).count();
-            assert!(within <= FLOOR as usize, "{within} from {from}");
+            assert!(within <= 100, "{within} from {from}");
         }
     }
 
@@ -121,6 +140,15 @@ mod tests {
         }
         assert!((850..=1_000).contains(&more), "{more}");
         assert!(!budget.allows(at(20_900), true) && budget.allows(at(32_000), true), "they come back with time");
+    }
+
+    #[test]
+    fn what_is_configured_holds_from_then_on() {
+        let mut budget = Budget::default();
+        budget.set(&Settings { retry_floor: 1, retry_share: 50, ..Settings::default() });
+        assert_eq!(taken(&mut budget, 0, 1_000, true).len(), 10);
+        (0..100).for_each(|_| budget.started(at(20_000), false));
+        assert_eq!(taken(&mut budget, 20_000, 20_500, true).len(), 50);
     }
 
     #[test]

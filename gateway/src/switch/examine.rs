@@ -20,9 +20,8 @@ use super::machine::Switch;
 use super::{Answer, Command, End, Settings};
 use crate::clock::Time;
 use crate::config::plan::{ChannelId, GroupId};
+use crate::ids::MessageId;
 
-/// From suspicion to doubt: how much longer nothing must be answered.
-const MORE_SILENCE: Duration = Duration::from_millis(300);
 /// Between two looks at what is in flight on a link that is ill.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -67,6 +66,8 @@ impl Watch {
             id: group.id,
             members: group.channels.iter().filter_map(member).collect(),
         };
+        let own = |rule: &super::ChannelRule| Some((rule.id, *rule.health.clone()?));
+        self.machines.own(settings.channels.iter().filter_map(own).collect());
         self.machines.plan(now, (*settings.health).clone(), &channels, settings.groups.iter().map(group).collect());
     }
 
@@ -133,14 +134,16 @@ impl Switch {
                 self.rest(channel);
             }
             Note::Frozen(until) => out.push(Command::OurselvesSuspected(until)),
-            Note::Panic(group, _) if self.groups.get(&group).is_none_or(|group| group.internal) => {}
+            Note::Panic(group, _) | Note::Ejected(group, _) | Note::Capped(group, _)
+                if self.groups.get(&group).is_none_or(|group| group.internal) => {}
             Note::Panic(group, panic) => out.push(Command::Panic(group, panic)),
             Note::Weight(id, weight) => {
                 if let Some(channel) = self.channels.get_mut(&id) {
                     channel.health_weight = weight;
                 }
             }
-            Note::Ejected(..) | Note::Capped(..) => {}
+            Note::Ejected(group, channel) => out.push(Command::Ejected(group, channel, true)),
+            Note::Capped(group, channel) => out.push(Command::Ejected(group, channel, false)),
         }
     }
 
@@ -190,6 +193,7 @@ impl Switch {
     /// there is settled, and looked at then.
     fn look_at_ill(&mut self, now: Time, out: &mut Vec<Command>) {
         let mut due = Vec::new();
+        let more_silence = self.watch.machines.settings().doubt_after;
         for (link, ill) in &mut self.watch.ill {
             let channel = self.channels.get(&ChannelId(link.channel));
             let Some(channel) = channel.filter(|channel| channel.is_busy(link.link)) else { continue };
@@ -197,7 +201,7 @@ impl Switch {
                 self.wake = self.wake.min(ill.look);
                 continue;
             }
-            let quiet = ill.since.max(channel.last_answer(link.link)).after(MORE_SILENCE);
+            let quiet = ill.since.max(channel.last_answer(link.link)).after(more_silence);
             let down = channel.state == State::Down;
             if now >= quiet || down {
                 due.push((*link, now >= quiet, down));
@@ -289,13 +293,30 @@ impl Switch {
             // It is certainly not there: nothing to wait for.
             Outcome::Elsewhere | Outcome::Refused | Outcome::Again | Outcome::Missing { .. } => {
                 attempt.superseded = false;
-                if let Some(mut pending) = self.later.remove(message) {
-                    if outcome == Outcome::Elsewhere {
-                        pending.lane.class.exclude(channel);
-                    }
+                if outcome == Outcome::Elsewhere {
+                    self.bar(message, channel);
+                }
+                if let Some(pending) = self.later.remove(message) {
                     self.lanes.insert(pending);
                 }
             }
+        }
+    }
+
+    /// That channel cannot carry the message, wherever it is.
+    fn bar(&mut self, message: MessageId, channel: ChannelId) {
+        if let Some(next) = self.flying.get(&message).and_then(|next| self.attempts.get_mut(next)) {
+            return next.pending.lane.class.exclude(channel);
+        }
+        if let Some(attempt) = self.partial.get_mut(&message) {
+            attempt.pending.lane.class.exclude(channel);
+        }
+        if let Some((at, mut pending)) = self.later.take(message) {
+            pending.lane.class.exclude(channel);
+            self.later.insert(at, pending);
+        } else if let Some(mut pending) = self.lanes.remove(message) {
+            pending.lane.class.exclude(channel);
+            self.lanes.insert(pending);
         }
     }
 }

@@ -161,6 +161,22 @@ impl Switch {
         Some(Explanation { ahead, wait, ..self.explained(now, pending) })
     }
 
+    /// When its app's own rate lets a message go that waits in a lane, if that is what keeps it: after what the app has
+    /// before it. Looks at all that waits: for operators.
+    pub fn app_rate_allows(&self, now: Time, id: MessageId) -> Option<Time> {
+        let Pending { entry, lane } = self.lanes.find(id)?;
+        let ready = self.rests(now, &entry)?;
+        let rank = self.ranks.rank(lane.tier);
+        let mut before = 0.0;
+        for (other, waiting) in self.lanes.iter().filter(|(other, _)| self.ranks.rank(other.tier) <= rank) {
+            let first = |one: &&Entry| one.app == entry.app && (other.tier != lane.tier || one.id < id);
+            before += waiting.iter().filter(first).map(|one| f64::from(one.parts)).sum::<f64>();
+        }
+        let rate = self.apps.get(&entry.app)?.contract();
+        let after = Duration::try_from_secs_f64(before / rate).unwrap_or(Duration::MAX);
+        Some(ready.after(after))
+    }
+
     /// How many messages are before it, and about how long those keep it waiting.
     fn before(&self, now: Time, lane: &LaneKey, app: AppId, id: Option<MessageId>) -> (usize, Option<Duration>) {
         let rank = self.ranks.rank(lane.tier);

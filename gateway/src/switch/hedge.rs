@@ -1,6 +1,6 @@
 //! The hedge: a message of the first tier that its channel keeps waiting for unusually long gets one more attempt
 //! elsewhere, while its link still stands and nothing is suspected yet. Few of them, or a slow carrier would double its
-//! own load: see [`SHARE`].
+//! own load: see `hedge_share` in [`super::health::Settings`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,20 +8,11 @@ use std::time::Duration;
 use carriers::AttemptRef;
 
 use super::Command;
+use super::health::Settings;
 use super::lane::Again;
 use super::machine::Switch;
 use crate::clock::Time;
 
-/// Never sooner.
-const SOONEST: Duration = Duration::from_millis(1_200);
-/// Never later.
-const LATEST: Duration = Duration::from_millis(2_500);
-/// Between those: this many times what 99.9 % of the channel's answers take at most.
-const FACTOR: f64 = 1.5;
-/// Hedges per first attempt of the first tier on a channel, over [`SECONDS`].
-const SHARE: f64 = 0.02;
-/// So many are always allowed in that time: with little traffic the share alone would never reach one.
-const FEW: u32 = 3;
 /// Over how long the share is counted.
 const SECONDS: usize = 10;
 
@@ -46,10 +37,10 @@ impl Hedges {
     }
 
     /// Whether one more is within the share; it counts then.
-    fn allow(&mut self, now: Time) -> bool {
+    fn allow(&mut self, now: Time, s: &Settings) -> bool {
         self.turn(now);
         let (sent, hedged) = self.counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        let allowed = hedged < FEW.max((f64::from(sent) * SHARE) as u32);
+        let allowed = s.hedge_share > 0.0 && hedged < s.hedge_few.max((f64::from(sent) * s.hedge_share) as u32);
         if let (true, Some(count)) = (allowed, self.counts.first_mut()) {
             count.1 += 1;
         }
@@ -79,27 +70,32 @@ impl Switch {
     /// Hedges what is due.
     pub(super) fn hedge(&mut self, now: Time, out: &mut Vec<Command>) {
         let mut due = Vec::new();
+        let s = self.watch.machines.settings();
+        let (soonest, latest) = (s.hedge_after, s.hedge_latest.max(s.hedge_after));
         for (id, channel) in &mut self.channels {
             let hedges = &mut channel.hedges;
-            let waits = |attempt: &AttemptRef| self.attempts.get(attempt).is_some_and(|a| a.waits() && !a.superseded);
+            // Missing parts that follow later are no first attempt.
+            let waits = |attempt: &AttemptRef, sent: Time| {
+                self.attempts.get(attempt).is_some_and(|a| a.waits() && !a.superseded && a.sent == sent)
+            };
             let mut after = None;
             while let Some((sent, attempt)) = hedges.open.front().copied() {
-                if !waits(&attempt) {
+                if !waits(&attempt, sent) {
                     hedges.open.pop_front();
                     continue;
                 }
-                if now < sent.after(SOONEST) {
-                    self.wake = self.wake.min(sent.after(SOONEST));
+                if now < sent.after(soonest) {
+                    self.wake = self.wake.min(sent.after(soonest));
                     break;
                 }
-                let after =
-                    *after.get_or_insert_with(|| self.watch.machines.q999(*id).mul_f64(FACTOR).clamp(SOONEST, LATEST));
+                let usual = || self.watch.machines.q999(*id).mul_f64(s.hedge_factor);
+                let after = *after.get_or_insert_with(|| usual().clamp(soonest, latest));
                 if now < sent.after(after) {
                     self.wake = self.wake.min(sent.after(after));
                     break;
                 }
                 hedges.open.pop_front();
-                if hedges.allow(now) {
+                if hedges.allow(now, s) {
                     due.push((*id, attempt));
                 }
             }
@@ -123,8 +119,8 @@ mod tests {
     #[test]
     fn two_in_a_hundred_over_ten_seconds_and_a_few_at_least() {
         let second = |n: u64| Time(n * 1_000_000);
-        let mut hedges = Hedges::default();
-        let allowed = |hedges: &mut Hedges, now| (0..100).filter(|_| hedges.allow(now)).count();
+        let (s, mut hedges) = (Settings::default(), Hedges::default());
+        let allowed = |hedges: &mut Hedges, now| (0..100).filter(|_| hedges.allow(now, &s)).count();
         assert_eq!(allowed(&mut hedges, second(1)), 3);
         assert_eq!(allowed(&mut hedges, second(10)), 0, "still the same ten seconds");
         assert_eq!(allowed(&mut hedges, second(11)), 3);
@@ -134,5 +130,7 @@ mod tests {
         assert_eq!(allowed(&mut hedges, second(25)), 20, "2 % of 1,000");
         assert_eq!(allowed(&mut hedges, second(26)), 0);
         assert_eq!(allowed(&mut hedges, second(1_000)), 3, "long after");
+        let none = Settings { hedge_share: 0.0, ..s };
+        assert!(!hedges.allow(second(2_000), &none), "no share is none at all");
     }
 }

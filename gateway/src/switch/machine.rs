@@ -147,11 +147,12 @@ pub struct Cursor {
 }
 
 impl Switch {
-    /// A switch without a plan. Attempts it makes are numbered above `first_attempt`, the highest ever used.
+    /// A switch without a plan. Attempts it makes are numbered above `highest`, the highest number that anything on disk
+    /// has, and above those that a power cut may have taken with it.
     #[must_use]
-    pub fn new(first_attempt: u64) -> Switch {
+    pub fn new(highest: u64) -> Switch {
         Switch {
-            ids: Ids::above(first_attempt),
+            ids: Ids::of_attempts(highest),
             opens: None,
             tiers: Vec::new(),
             ranks: Ranks::default(),
@@ -234,6 +235,7 @@ impl Switch {
             Event::Tick => {}
             Event::Weight(channel, weight) => self.channel_mut(now, channel).weight = weight,
             Event::Delivered(channel, delivered) => self.channel_mut(now, channel).stats.receipt(delivered),
+            Event::Late(channel, parts) => self.channel_mut(now, channel).pace.late(now, parts),
             Event::Heard(link) => self.watch.machines.heard(now, ChannelId(link.channel), link.link),
             Event::ProbeAnswered(link) => self.watch.machines.probe_answered(now, ChannelId(link.channel), link.link),
             Event::Unacked(link, age) => {
@@ -356,6 +358,13 @@ impl Switch {
         self.watch.machines.restore(now, id, memory, age);
     }
 
+    /// Whether an attempt that was ordered may still be handed over: not where its link has gone down since, for the one
+    /// that follows knows nothing of its slots.
+    #[must_use]
+    pub fn stands(&self, attempt: AttemptRef) -> bool {
+        self.attempts.get(&attempt).is_some_and(|attempt| attempt.slots() == u32::from(attempt.reserved()))
+    }
+
     /// Messages the switch owns: waiting, or in an attempt that has not ended.
     #[must_use]
     pub fn messages(&self) -> usize {
@@ -390,6 +399,7 @@ impl Switch {
         }
         for (id, channel) in &mut self.channels {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
+            channel.budget.set(&settings.health);
         }
         self.watch.plan(now, &settings);
         self.ranks = Ranks::of(&settings.tiers);
@@ -444,9 +454,12 @@ impl Switch {
             attempt.pending = pending;
             return;
         }
-        // Its receipt came before its answer.
+        // Its receipt came before its answer, or in place of one that was given up: what waits for that is out of date.
         self.flying.remove(&id);
         self.partial.remove(&id);
+        if self.later.remove(id).or_else(|| self.lanes.remove(id)).is_some() {
+            self.poison.reprieve(id);
+        }
         if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {
             out.push(Command::Exhausted(id, End::Attempts));
         } else {
@@ -490,6 +503,7 @@ impl Switch {
         if let Some(channel) = self.channels.get_mut(&channel) {
             channel.free(link, u32::from(unneeded));
             channel.pace.give_back(attempt.taken, unneeded);
+            channel.pace.left(now, attempt.taken, parts);
             if first && strictest && open > 0 && !again {
                 channel.hedges.sent(now, id);
             }

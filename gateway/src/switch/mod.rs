@@ -131,6 +131,8 @@ pub struct ChannelRule {
     pub carrier: u32,
     /// Whether its links can be asked for a sign of life.
     pub probes: bool,
+    /// When it counts as ill, where that is not as for the others.
+    pub health: Option<Box<health::Settings>>,
 }
 
 /// A group's rules.
@@ -165,7 +167,8 @@ pub enum Event {
     LinkClosing(LinkId),
     /// A link has ended for good, after its [`Event::LinkDown`]; its number is not used again.
     LinkGone(LinkId),
-    /// The attempt was written down and handed to its link as this many parts (at most what was reserved).
+    /// The attempt was written down and handed to its link as this many parts (at most what was reserved): now, whenever
+    /// it was ordered, for the contract's second begins here.
     Started(AttemptRef, u8),
     /// The attempt could not be handed over; nothing was sent.
     NotStarted(AttemptRef, NotStarted),
@@ -189,6 +192,9 @@ pub enum Event {
     Weight(ChannelId, f64),
     /// A receipt decided about an attempt on that channel: all of it is delivered, or it never will be.
     Delivered(ChannelId, bool),
+    /// So many parts that were handed to this channel's links a while ago reach the wire only now: its pace counts them
+    /// from now on.
+    Late(ChannelId, u32),
     /// A PDU came on this link that answers no part: a receipt, a message, an early sign of life.
     Heard(LinkId),
     /// The answer to [`Command::Probe`].
@@ -283,6 +289,9 @@ pub enum Command {
     OurselvesSuspected(Time),
     /// So much of a group is gone that its suspect channels are used again (true), or no more (false).
     Panic(GroupId, bool),
+    /// A suspect channel is out of this group (true), or serves it further, since too little else is left or we suspect
+    /// ourselves (false). Counted.
+    Ejected(GroupId, ChannelId, bool),
     /// A message was to go again on this channel, which has had its share of such; it waits. Counted.
     Deferred(ChannelId),
     /// A message kills what it is sent over, last this channel's session; `Exhausted` follows. Counted, and an alert.

@@ -682,6 +682,11 @@ fn an_apps_own_rate_keeps_that_app_waiting_and_nobody_else() {
     let said = bench.0.explain_waiting(at(2_000), MessageId(1_501)).unwrap();
     assert!((1_490..=1_500).contains(&said.ahead), "{}", said.ahead);
     assert!((148..=151).contains(&said.wait.unwrap().as_secs()), "half of them are before it: {:?}", said.wait);
+    // Who waits behind others for the channel does not wait for a rate, and those do not make it wait for its own.
+    bench.at(at(2_000), (4_001..=4_100).map(|id| Event::Accepted(of(1, message(id, 0, 1, 1)))));
+    let allows = |id| bench.0.app_rate_allows(at(2_000), MessageId(id));
+    assert!((at(151_900)..=at(152_000)).contains(&allows(1_501).unwrap()), "{:?}", allows(1_501));
+    assert_eq!((allows(2), allows(4_100)), (Some(at(2_100)), None), "the next one; one of another app");
 }
 
 #[test]

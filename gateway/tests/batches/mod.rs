@@ -167,7 +167,7 @@ async fn too_many_or_too_much_is_nothing_at_all() {
     // A short body can stand for more octets than a batch may have.
     let text = "x".repeat(1_000);
     let numbers = vec!["\"13800138000\""; 10_000].join(",");
-    let many = format!("{{\"text\":\"{}\",\"to\":[{numbers}]}}", text.repeat(1));
+    let many = format!("{{\"text\":\"{text}\",\"to\":[{numbers}]}}");
     let mut small = plan();
     small.node.segment_bytes = 4 << 20;
     let mut cramped = Qiao::with(small).await;

@@ -51,6 +51,8 @@ struct Seen {
     exposed: Option<Time>,
     /// The first start on the backup after that.
     moved: Option<Time>,
+    /// The longest wait for a first start of what came after the fault.
+    waited: Duration,
     /// Said by the switch.
     failed_over: Vec<Duration>,
     starts: BTreeMap<MessageId, u32>,
@@ -84,6 +86,9 @@ struct World {
     next: u64,
     attempts: BTreeMap<u64, MessageId>,
     held: Vec<(LinkId, Ticket)>,
+    /// Of the first carrier's link.
+    window: usize,
+    accepted: BTreeMap<MessageId, Time>,
     /// Parts on the first carrier's wire.
     in_flight: BTreeSet<Ticket>,
     unacked_since: Option<Time>,
@@ -121,6 +126,8 @@ impl World {
             next: 1 << 30,
             attempts: BTreeMap::new(),
             held: Vec::new(),
+            window: 2_000,
+            accepted: BTreeMap::new(),
             in_flight: BTreeSet::new(),
             unacked_since: None,
             seen: Seen::default(),
@@ -132,6 +139,13 @@ impl World {
         world.at(START, What::Accept);
         world.at(world.from.after(world.lasts), What::Mend);
         world
+    }
+
+    /// The first carrier's window is that small.
+    fn narrow(mut self, window: usize) -> World {
+        self.window = window;
+        self.tell(Event::LinkUp(LinkId { channel: 0, link: 0 }, window));
+        self
     }
 
     fn at(&mut self, time: Time, what: What) {
@@ -205,6 +219,7 @@ impl World {
             expires: self.now.after(Duration::from_secs(300)),
             accepted: self.now,
         };
+        self.accepted.insert(message.id, self.now);
         self.tell(Event::Accepted(message));
         let next = self.now.after(self.gap.mul_f64(0.5 + self.rng.f64()));
         if next < self.from.after(self.lasts + self.after) {
@@ -252,8 +267,13 @@ impl World {
                     self.seen.late.0 += u32::from(link.channel == 0);
                     self.seen.late.1 += 1;
                 }
+                let accepted = self.accepted[&message];
+                if fresh && accepted >= mended {
+                    self.seen.waited = self.seen.waited.max(self.now.since(accepted));
+                }
                 if link.channel == 0 {
                     self.in_flight.insert(ticket);
+                    assert!(self.in_flight.len() <= self.window, "more than a window of {}", self.window);
                     self.wrote(link);
                 } else if self.seen.exposed.is_some() {
                     self.seen.moved.get_or_insert(self.now);
@@ -397,6 +417,24 @@ fn a_carrier_that_is_mended_gets_its_traffic_back() {
                 let (first, all) = seen.late;
                 assert!(first * 10 >= all * 9 && first > 30, "{fault:?}, slow {slow}, {channels}: {first} of {all}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_small_window_full_of_lost_parts_makes_nobody_wait_and_comes_back() {
+    for window in [1, 2, 4, 8, 16] {
+        for (fault, lasts) in [(Fault::Mute, 5), (Fault::Mute, 12), (Fault::PingsOnly, 5), (Fault::Hang, 5)] {
+            // One or two parts alone condemn nobody who answers probes: their messages are hedged, the others spill.
+            if fault == Fault::PingsOnly && window < 4 {
+                continue;
+            }
+            let (lasts, after) = (Duration::from_secs(lasts), Duration::from_secs(60));
+            let seen = World::lasting(2, fault, 20, false, 2, lasts, after).narrow(window).run();
+            println!("{fault:?} {lasts:?}, window {window}: {:?}, {:?}", seen.waited, seen.late);
+            assert!(seen.waited <= Duration::from_millis(150), "{fault:?} {lasts:?}, {window}: {:?}", seen.waited);
+            let (first, all) = seen.late;
+            assert!(first * 4 >= all * 3, "{fault:?} {lasts:?}, {window}: {first} of {all}");
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use carriers::Ticket;
 use gateway::clock::{Moment, Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, Service, TierId};
 use gateway::ids::MessageId;
-use gateway::switch::{Answer, ChannelRule, Command, Event, GroupRule, Message, Settings, Switch, TierRule};
+use gateway::switch::{Answer, AppRule, ChannelRule, Command, Event, GroupRule, Message, Settings, Switch, TierRule};
 use link::LinkId;
 
 const START: Time = Time(1_000_000);
@@ -48,6 +48,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(carrier: Carrier, second: &[TierId]) -> World {
+        World::rated(carrier, second, Vec::new())
+    }
+
+    /// With apps that have a rate of their own.
+    pub(crate) fn rated(carrier: Carrier, second: &[TierId], apps: Vec<AppRule>) -> World {
         let tier = |id, service| TierRule { id, attempts: 3, service, ..TierRule::default() };
         let weighted = |weight| Service::Weighted { weight, minimum: 5 };
         let tiers = vec![tier(OTP, Service::Strict), tier(NOTICE, weighted(4)), tier(MARKETING, weighted(1))];
@@ -77,7 +82,7 @@ impl World {
             sent: Vec::new(),
             random: 11,
         };
-        world.tell(Event::Plan(Settings { tiers, channels, groups, ..Settings::default() }));
+        world.tell(Event::Plan(Settings { tiers, channels, groups, apps, ..Settings::default() }));
         world.tell(Event::LinkUp(LinkId { channel: 0, link: 0 }, carrier.window));
         if !second.is_empty() {
             world.tell(Event::LinkUp(LinkId { channel: 1, link: 0 }, carrier.window));
@@ -175,8 +180,8 @@ pub(crate) fn otp_p99(carrier: Carrier, otp_per_second: f64, queued: u64) -> Dur
 pub(crate) fn cost(queued: u64, through: usize) -> (f64, f64) {
     let carrier = Carrier { rate: 1e6, burst: 64, window: 64, latency: Duration::from_millis(1) };
     let mut world = World::new(carrier, &[]);
-    let began = Instant::now();
-    for n in 0..queued {
+    let began = cpu();
+    for n in 0..queued.max(64) {
         world.id += 1;
         let message = Message {
             id: MessageId(world.id),
@@ -189,10 +194,10 @@ pub(crate) fn cost(queued: u64, through: usize) -> (f64, f64) {
         };
         world.tell(Event::Accepted(message));
     }
-    let queueing = began.elapsed().as_secs_f64() * 1e6 / queued.max(1) as f64;
+    let queueing = (cpu() - began) * 1e6 / queued.max(64) as f64;
     world.now = START.after(Duration::from_secs(2));
     let (mut open, mut done) = (Vec::new(), 0usize);
-    let began = Instant::now();
+    let began = cpu();
     while done < through {
         for attempt in open.drain(..) {
             let ticket = Ticket::new(attempt, 0);
@@ -214,5 +219,11 @@ pub(crate) fn cost(queued: u64, through: usize) -> (f64, f64) {
         }
         world.now = world.now.after(Duration::from_micros(70));
     }
-    (began.elapsed().as_secs_f64() * 1e6 / done as f64, queueing)
+    ((cpu() - began) * 1e6 / done as f64, queueing)
+}
+
+/// Seconds of processor time this thread has had.
+fn cpu() -> f64 {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    spent.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use carriers::{AttemptRef, Doubt, Ticket, Verdict};
 use gateway::clock::Time;
-use gateway::config::plan::{ChannelId, GroupId, InDoubt, Strategy};
+use gateway::config::plan::{AppId, ChannelId, GroupId, InDoubt, Strategy};
 use gateway::ids::MessageId;
 use gateway::switch::health;
 use gateway::switch::{Answer, ChannelRule, Command, End, GroupRule, Message, Reason, Recovered, Settings};
 use link::LinkId;
+
+use crate::reached::Reached;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -42,6 +44,8 @@ struct Fate {
     /// When the attempt began that was left behind last.
     left: Time,
     hedged: bool,
+    /// A link was gone before its parts were handed over to it: what became of them was known too late.
+    outrun: bool,
 }
 
 #[derive(Debug)]
@@ -69,90 +73,6 @@ impl Run {
     }
 }
 
-/// What at least one world in a campaign must have seen.
-#[derive(Debug, Default)]
-pub(crate) struct Reached {
-    pub(crate) expired: u64,
-    pub(crate) rejected: u64,
-    pub(crate) attempts: u64,
-    pub(crate) no_channel: u64,
-    pub(crate) body_lost: u64,
-    pub(crate) in_doubt: u64,
-    pub(crate) resubmitted: u64,
-    pub(crate) throttled: u64,
-    pub(crate) continued: u64,
-    pub(crate) concluded_in_flight: u64,
-    pub(crate) concluded_waiting: u64,
-    /// Moved while waiting, and handed back for it.
-    pub(crate) moved_waiting: u64,
-    pub(crate) moved_back: u64,
-    /// Found without any channel after a reload.
-    pub(crate) homeless: u64,
-    /// Links that were told to end with parts on the wire.
-    pub(crate) closed_busy: u64,
-    /// Channels that came back after they had left.
-    pub(crate) returned: u64,
-    /// Left behind while it was in flight.
-    pub(crate) superseded: u64,
-    /// Retries that waited for the channel's budget.
-    pub(crate) deferred: u64,
-    pub(crate) hedged: u64,
-    pub(crate) late: u64,
-}
-
-impl Reached {
-    fn fields(&self) -> [(&'static str, u64); 16] {
-        [
-            ("expired", self.expired),
-            ("rejected", self.rejected),
-            ("attempts", self.attempts),
-            ("no_channel", self.no_channel),
-            ("body_lost", self.body_lost),
-            ("in_doubt", self.in_doubt),
-            ("resubmitted", self.resubmitted),
-            ("throttled", self.throttled),
-            ("continued", self.continued),
-            ("concluded_in_flight", self.concluded_in_flight),
-            ("concluded_waiting", self.concluded_waiting),
-            ("moved_waiting", self.moved_waiting),
-            ("moved_back", self.moved_back),
-            ("homeless", self.homeless),
-            ("closed_busy", self.closed_busy),
-            ("returned", self.returned),
-        ]
-    }
-
-    pub(crate) fn add(&mut self, other: &Reached) {
-        self.expired += other.expired;
-        self.rejected += other.rejected;
-        self.attempts += other.attempts;
-        self.no_channel += other.no_channel;
-        self.body_lost += other.body_lost;
-        self.in_doubt += other.in_doubt;
-        self.resubmitted += other.resubmitted;
-        self.throttled += other.throttled;
-        self.continued += other.continued;
-        self.concluded_in_flight += other.concluded_in_flight;
-        self.concluded_waiting += other.concluded_waiting;
-        self.moved_waiting += other.moved_waiting;
-        self.moved_back += other.moved_back;
-        self.homeless += other.homeless;
-        self.closed_busy += other.closed_busy;
-        self.returned += other.returned;
-        self.superseded += other.superseded;
-        self.deferred += other.deferred;
-        self.hedged += other.hedged;
-        self.late += other.late;
-    }
-
-    /// A campaign that never reached a state proves nothing about it.
-    pub(crate) fn all(&self) {
-        for (name, count) in self.fields() {
-            assert!(count > 0, "no world reached {name}: {self:?}");
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Pace {
     log: VecDeque<(Time, u32)>,
@@ -172,6 +92,10 @@ pub(crate) struct Ledger {
     pub(crate) windows: HashMap<LinkId, usize>,
     used: HashMap<LinkId, usize>,
     paces: HashMap<ChannelId, Pace>,
+    /// What apps with a rate of their own have sent of late.
+    rated: HashMap<AppId, VecDeque<(Time, u32)>>,
+    /// When parts of such apps were given back that never went, and how much of the rate had come meanwhile.
+    returned: VecDeque<(AppId, Time, f64)>,
     settings: Settings,
     /// Told to end: nothing may start there.
     pub(crate) closing: HashSet<LinkId>,
@@ -254,6 +178,7 @@ impl Ledger {
             landed: Time(0),
             left: Time(0),
             hedged: false,
+            outrun: false,
         };
         assert!(self.fates.insert(message.id, fate).is_none());
         if message.tier.0 == 0 {
@@ -512,6 +437,27 @@ impl Ledger {
         let window = self.windows.get(&link).copied();
         assert!(window.is_some_and(|window| *used <= window), "{used} slots of {window:?} on {link:?}");
         self.pace(now, channel, u32::from(parts));
+        let app = self.fates[&id].message.app;
+        self.app_pace(now, app, u32::from(parts));
+    }
+
+    /// Of an app with a rate of its own no interval carries more than that and a burst, or what its last message is
+    /// longer than one. Parts given back come with what the rate brought while they were out.
+    fn app_pace(&mut self, now: Time, app: AppId, parts: u32) {
+        let Some(rule) = self.settings.apps.iter().find(|rule| rule.id == app) else { return };
+        let log = self.rated.entry(app).or_default();
+        log.push_back((now, parts));
+        log.retain(|(at, _)| now.since(*at) < Duration::from_secs(20));
+        let burst = (rule.rate / 50.0).floor().max(1.0);
+        let saved = burst.max(f64::from(parts)) + 1e-3;
+        let mut sum = 0;
+        for (at, parts) in log.iter().rev() {
+            sum += parts;
+            let back = self.returned.iter().filter(|(of, when, _)| *of == app && when >= at);
+            let back: f64 = back.map(|(_, _, back)| back).sum();
+            let allowed = saved + back + rule.rate * now.since(*at).as_secs_f64();
+            assert!(f64::from(sum) <= allowed, "{sum} parts of {app:?} since {at:?}, at most {allowed}");
+        }
     }
 
     fn pace(&mut self, now: Time, channel: ChannelId, parts: u32) {
@@ -536,19 +482,21 @@ impl Ledger {
         }
     }
 
-    fn give_back_pace(&mut self, attempt: AttemptRef, parts: u32) {
+    fn give_back_pace(&mut self, now: Time, attempt: AttemptRef, parts: u32) {
         let run = &self.runs[&attempt];
         let pace = self.paces.get_mut(&ChannelId(run.link.channel)).unwrap();
-        let mut left = parts;
-        for (_, n) in pace.log.iter_mut().filter(|(at, _)| *at == run.taken) {
-            let back = left.min(*n);
-            *n -= back;
-            left -= back;
+        return_parts(&mut pace.log, run.taken, parts);
+        let app = self.fates[&run.message].message.app;
+        if let Some(rule) = self.settings.apps.iter().find(|rule| rule.id == app).filter(|_| parts > 0) {
+            let meanwhile = rule.rate * now.since(run.taken).as_secs_f64();
+            self.returned.retain(|(_, at, _)| now.since(*at) < Duration::from_secs(20));
+            self.returned.push_back((app, now, meanwhile.min(f64::from(parts))));
+            return_parts(self.rated.entry(app).or_default(), run.taken, parts);
         }
     }
 
     /// Handed over as the lowest `parts` parts; the tickets that are on the wire now.
-    pub(crate) fn started(&mut self, attempt: AttemptRef, parts: u8) -> Vec<Ticket> {
+    pub(crate) fn started(&mut self, now: Time, attempt: AttemptRef, parts: u8) -> Vec<Ticket> {
         let run = self.runs.get_mut(&attempt).unwrap();
         run.started = true;
         let mut keep = 0;
@@ -560,7 +508,7 @@ impl Ledger {
         run.run = keep;
         run.open &= keep;
         self.give_back(attempt, unneeded);
-        self.give_back_pace(attempt, unneeded.count_ones());
+        self.give_back_pace(now, attempt, unneeded.count_ones());
         for ticket in &tickets {
             assert!(self.tickets.insert(*ticket), "a ticket is open twice");
         }
@@ -571,7 +519,7 @@ impl Ledger {
         let run = &self.runs[&attempt];
         let (all, message) = (run.run, run.message);
         self.give_back(attempt, all);
-        self.give_back_pace(attempt, all.count_ones());
+        self.give_back_pace(now, attempt, all.count_ones());
         self.runs.get_mut(&attempt).unwrap().open = 0;
         self.landed(now, message);
     }
@@ -700,12 +648,25 @@ impl Ledger {
         self.used.insert(link, 0);
     }
 
-    pub(crate) fn link_down(&mut self, link: LinkId) {
+    /// What was handed over and has no answer yet counts as in doubt; its answer, if one comes, changes nothing.
+    pub(crate) fn link_down(&mut self, now: Time, link: LinkId) {
         self.windows.remove(&link);
         self.closing.remove(&link);
         for run in self.runs.values_mut().filter(|run| run.link == link) {
             run.slots = 0;
         }
+        for ticket in self.on_wire(link) {
+            self.tickets.remove(&ticket);
+            let message = self.runs[&ticket.attempt()].message;
+            self.fates.get_mut(&message).unwrap().outrun = true;
+            self.answer(now, ticket, &Answer::Unanswered(Doubt::Acked));
+            self.review(now, ticket.attempt());
+        }
+    }
+
+    /// Whether the part was handed over and has not ended.
+    pub(crate) fn is_open(&self, ticket: Ticket) -> bool {
+        self.tickets.contains(&ticket)
     }
 
     /// A link dies: which messages may it have died of?
@@ -723,7 +684,7 @@ impl Ledger {
         let id = recovered.message.id;
         let Some(fate) = self.fates.get_mut(&id) else { return self.recover(recovered) };
         match fate.state {
-            State::Waiting => panic!("{id} goes on, and waits already"),
+            State::Waiting => assert!(fate.outrun, "{id} goes on, and waits already"),
             State::Done => {
                 fate.state = State::Waiting;
                 self.open += 1;
@@ -756,8 +717,9 @@ impl Ledger {
         all
     }
 
-    /// No lower tier started on a channel while a fresh otp waited that would have taken that channel.
-    pub(crate) fn tier_order(&mut self, now: Time, well: impl Fn(ChannelId) -> bool) {
+    /// No lower tier started on a channel while a fresh otp waited that would have taken that channel. `weight`: what a
+    /// channel that is healthy counts for.
+    pub(crate) fn tier_order(&mut self, now: Time, weight: impl Fn(ChannelId) -> Option<f64>) {
         assert!(self.unexplained.is_empty(), "left behind and not counted: {:?}", self.unexplained);
         let lower: Vec<_> =
             std::mem::take(&mut self.lower_starts).into_iter().filter(|(_, tier, _)| *tier > 0).collect();
@@ -770,19 +732,31 @@ impl Ledger {
             let left = fate.message.expires.since(now);
             // Which channel an otp waits for is plain only where the list says it.
             let listed = group.strategy == Strategy::Preference;
-            if !listed || !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
+            let rated = self.settings.apps.iter().any(|rule| rule.id == fate.message.app);
+            if !listed || rated || !fresh || fate.message.parts > 1 || left <= Duration::from_secs(5) {
                 continue;
             }
             let usable = |c: &&ChannelId| {
                 let up = self.windows.keys().any(|link| link.channel == c.0 && !self.closing.contains(link));
                 let admits = self.channel(**c).is_some_and(|rule| rule.tiers.contains(&fate.message.tier));
                 let paused = self.paused.get(c).is_some_and(|until| now < *until);
-                up && admits && !paused && !self.held.contains(c) && well(**c)
+                up && admits && !paused && !self.held.contains(c)
             };
-            let best = group.channels.iter().find(usable);
+            // For one that counts for less, an otp may wait, or pass it over.
+            let healthy = group.channels.iter().filter(usable).find_map(|c| Some((c, weight(*c)?)));
+            let best = healthy.filter(|(_, weight)| *weight >= 1.0).map(|(channel, _)| channel);
             let jumped = lower.iter().find(|(channel, ..)| Some(channel) == best);
             assert!(jumped.is_none(), "{jumped:?} went before the otp {}", fate.message.id);
         }
+    }
+}
+
+/// Parts taken then never went.
+fn return_parts(log: &mut VecDeque<(Time, u32)>, taken: Time, mut parts: u32) {
+    for (_, n) in log.iter_mut().filter(|(at, _)| *at == taken) {
+        let back = parts.min(*n);
+        *n -= back;
+        parts -= back;
     }
 }
 

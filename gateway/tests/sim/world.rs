@@ -12,7 +12,8 @@ use gateway::config::plan::{AppId, Balance, ChannelId, GroupId, InDoubt, Strateg
 use gateway::ids::MessageId;
 use gateway::switch::health::State;
 use gateway::switch::{
-    Answer, ChannelRule, Command, Event, GroupRule, Home, Message, NotStarted, Recovered, Settings, Switch, TierRule,
+    Answer, AppRule, ChannelRule, Command, Event, GroupRule, Home, Message, NotStarted, Recovered, Settings, Switch,
+    TierRule,
 };
 use link::LinkId;
 
@@ -98,7 +99,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, shape: Shape) -> World {
         let mut rng = Rng::with_seed(seed);
-        let settings = settings(&mut rng, shape);
+        let mut settings = settings(&mut rng, shape);
+        if shape.faults {
+            settings.apps = rates(seed, 1, 20.0);
+        }
         let mut windows = Vec::new();
         for channel in 0..3u16 {
             for link in 0..rng.u16(1..=2) {
@@ -228,11 +232,11 @@ impl World {
             let in_flight = self.switch.channel(self.now, channel).map_or(0, |view| view.in_flight);
             assert_eq!(in_flight, self.ledger.used(channel), "slots of {channel:?}");
         }
-        let well = |channel| {
-            let view = self.switch.channel(self.now, channel);
-            view.is_some_and(|view| view.health.is_some_and(|seen| seen.state == State::Healthy && seen.weight >= 1.0))
+        let weight = |channel| {
+            let seen = self.switch.channel(self.now, channel)?.health?;
+            (seen.state == State::Healthy).then_some(seen.weight)
         };
-        self.ledger.tier_order(self.now, well);
+        self.ledger.tier_order(self.now, weight);
     }
 
     /// Lets the switch match and obeys; true if it wanted anything.
@@ -374,7 +378,7 @@ impl World {
             let doubt = [Doubt::Unsent, Doubt::Unacked, Doubt::Acked][self.rng.usize(..3)];
             self.end(ticket, Answer::Unanswered(doubt));
         }
-        self.ledger.link_down(link);
+        self.ledger.link_down(self.now, link);
         self.tell(Event::LinkDown(link));
         self.tell(Event::LinkGone(link));
         self.fill(ChannelId(link.channel));
@@ -433,7 +437,7 @@ impl World {
             let doubt = [Doubt::Unsent, Doubt::Unacked, Doubt::Acked][self.rng.usize(..3)];
             self.end(ticket, Answer::Unanswered(doubt));
         }
-        self.ledger.link_down(link);
+        self.ledger.link_down(self.now, link);
         self.tell(Event::LinkDown(link));
         self.at(back, What::Up(link.channel, link.link));
     }
@@ -467,7 +471,7 @@ impl World {
         }
         let whole = parts > 1 && self.rng.u8(0..8) == 0;
         let parts = if whole { parts - 1 } else { parts };
-        let tickets = self.ledger.started(attempt, parts);
+        let tickets = self.ledger.started(self.now, attempt, parts);
         self.tell(Event::Started(attempt, parts));
         let law = self.latency[usize::from(link.channel)];
         for ticket in tickets {
@@ -507,6 +511,15 @@ impl World {
         self.tell(Event::Freed(ticket));
         self.ledger.review(self.now, ticket.attempt());
     }
+}
+
+/// In one world of sixteen an app, one of so many, has a rate of its own: at least so many parts per second.
+pub(crate) fn rates(seed: u64, apps: u16, least: f64) -> Vec<AppRule> {
+    if seed % 16 != 5 {
+        return Vec::new();
+    }
+    let mut rng = Rng::with_seed(seed ^ 0x4a7e);
+    vec![AppRule { id: AppId(rng.u16(..apps)), rate: least * (1.0 + rng.f64() * 9.0) }]
 }
 
 pub(crate) fn settings(rng: &mut Rng, shape: Shape) -> Settings {

@@ -2,8 +2,11 @@
 //! and the wait until the gateway has finished its last message.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+
+use conformance::{Protocol, ports};
 
 use crate::Result;
 use crate::door::Page;
@@ -36,6 +39,8 @@ pub struct Case {
     pub answer_ms: u32,
     /// Unanswered submits per link.
     pub window: u32,
+    /// What the far side speaks.
+    pub protocol: Protocol,
 }
 
 /// All cases.
@@ -49,6 +54,7 @@ pub const CASES: [Case; 6] = [
         receipts: false,
         answer_ms: 0,
         window: 1000,
+        protocol: Protocol::Smpp,
     },
     Case {
         name: "single-receipts",
@@ -59,6 +65,7 @@ pub const CASES: [Case; 6] = [
         receipts: true,
         answer_ms: 0,
         window: 1000,
+        protocol: Protocol::Smpp,
     },
     Case {
         name: "light",
@@ -69,6 +76,7 @@ pub const CASES: [Case; 6] = [
         receipts: false,
         answer_ms: 0,
         window: 1000,
+        protocol: Protocol::Smpp,
     },
     Case {
         name: "slow-carrier",
@@ -79,6 +87,7 @@ pub const CASES: [Case; 6] = [
         receipts: false,
         answer_ms: 20,
         window: 100,
+        protocol: Protocol::Smpp,
     },
     Case {
         name: "batch",
@@ -89,6 +98,7 @@ pub const CASES: [Case; 6] = [
         receipts: false,
         answer_ms: 0,
         window: 1000,
+        protocol: Protocol::Smpp,
     },
     Case {
         name: "batch-receipts",
@@ -99,6 +109,7 @@ pub const CASES: [Case; 6] = [
         receipts: true,
         answer_ms: 0,
         window: 1000,
+        protocol: Protocol::Smpp,
     },
 ];
 
@@ -122,6 +133,14 @@ pub struct Measured {
 }
 
 impl Case {
+    /// Its name, with the protocol where that is not SMPP.
+    pub fn title(&self) -> String {
+        match self.protocol {
+            Protocol::Smpp => self.name.to_owned(),
+            protocol => format!("{}-{protocol}", self.name),
+        }
+    }
+
     /// Runs it once in `dir`, which is emptied first.
     ///
     /// # Errors
@@ -129,10 +148,11 @@ impl Case {
     pub async fn run(&self, dir: &Path) -> Result<Measured> {
         let _ = fs::remove_dir_all(dir);
         fs::create_dir_all(dir.join("config"))?;
-        fs::write(dir.join("carriers.toml"), self.scenario())?;
+        let listen = self.protocol.calls_back().then(ports::free);
+        fs::write(dir.join("carriers.toml"), self.scenario(listen))?;
         let far = Far::start(dir).await?;
         let sink = if self.receipts { Some(Sink::start(dir, SECRET).await?) } else { None };
-        fs::write(dir.join("config/qiao.toml"), self.config(&far, sink.as_ref())?)?;
+        fs::write(dir.join("config/qiao.toml"), self.config(&far, listen, sink.as_ref())?)?;
         let gateway = Gateway::start(dir).await?;
         gateway.bound(1).await?;
 
@@ -210,33 +230,32 @@ impl Case {
         }
     }
 
-    fn scenario(&self) -> String {
+    fn scenario(&self, callback: Option<SocketAddr>) -> String {
         format!(
-            "[[carrier]]\nname = \"far\"\nprotocol = \"smpp\"\nsystem_id = \"bench\"\npassword = \"bench\"\n\
-             answer_latency = {}\nwindow = 2000\nlog = \"carrier.jsonl\"\nreceipts = {{ after = 0, window = 1000 }}\n",
+            "[[carrier]]\nname = \"far\"\n{}answer_latency = {}\nwindow = 2000\nlog = \"carrier.jsonl\"\nreceipts = {{ after = 0, window = 1000 }}\n",
+            self.protocol.far("far", callback),
             self.answer_ms
         )
     }
 
     /// A gateway that holds nothing back: no rate stands in the way of door or channel.
-    fn config(&self, far: &Far, sink: Option<&Sink>) -> Result<String> {
-        let address = far.carriers.get("far").ok_or("the simulator does not say where it listens")?;
+    fn config(&self, far: &Far, listen: Option<SocketAddr>, sink: Option<&Sink>) -> Result<String> {
+        let address = *far.carriers.get("far").ok_or("the simulator does not say where it listens")?;
         let callback = sink.map_or_else(String::new, |sink| {
             format!(
                 "callback = {{ url = \"http://{}/hooks\", secret = \"{SECRET}\", allow_private = [\"127.0.0.0/8\"] }}\n",
                 sink.address
             )
         });
-        let Case { receipts, window, .. } = self;
+        let Case { receipts, window, protocol, .. } = *self;
+        let (word, account) = (protocol.word(), protocol.near("far", address, listen));
+        let (silent, numbers) = (if receipts { "" } else { protocol.without_receipts() }, protocol.whole_numbers());
         Ok(format!(
             "[node]\nname = \"bench\"\ndata_dir = \"../data\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [[app]]\nid = \"bench\"\nkeys = [\"{KEY}\"]\nrate = 1000000\ntiers = [\"notice\"]\n{callback}\
-             [[channel]]\nname = \"far\"\ncarrier = \"far\"\nprotocol = \"smpp\"\nrate = 1000000\nwindow = {window}\n\
-             receipts = {receipts}\n\
-             [channel.smpp]\naddress = \"{address}\"\nsystem_id = \"bench\"\npassword = \"bench\"\n\
-             registered_delivery = {receipts}\n\
-             [[group]]\nname = \"all\"\nchannels = [{{ name = \"far\" }}]\n\
+             [[channel]]\nname = \"far\"\ncarrier = \"far\"\nprotocol = \"{word}\"\nrate = 1000000\nwindow = {window}\n\
+             receipts = {receipts}\n{account}{silent}{numbers}[[group]]\nname = \"all\"\nchannels = [{{ name = \"far\" }}]\n\
              [[route]]\nname = \"all\"\ngroup = \"all\"\n"
         ))
     }
@@ -256,8 +275,11 @@ mod tests {
 
     #[test]
     fn scenarios_are_what_the_simulator_reads() {
-        for case in CASES {
-            simulators::scenario::Scenario::read(&case.scenario(), case.name).unwrap();
+        for protocol in Protocol::ALL {
+            let callback = protocol.calls_back().then_some(SocketAddr::from(([127, 0, 0, 1], 9)));
+            for case in CASES.map(|case| Case { protocol, ..case }) {
+                simulators::scenario::Scenario::read(&case.scenario(callback), case.name).unwrap();
+            }
         }
     }
 }

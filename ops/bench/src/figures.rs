@@ -55,7 +55,8 @@ impl Figures {
     /// The case as JSON: medians, `*_min`, `*_max`; `null` where nothing was measured.
     pub fn json(&self) -> Value {
         let mut fields = Map::new();
-        fields.insert("name".into(), self.case.name.into());
+        fields.insert("name".into(), self.case.title().into());
+        fields.insert("protocol".into(), self.case.protocol.name().into());
         fields.insert("messages".into(), self.case.messages.into());
         for column in &COLUMNS {
             let Span { median, min, max } = self.span(column);
@@ -75,14 +76,14 @@ pub struct Table<'a>(pub &'a [Figures]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<16} {:>8}", "case", "messages")?;
+        write!(f, "{:<22} {:>8}", "case", "messages")?;
         for column in &COLUMNS {
             write!(f, " {:>15}", column.title)?;
         }
         writeln!(f)?;
         for figures in self.0 {
-            let mut spans = format!("{:<25}", "");
-            write!(f, "{:<16} {:>8}", figures.case.name, figures.case.messages)?;
+            let mut spans = format!("{:<31}", "");
+            write!(f, "{:<22} {:>8}", figures.case.title(), figures.case.messages)?;
             for column in &COLUMNS {
                 let Span { median, min, max } = figures.span(column);
                 let digits = column.digits;

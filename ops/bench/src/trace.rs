@@ -64,16 +64,17 @@ pub fn read(posts: &Path, carrier: &Path, callbacks: Option<&Path>) -> Result<Tr
     Ok(trace)
 }
 
-/// How long after `moment` (ms since 1970) the first submit reached the carrier that wrote `log`, in ms; `None` if none
-/// did.
+/// How long after `moment` (ms since 1970) the first submit to a number that begins with `digits` reached the carrier that
+/// wrote `log`, in ms; `None` if none did.
 ///
 /// # Errors
 /// As [`read`].
-pub fn first_submit_after(log: &Path, moment: f64) -> Result<Option<f64>> {
+pub fn first_submit_after(log: &Path, moment: f64, digits: &str) -> Result<Option<f64>> {
     let mut first = f64::INFINITY;
     each(log, |record| {
         if let Record::Submit(submit) = record
             && submit.t_ms >= moment
+            && submit.destination.starts_with(digits)
         {
             first = first.min(submit.t_ms);
         }

@@ -167,9 +167,9 @@ fn a_submit_is_answered_reported_and_written_down() {
 fn texts_are_read_in_every_alphabet_and_long_ones_by_their_header() {
     let mut ismg = Ismg::new(Version::V30, "");
     let link = ismg.bound();
-    for (format, alphabet) in [(8, Alphabet::Ucs2), (15, Alphabet::Gbk), (0, Alphabet::Gbk)] {
+    for (sequence, format, alphabet) in [(2, 8, Alphabet::Ucs2), (3, 15, Alphabet::Gbk), (4, 0, Alphabet::Gbk)] {
         let text = written(alphabet, "【桥】你好");
-        ismg.say(link, 2, Body::Submit(Submit { msg_fmt: format, ..submit(&text) }));
+        ismg.say(link, sequence, Body::Submit(Submit { msg_fmt: format, ..submit(&text) }));
     }
     let long = "桥".repeat(100);
     for (number, part) in split(&long, Alphabet::Ucs2, Reference::Udh8(9), 9).unwrap().iter().enumerate() {
@@ -499,4 +499,134 @@ fn a_peer_that_never_answers_reports_is_told_a_few_times_and_no_more() {
         .collect();
     assert_eq!(again, [1, 1, 0, 0, 0]);
     assert_eq!(ismg.hall.centre.report().counters.receipts_lost, 1);
+}
+
+fn id(octets: &[u8]) -> [u8; 8] {
+    octets[12..20].try_into().unwrap()
+}
+
+fn kinds(log: &[serde_json::Value]) -> Vec<&str> {
+    log.iter().filter_map(|line| line["kind"].as_str()).collect()
+}
+
+#[test]
+fn a_submit_that_comes_again_is_answered_again_and_counted_once() {
+    let mut ismg = Ismg::new(Version::V30, "receipts = { none = 1 }");
+    let link = ismg.bound();
+    let first = id(&ismg.submit(link, 7, b"hello")[0]);
+    assert_eq!(id(&ismg.submit(link, 7, b"hello")[0]), first);
+    assert_ne!(id(&ismg.submit(link, 8, b"hello")[0]), first, "another number is another message");
+    assert_ne!(id(&ismg.submit(link, 7, b"other")[0]), first, "and so is another text");
+    let again = ismg.bound();
+    assert_ne!(id(&ismg.submit(again, 7, b"hello")[0]), first, "numbers count on their connection");
+    let counters = ismg.hall.centre.report().counters;
+    assert_eq!((counters.submits, counters.repeated), (4, 1));
+    let log = ismg.hall.log();
+    assert_eq!(kinds(&log), ["submit", "repeat", "submit", "submit", "submit"]);
+    assert_eq!(log[1]["carrier_id"], log[0]["carrier_id"]);
+}
+
+#[test]
+fn a_repetition_waits_for_the_answer_that_is_still_to_come() {
+    let mut ismg = Ismg::new(Version::V30, "receipts = { none = 1 }\nanswer_latency = 50");
+    let link = ismg.bound();
+    assert!(ismg.submit(link, 7, b"hello").is_empty() && ismg.submit(link, 7, b"hello").is_empty());
+    ismg.hall.pass(50);
+    assert_eq!(ismg.hall.heard(link).len(), 1, "one answer");
+    assert_eq!(ismg.submit(link, 7, b"hello").len(), 1, "and at once where it has been given");
+}
+
+#[test]
+fn what_an_unanswering_gateway_took_is_known_when_it_speaks_again() {
+    let mut ismg = Ismg::new(Version::V20, "receipts = { none = 1 }");
+    let link = ismg.bound();
+    ismg.hall.fault("kind = 'mute'\nfor = '1s'");
+    assert!(ismg.submit(link, 7, b"hello").is_empty());
+    ismg.hall.pass(2_000);
+    assert_eq!(result(&ismg.submit(link, 7, b"hello")[0], Version::V20), 0);
+    assert_eq!(kinds(&ismg.hall.log()), ["submit", "repeat"]);
+}
+
+#[test]
+fn repetitions_may_be_dropped_refused_counted_or_known_by_their_text() {
+    for (quirk, answers, repeated) in [("drop", 0, 1), ("refuse", 1, 1), ("count", 1, 0)] {
+        let mut ismg =
+            Ismg::new(Version::V30, &format!("receipts = {{ none = 1 }}\nquirks = {{ repeats = '{quirk}' }}"));
+        let link = ismg.bound();
+        ismg.submit(link, 7, b"hello");
+        let said = ismg.submit(link, 7, b"hello");
+        assert_eq!((said.len(), ismg.hall.centre.report().counters.repeated), (answers, repeated), "{quirk}");
+        let refused = quirk == "refuse";
+        assert!(said.iter().all(|said| result(said, Version::V30) == if refused { 3 } else { 0 }), "{quirk}");
+        assert_eq!(result(&ismg.submit(link, 7, b"other")[0], Version::V30), if refused { 3 } else { 0 });
+    }
+    let mut ismg = Ismg::new(Version::V30, "receipts = { none = 1 }\nquirks = { repeat_window = '10s' }");
+    let link = ismg.bound();
+    let first = id(&ismg.submit(link, 7, b"hello")[0]);
+    assert_eq!(id(&ismg.submit(link, 8, b"hello")[0]), first);
+    ismg.hall.pass(10_000);
+    assert_ne!(id(&ismg.submit(link, 9, b"hello")[0]), first);
+}
+
+#[test]
+fn a_group_has_ids_in_a_row_and_a_report_for_each() {
+    let mut ismg = Ismg::new(Version::V30, "receipts = { after = 10 }\nquirks = { group_send = true }");
+    let link = ismg.bound();
+    let two = [&[b'1'; 11][..], &[0; 21], &[b'2'; 11], &[0; 21]].concat();
+    let group = Submit { dest_terminal_id: Items::new(2, &two), service_id: b"HELP", link_id: b"L7", ..submit(b"x") };
+    let said = ismg.say(link, 7, Body::Submit(group));
+    let first = u64::from_be_bytes(id(&said[0]));
+    assert_eq!((said.len(), result(&said[0], Version::V30)), (1, 0));
+    ismg.hall.pass(10);
+    let reports = ismg.hall.heard(link);
+    let told: Vec<u64> = reports
+        .iter()
+        .map(|octets| u64::from_be_bytes(delivered(octets, Version::V30).report().unwrap().msg_id))
+        .collect();
+    assert_eq!(told, [first, first + 1]);
+    let log = ismg.hall.log();
+    let to: Vec<_> = log.iter().map(|line| line["destination"].as_str().unwrap()).collect();
+    assert_eq!(to.len(), 2);
+    assert!(to.contains(&"11111111111") && to.contains(&"22222222222"), "{to:?}");
+    assert_eq!((&log[0]["service_id"], &log[0]["link_id"]), (&"HELP".into(), &"L7".into()));
+}
+
+#[test]
+fn reports_may_lack_times_and_have_their_messages_id() {
+    for (times, written) in [("empty", &b""[..]), ("zeros", b"0000000000"), ("cut", b"20")] {
+        let quirks = format!("receipts = {{ after = 0 }}\nquirks = {{ report_times = '{times}', same_id = true }}");
+        let mut ismg = Ismg::new(Version::V30, &quirks);
+        let link = ismg.bound();
+        let said = ismg.submit(link, 7, b"x");
+        let deliver = delivered(&said[1], Version::V30);
+        assert_eq!(deliver.msg_id, id(&said[0]));
+        let report = deliver.report().unwrap();
+        assert!(report.submit_time.starts_with(written) && report.done_time.starts_with(written), "{times}");
+        assert_eq!(report.submit_time.iter().all(|octet| *octet == 0), times == "empty");
+    }
+}
+
+#[test]
+fn some_say_goodbye_back_and_others_hang_up_on_strangers() {
+    let mut ismg = Ismg::new(Version::V30, "quirks = { bye_back = true, silent_refusal = true }");
+    let link = ismg.bound();
+    let said = ismg.say(link, 9, Body::Terminate);
+    let commands: Vec<u32> = said.iter().map(|said| word(said, 4)).collect();
+    assert_eq!(commands, [command::TERMINATE | RESP, command::TERMINATE]);
+    let link = ismg.hall.open();
+    let stranger = Connect::new(b"901234", b"wrong", Version::V30, TIMESTAMP);
+    assert!(ismg.say(link, 1, Body::Connect(stranger)).is_empty() && ismg.hall.centre.ended(link));
+}
+
+#[test]
+fn messages_from_handsets_may_come_with_a_link() {
+    for (version, link_id) in [(Version::V20, &b""[..]), (Version::V30, b"LINK7")] {
+        let mut ismg = Ismg::new(version, "quirks = { mo_link_id = 'LINK7' }");
+        let link = ismg.bound();
+        ismg.hall
+            .centre
+            .send_mo(ismg.hall.now, Mo { from: "1".into(), to: "2".into(), text: "x".into(), segment: None });
+        let said = ismg.hall.heard(link);
+        assert_eq!(delivered(&said[0], version).link_id, link_id);
+    }
 }

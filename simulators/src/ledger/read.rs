@@ -64,6 +64,8 @@ impl Books {
         match record {
             Record::Post(post) => self.post(&post),
             Record::Submit(submit) => self.submit(&submit),
+            // It is the submit of before; whether that one was answered stands in its own line.
+            Record::Repeat(_) => {}
             Record::Receipt(receipt) => self.receipt(&receipt),
             Record::Event(event) => self.event(&event),
             Record::BadSignature(bad) => self.find(Finding::BadSignature, bad.webhook_id.into_owned()),

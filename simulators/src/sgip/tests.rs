@@ -290,3 +290,57 @@ fn a_mute_or_refusing_carrier_rests() {
         }
     }
 }
+
+#[test]
+fn a_taken_report_may_be_followed_by_the_users_state_and_a_question() {
+    let mut hall =
+        hall(&format!("{BOTH}\nreceipts = {{ after = 0 }}\nquirks = {{ user_report = true, trace = true }}"));
+    let link = bound(&mut hall);
+    send(&mut hall, link, 7, submit(b"x"));
+    let (back, said) = called(&mut hall);
+    let said = hall.say(back, number(&said[0]), Body::ReportResp(Resp::new(0)), ());
+    assert_eq!(said.len(), 2);
+    let Body::UserRpt(user) = Pdu::read(&said[0], ()).unwrap().body else { panic!("{said:?}") };
+    assert_eq!((user.user_number, user.sp_number, user.user_condition), (TO, &b"10690001"[..], 2));
+    assert_eq!((said[1].len(), word(&said[1], 4)), (61, command::TRACE));
+    assert_eq!(said[1][20..32], at(7).octets());
+    hall.say(back, number(&said[0]), Body::UserRptResp(Resp::new(0)), ());
+    assert_eq!(hall.centre.report().counters.user_reports_acked, 1);
+}
+
+#[test]
+fn a_submit_is_known_again_on_any_connection() {
+    let mut hall = hall("receipts = { none = 1 }");
+    let (first, second) = (bound(&mut hall), bound(&mut hall));
+    assert_eq!(send(&mut hall, first, 7, submit(b"x"))[0][20], 0);
+    assert_eq!(send(&mut hall, second, 7, submit(b"x"))[0][20], 0);
+    let counters = hall.centre.report().counters;
+    assert_eq!((counters.submits, counters.repeated), (1, 1));
+}
+
+#[test]
+fn a_group_shares_one_number() {
+    let mut hall = hall("receipts = { after = 0 }\nquirks = { group_send = true }");
+    let link = bound(&mut hall);
+    let two = [&[b'1'; 13][..], &[0; 8], &[b'2'; 13], &[0; 8]].concat();
+    let said = send(&mut hall, link, 7, Submit { user_number: Items::new(2, &two), ..submit(b"x") });
+    let reports: Vec<_> = said[1..].iter().map(|said| reported(said)).collect();
+    assert_eq!((said[0][20], reports.len()), (0, 2));
+    assert!(reports.iter().all(|report| report.submit_sequence == at(7)));
+    assert_ne!(reports[0].user_number, reports[1].user_number);
+}
+
+#[test]
+fn answers_may_have_a_time_of_their_own_and_messages_a_link() {
+    let mut hall = hall("quirks = { own_answer_time = true, mo_link_id = 'LINK7' }\nreceipts = { none = 1 }");
+    let (link, _) = bind(&mut hall, 1, b"sp", b"secret");
+    let said = send(&mut hall, link, 7, submit(b"x"));
+    let told = number(&said[0]);
+    assert_eq!((told.node, told.counter), (at(7).node, 7));
+    assert_ne!(told.time, at(7).time);
+    let mo = crate::delivery::Mo { from: "1".into(), to: "2".into(), text: "x".into(), segment: None };
+    hall.centre.send_mo(hall.now, mo);
+    let said = hall.heard(link);
+    let Body::Deliver(deliver) = Pdu::read(&said[0], ()).unwrap().body else { panic!("{said:?}") };
+    assert_eq!(deliver.link_id, b"LINK7");
+}

@@ -140,7 +140,7 @@ fn refusals_have_this_protocols_numbers() {
         (Submit { msg_format: 8, ..submit(&[0; 141]) }, 36),
         (Submit { dest_term_id: Items::one(b"13300000404"), ..submit(b"x") }, 47),
         (submit(b"x"), 0),
-        (submit(b"x"), 1),
+        (submit(b"y"), 1),
     ] {
         assert_eq!(status(&send(&mut hall, link, 2, submit)[0]), wanted);
     }
@@ -225,4 +225,31 @@ fn a_million_messages_a_minute_have_names_of_their_own() {
     let smgp = Smgp::new(Some(571_062));
     let ids = [1, 1_000_001, 2_000_001].map(|number| smgp.msg_id(number, 0));
     assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids.iter().all(|id| Origin::of(*id).is_some()));
+}
+
+#[test]
+fn reports_may_have_their_messages_id_and_messages_a_link() {
+    let mut hall =
+        hall("receipts = { after = 0 }\nquirks = { same_id = true, report_times = 'zeros', mo_link_id = 'LINK7' }");
+    let link = bound(&mut hall, 2);
+    let said = send(&mut hall, link, 7, submit(b"x"));
+    let deliver = delivered(&said[1]);
+    assert_eq!(deliver.msg_id, said[0][12..22]);
+    assert_eq!(deliver.report().unwrap().submit_date, Some(&b"0000000000"[..]));
+    let mo = crate::delivery::Mo { from: "1".into(), to: "2".into(), text: "x".into(), segment: None };
+    hall.centre.send_mo(hall.now, mo);
+    let said = hall.heard(link);
+    assert_eq!(delivered(&said[0]).tlvs.get_cstring(tag::LINK_ID), Some(&b"LINK7"[..]));
+}
+
+#[test]
+fn a_group_is_taken_where_the_gateway_takes_one_and_a_repetition_known() {
+    let mut hall = hall("receipts = { none = 1 }\nquirks = { group_send = true, repeats = 'refuse' }");
+    let link = bound(&mut hall, 2);
+    let two = [&[b'1'; 11][..], &[0; 10], &[b'2'; 11], &[0; 10]].concat();
+    let group = || Submit { dest_term_id: Items::new(2, &two), ..submit(b"x") };
+    assert_eq!(status(&send(&mut hall, link, 7, group())[0]), 0);
+    assert_eq!(status(&send(&mut hall, link, 7, group())[0]), status::DUPLICATE_SEQUENCE);
+    let counters = hall.centre.report().counters;
+    assert_eq!((counters.submits, counters.repeated), (2, 1));
 }

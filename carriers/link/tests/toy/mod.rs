@@ -319,6 +319,7 @@ pub fn submit_data(number: u64, data: Bytes) -> ToLink {
         reference: 0,
         valid_for: Duration::from_secs(60),
         receipt: false,
+        options: String::new(),
     };
     ToLink::Submit(Ticket(number), AttemptRef(number >> 8), part)
 }

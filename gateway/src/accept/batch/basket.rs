@@ -180,11 +180,11 @@ impl<'t> Basket<'t> {
         now: Moment,
         id: MessageId,
         key: Option<(&str, BodyHash)>,
-    ) -> Result<(Flock, oneshot::Receiver<Committed>, Closed), (Option<Refusal>, Verdicts)> {
+    ) -> Result<Closed, Box<Nothing>> {
         self.verdicts.rejected.sort_unstable();
         self.items.retain(|item| !item.octets.is_empty());
         if self.items.is_empty() {
-            return Err((self.busy, self.verdicts));
+            return Err(Box::new(Nothing { busy: self.busy, verdicts: self.verdicts }));
         }
         let batch = Batch {
             at: now.wall,
@@ -208,7 +208,7 @@ impl<'t> Basket<'t> {
             *accepted.entry(item.message.tier).or_default() += 1;
         }
         let (answer, wait) = oneshot::channel();
-        let closed = Closed {
+        let said = Said {
             record: octets.slice(record..),
             accepted: accepted.into_iter().collect(),
             rejected: self.verdicts.by_code(),
@@ -216,7 +216,7 @@ impl<'t> Basket<'t> {
         };
         let members = self.items.into_iter().map(member).collect();
         let (record, routing) = (record as u32..octets.len() as u32, self.tables.routing);
-        Ok((Flock { id, members, octets, record, routing, answer }, wait, closed))
+        Ok(Closed { flock: Flock { id, members, octets, record, routing, answer }, wait, said })
     }
 }
 
@@ -228,8 +228,23 @@ pub(super) struct Asked {
     ahead: u32,
 }
 
-/// What is left to say about a batch once it is handed to the journal.
+/// A batch of which nothing may come in.
+pub(super) struct Nothing {
+    /// The first refusal after which it may be tried again.
+    pub(super) busy: Option<Refusal>,
+    /// Why each item was refused.
+    pub(super) verdicts: Verdicts,
+}
+
+/// A batch as it goes to the journal.
 pub(super) struct Closed {
+    pub(super) flock: Flock,
+    pub(super) wait: oneshot::Receiver<Committed>,
+    pub(super) said: Said,
+}
+
+/// What is left to say about a batch once it is handed to the journal.
+pub(super) struct Said {
     /// Octets of its record.
     pub(super) record: Bytes,
     /// By tier.

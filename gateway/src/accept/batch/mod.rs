@@ -29,7 +29,7 @@ use crate::admit::{Refusal, Tables};
 use crate::config::plan::AppId;
 use crate::ids::MessageId;
 use crate::journal::record::{Batch, Record, kind};
-use basket::{Asked, Basket, Closed, Verdicts};
+use basket::{Asked, Basket, Closed, Nothing, Said};
 use items::{Line, Lines, Whole};
 
 pub use story::{BatchStory, Counts, Taken, TakenMessage};
@@ -81,10 +81,10 @@ impl Drop for Place<'_> {
 
 /// How a batch ends.
 enum End {
-    Accepted(MessageId, Closed),
+    Accepted(MessageId, Said),
     Replayed(MessageId, Bytes),
     /// Nothing came in, each item for a reason of its own.
-    Nothing(Option<Refusal>, Verdicts, usize),
+    Nothing(Box<Nothing>, usize),
     Refused(Box<Problem>),
     /// Nobody knows: the connection is closed without an answer.
     Unknown,
@@ -101,18 +101,18 @@ impl Door {
     pub(super) async fn batch(&self, request: Request<Incoming>, peer: Peer) -> Option<Response<Full<Bytes>>> {
         let ids = !request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "ids=false"));
         match self.fill(request, peer).await.unwrap_or_else(|end| end) {
-            End::Accepted(id, closed) => {
-                self.meter.batch(closed.count, &closed.accepted, &closed.rejected);
-                Some(taken(id, &closed.record, ids))
+            End::Accepted(id, said) => {
+                self.meter.batch(said.count, &said.accepted, &said.rejected);
+                Some(taken(id, &said.record, ids))
             }
             End::Replayed(id, record) => {
                 let mut answer = taken(id, &record, ids);
                 answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
                 Some(answer)
             }
-            End::Nothing(busy, verdicts, count) => {
-                self.meter.batch(count, &[], &verdicts.by_code());
-                Some(nothing(busy, &verdicts).answer(fastrand::f64()))
+            End::Nothing(none, count) => {
+                self.meter.batch(count, &[], &none.verdicts.by_code());
+                Some(nothing(*none).answer(fastrand::f64()))
             }
             End::Refused(problem) => {
                 self.meter.rejected(problem.code.row().0);
@@ -171,10 +171,7 @@ impl Door {
     ) -> Result<End, End> {
         let (now, count) = (self.clock.now(), basket.len());
         let id = self.ids.block(now.wall, u16::try_from(count + 1).unwrap_or(u16::MAX));
-        let (flock, wait, closed) = match basket.close(now, id, key) {
-            Ok(closed) => closed,
-            Err((busy, verdicts)) => return Err(End::Nothing(busy, verdicts, count)),
-        };
+        let Closed { flock, wait, said } = basket.close(now, id, key).map_err(|none| End::Nothing(none, count))?;
         self.commit.commit_batch(flock);
         let found = Found::batch(id, key.map_or([0; 16], |(_, hash)| hash), now.wall);
         let committed = match hold {
@@ -182,7 +179,7 @@ impl Door {
             None => wait.await.unwrap_or(Committed::Unknown),
         };
         match committed {
-            Committed::Durable => Ok(End::Accepted(id, closed)),
+            Committed::Durable => Ok(End::Accepted(id, said)),
             Committed::Refused => {
                 Err(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON).into())
             }
@@ -286,7 +283,7 @@ fn taken(id: MessageId, record: &[u8], ids: bool) -> Response<Full<Bytes>> {
 }
 
 /// Nothing came in. Where any of it may come in later, that is what is said: then the whole batch may be sent again.
-fn nothing(busy: Option<Refusal>, verdicts: &Verdicts) -> Box<Problem> {
+fn nothing(Nothing { busy, verdicts }: Nothing) -> Box<Problem> {
     let mut problem = match busy {
         Some(refusal) => refusal.into(),
         None => Problem::new(Code::NothingAccepted, "see `rejected`"),

@@ -278,6 +278,48 @@ fn what_is_fresh_finds_a_call_beside_any_backlog() {
 }
 
 #[test]
+fn what_is_of_the_first_tier_goes_before_a_mass_of_others_and_memory_holds_no_more_of_them() {
+    let (mut queue, mut now) = (queue(), at(0));
+    let (in_flight, most) = (Settings::default().in_flight, Settings::default().most_events);
+    let (mut told, mut calls, mut kept) = (0, VecDeque::new(), 0);
+    while kept < 60_000 {
+        // A hundred thousand end at once: whoever tells looks for room.
+        let room = u32::try_from(queue.room()).unwrap().min(100_000 - told);
+        push(&mut queue, now, told..told + room);
+        told += room;
+        assert!(queue.open() <= most);
+        match queue.next(now) {
+            Some(Step::Call(letter)) => calls.push_back(letter),
+            Some(Step::Keep(letter, _)) => {
+                kept += letter.events.len();
+                queue.settled(letter.events.len());
+            }
+            // What is on disk comes back when calls are free.
+            Some(Step::Fetch(_)) => queue.fetched(Vec::new(), None),
+            other => panic!("{other:?}"),
+        }
+        assert!(calls.len() <= in_flight);
+    }
+    now = at(1_000);
+    queue.push_first(now, event(200_001));
+    queue.push_first(now, event(200_002));
+    while let Some(step) = queue.next(now) {
+        match step {
+            Step::Keep(letter, _) => {
+                assert!(letter.events.iter().all(|event| event.id.0 < 200_000), "not written down")
+            }
+            Step::Fetch(_) => queue.fetched(Vec::new(), None),
+            other => panic!("{other:?}"),
+        }
+    }
+    let ended = queue.answered(now, calls.pop_front().unwrap(), Called::Taken, 0.5);
+    assert_eq!(ended.fate, Fate::Delivered);
+    let next = called(queue.next(now)).expect("a call is free");
+    let ids: Vec<u64> = next.events.iter().take(2).map(|event| event.id.0).collect();
+    assert_eq!((ids, next.events.len()), (vec![200_001, 200_002], 100), "first, and with company");
+}
+
+#[test]
 fn an_endpoint_that_is_gone_is_called_no_more_until_it_is_resumed() {
     let (mut queue, mut now) = (queue(), at(0));
     push(&mut queue, now, 0..200);

@@ -55,6 +55,7 @@ impl Check<'_, '_> {
         let signatures = self.signatures(found);
         let numbers = self.numbers(found);
         let default_country = self.default_country(found);
+        let options = self.options(found, &found.value.options, None);
         let Some(id) = &found.value.id else {
             found.missing(self.report, "id", "");
             return None;
@@ -71,6 +72,7 @@ impl Check<'_, '_> {
             default_country,
             allow_ips,
             callback,
+            options,
         })
     }
 

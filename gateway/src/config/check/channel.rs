@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carriers::{Common, Mt, Profile, Protocol, Reach};
+use carriers::{Common, Mt, Options, Profile, Protocol, Reach};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -17,6 +17,7 @@ use crate::config::problem::{Place, suggestion};
 use crate::config::shape::{self, Found};
 use crate::config::value::{Period, nets};
 use crate::config::written;
+use crate::switch::health::Settings;
 
 /// Most parts per second of one channel.
 const MOST_RATE: f64 = 1_000_000.0;
@@ -27,6 +28,9 @@ const TEST_EVERY: Duration = Duration::from_secs(600);
 const TEST_RECEIPT: Duration = Duration::from_secs(120);
 const TEST_TEXT: &str = "test";
 const TEST_TIER: &str = "notice";
+/// Unanswered parts per link where there is no protocol to ask, and most parts of a message.
+const USUAL_WINDOW: u32 = 10;
+const USUAL_PARTS: u8 = 10;
 
 impl Check<'_, '_> {
     /// The channels in file order.
@@ -34,29 +38,35 @@ impl Check<'_, '_> {
         &mut self,
         written: Vec<(Found<written::Channel>, Tables<'_>)>,
         tiers: &[Tier],
+        health: &Settings,
     ) -> Vec<Channel> {
         let mut channels = Vec::new();
         let mut listeners = Listeners::default();
         for (found, tables) in written {
             let here = found.here();
-            let Some(channel) = self.channel(found, tables, tiers) else { continue };
+            let Some(channel) = self.channel(found, tables, tiers, health) else { continue };
             self.listeners(&channel, here, &mut listeners);
             channels.push(channel);
         }
         channels
     }
 
-    fn channel(&mut self, mut found: Found<written::Channel>, tables: Tables<'_>, tiers: &[Tier]) -> Option<Channel> {
+    fn channel(
+        &mut self,
+        mut found: Found<written::Channel>,
+        tables: Tables<'_>,
+        tiers: &[Tier],
+        health: &Settings,
+    ) -> Option<Channel> {
         let allow_from = nets(found.value.allow_from.take());
         let carrier = self.carrier(&found);
         let rate = self.rate(&found);
         let most_burst = (rate.ceil() as u32).max(1);
         let usual_burst = ((rate * BURST_SECONDS) as u32).max(1);
         let burst = self.within(&found, "burst", placed(&found.value.burst), usual_burst, 1..=most_burst);
-        let window = self.within(&found, "window", placed(&found.value.window), 10, 1..=10_000);
         let links = self.within(&found, "links", placed(&found.value.links), 1, 1..=64);
         let cost = self.within(&found, "cost", placed(&found.value.cost), 0.0, 0.0..=1e9);
-        let max_parts = self.within(&found, "max_parts", placed(&found.value.max_parts), 10, 1..=64);
+        let (window, max_parts) = self.window(&found);
         let usual = tiers.iter().find(|tier| &*tier.name == TEST_TIER).map(|tier| tier.id);
         let tiers = self.tiers_of(&found, tiers);
         let common = Common {
@@ -65,6 +75,7 @@ impl Check<'_, '_> {
             timezone: self.timezone(&found),
             max_parts,
         };
+        let health = found.value.health.take().map(|own| Box::new(self.own_health(&found, &own, health)));
         let test = found.value.test.take();
         let (protocol, profile) = self.profile(&found, &common, tables)?;
         let test = test.and_then(|test| self.test(&found, test, &common.name, (&tiers, usual), &*profile));
@@ -82,6 +93,7 @@ impl Check<'_, '_> {
             tiers,
             receipts: found.value.receipts.unwrap_or(true),
             max_parts,
+            health,
             allow_from,
             test,
         })
@@ -126,12 +138,38 @@ impl Check<'_, '_> {
             _ => usual.filter(|tier| tiers.contains(tier)).or(tiers.last().copied())?,
         };
         let text = written.text.unwrap_or_else(|| TEST_TEXT.to_owned());
-        let mt = |to| Mt { to, sender: None, text: &text, valid_for: receipt_within, receipt: true, reference: 0 };
+        let mt = |to| Mt {
+            to,
+            sender: None,
+            text: &text,
+            valid_for: receipt_within,
+            receipt: true,
+            reference: 0,
+            options: Options::default(),
+        };
         if let Some(why) = to.iter().find_map(|to| profile.quote(&mt(to)).err()) {
             self.report.error(place, format!("the test message cannot be sent: {why}"), "");
         }
         let (app, group) = (self.names.patrol(), self.names.patrol_group(channel));
         Some(Test { to, text, every, receipt_within, tier, app, group })
+    }
+
+    /// Window and most parts. All parts of a message go over one link at once, so that each follows the other where only
+    /// one is given.
+    fn window(&mut self, found: &Found<written::Channel>) -> (u32, u8) {
+        let name = found.value.protocol.as_ref().map(|name| name.get_ref().as_str());
+        let protocol = self.protocols.iter().find(|protocol| Some(protocol.name()) == name);
+        let usual = protocol.map_or(USUAL_WINDOW, |protocol| protocol.window());
+        let parts = placed(&found.value.max_parts);
+        let least = parts.as_ref().map_or(1, |(_, parts)| u32::from(*parts));
+        let window = self.within(found, "window", placed(&found.value.window), usual.max(least), 1..=10_000);
+        let usual_parts = u8::try_from(window).unwrap_or(u8::MAX).min(USUAL_PARTS);
+        let most = self.within(found, "max_parts", parts.clone(), usual_parts, 1..=64);
+        if let Some((span, _)) = parts.filter(|_| u32::from(most) > window) {
+            let message = format!("`max_parts` is {most}, but no more than `window`, {window}, can go at once");
+            self.report.warning(found.at(span), message, "a message of more parts would wait for nothing");
+        }
+        (window, most)
     }
 
     fn carrier(&mut self, found: &Found<written::Channel>) -> String {

@@ -7,6 +7,7 @@ mod channel;
 mod group;
 mod health;
 mod node;
+mod options;
 mod route;
 mod tier;
 
@@ -38,6 +39,8 @@ struct Check<'c, 's> {
     apps: Known,
     /// Access numbers of the apps, and where each is given.
     access_numbers: BTreeMap<String, Place>,
+    /// Options of routes and apps, which channels are asked about once they are known.
+    asked: Vec<options::Asked>,
     /// Whether every file could be read; where not, a name that is not there proves nothing.
     complete: bool,
 }
@@ -62,6 +65,7 @@ pub(super) fn plan(
         groups: Known::new("group", names_of(&whole.groups, |g| g.name.as_ref()), report),
         apps: Known::new("app", names_of(&whole.apps, |a| a.id.as_ref()), report),
         access_numbers: BTreeMap::new(),
+        asked: Vec::new(),
         complete: whole.complete,
         report,
         secrets,
@@ -76,10 +80,11 @@ pub(super) fn plan(
     let health = check.health(whole.health.as_ref());
     let tiers = check.tiers(&whole.tiers);
     let numbers = numbers::read(&whole.numbers, secrets, check.report);
-    let channels = check.channels(whole.channels, &tiers);
+    let channels = check.channels(whole.channels, &tiers, &health);
     let groups = check.groups(&whole.groups);
     let routes = check.routes(&whole.routes, &numbers);
     let apps = check.apps(whole.apps, &tiers);
+    check.known_options(&channels, &groups);
     check.indexes_fit();
     if check.report.failed() {
         return None;

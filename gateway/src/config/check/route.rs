@@ -51,7 +51,8 @@ impl Check<'_, '_> {
             return None;
         }
         let group = self.names.group(group.get_ref());
-        Some(Route { name: found.value.name.as_ref()?.get_ref().clone(), matches, group })
+        let options = self.options(found, &found.value.options, Some(group));
+        Some(Route { name: found.value.name.as_ref()?.get_ref().clone(), matches, group, options })
     }
 
     fn matches(&mut self, found: &Found<written::Route>, numbers: &Numbers) -> Match {

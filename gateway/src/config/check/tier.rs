@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use toml::Spanned;
+
 use super::{Check, placed};
 use crate::config::plan::{InDoubt, OnFailed, Service, Tier, TierId};
 use crate::config::problem::Place;
@@ -135,14 +137,33 @@ impl Check<'_, '_> {
             }
         }
         tier.service = self.service(found, tier.service);
-        tier.unacked = written.unacked.map_or(tier.unacked, in_doubt);
-        tier.acked = written.acked.map_or(tier.acked, in_doubt);
+        tier.unacked = self.in_doubt(found, "unacked", &written.unacked, tier.unacked, tier.validity);
+        tier.acked = self.in_doubt(found, "acked", &written.acked, tier.acked, tier.validity);
         tier.on_failed = match written.on_failed {
             Some(written::OnFailed::Next) => OnFailed::Next,
             Some(written::OnFailed::End) | None => OnFailed::End,
         };
         tier.receipt_within = self.receipt_within(found);
         Some(tier)
+    }
+
+    /// What is written about parts in doubt. A wait that no message of the tier outlives would mean "never", unsaid.
+    fn in_doubt(
+        &mut self,
+        found: &Found<written::Tier>,
+        key: &str,
+        written: &Option<Spanned<PeriodOrNever>>,
+        default: InDoubt,
+        validity: Duration,
+    ) -> InDoubt {
+        let Some(written) = written else { return default };
+        let Some(wait) = written.get_ref().0 else { return InDoubt::Wait };
+        if wait >= validity {
+            let message =
+                format!("`{key}` is {wait:?}, and the tier's messages are over after {validity:?} (`validity`)");
+            self.report.error(found.at(written.span()), message, "wait less, or write \"never\"");
+        }
+        InDoubt::Resend(wait)
     }
 
     fn receipt_within(&mut self, found: &Found<written::Tier>) -> Option<Duration> {
@@ -187,8 +208,4 @@ fn minimum(service: Service) -> u8 {
         Service::Strict => 0,
         Service::Weighted { minimum, .. } => minimum,
     }
-}
-
-fn in_doubt(written: PeriodOrNever) -> InDoubt {
-    written.0.map_or(InDoubt::Wait, InDoubt::Resend)
 }

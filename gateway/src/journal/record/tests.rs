@@ -20,7 +20,9 @@ fn samples() -> Vec<Record<'static>> {
             parts: 1,
             encoding: "ucs2",
             reserve: 2,
+            options: "",
         }),
+        Record::Accepted(Accepted { callback: true, options: "link_id=7\nfee_code=100\n", ..Accepted::default() }),
         Record::Attempt(Attempt {
             at: Wall(3),
             attempt: AttemptRef(9),
@@ -83,6 +85,7 @@ fn samples() -> Vec<Record<'static>> {
             data: b"\0t",
             segment: Segment::of(0x1234, 2, 2),
             id: Some(id()),
+            options: "link_id=7\n",
         }),
         Record::Mo(Mo {
             at: Wall(9),
@@ -94,6 +97,7 @@ fn samples() -> Vec<Record<'static>> {
             data: &[],
             segment: None,
             id: None,
+            options: "",
         }),
         Record::Joined(Joined { at: Wall(9), parts: vec![Some(MessageId(7)), None] }),
         Record::Unbound(Unbound { at: Wall(10) }),
@@ -129,6 +133,30 @@ fn an_attempt_written_without_its_reason_is_read_still() {
     Record::Attempt(attempt.clone()).write(&mut octets);
     octets.truncate(octets.len() - 8);
     assert_eq!(Record::read(kind::ATTEMPT_ALONE, &octets), Ok(Record::Attempt(attempt)));
+}
+
+#[test]
+fn records_without_options_are_laid_out_as_before_there_were_any() {
+    let mut octets = Vec::new();
+    let accepted = Accepted { app: "a", callback: true, parts: 3, ..Accepted::default() };
+    Record::Accepted(accepted).write(&mut octets);
+    assert_eq!((&octets[16..19], octets.len()), (&[1, 3, 0][..], 16 + 3 + 7 * 2 + 1 + 3 * 3 + 16));
+    octets.clear();
+    let (coding, data) = (Coding::Binary, &b"x"[..]);
+    let mo = Mo {
+        at: Wall(9),
+        channel: "a",
+        from: "1",
+        to: "2",
+        coding,
+        header: &[],
+        data,
+        segment: None,
+        id: None,
+        options: "",
+    };
+    Record::Mo(mo).write(&mut octets);
+    assert_eq!((octets[8], octets.len()), (Coding::Binary as u8, 8 + 1 + 4 + 3 * 3 + 2 + 3 + 2));
 }
 
 #[test]

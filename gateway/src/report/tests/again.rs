@@ -46,6 +46,27 @@ fn a_failed_receipt_ends_the_message_unless_the_tier_says_otherwise() {
 }
 
 #[test]
+fn a_receipt_found_by_its_number_alone_leaves_the_next_attempt_a_possible_duplicate() {
+    let mut world = World::new();
+    world.further(rule(true, None));
+    let id = world.accept(true);
+    let attempt = world.start(id, A, 1);
+    world.unanswered(attempt, 0);
+    // It may be that of an earlier message to the same number, forgotten since.
+    world.hear(A, "x", id, Failed);
+    assert_eq!(asked(&mut world), [(Why::Undelivered, vec![A], 1, true)]);
+    let found = world.crash().found.unwrap();
+    assert_eq!(found.waiting.iter().map(|r| (r.message.id, r.doubtful)).collect::<Vec<_>>(), [(id, true)]);
+}
+
+#[test]
+fn a_tier_that_only_waits_for_receipts_moves_nothing_that_failed() {
+    let (mut world, id) = taken(rule(false, Some(WITHIN)), 1);
+    world.hear(A, "x0", id, Failed);
+    assert_eq!((asked(&mut world), world.heard_of(id).len()), (vec![], 1), "its receipt came, and decides");
+}
+
+#[test]
 fn what_is_refused_for_its_number_or_text_does_not_go_on() {
     for (state, goes_on) in [(Failed, true), (Expired, true), (Unknown, true), (Rejected, false)] {
         let (mut world, id) = taken(rule(true, None), 1);
@@ -109,6 +130,25 @@ fn a_missing_receipt_moves_it_on_and_a_late_one_still_decides() {
     assert_eq!(world.heard_of(id).len(), 1);
     world.assert_nothing_left();
     world.assert_all_ended();
+}
+
+#[test]
+fn an_answer_that_a_receipt_made_needless_is_not_waited_for() {
+    for early in [Delivered, Intermediate] {
+        let mut world = World::new();
+        let id = world.accept(true);
+        let attempt = world.start(id, EARLY, 2);
+        world.hear(EARLY, &format!("early-{}-1", attempt.0), id, early);
+        assert_eq!(world.concluded, [], "part 0 may be missing");
+        world.submitted(attempt, 0, "e0");
+        world.run();
+        assert_eq!(world.concluded, [id], "{early:?}: the carrier has all of it, whatever becomes of the other answer");
+        world.unanswered(attempt, 1);
+        world.run();
+        assert_eq!(world.concluded, [id]);
+    }
+    let (world, _) = taken(rule(true, None), 2);
+    assert_eq!(world.concluded, [], "without a receipt the switch knows as much");
 }
 
 #[test]

@@ -352,6 +352,25 @@ fn a_receipt_the_journal_refused_is_left_to_the_carrier() {
 }
 
 #[test]
+fn a_receipt_nobody_knows_that_the_journal_refused_does_not_hide_its_repetition() {
+    let mut world = World::new();
+    let id = world.accept(true);
+    world.start(id, A, 1);
+    // It outran its answer.
+    let early = receipt("x", &number(id), Delivered);
+    world.log.full = true;
+    let refused = world.receive(A, &early);
+    world.run();
+    world.log.full = false;
+    let kept = world.receive(A, &early);
+    world.run();
+    assert_eq!(world.settled, [(refused, false), (kept, true)]);
+    let mut after = world.crash();
+    after.run();
+    assert_eq!(after.heard_of(id), [("message.delivered", "delivered", "delivered")]);
+}
+
+#[test]
 fn an_app_without_callbacks_is_not_told_and_its_message_ends_all_the_same() {
     let mut world = World::new();
     let id = world.accept(false);

@@ -299,6 +299,10 @@ impl World {
             for ack in acks {
                 match ack {
                     Ack::Inbound(_, _, inbound) => self.settled.push((inbound, durable)),
+                    Ack::Orphan(orphan, _, _, inbound) => {
+                        self.report.kept_orphan(orphan, durable);
+                        self.settled.push((inbound, durable));
+                    }
                     Ack::Outcome(id, seq) => self.report.committed(self.now(), id, seq, durable),
                     Ack::Uplink(id) => self.report.uplink_committed(self.now(), id, durable, &mut self.log),
                     Ack::Joined(first) => self.report.uplink_joined(self.now(), first, durable),

@@ -59,6 +59,25 @@ fn a_receipt_that_waited_at_the_crash_resolves_the_doubt_at_the_start() {
 }
 
 #[test]
+fn what_a_receipt_found_at_the_start_moves_on_is_sent_and_not_stopped() {
+    let mut world = World::new();
+    world.further(vec![Rule { tier: TierId(0), attempts: 3, on_failed: true, receipt_within: None }]);
+    let id = world.accept(true);
+    world.start(id, A, 1);
+    world.hear(A, "x", id, Failed);
+    let mut again = world.crash();
+    let waiting = again.found.as_ref().unwrap().waiting.clone();
+    assert_eq!(waiting.iter().map(|r| (r.message.id, r.excluded.clone())).collect::<Vec<_>>(), [(id, vec![A])]);
+    again.run();
+    assert_eq!((again.concluded.clone(), again.again.len()), (vec![], 0), "the switch has it already");
+    let second = again.start(id, B, 1);
+    again.submitted(second, 0, "y");
+    again.hear(B, "y", id, Delivered);
+    again.assert_nothing_left();
+    again.assert_all_ended();
+}
+
+#[test]
 fn an_outcome_that_the_start_itself_comes_to_is_told_once_it_is_durable() {
     let mut world = World::new();
     let id = world.accept(true);

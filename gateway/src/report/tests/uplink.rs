@@ -24,6 +24,7 @@ fn app(id: u16, numbers: &[&str]) -> App {
         default_country: None,
         allow_ips: Vec::new(),
         callback: None,
+        options: String::new(),
     }
 }
 
@@ -40,6 +41,7 @@ fn short(text: &str) -> Mo {
         data: Bytes::copy_from_slice(text.as_bytes()),
         segment: None,
         id: None,
+        options: String::new(),
     }
 }
 
@@ -187,6 +189,26 @@ fn a_late_part_after_a_restart_does_not_change_what_was_told() {
     again.run();
     assert_eq!(again.texts(), ["a\u{fffd}"], "the same as before");
     assert_eq!(again.received[0].0, world.received[0].0);
+}
+
+#[test]
+fn what_an_answer_should_have_is_told_and_survives_restarts() {
+    let mut world = World::with_owner();
+    world.endpoint = false;
+    let linked = Mo { options: "link_id=77\n".into(), ..part("a", 7, 2, 1) };
+    world.hear_mo(&linked);
+    let mut again = world.crash();
+    again.hear_mo(&part("b", 7, 2, 2));
+    again.run();
+    let told = &again.received[0].2;
+    assert_eq!((told.text.as_str(), told.options.get("link_id").map(String::as_str)), ("ab", Some("77")));
+    let plain = serde_json::to_value(&{
+        let mut plain = told.clone();
+        plain.options.clear();
+        plain
+    })
+    .unwrap();
+    assert!(plain.get("options").is_none(), "most messages have none");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What a handset sent: its parts, the text they make, what the app is told, what the store keeps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carriers::{CarrierId, Coding, Segment};
+use carriers::{CarrierId, Coding, Options, Segment};
 use serde::{Deserialize, Serialize};
 
 use super::super::history;
@@ -36,6 +37,7 @@ pub(super) struct Piece {
     header: Bytes,
     data: Bytes,
     id: Option<CarrierId>,
+    options: Box<str>,
 }
 
 impl Piece {
@@ -46,6 +48,7 @@ impl Piece {
             header: Bytes::copy_from_slice(mo.header),
             data: Bytes::copy_from_slice(mo.data),
             id: mo.id.clone(),
+            options: mo.options.into(),
         }
     }
 }
@@ -64,7 +67,8 @@ impl Content {
 
     /// Memory it takes, in octets, roughly.
     pub(super) fn octets(&self) -> usize {
-        let piece = |p: &Option<Piece>| p.as_ref().map_or(0, |p| p.header.len() + p.data.len() + PIECE);
+        let piece =
+            |p: &Option<Piece>| p.as_ref().map_or(0, |p| p.header.len() + p.data.len() + p.options.len() + PIECE);
         self.from.len() + self.to.len() + self.pieces.iter().map(piece).sum::<usize>()
     }
 
@@ -89,6 +93,13 @@ impl Content {
 
     fn coding(&self) -> Coding {
         self.pieces.iter().flatten().next().map_or(Coding::Binary, |p| p.coding)
+    }
+
+    /// The options an answer to it should have.
+    fn options(&self) -> BTreeMap<String, String> {
+        let first = self.pieces.iter().flatten().map(|p| Options::read(&p.options)).find(|options| !options.is_empty());
+        let pairs = first.unwrap_or_default();
+        pairs.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     /// When its first part came.
@@ -122,6 +133,7 @@ impl Content {
             complete: missing.is_empty(),
             missing,
             carrier,
+            options: self.options(),
             received_at: self.received().to_string(),
         }
     }
@@ -132,11 +144,14 @@ impl Content {
         let total = u8::try_from(self.pieces.len()).unwrap_or(u8::MAX);
         let mut out = Vec::with_capacity(self.octets());
         for (index, piece) in (0..total).zip(&self.pieces) {
-            let Some(Piece { at, coding, header, data, id }) = piece else { continue };
+            let Some(Piece { at, coding, header, data, id, options }) = piece else { continue };
             let segment = (total > 1).then_some(Segment { reference: self.reference, total, index });
             let (from, to) = (&*self.from, &*self.to);
             let (at, coding, id) = (*at, *coding, id.clone());
-            history::push(&mut out, &Record::Mo(Mo { at, channel, from, to, coding, header, data, segment, id }));
+            history::push(
+                &mut out,
+                &Record::Mo(Mo { at, channel, from, to, coding, header, data, segment, id, options }),
+            );
         }
         history::push(&mut out, &Record::Joined(Joined { at, parts }));
         out
@@ -199,6 +214,9 @@ pub struct Received {
     /// The company it came through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
+    /// What an answer to it should have as its `options`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// When its first part came.
     pub received_at: String,
 }
@@ -249,6 +267,7 @@ mod tests {
             header: Bytes::new(),
             data: Bytes::copy_from_slice(data),
             id: None,
+            options: "".into(),
         };
         Content {
             channel: "a".into(),
@@ -319,6 +338,7 @@ mod tests {
             default_country: None,
             allow_ips: Vec::new(),
             callback: None,
+            options: String::new(),
         };
         let (shop, bank) = (app(0, "10690001"), app(1, "10690002"));
         let owners = Owners::new(&[shop.clone(), bank.clone()]);

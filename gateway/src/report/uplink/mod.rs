@@ -643,8 +643,8 @@ fn join(first: MessageId, message: &Message, ledger: &mut impl Ledger) {
 }
 
 fn record<'a>(at: Wall, channel: &'a str, mo: &'a carriers::Mo) -> Mo<'a> {
-    let carriers::Mo { from, to, coding, header, data, segment, id } = mo;
-    Mo { at, channel, from, to, coding: *coding, header, data, segment: *segment, id: id.clone() }
+    let carriers::Mo { from, to, coding, header, data, segment, id, options } = mo;
+    Mo { at, channel, from, to, coding: *coding, header, data, segment: *segment, id: id.clone(), options }
 }
 
 fn after(at: Wall, wait: Duration) -> Wall {

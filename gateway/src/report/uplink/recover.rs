@@ -44,6 +44,7 @@ impl Part {
                 data: bytes::Bytes::copy_from_slice(mo.data),
                 segment: mo.segment,
                 id: mo.id.clone(),
+                options: mo.options.to_owned(),
             },
         }
     }
@@ -68,7 +69,8 @@ impl Found {
                 let data: Vec<u8> = old.text.encode_utf16().flat_map(u16::to_be_bytes).collect();
                 let (at, channel, from, to) = (old.at, old.channel, old.from, old.to);
                 let (coding, header, segment, id_of_carrier) = (Coding::Ucs2, &[][..], None, None);
-                let mo = Mo { at, channel, from, to, coding, header, data: &data, segment, id: id_of_carrier };
+                let mo =
+                    Mo { at, channel, from, to, coding, header, data: &data, segment, id: id_of_carrier, options: "" };
                 self.parts.insert(id, Part::of(&mo));
             }
             Record::Joined(joined) => drop(self.joined.insert(id, joined.clone())),

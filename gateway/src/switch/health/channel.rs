@@ -84,6 +84,11 @@ impl Channel {
         }
     }
 
+    /// Takes over what its settings say once for all.
+    pub(super) fn settle(&mut self, s: &Settings) {
+        self.latency.expect(s.prior);
+    }
+
     pub(super) fn state(&self) -> State {
         self.state
     }
@@ -194,6 +199,8 @@ impl Channel {
                 self.ramp = Some(now);
                 self.wake(now);
             }
+            // What it waits for may have been room.
+            _ if self.state == State::Probation && self.ramp.is_none() => self.wake(now),
             _ => {}
         }
         self.weigh(s);
@@ -323,6 +330,8 @@ impl Channel {
             Some(ramp) if self.answers > 0 => full.max(ramp.after(s.trial_step)),
             Some(ramp) => full.max(ramp.after(s.trial)),
             None if self.sent && self.bound().any(|link| link.in_flight() > 0) => Time::NEVER,
+            // No message came, and it may have had no room for one: who has another place must not be made to wait here.
+            None if self.preset == Preset::Fast && self.bound().all(|link| link.owed() > 0) => Time::NEVER,
             None => full,
         }
     }

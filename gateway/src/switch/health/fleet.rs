@@ -34,6 +34,8 @@ pub struct Group<C, G> {
 #[derive(Clone, Debug)]
 pub struct Health<C, G> {
     settings: Settings,
+    /// Of channels that have their own.
+    own: BTreeMap<C, Settings>,
     channels: BTreeMap<C, Channel>,
     groups: BTreeMap<G, Seats<C>>,
     /// When soft evidence came in against whom, within the guard's window.
@@ -83,6 +85,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
     pub fn new(settings: Settings) -> Health<C, G> {
         Health {
             settings,
+            own: BTreeMap::new(),
             channels: BTreeMap::new(),
             groups: BTreeMap::new(),
             suspected: Vec::new(),
@@ -91,6 +94,16 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
             found: Vec::new(),
             kept: Vec::new(),
         }
+    }
+
+    /// The settings for all that has none of its own.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Channels that are judged by settings of their own; before [`Health::plan`], which takes them over.
+    pub fn own(&mut self, own: BTreeMap<C, Settings>) {
+        self.own = own;
     }
 
     /// New settings, channels and groups (first plan, reload). Channels keep their state by id, also while the plan
@@ -104,6 +117,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         }
         self.channels.retain(|_, channel| !channel.forgettable());
         for (id, channel) in &mut self.channels {
+            channel.settle(of(&self.own, &self.settings, id));
             let company = |group: &Group<C, G>| {
                 let others = group.members.iter().any(|other| other.channel != *id);
                 others && group.members.iter().any(|member| member.channel == *id)
@@ -129,15 +143,13 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         self.due = now;
         let mut kept = std::mem::take(&mut self.kept);
         self.seat(now, &mut kept);
-        // What is told is panic; the rest is no news.
-        kept.retain(|note| matches!(note, Note::Panic(..)));
         self.kept = kept;
     }
 
     /// A link is bound. `probes`: whether its protocol has a question to ask (enquire_link, ACTIVE_TEST, OPTIONS, …).
     pub fn link_up(&mut self, now: Time, channel: C, link: u16, probes: bool) {
         let known = self.channels.entry(channel).or_insert_with(|| Channel::new(now));
-        known.link_up(now, link, probes, &self.settings);
+        known.link_up(now, link, probes, of(&self.own, &self.settings, &channel));
         self.due = self.due.min(now);
     }
 
@@ -159,22 +171,22 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
 
     /// So many parts were handed to the link at `now`; keep `now`, it names them in [`Health::ended`].
     pub fn sent(&mut self, now: Time, channel: C, link: u16, parts: u32) {
-        if let Some(channel) = self.channels.get_mut(&channel) {
-            self.due = self.due.min(channel.sent(now, link, parts, &self.settings));
+        if let Some(known) = self.channels.get_mut(&channel) {
+            self.due = self.due.min(known.sent(now, link, parts, of(&self.own, &self.settings, &channel)));
         }
     }
 
     /// One part that was sent at `sent` ended. Also for answers after a part was given up or its link was down: they
     /// count as late, and as a sign of life.
     pub fn ended(&mut self, now: Time, channel: C, link: u16, sent: Time, sign: Sign) {
-        if let Some(channel) = self.channels.get_mut(&channel) {
-            self.due = self.due.min(channel.ended(now, link, sent, sign, &self.settings));
+        if let Some(known) = self.channels.get_mut(&channel) {
+            self.due = self.due.min(known.ended(now, link, sent, sign, of(&self.own, &self.settings, &channel)));
         }
     }
 
     fn tell(&mut self, channel: C, link: u16, tell: impl FnOnce(&mut Link, &Settings)) {
-        if let Some(channel) = self.channels.get_mut(&channel) {
-            self.due = self.due.min(channel.with(link, &self.settings, tell));
+        if let Some(known) = self.channels.get_mut(&channel) {
+            self.due = self.due.min(known.with(link, of(&self.own, &self.settings, &channel), tell));
         }
     }
 
@@ -211,7 +223,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         let mut found = std::mem::take(&mut self.found);
         let (mut moved, mut weighed) = (false, false);
         for (id, channel) in &mut self.channels {
-            channel.examine(now, &self.settings, &mut found);
+            channel.examine(now, of(&self.own, &self.settings, id), &mut found);
             for found in found.drain(..) {
                 notes.push(match found {
                     Found::Probe(link) => Note::Probe(*id, link),
@@ -238,7 +250,8 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
     }
 
     fn next(&self, now: Time) -> Time {
-        let channels = self.channels.values().map(|channel| channel.due(&self.settings)).min().unwrap_or(Time::NEVER);
+        let due = |(id, channel): (&C, &Channel)| channel.due(of(&self.own, &self.settings, id));
+        let channels = self.channels.iter().map(due).min().unwrap_or(Time::NEVER);
         // A suspect channel that is not out of a group waits for the freeze or for the cap's window.
         let waits = |seats: &Seats<C>| seats.seats.iter().any(|seat| seat.capped && !seat.ejected);
         let groups = if self.groups.values().any(waits) {
@@ -283,7 +296,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
     fn seat(&mut self, now: Time, notes: &mut Vec<Note<C, G>>) {
         let frozen = now < self.frozen_until;
         for (id, group) in &mut self.groups {
-            group.seat(now, *id, &self.channels, &self.settings, frozen, notes);
+            group.seat(now, *id, &self.channels, (&self.own, &self.settings), frozen, notes);
         }
     }
 
@@ -329,7 +342,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
 
     /// How much a channel on trial may be given now.
     pub fn trial(&self, now: Time, channel: C) -> Option<Trial> {
-        self.channels.get(&channel)?.trial(now, &self.settings)
+        self.channels.get(&channel)?.trial(now, of(&self.own, &self.settings, &channel))
     }
 
     /// How long nothing has been answered on the channel while something is in flight; the least of its links.
@@ -344,19 +357,26 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
 
     /// For operators.
     pub fn snapshot(&self, now: Time, channel: C) -> Option<Snapshot> {
-        self.channels.get(&channel).map(|channel| channel.snapshot(now, &self.settings))
+        let s = of(&self.own, &self.settings, &channel);
+        self.channels.get(&channel).map(|known| known.snapshot(now, s))
     }
 
     /// What is worth keeping over a restart.
     pub fn memory(&self, now: Time, channel: C) -> Option<Memory> {
-        self.channels.get(&channel).map(|channel| channel.memory(now, &self.settings))
+        let s = of(&self.own, &self.settings, &channel);
+        self.channels.get(&channel).map(|known| known.memory(now, s))
     }
 
     /// Takes back what was kept `age` ago; before the channel's first link is up.
     pub fn restore(&mut self, now: Time, channel: C, memory: &Memory, age: Duration) {
         let known = self.channels.entry(channel).or_insert_with(|| Channel::new(now));
-        known.restore(now, memory, age, &self.settings);
+        known.restore(now, memory, age, of(&self.own, &self.settings, &channel));
     }
+}
+
+/// A channel's settings.
+fn of<'s, C: Ord>(own: &'s BTreeMap<C, Settings>, all: &'s Settings, channel: &C) -> &'s Settings {
+    own.get(channel).unwrap_or(all)
 }
 
 impl<C: Copy + Ord> Seats<C> {
@@ -365,7 +385,7 @@ impl<C: Copy + Ord> Seats<C> {
         now: Time,
         id: G,
         channels: &BTreeMap<C, Channel>,
-        s: &Settings,
+        (own, s): (&BTreeMap<C, Settings>, &Settings),
         frozen: bool,
         notes: &mut Vec<Note<C, G>>,
     ) {
@@ -386,14 +406,17 @@ impl<C: Copy + Ord> Seats<C> {
             let channel = channels.get(&seat.member.channel);
             let state = channel.map_or(State::Down, Channel::state);
             seat.healthy = state == State::Healthy;
-            seat.shy = channel.is_some_and(|channel| channel.shy(s));
+            let its = of(own, s, &seat.member.channel);
+            seat.shy = channel.is_some_and(|channel| channel.shy(its));
             if state != State::Suspect {
                 (seat.ejected, seat.capped) = (false, false);
             }
             seat.uses = match state {
                 State::Healthy => Use::Full,
                 State::Down => Use::No,
-                State::Probation => Use::Trial(channel.and_then(|channel| channel.trial(now, s)).unwrap_or(Trial::One)),
+                State::Probation => {
+                    Use::Trial(channel.and_then(|channel| channel.trial(now, its)).unwrap_or(Trial::One))
+                }
                 State::Suspect => {
                     // What counts is who is out already, not that this one was.
                     let others = if recent(seat) { ejected - seat.capacity() } else { ejected };
@@ -401,7 +424,8 @@ impl<C: Copy + Ord> Seats<C> {
                     if !seat.ejected && !frozen && fits {
                         (seat.ejected, seat.ejected_at, seat.capped) = (true, Some(now), false);
                         ejected = others + seat.capacity();
-                        notes.push(Note::Ejected(id, seat.member.channel));
+                        let channel = seat.member.channel;
+                        notes.push(if panic { Note::Capped(id, channel) } else { Note::Ejected(id, channel) });
                     } else if !seat.ejected && !seat.capped {
                         seat.capped = true;
                         notes.push(Note::Capped(id, seat.member.channel));

@@ -4,20 +4,18 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::Settings;
+use super::{Prior, Settings};
 use crate::clock::Time;
 
 /// Width of a bucket in microseconds.
 const BUCKET: u64 = 10_000;
 /// Buckets; the last takes everything from 10 s on.
 const BUCKETS: usize = 1_001;
-/// The prior: a lognormal law with this median and this 99.9th percentile, in milliseconds.
-const PRIOR: (f64, f64) = (500.0, 2_000.0);
 /// Until enough is known, the prior counts as so many answers beside those seen. With none seen it is all there is; after
 /// a few dozen, silence on a fast carrier is told as such by a few parts, not only by what slow carriers take.
 const PRIOR_WORTH: f64 = 8.0;
-/// The prior's survival at each bucket's start.
-static PRIOR_SURVIVAL: LazyLock<Vec<f64>> = LazyLock::new(prior);
+/// The usual prior's survival at each bucket's start.
+static PRIOR_SURVIVAL: LazyLock<Vec<f64>> = LazyLock::new(|| survival(Prior::default()));
 /// No survival is below this while the prior counts.
 const PRIOR_FLOOR: f64 = 0.5 / 501.0;
 /// The standard normal's 99.9th percentile.
@@ -36,6 +34,9 @@ pub(super) struct Latency {
     built: u64,
     cold: bool,
     q999: Duration,
+    prior: Prior,
+    /// The prior's survival, where it is not the usual one.
+    own: Option<Vec<f64>>,
 }
 
 impl Latency {
@@ -47,7 +48,21 @@ impl Latency {
             log: Vec::new(),
             built: 0,
             cold: true,
-            q999: Duration::from_secs_f64(PRIOR.1 / 1_000.0),
+            q999: Prior::default().most,
+            prior: Prior::default(),
+            own: None,
+        }
+    }
+
+    /// What to expect of answers until they are known.
+    pub(super) fn expect(&mut self, prior: Prior) {
+        if prior == self.prior {
+            return;
+        }
+        self.prior = prior;
+        self.own = (prior != Prior::default()).then(|| survival(prior));
+        if self.cold {
+            (self.q999, self.built) = (prior.most, 0);
         }
     }
 
@@ -99,7 +114,7 @@ impl Latency {
             beyond -= f64::from(*count);
             survival.log10() as f32
         };
-        self.counts.iter().zip(PRIOR_SURVIVAL.iter()).map(log).collect()
+        self.counts.iter().zip(self.own.as_ref().unwrap_or(&PRIOR_SURVIVAL)).map(log).collect()
     }
 
     /// log10 of the share of answers that take longer, as of the last refresh; 0 or less.
@@ -110,7 +125,6 @@ impl Latency {
     /// The latency below which this share of the answers stays.
     pub(super) fn quantile(&self, share: f64) -> Duration {
         if self.cold {
-            let sigma = (PRIOR.1 / PRIOR.0).ln() / Z999;
             let z = if share >= 0.999 {
                 Z999
             } else if share >= 0.99 {
@@ -120,7 +134,7 @@ impl Latency {
             } else {
                 0.0
             };
-            return Duration::from_secs_f64(PRIOR.0 * (sigma * z).exp() / 1_000.0);
+            return self.prior.median.mul_f64((sigma(self.prior) * z).exp());
         }
         let below = f64::from(self.total) * share;
         let mut sum = 0.0;
@@ -180,11 +194,16 @@ fn kept(counts: impl Iterator<Item = u32>) -> Vec<(u16, u32)> {
     (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
 }
 
-fn prior() -> Vec<f64> {
-    let sigma = (PRIOR.1 / PRIOR.0).ln() / Z999;
+/// The law's width.
+fn sigma(prior: Prior) -> f64 {
+    (prior.most.as_secs_f64() / prior.median.as_secs_f64()).ln().max(1e-3) / Z999
+}
+
+fn survival(prior: Prior) -> Vec<f64> {
+    let (median, sigma) = (prior.median.as_secs_f64() * 1e6, sigma(prior));
     let survival = |at: usize| match at {
         0 => 1.0,
-        at => above((at as f64 * BUCKET as f64 / 1_000.0 / PRIOR.0).ln() / sigma),
+        at => above((at as f64 * BUCKET as f64 / median).ln() / sigma),
     };
     (0..BUCKETS).map(survival).collect()
 }
@@ -345,6 +364,22 @@ mod tests {
         assert!((latency.log_survival(1_990_000) + 3.0).abs() < 0.02);
         assert!((latency.log_survival(60_000_000) - (0.5_f64 / 501.0).log10()).abs() < 1e-3, "floor");
         assert_eq!(latency.quantile(0.999), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn another_prior_counts_until_answers_are_known() {
+        let mut latency = Latency::new();
+        latency.refresh();
+        let prior = Prior { median: Duration::from_millis(40), most: Duration::from_millis(200) };
+        latency.expect(prior);
+        latency.refresh();
+        assert!((latency.log_survival(40_000) - 0.5_f64.log10()).abs() < 1e-3);
+        assert_eq!((latency.q999(), latency.quantile(0.5)), (prior.most, prior.median));
+        let s = Settings::default();
+        (0..s.cold).for_each(|_| latency.record(Duration::from_millis(700), &s));
+        let learned = latency.q999();
+        latency.expect(Prior::default());
+        assert_eq!((latency.q999(), learned > Duration::from_millis(690)), (learned, true), "what is known is known");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub(super) struct Link {
     probes: bool,
     flights: VecDeque<Flight>,
     in_flight: u32,
+    /// Parts written off that have not ended: they say nothing, and have their slots.
+    owed: u32,
     response: u64,
     heard: u64,
     examined: u64,
@@ -95,6 +97,7 @@ impl Link {
             probes: false,
             flights: VecDeque::new(),
             in_flight: 0,
+            owed: 0,
             response: 0,
             heard: 0,
             examined: 0,
@@ -128,7 +131,7 @@ impl Link {
     pub(super) fn down(&mut self) {
         self.look = Look::Unbound;
         self.flights.clear();
-        (self.in_flight, self.asked, self.urgent, self.phi) = (0, None, None, 0.0);
+        (self.in_flight, self.owed, self.asked, self.urgent, self.phi) = (0, 0, None, None, 0.0);
         (self.unacked, self.errors) = (Duration::ZERO, Errors::default());
     }
 
@@ -142,6 +145,11 @@ impl Link {
 
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// Parts that were written off and have not ended.
+    pub(super) fn owed(&self) -> u32 {
+        self.owed
     }
 
     pub(super) fn error_share(&self, now: Time, s: &Settings) -> f64 {
@@ -183,6 +191,7 @@ impl Link {
     pub(super) fn ended(&mut self, now: Time, sent: Time, sign: Sign, s: &Settings) -> Option<(Duration, bool)> {
         let clock = now.0;
         let at = self.take(sent);
+        self.owed -= u32::from(at.is_none() && self.owed > 0);
         if self.look == Look::Unbound {
             self.late += u64::from(sign == Sign::Answer);
             return None;
@@ -226,6 +235,7 @@ impl Link {
     pub(super) fn write_off(&mut self, before: u64) {
         while let Some(oldest) = self.flights.front().filter(|oldest| oldest.at < before) {
             self.in_flight = self.in_flight.saturating_sub(oldest.parts);
+            self.owed = self.owed.saturating_add(oldest.parts);
             self.flights.pop_front();
         }
     }

@@ -25,7 +25,7 @@ use crate::clock::Time;
 
 pub use fleet::{Group, Health, Member};
 pub use memory::Memory;
-pub use settings::{Patience, Preset, Settings};
+pub use settings::{Patience, Preset, Prior, Settings};
 
 /// How a part that was sent ended on its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,8 @@ pub enum Note<C, G> {
     Weight(C, f64),
     /// A suspect channel is out of this group.
     Ejected(G, C),
-    /// A suspect channel stays usable in this group: too much was ejected already.
+    /// A suspect channel stays usable in this group: too much was ejected already, nothing better is left, or we suspect
+    /// ourselves.
     Capped(G, C),
     /// The group lost so much that its suspect channels are usable again (true), or no more (false).
     Panic(G, bool),

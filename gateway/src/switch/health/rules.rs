@@ -725,6 +725,32 @@ fn answers_lost_for_good_do_not_keep_a_channel_down() {
 }
 
 #[test]
+fn a_trial_without_a_message_passes_by_probes_unless_lost_parts_may_have_taken_its_room() {
+    for (capacities, freed) in [(&[1.0, 1.0][..], false), (&[1.0, 1.0], true), (&[1.0], false)] {
+        let mut line = Line::warm(capacities);
+        let parts = line.hang(0, 4_000);
+        assert_eq!(line.state(0), State::Down);
+        line.answers = Some(30);
+        while line.state(0) != State::Probation {
+            line.go(50);
+        }
+        parts.iter().filter(|_| freed).for_each(|sent| line.end(0, *sent, Sign::Unanswered));
+        line.go(9_900);
+        assert_eq!(line.state(0), State::Probation, "{capacities:?}, {freed}");
+        line.go(200);
+        let waits = capacities.len() > 1 && !freed;
+        assert_eq!(line.state(0) == State::Probation, waits, "{capacities:?}, {freed}");
+        if waits {
+            line.go(20_000);
+            assert_eq!(line.state(0), State::Probation);
+            parts.iter().for_each(|sent| line.end(0, *sent, Sign::Unanswered));
+            line.go(10);
+            assert_eq!(line.state(0), State::Healthy, "its room is back");
+        }
+    }
+}
+
+#[test]
 fn answers_to_probes_alone_do_not_make_it_flap() {
     let mut line = Line::warm(&[1.0, 1.0]);
     for _ in 0..16 {

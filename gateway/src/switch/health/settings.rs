@@ -1,4 +1,5 @@
-//! Every number of the health machines, named. The defaults were simulated and measured for carriers that answer in
+//! Every number of the health machines, of hedges and of the retry budget, named; those of `[health]` and
+//! `[channel.health]` are in `config/check/health.rs`. The defaults were simulated and measured for carriers that answer in
 //! 300–800 ms; `tests.rs` beside this file repeats the simulation.
 
 use std::time::Duration;
@@ -27,6 +28,21 @@ pub struct Patience {
     pub probe: Duration,
 }
 
+/// What answers usually take, until that is learned: a lognormal law.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prior {
+    /// Half are faster.
+    pub median: Duration,
+    /// 99.9 % are faster; more than the median.
+    pub most: Duration,
+}
+
+impl Default for Prior {
+    fn default() -> Prior {
+        Prior { median: ms(500), most: ms(2_000) }
+    }
+}
+
 /// All numbers. `Settings::default()` has both presets; [`Settings::patience`] picks one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -34,6 +50,8 @@ pub struct Settings {
     pub fast: Patience,
     /// For channels alone in all their groups.
     pub calm: Patience,
+    /// Latency: what is expected before it is learned.
+    pub prior: Prior,
     /// Link: age of the oldest octets the carrier's kernel has not acknowledged, beyond which the link is suspect.
     pub unacked: Duration,
     /// Link: a reported age is believed for so long.
@@ -144,6 +162,22 @@ pub struct Settings {
     pub guard_freeze: Duration,
     /// Memory: older than this is forgotten.
     pub memory: Duration,
+    /// Doubt: how much longer than the suspicion nothing must be answered before the first tier's parts go elsewhere.
+    pub doubt_after: Duration,
+    /// Hedge: never sooner.
+    pub hedge_after: Duration,
+    /// Hedge: never later.
+    pub hedge_latest: Duration,
+    /// Hedge: between those, this many times what 99.9 % of the channel's answers take at most.
+    pub hedge_factor: f64,
+    /// Hedge: so many per first attempt of the first tier on a channel, over ten seconds; none at all where 0.
+    pub hedge_share: f64,
+    /// Hedge: so many are always allowed in that time: with little traffic the share alone would never reach one.
+    pub hedge_few: u32,
+    /// Retries: percent of a channel's first attempts of the last ten seconds that may go again …
+    pub retry_share: u32,
+    /// … and so many a second at least.
+    pub retry_floor: u32,
 }
 
 impl Default for Settings {
@@ -151,6 +185,7 @@ impl Default for Settings {
         Settings {
             fast: Patience { silence: ms(500), probe: ms(250) },
             calm: Patience { silence: ms(600), probe: ms(400) },
+            prior: Prior::default(),
             unacked: ms(500),
             unacked_fresh: ms(200),
             step: ms(20),
@@ -206,6 +241,14 @@ impl Default for Settings {
             guard_window: ms(1_000),
             guard_freeze: ms(3_000),
             memory: ms(86_400_000),
+            doubt_after: ms(300),
+            hedge_after: ms(1_200),
+            hedge_latest: ms(2_500),
+            hedge_factor: 1.5,
+            hedge_share: 0.02,
+            hedge_few: 3,
+            retry_share: 10,
+            retry_floor: 10,
         }
     }
 }

@@ -95,6 +95,40 @@ fn an_answer_before_the_second_copy_leaves_spares_it() {
 }
 
 #[test]
+fn a_refusal_after_all_bars_its_channel_wherever_the_message_is() {
+    let refused = [Answer::Refused(Verdict::LinkFault)];
+    let hold = |bench: &mut Bench, ms, held: [bool; 2]| {
+        let channels = (0..2).map(ChannelId).zip(held);
+        starts(&bench.at(at(ms), channels.map(|(channel, held)| Event::Hold(channel, held))))
+    };
+    // It waits for a channel.
+    let mut plan = probing();
+    plan.tiers[0].unacked = InDoubt::Resend(Duration::from_secs(5));
+    let mut bench = probed(plan);
+    let (first, _) = bench.sent(message(1, 0, 0, 1));
+    silent(&mut bench, 0, 1_000);
+    hold(&mut bench, 1_010, [true, true]);
+    assert_eq!(starts(&bench.at(at(7_000), [])), []);
+    bench.end(at(7_010), first, &refused);
+    assert_eq!(hold(&mut bench, 9_020, [false, true]), [], "it was refused there");
+    assert_eq!(hold(&mut bench, 9_030, [true, false]).first().map(|start| start.1), Some(1));
+
+    // It is on its way over another one, which refuses it for now.
+    let mut bench = Bench::new();
+    let (first, _) = bench.sent(message(1, 0, 0, 1));
+    let out = bench.at(at(2_500), []);
+    let (second, channel, _) = starts(&out)[0];
+    assert_eq!(channel, 1);
+    bench.at(at(2_500), [Event::Started(second, 1)]);
+    bench.end(at(2_600), first, &refused);
+    let mut out = bench.end(at(2_700), second, &[Answer::Refused(Verdict::Retry)]);
+    for ms in (2_800..20_000).step_by(100) {
+        out.extend(bench.at(at(ms), []));
+    }
+    assert_eq!(starts(&out).first().map(|start| start.1), Some(1), "{out:?}");
+}
+
+#[test]
 fn one_message_that_waits_too_long_gets_one_more_attempt_and_no_third() {
     let mut bench = Bench::new();
     let (first, channel) = bench.sent(message(1, 0, 0, 1));
@@ -118,6 +152,85 @@ fn one_message_that_waits_too_long_gets_one_more_attempt_and_no_third() {
 }
 
 #[test]
+fn shares_are_those_of_channels_in_service() {
+    let mut plan = probing();
+    plan.groups[0].strategy = Strategy::Weighted(vec![1, 1, 1]);
+    plan.groups[0].channels.push(ChannelId(2));
+    plan.channels.push(ChannelRule { id: ChannelId(2), carrier: 2, ..plan.channels[1].clone() });
+    let mut bench = probed(plan);
+    bench.at(Time(2), [Event::LinkUp(link(2), 2_000), Event::LinkUp(link(1), 2_000)]);
+    let whys = |bench: &mut Bench, ms, ids: std::ops::Range<u64>| -> Vec<(u16, u32)> {
+        let out = bench.at(at(ms), ids.map(|id| Event::Accepted(message(id, 0, 1, 1))));
+        let weighted = |command: &Command| match command {
+            Command::Start { link, why, .. } if why.reason == Reason::Weighted => Some((link.channel, why.number)),
+            _ => None,
+        };
+        out.iter().filter_map(weighted).collect()
+    };
+    let (first, channel) = bench.sent(message(1, 0, 1, 1));
+    assert_eq!(channel, 0);
+    let said = silent(&mut bench, 0, 600);
+    assert!(transitions(&said).iter().any(|(_, channel, to, _)| (*channel, *to) == (0, State::Suspect)), "{said:?}");
+    let seen = whys(&mut bench, 600, 10..30);
+    assert!(seen.len() > 5 && seen.iter().all(|(channel, share)| *channel > 0 && *share == 50), "{seen:?}");
+    bench.end(at(601), first, &[Answer::Submitted]);
+}
+
+#[test]
+fn missing_parts_that_follow_late_are_no_message_that_waits_too_long() {
+    let mut bench = Bench::new();
+    let (attempt, _) = bench.sent(message(1, 0, 0, 2));
+    let refused = Answer::Refused(Verdict::Throttled);
+    let out = bench.end(at(2_000), attempt, &[Answer::Submitted, refused]);
+    let out = if starts(&out).is_empty() { bench.at(at(2_400), []) } else { out };
+    assert_eq!(starts(&out), [(attempt, 0, 0b10)], "the second part follows");
+    bench.at(at(2_400), [Event::Started(attempt, 1)]);
+    for ms in [2_500, 2_600, 3_000, 3_500] {
+        let out = bench.at(at(ms), []);
+        assert!(!out.iter().any(|command| matches!(command, Command::Hedged(..))), "{ms}: {out:?}");
+    }
+}
+
+#[test]
+fn an_attempt_does_not_stand_once_its_link_was_lost_before_it_was_handed_over() {
+    let mut bench = probed(Settings { health: carefree(), ..settings() });
+    bench.at(NOW, [Event::Hold(ChannelId(1), true)]);
+    let out = bench.at(NOW, [Event::Accepted(message(1, 0, 0, 2))]);
+    let (attempt, ..) = starts(&out)[0];
+    assert!(bench.0.stands(attempt));
+    bench.at(at(1), [Event::LinkDown(link(0)), Event::LinkUp(link(0), 8)]);
+    assert!(!bench.0.stands(attempt), "the new connection has no slots for it");
+    let out = bench.at(at(2), [Event::NotStarted(attempt, NotStarted::Retry)]);
+    let out = if starts(&out).is_empty() { bench.at(at(30), []) } else { out };
+    let (again, ..) = starts(&out)[0];
+    assert!(again != attempt && bench.0.stands(again));
+    assert_eq!(bench.0.channel(at(30), ChannelId(0)).map(|view| view.in_flight), Some(2));
+    bench.at(at(30), [Event::Started(again, 1)]);
+    assert!(!bench.0.stands(AttemptRef(1)));
+}
+
+#[test]
+fn what_goes_on_after_a_receipt_is_in_the_switch_once() {
+    let mut plan = settings();
+    plan.tiers[0].acked = InDoubt::Resend(Duration::from_secs(30));
+    for wait in [0, 30_000] {
+        let mut bench = probed(plan.clone());
+        let (attempt, _) = bench.sent(message(1, 0, 0, 1));
+        bench.at(at(1), [Event::Hold(ChannelId(1), true), Event::Hold(ChannelId(0), true)]);
+        bench.end(at(2), attempt, &[Answer::Unanswered(Doubt::Acked)]);
+        bench.at(at(2 + wait), []);
+        assert_eq!(bench.0.messages(), 1, "it waits");
+        let doubtful = true;
+        let excluded = vec![ChannelId(0)];
+        let news = Recovered { message: message(1, 0, 0, 1), refused: 1, excluded, in_doubt: None, doubtful };
+        bench.at(at(3 + wait), [Event::Again(news)]);
+        assert_eq!(bench.0.messages(), 1, "after {wait} ms");
+        let out = bench.at(at(4 + wait), [Event::Hold(ChannelId(1), false)]);
+        assert_eq!(starts(&out).iter().map(|start| start.1).collect::<Vec<_>>(), [1]);
+    }
+}
+
+#[test]
 fn a_link_nobody_acknowledges_keeps_nobody_awake_once_nothing_is_in_flight() {
     let mut settings = probing();
     settings.channels.iter_mut().for_each(|rule| rule.probes = false);
@@ -134,4 +247,129 @@ fn a_link_nobody_acknowledges_keeps_nobody_awake_once_nothing_is_in_flight() {
         wakes += 1;
     }
     assert!(wakes < 30, "{wakes} wakes with nothing to do");
+}
+
+fn ejections(said: &[(u64, Command)]) -> Vec<&Command> {
+    let told = |command: &&Command| matches!(command, Command::Ejected(..) | Command::Panic(..));
+    said.iter().map(|(_, command)| command).filter(told).collect()
+}
+
+#[test]
+fn what_a_suspicion_comes_to_is_told_for_each_group() {
+    let mut plan = probing();
+    plan.groups[1].channels = vec![ChannelId(0)];
+    let mut bench = probed(plan);
+    bench.sent(message(1, 0, 1, 1));
+    let said = silent(&mut bench, 0, 600);
+    let [pair, lone] = [0, 1].map(GroupId);
+    let out = Command::Ejected(pair, ChannelId(0), true);
+    let kept = [Command::Panic(lone, true), Command::Ejected(lone, ChannelId(0), false)];
+    assert_eq!(ejections(&said), [&out, &kept[0], &kept[1]], "out of the pair; alone in the other, it serves on");
+}
+
+#[test]
+fn of_groups_the_gateway_made_for_itself_nobody_is_told() {
+    let mut plan = probing();
+    plan.groups[1].channels = vec![ChannelId(0)];
+    plan.groups[1].internal = true;
+    let mut bench = probed(plan);
+    bench.sent(message(1, 1, 1, 1));
+    let said = silent(&mut bench, 0, 4_000);
+    let moved: Vec<State> = transitions(&said).iter().map(|moved| moved.2).collect();
+    assert_eq!(moved, [State::Suspect, State::Down], "its messages judge the channel like any other");
+    assert_eq!(ejections(&said), [&Command::Ejected(GroupId(0), ChannelId(0), true)]);
+}
+
+/// Three channels of three carriers, the last as large as both others and more, each preferred by a group of its own; octets to the first two stay unacknowledged
+/// for 600 ms, and then all answers come. What was said, and the channel of a message that came meanwhile.
+fn standing_still(third_answers: bool) -> (Vec<(u64, Command)>, u16, Bench) {
+    let mut plan = probing();
+    plan.channels.push(ChannelRule { id: ChannelId(2), carrier: 2, rate: 3_000.0, ..plan.channels[0].clone() });
+    let group = |id: u16| GroupRule {
+        id: GroupId(id),
+        channels: (0..3).map(|at| ChannelId((id + at) % 3)).collect(),
+        spill_after: Some(Duration::from_secs(1)),
+        ..GroupRule::default()
+    };
+    plan.groups = (0..3).map(group).collect();
+    let mut bench = Bench(Switch::new(0));
+    bench.at(Time(1), [Event::Plan(plan)].into_iter().chain((0..3).map(|id| Event::LinkUp(link(id), 8))));
+    let sent: Vec<_> = (0..3).map(|id| bench.sent(message(u64::from(id) + 1, id, 0, 1))).collect();
+    assert_eq!(sent.iter().map(|sent| sent.1).collect::<Vec<_>>(), [0, 1, 2]);
+    let mut said = Vec::new();
+    for ms in (300..=600).step_by(50) {
+        let age = Duration::from_millis(ms);
+        let told = [0, 1].map(|id| Event::Unacked(link(id), age));
+        said.extend(bench.at(at(ms), told).into_iter().map(|command| (ms, command)));
+        if third_answers && ms == 450 {
+            bench.end(at(ms), sent[2].0, &[Answer::Submitted]);
+        }
+    }
+    let out = bench.at(at(650), [Event::Accepted(message(9, 0, 0, 1))]);
+    let (attempt, elsewhere, _) = starts(&out)[0];
+    bench.at(at(650), [Event::Started(attempt, 1)]);
+    let over = [0, 1].map(|id| Event::Unacked(link(id), Duration::ZERO));
+    said.extend(bench.at(at(700), over).into_iter().map(|command| (700, command)));
+    let open = sent.iter().take(if third_answers { 2 } else { 3 }).map(|sent| &sent.0).chain([&attempt]);
+    for attempt in open {
+        said.extend(bench.end(at(700), *attempt, &[Answer::Submitted]).into_iter().map(|command| (700, command)));
+    }
+    for ms in (710..6_000).step_by(10) {
+        said.extend(bench.at(at(ms), []).into_iter().map(|command| (ms, command)));
+    }
+    (said, elsewhere, bench)
+}
+
+#[test]
+fn two_carriers_silent_while_the_third_is_not_asked_are_a_stall_of_our_own() {
+    let (said, elsewhere, mut bench) = standing_still(false);
+    let ourselves = said.iter().filter(|(_, command)| matches!(command, Command::OurselvesSuspected(_))).count();
+    assert_eq!(ourselves, 1, "{said:?}");
+    let out = |command: &&Command| matches!(command, Command::Ejected(_, _, true));
+    assert_eq!(ejections(&said).into_iter().filter(out).count(), 0, "{said:?}");
+    assert!(ejections(&said).contains(&&Command::Ejected(GroupId(0), ChannelId(0), false)));
+    assert_eq!(elsewhere, 2, "what comes meanwhile goes where nothing is suspected");
+    assert!(!said.iter().any(|(_, command)| matches!(command, Command::InDoubt(..))), "nothing was doubted: {said:?}");
+    let back = bench.at(at(6_000), [Event::Accepted(message(10, 0, 0, 1)), Event::Accepted(message(11, 1, 0, 1))]);
+    assert_eq!(starts(&back).iter().map(|start| start.1).collect::<Vec<_>>(), [0, 1], "both are as they were");
+}
+
+#[test]
+fn where_the_third_answers_it_is_not_ourselves() {
+    let (said, elsewhere, _) = standing_still(true);
+    assert!(!said.iter().any(|(_, command)| matches!(command, Command::OurselvesSuspected(_))), "{said:?}");
+    assert!(ejections(&said).contains(&&Command::Ejected(GroupId(0), ChannelId(0), true)), "{said:?}");
+    assert_eq!(elsewhere, 2);
+}
+
+#[test]
+fn a_channel_with_numbers_of_its_own_is_judged_by_these_until_a_reload_takes_them() {
+    let patient = health::Patience { silence: Duration::from_secs(30), probe: Duration::from_secs(30) };
+    let mut plan = probing();
+    let own = health::Settings { unacked: Duration::from_secs(2), fast: patient, ..health::Settings::default() };
+    plan.channels[0].health = Some(Box::new(own));
+    let mut bench = probed(plan);
+    bench.sent(message(1, 0, 1, 1));
+    assert_eq!(transitions(&silent(&mut bench, 0, 1_000)), []);
+    bench.at(at(1_000), [Event::Plan(probing())]);
+    let moved = transitions(&silent(&mut bench, 1_010, 1_200));
+    assert_eq!(moved.first().map(|moved| (moved.1, moved.2)), Some((0, State::Suspect)), "{moved:?}");
+}
+
+#[test]
+fn how_much_is_hedged_is_configured() {
+    let mut plan = settings();
+    plan.health.hedge_share = 0.0;
+    let mut bench = Bench::new();
+    bench.at(Time(1), [Event::Plan(plan.clone())]);
+    bench.sent(message(1, 0, 0, 1));
+    let out: Vec<Command> = (1..60).flat_map(|tenth| bench.at(at(tenth * 100), [])).collect();
+    assert!(!out.iter().any(|command| matches!(command, Command::Hedged(..))), "{out:?}");
+    plan.health.hedge_share = 0.02;
+    plan.health.hedge_latest = Duration::from_millis(1_300);
+    let mut bench = Bench::new();
+    bench.at(Time(1), [Event::Plan(plan)]);
+    bench.sent(message(1, 0, 0, 1));
+    let out = bench.at(at(1_300), []);
+    assert!(out.contains(&Command::Hedged(MessageId(1), ChannelId(0))), "{out:?}");
 }

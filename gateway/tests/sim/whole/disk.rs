@@ -49,6 +49,8 @@ pub(crate) struct Disk {
     pub(crate) refuses_writes: bool,
     pub(crate) store: BTreeMap<MessageId, Kept>,
     by_id: HashMap<(Arc<str>, CarrierId), MessageId>,
+    /// The highest id that any start has found: checkpoints keep it, whatever they forget.
+    pub(crate) highest: u64,
 }
 
 impl Disk {
@@ -147,11 +149,12 @@ impl Disk {
         let lost = entries.split_off(left);
         let found = entries[self.synced.min(left)..].iter().filter(|entry| !entry.void).cloned().collect();
         entries.retain(|entry| !entry.void);
+        let highest = entries.iter().map(|entry| entry.id.0).fold(self.highest, u64::max);
         let ended: HashSet<MessageId> = entries.iter().filter(|e| e.record.is_none()).map(|e| e.id).collect();
         // Checkpoints forget what has ended.
         entries.retain(|entry| !ended.contains(&entry.id));
         let (store, by_id) = (std::mem::take(&mut self.store), std::mem::take(&mut self.by_id));
-        *self = Disk { store, by_id, ..Disk::default() };
+        *self = Disk { store, by_id, highest, ..Disk::default() };
         for (at, entry) in entries.iter().enumerate() {
             if entry.record.as_ref().is_some_and(|(of, _)| *of == kind::ACCEPTED) {
                 self.bodies.insert(entry.id, at);
@@ -181,13 +184,16 @@ impl Disk {
 
 impl Ledger for Disk {
     fn note(&mut self, id: MessageId, record: &Record<'_>) {
+        super::line::trace(|| format!("        NOTE {id:?} {record:?}"));
         self.push(id, record);
     }
     fn commit(&mut self, id: MessageId, record: &Record<'_>, ack: Ack) {
+        super::line::trace(|| format!("        COMMIT {id:?} {record:?} {ack:?}"));
         self.push(id, record);
         self.waiters.push((self.entries.len() - 1, Waiter::Report(ack)));
     }
     fn end(&mut self, id: MessageId) {
+        super::line::trace(|| format!("        END {id:?}"));
         self.entries.push(Entry { id, record: None, void: false });
     }
 }

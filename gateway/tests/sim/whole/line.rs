@@ -43,6 +43,14 @@ pub(crate) struct Start {
     expires: Time,
 }
 
+/// `SIM_TRACE=1`: says what happens.
+pub(crate) fn trace(what: impl FnOnce() -> String) {
+    static ON: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    if *ON.get_or_init(|| std::env::var_os("SIM_TRACE").is_some()) {
+        eprintln!("{}", what());
+    }
+}
+
 /// How many of so many parts are named.
 fn named(parts: u8, only: u64) -> u8 {
     (0..parts).filter(|part| is_named(*part, only)).count() as u8
@@ -72,10 +80,8 @@ impl World {
         report.follow(self.onward.clone());
         let entries = self.disk.entries();
         let mut keys = HashMap::new();
-        let mut highest = 0;
         let mut replay = Replay::new(&mut report, &mut names, now);
         for (at, Entry { id, record, .. }) in entries.iter().enumerate() {
-            highest = highest.max(id.0);
             let Some((kind, octets)) = record else { continue };
             let record = Record::read(*kind, octets).expect("a record reads as it was written");
             if let Record::Accepted(Accepted { idempotency_key: Some(key), .. }) = &record {
@@ -99,8 +105,8 @@ impl World {
         }
         let (now_true, wall) = (self.now, self.wall().0);
         self.books.born(now_true, wall, |id| report.live(id).is_some());
-        let switch = Switch::new(found.highest_attempt);
-        let ids = Ids::above(highest.max(found.highest_attempt));
+        let highest = self.disk.highest.max(found.highest_attempt);
+        let (switch, ids) = (Switch::new(highest), Ids::above(highest));
         let mut line = Line { switch, report, ids, commands: Vec::new(), outgoing: Vec::new(), keys };
         self.ledger.excused = self.time();
         self.apply(&mut line);
@@ -185,6 +191,7 @@ impl World {
 
     fn tell(&mut self, line: &mut Line, event: Event) {
         let before = line.commands.len();
+        trace(|| format!("{:>12} EV {event:?}", self.now));
         line.switch.step(self.time(), event, &mut line.commands);
         self.watch(line, before);
     }
@@ -193,6 +200,7 @@ impl World {
     fn watch(&mut self, line: &Line, before: usize) {
         let now = self.time();
         for command in &line.commands[before..] {
+            trace(|| format!("{:>12} CMD {command:?}", self.now));
             self.ledger.command(now, command);
             match command {
                 Command::Resubmitted(id, _) => {
@@ -205,6 +213,8 @@ impl World {
                 Command::Hedged(..) => self.books.reached.hit("hedged"),
                 Command::FailedOver(..) => self.books.reached.hit("failed over"),
                 Command::OurselvesSuspected(_) => self.books.reached.hit("ourselves suspected"),
+                Command::Ejected(_, _, true) => self.books.reached.hit("a suspect channel out of a group"),
+                Command::Ejected(_, _, false) => self.books.reached.hit("a suspect channel kept in a group"),
                 Command::Panic(_, true) => self.books.reached.hit("panic in a group"),
                 Command::Transition(channel, transition) => self.judged(*channel, transition),
                 Command::Start { only, .. } if *only != u64::MAX => self.books.reached.hit("resumed"),
@@ -219,7 +229,8 @@ impl World {
         if self.stalled > self.born && self.now >= self.stalled {
             self.ledger.excused = self.time();
         }
-        for input in std::mem::take(&mut self.inbox) {
+        for _ in 0..self.inbox.len() {
+            let Some(input) = self.inbox.pop_front() else { break };
             self.input(&mut line, input);
         }
         let moment = self.moment();
@@ -251,11 +262,11 @@ impl World {
             let in_flight = line.switch.channel(now, channel).map_or(0, |view| view.in_flight);
             assert_eq!(in_flight, self.ledger.used(channel), "slots of {channel:?}");
         }
-        let well = |channel| {
-            let view = line.switch.channel(now, channel);
-            view.is_some_and(|view| view.health.is_some_and(|seen| seen.state == State::Healthy && seen.weight >= 1.0))
+        let weight = |channel| {
+            let seen = line.switch.channel(now, channel)?.health?;
+            (seen.state == State::Healthy).then_some(seen.weight)
         };
-        self.ledger.tier_order(now, well);
+        self.ledger.tier_order(now, weight);
     }
 
     fn input(&mut self, line: &mut Line, input: Input) {
@@ -356,6 +367,10 @@ impl World {
             Ack::Inbound(link, generation, inbound) => {
                 self.settle_receipt(inbound.0 as usize, *link, *generation, durable);
             }
+            Ack::Orphan(orphan, link, generation, inbound) => {
+                line.report.kept_orphan(*orphan, durable);
+                self.settle_receipt(inbound.0 as usize, *link, *generation, durable);
+            }
             Ack::Outcome(id, seq) => {
                 if !durable {
                     self.books.reached.hit("outcome written again");
@@ -376,7 +391,11 @@ impl World {
                 }
             }
             Heard::Down => {
-                self.ledger.link_down(link);
+                // Handed over when the link was gone already, before the line heard of it.
+                for ticket in self.ledger.on_wire(link) {
+                    self.books.unanswered(self.ledger.runs[&ticket.attempt()].message, ticket.attempt().0);
+                }
+                self.ledger.link_down(self.time(), link);
                 self.tell(line, Event::LinkDown(link));
             }
             Heard::Closed => self.tell(line, Event::LinkGone(link)),
@@ -388,6 +407,7 @@ impl World {
                 let (now, channel) = (self.moment(), ChannelId(link.channel));
                 let orphan = line.ids.next(now.wall);
                 let ack = Ack::Inbound(link, generation, carriers::Inbound(nth as _));
+                trace(|| format!("{:>12} RCPT {receipt:?} over {link:?}", self.now));
                 line.report.receipt(now, channel, &receipt, orphan, ack, &mut self.disk);
                 self.tell(line, Event::Heard(link));
             }
@@ -395,6 +415,13 @@ impl World {
     }
 
     fn answered(&mut self, line: &mut Line, ticket: Ticket, said: &Said) {
+        trace(|| {
+            format!(
+                "{:>12} SAID {ticket:?} {said:?} {:?}",
+                self.now,
+                self.ledger.runs.get(&ticket.attempt()).map(|r| r.message)
+            )
+        });
         let (kind, answer) = match said {
             Said::Submitted(id) => (AnswerKind::Submitted(Some(id.clone())), Answer::Submitted),
             Said::Refused(verdict) => (AnswerKind::Refused(*verdict, "0x58"), Answer::Refused(*verdict)),
@@ -403,6 +430,12 @@ impl World {
         let moment = self.moment();
         line.report.answered(moment, ticket, kind, &mut self.disk);
         let now = moment.time;
+        if !self.ledger.is_open(ticket) {
+            // The switch has given it up with its link.
+            self.books.reached.hit("answered after its link was gone");
+            self.tell(line, Event::Answer(ticket, answer));
+            return self.tell(line, Event::Freed(ticket));
+        }
         let run = &self.ledger.runs[&ticket.attempt()];
         let (message, channel) = (run.message, ChannelId(run.link.channel));
         let before = line.commands.len();
@@ -448,6 +481,7 @@ impl World {
     fn exhausted(&mut self, line: &mut Line, message: MessageId, end: End) {
         let body = self.disk.body(message).filter(|_| end != End::BodyLost);
         let now = self.moment();
+        trace(|| format!("{:>12} EXH {message:?} {end:?}", self.now));
         line.report.exhausted(now, message, end, body.as_deref().and_then(accepted).as_ref(), &mut self.disk);
     }
 
@@ -504,8 +538,12 @@ impl World {
             self.disk.mark_sent();
         }
         for (start, parts) in std::mem::take(&mut line.outgoing) {
-            if written.is_err() {
-                self.books.reached.hit("not written, not sent");
+            if written.is_err() || !line.switch.stands(start.attempt) {
+                self.books.reached.hit(if written.is_err() {
+                    "not written, not sent"
+                } else {
+                    "link lost before the body came"
+                });
                 let now = self.moment();
                 line.report.unsent(now, start.attempt, start.only, &mut self.disk);
                 self.refuse(line, start.attempt, NotStarted::Retry);
@@ -519,7 +557,7 @@ impl World {
                 self.submit(start.link, ticket);
             }
             self.books.run(now, start.message, start.attempt.0, channel, u32::from(sent));
-            self.ledger.started(start.attempt, sent);
+            self.ledger.started(self.time(), start.attempt, sent);
             self.tell(line, Event::Started(start.attempt, sent));
         }
     }
@@ -529,6 +567,7 @@ impl World {
         let life = self.life;
         let effects: Vec<Effect> = line.report.effects().collect();
         for effect in effects {
+            trace(|| format!("{:>12} EFF {effect:?}", self.now));
             match effect {
                 Effect::Conclude(id) => {
                     let before = [self.ledger.reached.concluded_in_flight, self.ledger.reached.concluded_waiting];

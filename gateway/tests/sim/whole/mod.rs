@@ -24,7 +24,7 @@ use gateway::switch::{ChannelRule, Settings};
 use link::LinkId;
 
 use crate::ledger::Ledger;
-use crate::world::{Shape, settings};
+use crate::world::{Shape, rates, settings};
 use books::Books;
 use disk::{Disk, Kept};
 use far::{Carrier, Link, Slip};
@@ -238,6 +238,7 @@ impl World {
         let swarm = Swarm::random(&mut rng);
         let shape = Shape { faults: !swarm.is_quiet(), ..Shape::random(seed) };
         let mut whole = settings(&mut rng, shape);
+        whole.apps = rates(seed, APPS.len() as u16, 0.5);
         for group in &mut whole.groups {
             if group.channels.len() == 1 && rng.bool() {
                 group.channels = (0..3).map(ChannelId).collect();
@@ -482,17 +483,22 @@ impl World {
             }
             What::Pause(lasts) => {
                 self.stalled = self.now + lasts;
+                line::trace(|| format!("{:>12} PAUSE {lasts}", self.now));
                 let until = self.stalled;
                 self.carriers.iter_mut().for_each(|carrier| carrier.troubled(until));
                 self.books.reached.hit("paused");
             }
             What::Wall(jump) => {
+                line::trace(|| format!("{:>12} WALL {jump}", self.now));
                 self.skew += jump;
                 self.books.reached.hit("wall jumped");
             }
             What::Hold(channel, held) => self.inbox.push_back(Input::Hold(ChannelId(channel), held)),
             What::Reload => self.inbox.push_back(Input::Reload),
-            What::Crash(power) => self.crash(power),
+            What::Crash(power) => {
+                line::trace(|| format!("{:>12} CRASH {power}", self.now));
+                self.crash(power)
+            }
             What::Start => self.start(),
             What::Heal => self.heal(),
             What::Sync(_) | What::Synced(_) | What::Lazy(_) | What::Inbox(..) | What::Store(..) => {}

@@ -142,7 +142,7 @@ impl Swarm {
 pub(crate) struct States(BTreeMap<&'static str, u64>);
 
 /// All that a campaign must reach.
-const REQUIRED: [&str; 41] = [
+const REQUIRED: [&str; 42] = [
     "answered late",
     "attempt lost with the power",
     "claimed by an attempt in doubt",
@@ -162,6 +162,7 @@ const REQUIRED: [&str; 41] = [
     "key repeated",
     "killed",
     "link closed busy",
+    "link lost before the body came",
     "moved on",
     "not written, not sent",
     "on trial",
@@ -187,7 +188,15 @@ const REQUIRED: [&str; 41] = [
 ];
 
 /// What only a long campaign is sure to reach.
-const RARER: [&str; 4] = ["ourselves suspected", "panic in a group", "quarantined", "start refused by the report"];
+const RARER: [&str; 7] = [
+    "a suspect channel kept in a group",
+    "a suspect channel out of a group",
+    "answered after its link was gone",
+    "ourselves suspected",
+    "panic in a group",
+    "quarantined",
+    "start refused by the report",
+];
 
 impl States {
     pub(crate) fn hit(&mut self, state: &'static str) {

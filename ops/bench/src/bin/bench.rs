@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bench::case::CASES;
+use bench::case::{CASES, Case};
 use bench::figures::{Figures, Table, machine};
 use bench::{Result, told_to_stop};
 use clap::Parser;
+use conformance::Protocol;
 use serde_json::json;
 
 /// Measures the line: CPU per message, throughput, request to submit, memory.
@@ -21,12 +22,32 @@ struct Options {
     /// Only these cases [default: all]
     #[arg(long = "case", value_parser = CASES.map(|case| case.name))]
     cases: Vec<String>,
+    /// What the far side speaks: smpp, cmpp2, cmpp3, smgp, sgip [default: smpp, and those under full load over cmpp3, smgp,
+    /// sgip, too]
+    #[arg(long = "protocol")]
+    protocols: Vec<Protocol>,
     /// Where line.json and the runs' data go; on a real disk, or syncing costs nothing
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
     /// Keep the last run's data, logs and ledgers
     #[arg(long)]
     keep: bool,
+}
+
+impl Options {
+    /// Cases by name, each over every protocol that is wanted of it.
+    fn cases(&self) -> impl Iterator<Item = Case> {
+        const ALL: [Protocol; 4] = [Protocol::Smpp, Protocol::Cmpp30, Protocol::Smgp, Protocol::Sgip];
+        let wanted = |case: &Case| self.cases.is_empty() || self.cases.iter().any(|name| name == case.name);
+        CASES.into_iter().filter(wanted).flat_map(|case| {
+            let protocols: &[Protocol] = match (self.protocols.as_slice(), case.rate) {
+                ([], None) => &ALL,
+                ([], Some(_)) => &ALL[..1],
+                (given, _) => given,
+            };
+            protocols.iter().map(move |&protocol| Case { protocol, ..case })
+        })
+    }
 }
 
 fn main() -> ExitCode {
@@ -52,15 +73,14 @@ fn main() -> ExitCode {
 async fn measure(options: &Options) -> Result<()> {
     let machine = machine();
     println!("{machine}");
-    let wanted = |name: &str| options.cases.is_empty() || options.cases.iter().any(|case| case == name);
-    let cases = CASES.into_iter().filter(|case| wanted(case.name));
-    let mut all: Vec<Figures> = cases.map(|case| Figures { case, runs: Vec::new() }).collect();
+    let mut all: Vec<Figures> = options.cases().map(|case| Figures { case, runs: Vec::new() }).collect();
     std::fs::create_dir_all(&options.out)?;
     let data = std::path::absolute(options.out.join("data"))?;
     for run in 1..=options.runs {
         for figures in &mut all {
-            eprintln!("run {run} of {}: {}", options.runs, figures.case.name);
-            figures.runs.push(figures.case.run(&data.join(figures.case.name)).await?);
+            let title = figures.case.title();
+            eprintln!("run {run} of {}: {title}", options.runs);
+            figures.runs.push(figures.case.run(&data.join(title)).await?);
         }
     }
     if !options.keep {

@@ -1,7 +1,8 @@
-//! `demo`: the demo configuration with everything around it as real processes on free ports: two simulated carriers, a
-//! callback sink and a load of 35 s, during which the first carrier goes away and comes back, and later hangs. A board
-//! shows the line meanwhile: drawn in place on a terminal (`NO_COLOR` is honoured), a frame every few seconds elsewhere. Ends with
-//! the ledger's line and its exit code.
+//! `demo`: the demo configuration with everything around it as real processes on free ports: four simulated carriers, each
+//! with a protocol of its own, a callback sink and a load of 35 s to numbers of every network, during which the first
+//! carrier goes away and comes back, and later hangs; the hub takes its numbers meanwhile. A board shows the line: drawn in
+//! place on a terminal (`NO_COLOR` is honoured), a frame every few seconds elsewhere. Ends with the ledger's line and its
+//! exit code.
 //!
 //! The carrier is not killed as a process: its simulator closes the listener and cuts the connections, and keeps what it
 //! has accepted, as a message centre's own store would. Hanging, it keeps its connections and reads nothing.
@@ -19,6 +20,7 @@ use bench::line::{Far, Gateway, Load, Sink};
 use bench::process::program;
 use bench::{Result, told_to_stop, trace};
 use clap::Parser;
+use conformance::ports;
 use tokio::process::Command;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -29,10 +31,27 @@ const SECRET: &str = "whsec_REVNTy1PTkxZLW5vdC1hLXNlY3JldC1zaWduaW5nLWtleSE=";
 const HTTP: &str = "127.0.0.1:18080";
 const ADMIN: &str = "127.0.0.1:19090";
 const CALLBACKS: &str = "127.0.0.1:18081";
-const CARRIERS: [(&str, &str); 2] = [("demo-a", "127.0.0.1:27751"), ("demo-b", "127.0.0.1:27752")];
+const CARRIERS: [(&str, &str); 4] = [
+    ("mobile", "127.0.0.1:27751"),
+    ("unicom", "127.0.0.1:27752"),
+    ("telecom", "127.0.0.1:27754"),
+    ("hub", "127.0.0.1:27755"),
+];
+/// Where the gateway listens for the carrier that calls back: both sides have it in their files, so that it is chosen
+/// before either starts.
+const CALLED: &str = "127.0.0.1:27753";
 const ANY: &str = "127.0.0.1:0";
-/// The carrier that fails.
-const BROKEN: &str = "demo-a";
+/// Who is written to: a name, how the numbers begin, their share of the load, and the text.
+const LOADS: [(&str, &str, f64, &str); 4] = [
+    ("to-mobile", "+86138", 0.4, "您的验证码是 428301"),
+    ("to-unicom", "+86130", 0.25, "您的验证码是 428301"),
+    ("to-telecom", "+86133", 0.25, "您的验证码是 428301"),
+    ("to-abroad", "+49151", 0.1, "Your code is 428301"),
+];
+/// The carrier that fails, how the numbers begin that are its own, and who steps in.
+const BROKEN: &str = "mobile";
+const ITS_NUMBERS: &str = "86138";
+const BACKUP: &str = "hub";
 /// The demo's tiers, strictest first.
 const TIERS: [&str; 3] = ["otp", "notice", "marketing"];
 /// Between two looks at the gateway.
@@ -77,7 +96,7 @@ struct Fault {
     since: &'static str,
 }
 
-/// Gateway, two simulated carriers, load and callbacks; the first carrier fails twice; the ledger closes.
+/// Gateway, four simulated carriers, load and callbacks; the first carrier fails twice; the ledger closes.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example: demo --rate 800 --seconds 30 --keep")]
 struct Options {
@@ -128,19 +147,27 @@ fn run(options: &Options) -> Result<bool> {
 
 /// The whole demo in `dir`; whether the ledger closes.
 async fn play(options: &Options, dir: &Path) -> Result<bool> {
-    copy(&options.config, "carriers.toml", dir, &CARRIERS.map(|(_, written)| (written, ANY.to_owned())))?;
+    let called = (CALLED, ports::free().to_string());
+    let mut addresses: Vec<_> = CARRIERS.iter().map(|(_, written)| (*written, ANY.to_owned())).collect();
+    addresses.push(called.clone());
+    copy(&options.config, "carriers.toml", dir, &addresses)?;
     let far = Far::start(dir).await?;
     let sink = Sink::start(dir, SECRET).await?;
-    configure(&options.config, &far, &sink, dir)?;
+    configure(&options.config, &far, called, &sink, dir)?;
     let gateway = Gateway::start(dir).await?;
     gateway.bound(CARRIERS.len() as u32).await?;
     println!("gateway http://{}  admin http://{}", gateway.http, gateway.admin);
     println!("faults at http://{}", far.control);
     println!();
 
-    let (rate, lasts) = (options.rate.to_string(), format!("{}s", options.seconds));
-    let load = Load::start(dir, "client", &gateway, KEY, &["--rate", &rate, "--for", &lasts, "--retry-unknown"])?;
-    let failovers = watch(options, &Parts { gateway: &gateway, far: &far, sink: &sink, dir }, load).await?;
+    let lasts = format!("{}s", options.seconds);
+    let load = |(name, prefix, share, text): (&str, &str, f64, &str)| {
+        let rate = (f64::from(options.rate) * share).to_string();
+        let args = ["--rate", &rate, "--for", &lasts, "--retry-unknown", "--to-prefix", prefix, "--text", text];
+        Load::start(dir, name, &gateway, KEY, &args)
+    };
+    let loads = LOADS.into_iter().map(load).collect::<Result<Vec<_>>>()?;
+    let failovers = watch(options, &Parts { gateway: &gateway, far: &far, sink: &sink, dir }, loads).await?;
 
     let resubmitted = Page::fetch(gateway.admin).await?.sum("qiao_in_doubt_resubmitted_total", &[]);
     gateway.process.stop().await?;
@@ -160,15 +187,16 @@ fn copy(from: &Path, name: &str, to: &Path, addresses: &[(&str, String)]) -> Res
     Ok(fs::write(to.join(name), text)?)
 }
 
-fn configure(from: &Path, far: &Far, sink: &Sink, dir: &Path) -> Result<()> {
+fn configure(from: &Path, far: &Far, called: (&'static str, String), sink: &Sink, dir: &Path) -> Result<()> {
     let config = dir.join("config");
-    fs::create_dir_all(&config)?;
-    let mut addresses = vec![(HTTP, ANY.to_owned()), (ADMIN, ANY.to_owned()), (CALLBACKS, sink.address.to_string())];
+    fs::create_dir_all(config.join("numbers"))?;
+    let mut addresses =
+        vec![called, (HTTP, ANY.to_owned()), (ADMIN, ANY.to_owned()), (CALLBACKS, sink.address.to_string())];
     for (name, written) in CARRIERS {
         let real = far.carriers.get(name).ok_or_else(|| format!("carriers.toml has no {name}"))?;
         addresses.push((written, real.to_string()));
     }
-    for name in ["qiao.toml", "channels.toml", "routes.toml", "apps.toml"] {
+    for name in ["qiao.toml", "channels.toml", "routes.toml", "apps.toml", "numbers/prefixes.csv"] {
         copy(from, name, &config, &addresses)?;
     }
     Ok(())
@@ -176,7 +204,7 @@ fn configure(from: &Path, far: &Far, sink: &Sink, dir: &Path) -> Result<()> {
 
 /// Shows the line, breaks the first carrier and mends it, again and again, until the load is over and every accepted
 /// message has its end. What was seen of the failovers.
-async fn watch(options: &Options, parts: &Parts<'_>, load: Load) -> Result<Vec<Failover>> {
+async fn watch(options: &Options, parts: &Parts<'_>, loads: Vec<Load>) -> Result<Vec<Failover>> {
     let started = Instant::now();
     let moment = |share: f64| started + Duration::from_secs(u64::from(options.seconds)).mul_f64(share);
     let mut every = interval_at(started + LOOK_EVERY, LOOK_EVERY);
@@ -184,7 +212,7 @@ async fn watch(options: &Options, parts: &Parts<'_>, load: Load) -> Result<Vec<F
     let mut show = Show::new(started, options.rate);
     let (mut faults, mut current, mut accepted) = (FAULTS.iter().peekable(), None, None);
     let mut failovers = Vec::new();
-    let posted = load.finished();
+    let posted = accepted_by(loads);
     tokio::pin!(posted);
     loop {
         let (next, now) = (faults.peek().copied(), current.as_ref().map(|Outage { fault, .. }| *fault));
@@ -207,7 +235,7 @@ async fn watch(options: &Options, parts: &Parts<'_>, load: Load) -> Result<Vec<F
                     return Ok(failovers);
                 }
             }
-            summary = &mut posted, if accepted.is_none() => accepted = summary?["accepted"].as_u64(),
+            all = &mut posted, if accepted.is_none() => accepted = Some(all?),
             () = tokio::time::sleep_until(moment(next.map_or(0.0, |fault| fault.from))), if next.is_some() && now.is_none() => {
                 let Some(fault) = faults.next() else { continue };
                 let told = Told::read(&Page::fetch(parts.gateway.admin).await?);
@@ -227,6 +255,15 @@ async fn watch(options: &Options, parts: &Parts<'_>, load: Load) -> Result<Vec<F
             return Ok(failovers);
         }
     }
+}
+
+/// What the gateway took of all loads, once they are over.
+async fn accepted_by(loads: Vec<Load>) -> Result<u64> {
+    let mut accepted = 0;
+    for load in loads {
+        accepted += load.finished().await?["accepted"].as_u64().unwrap_or(0);
+    }
+    Ok(accepted)
 }
 
 /// What runs while the demo is watched.
@@ -249,20 +286,16 @@ struct Outage {
 }
 
 impl Outage {
-    /// Looks for the first message of another carrier, once, in what the carriers wrote down. They may be writing: what
-    /// cannot be read yet is read at the next look.
+    /// Looks for the first message to one of its numbers at the backup, once, in what that wrote down. It may be writing:
+    /// what cannot be read yet is read at the next look.
     fn look(&mut self, dir: &Path) -> Option<Failover> {
         if self.seen {
             return None;
         }
-        let others = CARRIERS.iter().map(|(name, _)| *name).filter(|name| *name != BROKEN);
-        let first = |to| {
-            let ms = trace::first_submit_after(&dir.join(format!("{to}.jsonl")), self.since).ok()??;
-            Some(Failover { to, ms, told_ms: None, since: self.fault.since })
-        };
-        let first = others.filter_map(first).min_by(|a, b| a.ms.total_cmp(&b.ms));
-        self.seen = first.is_some();
-        first
+        let log = dir.join(format!("{BACKUP}.jsonl"));
+        let ms = trace::first_submit_after(&log, self.since, ITS_NUMBERS).ok()??;
+        self.seen = true;
+        Some(Failover { to: BACKUP, ms, told_ms: None, since: self.fault.since })
     }
 }
 
@@ -372,8 +405,10 @@ async fn ledger(dir: &Path, resubmitted: u64) -> Result<bool> {
     let resubmitted = resubmitted.to_string();
     let carriers = CARRIERS.map(|(name, _)| format!("{name}.jsonl"));
     let mut command = Command::new(program("qiao-sim")?);
-    command.current_dir(dir).kill_on_drop(true).args(["ledger", "--client", "client.jsonl", "--callbacks"]);
-    command.arg("callbacks.jsonl").args(carriers.into_iter().flat_map(|log| ["--carrier".to_owned(), log]));
+    let clients = LOADS.map(|(name, ..)| format!("{name}.jsonl"));
+    command.current_dir(dir).kill_on_drop(true).args(["ledger", "--callbacks", "callbacks.jsonl"]);
+    command.args(clients.into_iter().flat_map(|log| ["--client".to_owned(), log]));
+    command.args(carriers.into_iter().flat_map(|log| ["--carrier".to_owned(), log]));
     command.args(["--resubmitted", &resubmitted]);
     let status = timeout(ENDED_WITHIN, command.status()).await.map_err(|_| "the ledger takes too long")??;
     match status.code() {

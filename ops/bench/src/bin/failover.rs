@@ -17,6 +17,7 @@ use bench::failover::trial::{self, Times};
 use bench::figures::machine;
 use bench::{Result, told_to_stop};
 use clap::{Parser, ValueEnum};
+use conformance::Protocol;
 use serde_json::{Value, json};
 use simulators::latency::duration;
 use tokio::task::{JoinSet, LocalSet};
@@ -37,6 +38,9 @@ struct Options {
     /// Only these answer times of the far side [default: both]
     #[arg(long = "answer", value_enum)]
     answers: Vec<Distance>,
+    /// What both carriers speak: smpp, cmpp2, cmpp3, smgp, sgip
+    #[arg(long, default_value_t = Protocol::Smpp)]
+    protocol: Protocol,
     /// Runs of each row
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     runs: u32,
@@ -86,10 +90,17 @@ impl Options {
             if given.is_empty() { all.to_vec() } else { given.to_vec() }
         }
         if self.quick {
-            return rows(&[Fault::Kill, Fault::Refuse, Fault::Hang], &[20], &[Shape::PrimaryBackup], &[NEAR]);
+            return rows(
+                self.protocol,
+                &[Fault::Kill, Fault::Refuse, Fault::Hang],
+                &[20],
+                &[Shape::PrimaryBackup],
+                &[NEAR],
+            );
         }
         let answers: Vec<Answer> = self.answers.iter().map(|distance| distance.answer()).collect();
         rows(
+            self.protocol,
             &or_all(&self.faults, Fault::value_variants()),
             &or_all(&self.rates, &[1, 5, 20, 200]),
             &or_all(&self.shapes, Shape::value_variants()),
@@ -204,7 +215,8 @@ async fn measure(options: &Options, book: &mut Book) -> Result<()> {
 /// All runs of one row, ours and Kannel's.
 async fn measured(options: &Options, row: &Row, kannel: Option<&Kannel>, data: &Path) -> Result<Measured> {
     let times = options.times();
-    let data = data.join(format!("{}-{}-{}-{}", row.fault.name(), row.rate, row.shape.strategy(), row.answer));
+    let (protocol, fault) = (row.protocol, row.fault.name());
+    let data = data.join(format!("{protocol}-{fault}-{}-{}-{}", row.rate, row.shape.strategy(), row.answer));
     let run = |row, dir: PathBuf| async move { trial::run(row, times, &dir).await };
     let mut measured = Measured { row: *row, ours: side_by_side(row, options.runs(), &data, run).await?, kannel: None };
     if let Some(kannel) = kannel.filter(|_| Kannel::plays(row)) {

@@ -9,15 +9,13 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::matrix::{Answer, Fault};
+use super::matrix::{Answer, Fault, Row};
 use super::network::Network;
 use super::now_ms;
 use crate::Result;
 use crate::line::Far;
 use crate::process::program;
 
-/// The account at every carrier here.
-pub const ACCOUNT: &str = "bench";
 /// How long a flapping carrier is away, and how long it is there.
 const FLAP: Duration = Duration::from_millis(1_500);
 
@@ -33,13 +31,20 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Starts a carrier in `dir`, which is made; in a network of its own where it is to be cut off.
+    /// Starts a carrier in `dir`, which is made; in a network of its own where it is to be cut off. `callback` is where we
+    /// listen for one that calls back.
     ///
     /// # Errors
     /// It does not come up.
-    pub async fn start(name: &'static str, dir: &Path, answer: Answer, network: Option<Network>) -> Result<Self> {
+    pub async fn start(
+        name: &'static str,
+        dir: &Path,
+        row: &Row,
+        network: Option<Network>,
+        callback: Option<SocketAddr>,
+    ) -> Result<Self> {
         fs::create_dir_all(dir)?;
-        fs::write(dir.join("carriers.toml"), scenario(name, answer, network.as_ref()))?;
+        fs::write(dir.join("carriers.toml"), scenario(name, row, network.as_ref(), callback))?;
         let simulator = match &network {
             Some(network) => network.simulator()?,
             None => Command::new(program("qiao-sim")?),
@@ -122,12 +127,13 @@ impl Carrier {
     }
 }
 
-fn scenario(name: &str, answer: Answer, network: Option<&Network>) -> String {
-    let Answer { min_ms, max_ms } = answer;
+fn scenario(name: &str, row: &Row, network: Option<&Network>, callback: Option<SocketAddr>) -> String {
+    let Answer { min_ms, max_ms } = row.answer;
+    let account = row.protocol.far(name, callback);
     let listen = network.map_or_else(String::new, |network| format!("listen = \"{}:0\"\n", network.peer()));
     format!(
-        "seed = {}\n[[carrier]]\nname = \"{name}\"\nprotocol = \"smpp\"\n{listen}system_id = \"{ACCOUNT}\"\n\
-         password = \"{ACCOUNT}\"\nanswer_latency = {{ min = {min_ms}, max = {max_ms} }}\nwindow = 2000\n\
+        "seed = {}\n[[carrier]]\nname = \"{name}\"\n{account}{listen}\
+         answer_latency = {{ min = {min_ms}, max = {max_ms} }}\nwindow = 2000\n\
          wire = \"wire.jsonl\"\n",
         fastrand::u32(..)
     )
@@ -135,13 +141,18 @@ fn scenario(name: &str, answer: Answer, network: Option<&Network>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::matrix::{FAR, NEAR};
+    use conformance::Protocol;
+
+    use super::super::matrix::{FAR, NEAR, Shape, rows};
     use super::*;
 
     #[test]
     fn scenarios_are_what_the_simulator_reads() {
-        for answer in [NEAR, FAR] {
-            simulators::scenario::Scenario::read(&scenario("a", answer, None), "a").unwrap();
+        for protocol in Protocol::ALL {
+            for row in rows(protocol, &[Fault::Hang], &[20], &[Shape::PrimaryBackup], &[NEAR, FAR]) {
+                let callback = protocol.calls_back().then_some(SocketAddr::from(([127, 0, 0, 1], 9)));
+                simulators::scenario::Scenario::read(&scenario("a", &row, None, callback), "a").unwrap();
+            }
         }
     }
 }

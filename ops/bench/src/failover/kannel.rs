@@ -6,12 +6,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use conformance::Protocol;
+use conformance::account::PASSWORD;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::carrier::{ACCOUNT, Carrier};
+use super::carrier::Carrier;
 use super::evidence::wire;
 use super::judge::{End, Evidence, Finding, Message, judge};
 use super::matrix::{Fault, Row, Shape};
@@ -21,6 +23,8 @@ use crate::Result;
 use crate::door;
 use crate::process::Process;
 
+/// Name and password of whoever posts.
+const ACCOUNT: &str = "bench";
 /// Where its packages put its programs.
 const HOMES: [&str; 3] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"];
 /// How long it may take to serve and to bind both carriers.
@@ -55,9 +59,11 @@ impl Kannel {
         Some(Self { bearerbox: find("bearerbox")?, smsbox: find("smsbox")? })
     }
 
-    /// Whether it is run beside `row`: resets and hangs, one channel before the other.
+    /// Whether it is run beside `row`: resets and hangs over SMPP, one channel before the other.
     pub fn plays(row: &Row) -> bool {
-        row.shape == Shape::PrimaryBackup && matches!(row.fault, Fault::Reset | Fault::Hang)
+        row.protocol == Protocol::Smpp
+            && row.shape == Shape::PrimaryBackup
+            && matches!(row.fault, Fault::Reset | Fault::Hang)
     }
 
     /// Runs `row` once in `dir`, which is emptied first.
@@ -67,8 +73,8 @@ impl Kannel {
     pub async fn run(&self, row: Row, timers: Timers, times: Times, dir: &Path) -> Result<Finding> {
         let _ = fs::remove_dir_all(dir);
         fs::create_dir_all(dir)?;
-        let mut first = Carrier::start("first", &dir.join("first"), row.answer, None).await?;
-        let second = Carrier::start("second", &dir.join("second"), row.answer, None).await?;
+        let mut first = Carrier::start("first", &dir.join("first"), &row, None, None).await?;
+        let second = Carrier::start("second", &dir.join("second"), &row, None, None).await?;
         let ports = Ports::choose()?;
         let path = dir.join("kannel.conf");
         fs::write(&path, config(&row, timers, &ports, &[first.address()?, second.address()?], dir))?;
@@ -210,8 +216,8 @@ fn config(row: &Row, timers: Timers, ports: &Ports, carriers: &[SocketAddr; 2], 
     let channel = |(name, address): (&str, &SocketAddr)| {
         let preferred = if name == "first" { "preferred-smsc-id = first\n" } else { "" };
         format!(
-            "\ngroup = smsc\nsmsc = smpp\nsmsc-id = {name}\nhost = {}\nport = {}\nsmsc-username = {ACCOUNT}\n\
-             smsc-password = {ACCOUNT}\nsystem-type = \"\"\ntransceiver-mode = true\nmax-pending-submits = {}\n\
+            "\ngroup = smsc\nsmsc = smpp\nsmsc-id = {name}\nhost = {}\nport = {}\nsmsc-username = qiao\n\
+             smsc-password = {PASSWORD}\nsystem-type = \"\"\ntransceiver-mode = true\nmax-pending-submits = {}\n\
              throughput = {}\n{preferred}{timers}",
             address.ip(),
             address.port(),
@@ -239,7 +245,8 @@ mod tests {
 
     #[test]
     fn timers_are_written_down_only_when_tuned() {
-        let row = Row { fault: Fault::Hang, rate: 20, shape: Shape::PrimaryBackup, answer: NEAR };
+        let row =
+            Row { fault: Fault::Hang, rate: 20, shape: Shape::PrimaryBackup, answer: NEAR, protocol: Protocol::Smpp };
         let ports = Ports { admin: 1, boxes: 2, sendsms: 3 };
         let config = |timers| config(&row, timers, &ports, &[loopback(4), loopback(5)], Path::new("/d"));
         assert_eq!(config(Timers::Tuned).matches("wait-ack = 2").count(), 2);

@@ -1,9 +1,10 @@
-//! What is measured: faults, rates, shapes of the group, answer times of the far side. A row is one of each.
+//! What is measured: faults, rates, shapes of the group, answer times and protocol of the far side. A row is one of each.
 
 use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use conformance::Protocol;
 
 /// What happens to the first carrier; the names are those of the simulators' faults where it is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -124,6 +125,8 @@ pub struct Row {
     pub shape: Shape,
     /// How soon both answer.
     pub answer: Answer,
+    /// What both speak.
+    pub protocol: Protocol,
 }
 
 impl Row {
@@ -146,18 +149,18 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row { fault, rate, shape, answer } = self;
-        write!(f, "{} at {rate}/s, {}, answers in {answer} ms", fault.name(), shape.name())
+        let Row { fault, rate, shape, answer, protocol } = self;
+        write!(f, "{protocol}: {} at {rate}/s, {}, answers in {answer} ms", fault.name(), shape.name())
     }
 }
 
 /// Every combination, rarest change first: shape, answer time, fault, rate.
-pub fn rows(faults: &[Fault], rates: &[u32], shapes: &[Shape], answers: &[Answer]) -> Vec<Row> {
+pub fn rows(protocol: Protocol, faults: &[Fault], rates: &[u32], shapes: &[Shape], answers: &[Answer]) -> Vec<Row> {
     let mut rows = Vec::new();
     for &shape in shapes {
         for &answer in answers {
             for &fault in faults {
-                rows.extend(rates.iter().map(|&rate| Row { fault, rate, shape, answer }));
+                rows.extend(rates.iter().map(|&rate| Row { fault, rate, shape, answer, protocol }));
             }
         }
     }
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_window_never_holds_good_traffic_back() {
-        for row in rows(&[Fault::Hang], &[1, 5, 20, 200], &[Shape::PrimaryBackup], &[NEAR, FAR]) {
+        for row in rows(Protocol::Smpp, &[Fault::Hang], &[1, 5, 20, 200], &[Shape::PrimaryBackup], &[NEAR, FAR]) {
             assert!(f64::from(row.window()) >= f64::from(row.rate * row.answer.max_ms) / 1e3 * 1.4, "{row}");
             assert!(row.window() >= 16 && row.contract() > row.rate && row.beside() >= 1);
         }

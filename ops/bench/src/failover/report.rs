@@ -87,8 +87,9 @@ pub struct Measured {
 impl Measured {
     /// The row as tools read it. `answer_ms` is the longest answer time of the carriers' law.
     pub fn json(&self) -> Value {
-        let Row { fault, rate, shape, answer } = self.row;
+        let Row { fault, rate, shape, answer, protocol } = self.row;
         let mut row = self.ours.json();
+        row["protocol"] = protocol.name().into();
         row["fault"] = fault.name().into();
         row["rate"] = rate.into();
         row["shape"] = shape.name().into();
@@ -106,7 +107,8 @@ impl Measured {
 /// The table's heading.
 pub fn heading() -> String {
     format!(
-        "{:<11} {:>4} {:<14} {:>7} {:>6} {:>10} {:>10} {:>7} {:>10} {:>9} {:>5} {:>6} {:>6} {:>6} {:>7} {:>7}",
+        "{:<5} {:<11} {:>4} {:<14} {:>7} {:>6} {:>10} {:>10} {:>7} {:>10} {:>9} {:>5} {:>6} {:>6} {:>6} {:>7} {:>7}",
+        "",
         "fault",
         "/s",
         "shape",
@@ -128,13 +130,14 @@ pub fn heading() -> String {
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row { fault, rate, shape, answer } = self.row;
-        let answer = answer.to_string();
-        write!(f, "{:<11} {rate:>4} {:<14} {answer:>7} {}", fault.name(), shape.name(), Figures(&self.ours))?;
+        let Row { fault, rate, shape, answer, protocol } = self.row;
+        let (protocol, answer) = (protocol.name(), answer.to_string());
+        let figures = Figures(&self.ours);
+        write!(f, "{protocol:<5} {:<11} {rate:>4} {:<14} {answer:>7} {figures}", fault.name(), shape.name())?;
         if let Some(Beside { tuned, as_shipped }) = &self.kannel {
             for (name, runs) in [("Kannel, tuned", tuned), ("Kannel, as shipped", as_shipped)] {
                 if !runs.0.is_empty() {
-                    write!(f, "\n  {name:<37} {}", Figures(runs))?;
+                    write!(f, "\n  {name:<43} {}", Figures(runs))?;
                 }
             }
         }
@@ -172,6 +175,8 @@ impl fmt::Display for Figures<'_> {
 
 #[cfg(test)]
 mod tests {
+    use conformance::Protocol;
+
     use super::super::matrix::{FAR, Fault, Shape};
     use super::*;
 
@@ -193,7 +198,13 @@ mod tests {
 
     #[test]
     fn rows_have_the_keys_other_tools_look_for() {
-        let row = Row { fault: Fault::PingsOnly, rate: 20, shape: Shape::PrimaryBackup, answer: FAR };
+        let row = Row {
+            fault: Fault::PingsOnly,
+            rate: 20,
+            shape: Shape::PrimaryBackup,
+            answer: FAR,
+            protocol: Protocol::Smpp,
+        };
         let beside = Beside { tuned: runs(&[Some(2_900.0)]), as_shipped: runs(&[None]) };
         let measured = Measured { row, ours: runs(&[Some(1.5), None]), kannel: Some(beside) };
         let json = measured.json();

@@ -2,12 +2,14 @@
 //! after a while the files tell how it went.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use conformance::ports;
 use tokio::time::{Instant, sleep};
 
-use super::carrier::{ACCOUNT, Carrier};
+use super::carrier::Carrier;
 use super::evidence::{OTP, has_read_since, messages, wire};
 use super::judge::{Evidence, Finding, judge};
 use super::matrix::{Fault, Row, Shape};
@@ -48,11 +50,12 @@ pub async fn run(row: Row, times: Times, dir: &Path) -> Result<Finding> {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir.join("config"))?;
     let network = if row.fault == Fault::Blackhole { Some(Network::make()?) } else { None };
-    let mut first = Carrier::start("first", &dir.join("first"), row.answer, network).await?;
-    let second = Carrier::start("second", &dir.join("second"), row.answer, None).await?;
+    let listen = row.protocol.calls_back().then(ports::free);
+    let mut first = Carrier::start("first", &dir.join("first"), &row, network, listen).await?;
+    let second = Carrier::start("second", &dir.join("second"), &row, None, listen).await?;
     let sink = Sink::start(dir, SECRET).await?;
-    let addresses = [first.address()?.to_string(), second.address()?.to_string()];
-    fs::write(dir.join("config/qiao.toml"), config(&row, &addresses, &sink.address.to_string()))?;
+    let addresses = [first.address()?, second.address()?];
+    fs::write(dir.join("config/qiao.toml"), config(&row, &addresses, listen, &sink.address.to_string()))?;
     let gateway = Gateway::start(dir).await?;
     gateway.bound(2).await?;
 
@@ -129,13 +132,14 @@ fn told_ms(page: &Page) -> Option<f64> {
 
 /// Two channels at carriers alike in one group. Only what would make runs long is shorter than by default: how long a
 /// notice in doubt waits.
-fn config(row: &Row, carriers: &[String; 2], sink: &str) -> String {
-    let (window, contract) = (row.window(), row.contract());
-    let channel = |(name, address): (&str, &String)| {
+fn config(row: &Row, carriers: &[SocketAddr; 2], listen: Option<SocketAddr>, sink: &str) -> String {
+    let (window, contract, protocol) = (row.window(), row.contract(), row.protocol);
+    let (word, silent, numbers) = (protocol.word(), protocol.without_receipts(), protocol.whole_numbers());
+    let channel = |(name, address): (&str, &SocketAddr)| {
+        let account = protocol.near(name, *address, listen);
         format!(
-            "[[channel]]\nname = \"{name}\"\ncarrier = \"{name}\"\nprotocol = \"smpp\"\nrate = {contract}\n\
-             window = {window}\nreceipts = false\n[channel.smpp]\naddress = \"{address}\"\nsystem_id = \"{ACCOUNT}\"\n\
-             password = \"{ACCOUNT}\"\nregistered_delivery = false\n"
+            "[[channel]]\nname = \"{name}\"\ncarrier = \"{name}\"\nprotocol = \"{word}\"\nrate = {contract}\n\
+             window = {window}\nreceipts = false\n{account}{silent}{numbers}"
         )
     };
     let channels: String = CHANNELS.into_iter().zip(carriers).map(channel).collect();
@@ -158,8 +162,9 @@ fn config(row: &Row, carriers: &[String; 2], sink: &str) -> String {
 pub async fn refused(row: &Row, dir: &Path) -> Result<Option<String>> {
     let config_dir = dir.join("config");
     fs::create_dir_all(&config_dir)?;
-    let anywhere = ["127.0.0.1:2775".to_owned(), "127.0.0.1:2776".to_owned()];
-    fs::write(config_dir.join("qiao.toml"), config(row, &anywhere, "127.0.0.1:9"))?;
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let listen = row.protocol.calls_back().then(|| at(2777));
+    fs::write(config_dir.join("qiao.toml"), config(row, &[at(2775), at(2776)], listen, "127.0.0.1:9"))?;
     let mut check = tokio::process::Command::new(program("qiao")?);
     let checked = check.args(["check", "--config"]).arg(&config_dir).kill_on_drop(true).output().await?;
     if checked.status.success() {
