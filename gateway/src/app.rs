@@ -30,6 +30,7 @@ mod service;
 mod start;
 mod states;
 mod stop;
+mod telling;
 mod uplink;
 mod watch;
 
@@ -45,13 +46,13 @@ use tokio::sync::mpsc;
 
 use crate::accept::{Committed, Flock, Fresh};
 use crate::admit::Tables;
-use crate::callback::{Courier, Notice, Told};
+use crate::callback::{Courier, Told};
 use crate::clock::{Clock, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kind};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
 use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
@@ -740,54 +741,6 @@ impl Line {
                     let keys = ids.iter().map(|id| desk::correlation_key(name, id)).collect();
                     self.seeker.seek(Wish::Message(orphan, keys));
                 }
-            }
-        }
-    }
-
-    /// The courier takes it from here and says so by [`Arrival::Told`].
-    fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let first = self.is_of_first_tier(id);
-        if self.courier.room(app) == 0 || !first && self.untold.contains_key(&app) {
-            let untold = self.untold.entry(app).or_default();
-            return if first { untold.push_front((id, seq)) } else { untold.push_back((id, seq)) };
-        }
-        self.hand_over(id, app, seq);
-    }
-
-    /// Hands on what had to wait for room at the courier.
-    fn retell(&mut self) {
-        for app in self.untold.keys().copied().collect::<Vec<_>>() {
-            for _ in 0..self.courier.room(app) {
-                match self.untold.get_mut(&app).and_then(VecDeque::pop_front) {
-                    Some((id, seq)) => self.hand_over(id, app, seq),
-                    None => {
-                        self.untold.remove(&app);
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let company = |name: &str| self.fleet.company(name);
-        let event = match self.report.received(id, company, |app| self.country(app)) {
-            Some((kind, at, data)) => Some((kind, at, serde_json::to_string(&data))),
-            None => {
-                self.report.event(id, seq, company).map(|(kind, at, data)| (kind, at, serde_json::to_string(&data)))
-            }
-        };
-        let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
-        match event {
-            Some((kind, at, data)) => {
-                let first = self.is_of_first_tier(id);
-                self.courier.tell(Notice { app, id, seq, kind, at, data, first });
-            }
-            None => {
-                // What cannot be told must not keep its message for ever.
-                let now = self.clock.now();
-                let (report, mut pen) = report!(self, pen);
-                report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }
     }

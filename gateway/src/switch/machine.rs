@@ -137,7 +137,6 @@ impl Selection {
             && self.not_group != Some(group)
     }
 }
-
 /// How far a walk through what waits has come.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
@@ -313,8 +312,8 @@ impl Switch {
             }
         }
         cursor.lane = Some((LaneKey::last(), AppId(u16::MAX)));
-        let from = cursor.later.max(selection.above.unwrap_or_default());
-        let late = self.later.after(from).filter(|p| selection.takes(p.lane.group, p.lane.tier));
+        let late = self.later.after(cursor.later.max(selection.above.unwrap_or_default()));
+        let late = late.filter(|p| selection.takes(p.lane.group, p.lane.tier));
         let late = late.filter(|p| selection.upto.is_none_or(|upto| p.entry.id <= upto));
         let late = late.filter(|p| selection.app.is_none_or(|only| only == p.entry.app));
         page.extend(late.take(most - page.len()).map(|p| {
