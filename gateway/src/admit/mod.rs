@@ -179,8 +179,8 @@ pub struct Admitted<'a> {
 
 impl Admitted<'_> {
     /// What the gate is asked.
-    fn ask(&self, app: AppId) -> Ask {
-        Ask { app, tier: self.tier, group: self.group, valid_for: self.valid_for }
+    pub fn ask(&self, app: AppId) -> Ask {
+        Ask { app, tier: self.tier, group: self.group, valid_for: self.valid_for, ahead: 0 }
     }
 }
 
@@ -198,9 +198,19 @@ impl Tables {
             return Err(Refusal::held(&detail));
         }
         let admitted = self.judge(app, draft)?;
-        gate.admit(&admitted.ask(app.id)).map_err(Refusal::busy)?;
-        self.admission.limits.take(now, app_at, admitted.parts).map_err(Refusal::rate)?;
+        self.pass(now, app_at, &admitted.ask(app.id), admitted.parts, gate)?;
         Ok(admitted)
+    }
+
+    /// The first half of [`Tables::admit`], for one of many messages that come in together: the message by itself.
+    pub fn examine<'a>(&self, app_at: usize, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
+        self.judge(&self.plan.apps[app_at], draft)
+    }
+
+    /// The second half: whether there is room for it, and quota, which is taken.
+    pub fn pass(&self, now: Time, app_at: usize, ask: &Ask, parts: u8, gate: &dyn Gate) -> Result<(), Refusal> {
+        gate.admit(ask).map_err(Refusal::busy)?;
+        self.admission.limits.take(now, app_at, parts).map_err(Refusal::rate)
     }
 
     /// What [`Tables::admit`] would say, without asking the app's rate, which no question may use up: the message as far
