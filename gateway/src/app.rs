@@ -12,6 +12,7 @@
 
 mod alarms;
 mod apply;
+mod batches;
 mod desk;
 mod endings;
 mod errands;
@@ -29,6 +30,7 @@ mod service;
 mod start;
 mod states;
 mod stop;
+mod telling;
 mod uplink;
 mod watch;
 
@@ -42,15 +44,15 @@ use carriers::{AttemptRef, Event as Heard, Mt, Options, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
-use crate::accept::{Committed, Fresh};
+use crate::accept::{Committed, Flock, Fresh};
 use crate::admit::Tables;
-use crate::callback::{Courier, Notice, Told};
+use crate::callback::{Courier, Told};
 use crate::clock::{Clock, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, Telling, kind};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
 use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Journal, Priority};
 use crate::observe::Metrics;
@@ -113,6 +115,8 @@ pub enum Arrival {
 pub enum Waiting {
     /// An app, for its 202.
     App(Fresh),
+    /// An app, for that of a batch.
+    Batch(Box<Flock>),
     /// A carrier or the courier, by way of the report.
     Report(report::Ack),
 }
@@ -167,6 +171,7 @@ pub struct Line {
     pressure: Arc<pressure::Pressure>,
     lateness: pressure::Lateness,
     errands: errands::Errands,
+    batches: batches::Batches,
     endings: endings::Endings,
     service: service::Service,
     states: states::States,
@@ -264,6 +269,10 @@ impl Line {
                 arrived.push(arrival);
             }
             self.turn(&mut arrived, &mut heard);
+            if self.batches.waiting() {
+                // The doors have their turn between two pieces.
+                tokio::task::yield_now().await;
+            }
             if self.stopped(door.is_finished()) {
                 door.abort();
                 return self.close(arrivals).await;
@@ -274,7 +283,9 @@ impl Line {
     fn deadline(&self) -> tokio::time::Instant {
         let stop = self.stopping.map(|stopping| stopping.deadline(self.clock.now().time));
         let room = self.room_to_end();
-        let ends = self.errands.ready(room) || room > 0 && self.switch.crowded(self.clock.now().time);
+        let ends = self.batches.waiting()
+            || self.errands.ready(room)
+            || room > 0 && self.switch.crowded(self.clock.now().time);
         let ends = ends.then_some(Time(0));
         let patrol = self.patrol_deadline();
         let next = [self.switch.deadline(), self.report.deadline(), self.service.deadline(), patrol, ends, stop];
@@ -297,6 +308,7 @@ impl Line {
         self.expire_orders(now);
         self.patrol(now);
         self.follow_routes();
+        self.enter(now);
         self.run_errands(now);
         self.switch.may_end(self.room_to_end());
         // Attempts that cannot be handed over give room back, which the switch may use at once.
@@ -326,6 +338,7 @@ impl Line {
                 for (waiting, result) in records {
                     match waiting {
                         Waiting::App(fresh) => self.admitted(now, fresh, result),
+                        Waiting::Batch(flock) => self.flock(*flock, result),
                         Waiting::Report(ack) => self.acknowledged(now, &ack, result.is_ok()),
                     }
                 }
@@ -354,7 +367,11 @@ impl Line {
             Arrival::Persisted(ids) => {
                 let (report, mut pen) = report!(self, pen);
                 for id in ids {
-                    report.persisted(now, MessageId(id), &mut pen);
+                    if self.batches.persisted(id) {
+                        pen.end(MessageId(id));
+                    } else {
+                        report.persisted(now, MessageId(id), &mut pen);
+                    }
                 }
             }
             Arrival::Told(told) => {
@@ -723,54 +740,6 @@ impl Line {
                     let keys = ids.iter().map(|id| desk::correlation_key(name, id)).collect();
                     self.seeker.seek(Wish::Message(orphan, keys));
                 }
-            }
-        }
-    }
-
-    /// The courier takes it from here and says so by [`Arrival::Told`].
-    fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let first = self.is_of_first_tier(id);
-        if self.courier.room(app) == 0 || !first && self.untold.contains_key(&app) {
-            let untold = self.untold.entry(app).or_default();
-            return if first { untold.push_front((id, seq)) } else { untold.push_back((id, seq)) };
-        }
-        self.hand_over(id, app, seq);
-    }
-
-    /// Hands on what had to wait for room at the courier.
-    fn retell(&mut self) {
-        for app in self.untold.keys().copied().collect::<Vec<_>>() {
-            for _ in 0..self.courier.room(app) {
-                match self.untold.get_mut(&app).and_then(VecDeque::pop_front) {
-                    Some((id, seq)) => self.hand_over(id, app, seq),
-                    None => {
-                        self.untold.remove(&app);
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let company = |name: &str| self.fleet.company(name);
-        let event = match self.report.received(id, company, |app| self.country(app)) {
-            Some((kind, at, data)) => Some((kind, at, serde_json::to_string(&data))),
-            None => {
-                self.report.event(id, seq, company).map(|(kind, at, data)| (kind, at, serde_json::to_string(&data)))
-            }
-        };
-        let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
-        match event {
-            Some((kind, at, data)) => {
-                let first = self.is_of_first_tier(id);
-                self.courier.tell(Notice { app, id, seq, kind, at, data, first });
-            }
-            None => {
-                // What cannot be told must not keep its message for ever.
-                let now = self.clock.now();
-                let (report, mut pen) = report!(self, pen);
-                report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }
     }

@@ -52,7 +52,7 @@ pub enum Command {
     #[command(after_help = "Example: qiao ctl --url http://127.0.0.1:9090 channels\n\n\
                             Orders need the token. On the gateway's own machine it is found by itself where you may read\n\
                             DATA_DIR/admin.token; elsewhere give --token-file. --json prints JSON in every case.")]
-    Ctl(CtlArgs),
+    Ctl(Box<CtlArgs>),
     /// Print a completion script for a shell
     #[command(after_help = "Example: qiao completion bash > /etc/bash_completion.d/qiao")]
     Completion(CompletionArgs),

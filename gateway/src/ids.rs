@@ -18,6 +18,17 @@ const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub struct MessageId(pub u64);
 
 impl MessageId {
+    /// Of a batch: the id of its message at `index`, accepted or not.
+    #[must_use]
+    pub fn item(self, index: u16) -> MessageId {
+        MessageId(self.0.saturating_add(1 + u64::from(index)))
+    }
+
+    /// Its text form.
+    pub fn letters(self) -> [u8; 12] {
+        std::array::from_fn(|i| LETTERS[(self.0 >> (55 - 5 * i) & 31) as usize])
+    }
+
     /// When it was made, to the millisecond.
     pub fn wall(self) -> Wall {
         Wall(EPOCH_MS + (self.0 >> COUNTER_BITS))
@@ -26,11 +37,7 @@ impl MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0u8; 12];
-        for (i, slot) in text.iter_mut().enumerate() {
-            *slot = LETTERS[(self.0 >> (55 - 5 * i) & 31) as usize];
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.letters()).unwrap_or_default())
     }
 }
 
@@ -76,11 +83,17 @@ impl Ids {
 
     /// The next id.
     pub fn next(&self, wall: Wall) -> MessageId {
+        self.block(wall, 1)
+    }
+
+    /// The first of the next `count` ids, which follow one another.
+    pub fn block(&self, wall: Wall, count: u16) -> MessageId {
         let floor = wall.0.saturating_sub(EPOCH_MS) << COUNTER_BITS;
         let mut last = self.last.load(Ordering::Relaxed);
         loop {
             let next = floor.max(last + 1);
-            match self.last.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
+            let end = next + u64::from(count.max(1)) - 1;
+            match self.last.compare_exchange_weak(last, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return MessageId(next),
                 Err(seen) => last = seen,
             }
@@ -121,6 +134,14 @@ mod tests {
         assert!(a.to_string() < b.to_string() && b.to_string() < c.to_string());
         assert_eq!(a.wall(), Wall(EPOCH_MS + 5));
         assert_eq!("0000000000u0".parse::<MessageId>(), Err(NotAnId));
+    }
+
+    #[test]
+    fn a_block_of_ids_is_nobody_elses() {
+        let ids = Ids::default();
+        let first = ids.block(Wall(EPOCH_MS + 5), 10_001);
+        assert_eq!(ids.next(Wall(EPOCH_MS + 5)), MessageId(first.0 + 10_001));
+        assert_eq!(first.wall(), Wall(EPOCH_MS + 5));
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub trait Meter: Send + Sync {
     fn rejected(&self, reason: &'static str);
     /// A message is durable and answered with 202.
     fn accepted(&self, tier: TierId, kind: &'static str);
+    /// A batch of so many messages was answered: how many of each tier are durable, and how many were refused for each
+    /// problem code.
+    fn batch(&self, _messages: usize, _accepted: &[(TierId, u64)], _rejected: &[(&'static str, u64)]) {}
     /// A request was answered.
     fn http(&self, route: &'static str, method: &'static str, code: u16, took: Duration);
     /// An event's delivery ended or was put off: `delivered`, `retried`, `given_up`, `no_endpoint`, `overflow`. The

@@ -1,6 +1,7 @@
 //! The application's door from outside: raw octets over real sockets, a journal that answers when it is told to.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod batches;
 mod fixture;
 
 use std::collections::HashMap;
@@ -8,8 +9,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use fixture::{FENCED_KEY, KEY, OTHER_KEY, Wire, plan, post, tables};
-use gateway::accept::{BoxFuture, Commit, Committed, Door, Found, Fresh, Idempotency, Inquiry, Remembered, serve};
+use gateway::accept::batch::Counts;
+use gateway::accept::{
+    BoxFuture, Commit, Committed, Door, Flock, Found, Fresh, Idempotency, Inquiry, Remembered, serve,
+};
 use gateway::admit::{Ask, Busy, Gate, Wait};
 use gateway::clock::{Clock, Wall};
 use gateway::config::plan::Plan;
@@ -29,6 +34,10 @@ struct Behind {
     answer: Mutex<Option<Committed>>,
     fresh: mpsc::UnboundedSender<Fresh>,
     busy: Mutex<Option<Busy>>,
+    /// So many of one request come in before `busy` is said.
+    room: Mutex<Option<u32>>,
+    flocks: mpsc::UnboundedSender<Flock>,
+    records: Mutex<HashMap<MessageId, Bytes>>,
     remembered: Mutex<HashMap<String, Found>>,
 }
 
@@ -43,11 +52,25 @@ impl Commit for Behind {
             None => self.fresh.send(fresh).unwrap(),
         }
     }
+
+    fn commit_batch(&self, flock: Flock) {
+        let record = Bytes::copy_from_slice(flock.body(&flock.record));
+        self.records.lock().unwrap().insert(flock.id, record);
+        let answer = *self.answer.lock().unwrap();
+        let (sender, _) = tokio::sync::oneshot::channel();
+        let mut flock = flock;
+        if let Some(answer) = answer {
+            let _ = std::mem::replace(&mut flock.answer, sender).send(answer);
+        }
+        self.flocks.send(flock).unwrap();
+    }
 }
 
 impl Gate for Behind {
-    fn admit(&self, _: &Ask) -> Result<(), Busy> {
-        self.busy.lock().unwrap().map_or(Ok(()), Err)
+    fn admit(&self, ask: &Ask) -> Result<(), Busy> {
+        let room = *self.room.lock().unwrap();
+        let busy = self.busy.lock().unwrap().filter(|_| room.is_none_or(|room| ask.ahead >= room));
+        busy.map_or(Ok(()), Err)
     }
 }
 
@@ -79,12 +102,29 @@ impl Inquiry for Behind {
         });
         Box::pin(async { story })
     }
+
+    fn batch(&self, id: MessageId) -> BoxFuture<'_, Option<Bytes>> {
+        let record = self.records.lock().unwrap().get(&id).cloned();
+        Box::pin(async { record })
+    }
+
+    fn counts(&self, _: MessageId, count: u16) -> BoxFuture<'_, Option<Counts>> {
+        Box::pin(async move { Some(Counts { delivered: u32::from(count), ..Counts::default() }) })
+    }
+}
+
+/// The record of a batch of one message.
+fn of_one() -> Bytes {
+    let mut octets = Vec::new();
+    Record::Batch(gateway::journal::record::Batch { app: "shop", count: 1, ..Default::default() }).write(&mut octets);
+    octets.into()
 }
 
 struct Qiao {
     at: SocketAddr,
     behind: Arc<Behind>,
     fresh: mpsc::UnboundedReceiver<Fresh>,
+    flocks: mpsc::UnboundedReceiver<Flock>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -100,10 +140,14 @@ impl Qiao {
 
     async fn patient(plan: Plan, unread: Duration) -> Qiao {
         let (sender, fresh) = mpsc::unbounded_channel();
+        let (herd, flocks) = mpsc::unbounded_channel();
         let behind = Arc::new(Behind {
             answer: Mutex::new(Some(Committed::Durable)),
             fresh: sender,
             busy: Mutex::default(),
+            room: Mutex::default(),
+            flocks: herd,
+            records: Mutex::new([(MessageId(7), of_one())].into()),
             remembered: Mutex::default(),
         });
         let door = Door {
@@ -115,13 +159,14 @@ impl Qiao {
             idempotency: Idempotency::new(100),
             remembered: behind.clone(),
             inquiry: behind.clone(),
+            batches: gateway::accept::batch::Places::default(),
             meter: Arc::new(NoMeter),
         };
         let listener = listen(([127, 0, 0, 1], 0).into(), unread).await.unwrap();
         let at = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(serve(listener, Arc::new(door), stopped));
-        Qiao { at, behind, fresh, stop, task }
+        Qiao { at, behind, fresh, flocks, stop, task }
     }
 
     async fn wire(&self) -> Wire {
@@ -266,7 +311,8 @@ async fn paths_methods_and_media_types_are_refused_by_name() {
         ("GET /v1/messages", 405, Some("POST")),
         ("DELETE /v1/messages/000000000007", 405, Some("GET, HEAD")),
         ("PUT /openapi.json", 405, Some("GET, HEAD")),
-        ("POST /v1/batches", 404, None),
+        ("GET /v1/batches", 405, Some("POST")),
+        ("DELETE /v1/batches/000000000007", 405, Some("GET, HEAD")),
         ("GET /", 404, None),
     ] {
         let answer = ask(&mut wire, format!("{request} HTTP/1.1\r\nHost: q\r\n\r\n")).await;

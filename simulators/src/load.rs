@@ -46,6 +46,9 @@ pub struct Options {
     /// As fast as the answers come (the default)
     #[arg(long)]
     pub max: bool,
+    /// Messages per post: as batches of so many; without it each by itself
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub batch: Option<u32>,
     /// Keep-alive connections, each with one request under way
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: u32,
@@ -108,7 +111,7 @@ fn target(url: &str) -> Result<Target, String> {
     let resolved = std::net::ToSocketAddrs::to_socket_addrs(&with_port).map_err(|error| format!("{host}: {error}"))?;
     let address = resolved.into_iter().next().ok_or_else(|| format!("{host} has no address"))?;
     let path = format!("/{}", path.trim_end_matches('/'));
-    let path = if path == "/" { "/v1/messages".to_owned() } else { path };
+    let path = if path == "/" { String::new() } else { path };
     Ok(Target { address, host: host.to_owned(), path })
 }
 
@@ -200,6 +203,8 @@ struct End {
     result: Posted,
     status: u16,
     id: String,
+    /// Of a 202.
+    body: Vec<u8>,
     tries: u32,
     left: Instant,
 }
@@ -275,9 +280,14 @@ impl Run {
             format!("{:x}{:04x}", clock.t_ms(started) as u64 & 0xffff_ffff, std::process::id() & 0xffff)
         });
         let text = serde_json::to_string(&options.text).map_err(io::Error::other)?;
+        let path = match options.url.path.as_str() {
+            "" if options.batch.is_some() => "/v1/batches",
+            "" => "/v1/messages",
+            path => path,
+        };
         let callback = if options.no_callback { "\"callback\":false," } else { "" };
         Ok(Self {
-            head: http::Head::post(&options.url.host, &options.url.path, &options.key),
+            head: http::Head::post(&options.url.host, path, &options.key),
             before_to: format!("{{{callback}\"text\":{text},\"to\":\"+"),
             clock,
             started,
@@ -345,7 +355,7 @@ impl Run {
         Some(Order { number, due })
     }
 
-    fn record(&self, order: &Order, reference: &str, tier: &str, end: &End) {
+    fn record(&self, order: &Order, reference: &str, key: &str, tier: &str, end: &End) {
         let took = order.due.elapsed();
         let tally = &mut *self.tally.borrow_mut();
         let summary = &mut tally.summary;
@@ -365,7 +375,7 @@ impl Run {
         }
         tally.lines.push(&Record::Post(Post {
             reference: reference.into(),
-            key: reference.into(),
+            key: key.into(),
             to: format!("+{}", self.options.to_prefix + order.number).into(),
             tier: tier.into(),
             t_ms: self.clock.t_ms(end.left),
@@ -413,14 +423,77 @@ async fn progress(run: Rc<Run>) {
 async fn worker(run: Rc<Run>) {
     let mut wire = Wire { stream: None, input: BytesMut::with_capacity(4096) };
     let (mut body, mut request) = (Vec::new(), Vec::new());
+    while let Some(most) = run.options.batch {
+        let Some(first) = run.next().await else { return };
+        let mut orders = vec![first];
+        while orders.len() < most as usize
+            && let Some(order) = run.next().await
+        {
+            orders.push(order);
+        }
+        post_batch(&run, &mut wire, &orders, &mut body, &mut request).await;
+    }
     while let Some(order) = run.next().await {
         let reference = format!("{}-{}", run.name, order.number);
         let tier = run.options.tiers.draw(&mut run.rng.borrow_mut()).to_owned();
         write_body(&run, &order, &reference, &tier, &mut body);
         run.head.write(&mut request, &reference, &body);
-        let end = post(&run, &mut wire, &request).await;
-        run.record(&order, &reference, &tier, &end);
+        let mut end = post(&run, &mut wire, &request).await;
+        end.id = message_id(&end.body).unwrap_or_default().to_owned();
+        if end.id.is_empty() && end.result == Posted::Accepted {
+            end.result = Posted::Refused;
+        }
+        run.record(&order, &reference, &reference, &tier, &end);
     }
+}
+
+/// One post of many messages; each is written down with what was said of it.
+async fn post_batch(run: &Run, wire: &mut Wire, orders: &[Order], body: &mut Vec<u8>, request: &mut Vec<u8>) {
+    let reference = |order: &Order| format!("{}-{}", run.name, order.number);
+    let key = format!("{}-b{}", run.name, orders.first().map_or(0, |order| order.number));
+    let (mut tiers, mut one) = (Vec::with_capacity(orders.len()), Vec::new());
+    body.clear();
+    body.extend_from_slice(b"{\"messages\":[");
+    for order in orders {
+        let tier = run.options.tiers.draw(&mut run.rng.borrow_mut()).to_owned();
+        write_body(run, order, &reference(order), &tier, &mut one);
+        if !tiers.is_empty() {
+            body.push(b',');
+        }
+        body.extend_from_slice(&one);
+        tiers.push(tier);
+    }
+    body.extend_from_slice(b"]}");
+    run.head.write(request, &key, body);
+    let mut end = post(run, wire, request).await;
+    let taken = std::mem::take(&mut end.body);
+    let taken: TakenBatch<'_> = serde_json::from_slice(&taken).unwrap_or_default();
+    let (mut ids, whole) = (vec![""; orders.len()], end.result);
+    for item in taken.messages {
+        if let Some(slot) = ids.get_mut(item.index) {
+            *slot = item.id;
+        }
+    }
+    for ((order, tier), id) in orders.iter().zip(&tiers).zip(ids) {
+        end.id = id.to_owned();
+        end.result = if whole == Posted::Accepted && id.is_empty() { Posted::Refused } else { whole };
+        run.record(order, &reference(order), &key, tier, &end);
+        // Repetitions are the post's, not each message's.
+        end.tries = 1;
+    }
+}
+
+/// What is said of a batch.
+#[derive(Default, serde::Deserialize)]
+struct TakenBatch<'a> {
+    #[serde(borrow)]
+    messages: Vec<TakenMessage<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct TakenMessage<'a> {
+    index: usize,
+    id: &'a str,
 }
 
 fn write_body(run: &Run, order: &Order, reference: &str, tier: &str, body: &mut Vec<u8>) {
@@ -438,7 +511,8 @@ fn write_body(run: &Run, order: &Order, reference: &str, tier: &str, body: &mut 
 /// `retry_unknown`; else until patience ends.
 async fn post(run: &Run, wire: &mut Wire, request: &[u8]) -> End {
     let give_up = Instant::now() + run.options.patience;
-    let mut end = End { result: Posted::Refused, status: 0, id: String::new(), tries: 0, left: Instant::now() };
+    let (result, left) = (Posted::Refused, Instant::now());
+    let mut end = End { result, status: 0, id: String::new(), body: Vec::new(), tries: 0, left };
     let mut pause = Duration::from_millis(20);
     let mut in_doubt = false;
     loop {
@@ -446,14 +520,13 @@ async fn post(run: &Run, wire: &mut Wire, request: &[u8]) -> End {
         if wire.connect(run.options.url.address).await.is_ok() {
             end.tries += 1;
             end.left = Instant::now();
-            if let Ok((status, after)) = wire.exchange(request, run.options.answer_within, &mut end.id).await {
+            if let Ok((status, after)) = wire.exchange(request, run.options.answer_within, &mut end.body).await {
                 // Neither busy nor "under way" says what became of an earlier request with the same key.
                 let undecided = in_doubt && (status == 409 || status == 429 || status >= 500);
                 let again = run.options.retry_busy && (status == 429 || status == 503);
                 if !undecided {
                     end.status = status;
-                    let accepted = status == 202 && !end.id.is_empty();
-                    end.result = if accepted { Posted::Accepted } else { Posted::Refused };
+                    end.result = if status == 202 { Posted::Accepted } else { Posted::Refused };
                     if !again {
                         return end;
                     }
@@ -495,10 +568,15 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends `request` and returns the answer's status and its Retry-After in seconds, with the message's id in `id`.
+    /// Sends `request` and returns the answer's status and its Retry-After in seconds, with a 202's body in `body`.
     /// After an error the connection is gone.
-    async fn exchange(&mut self, request: &[u8], within: Duration, id: &mut String) -> io::Result<(u16, Option<u32>)> {
-        let done = tokio::time::timeout(within, self.exchange_slowly(request, id)).await;
+    async fn exchange(
+        &mut self,
+        request: &[u8],
+        within: Duration,
+        body: &mut Vec<u8>,
+    ) -> io::Result<(u16, Option<u32>)> {
+        let done = tokio::time::timeout(within, self.exchange_slowly(request, body)).await;
         let result = done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if result.is_err() {
             self.stream = None;
@@ -506,14 +584,15 @@ impl Wire {
         result
     }
 
-    async fn exchange_slowly(&mut self, request: &[u8], id: &mut String) -> io::Result<(u16, Option<u32>)> {
+    async fn exchange_slowly(&mut self, request: &[u8], body: &mut Vec<u8>) -> io::Result<(u16, Option<u32>)> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         stream.write_all(request).await?;
         loop {
             if let Some(answer) = http::answer(&self.input).map_err(io::Error::other)? {
                 let (status, length, last, after) = (answer.status, answer.length, answer.last, answer.retry_after);
                 if status == 202 {
-                    *id = message_id(answer.body).unwrap_or_default().to_owned();
+                    body.clear();
+                    body.extend_from_slice(answer.body);
                 }
                 self.input.advance(length);
                 if last {
@@ -553,7 +632,7 @@ mod tests {
     fn options_are_read_as_people_write_them() {
         assert_eq!(first_number("+8613800"), Ok(8_613_800_000_000));
         assert!(first_number("+86138a").is_err() && first_number("").is_err());
-        assert_eq!(target("http://127.0.0.1:8080").unwrap().path, "/v1/messages");
+        assert_eq!(target("http://127.0.0.1:8080").unwrap().path, "", "as the kind of post has it");
         assert_eq!(target("http://127.0.0.1:8080/x/").unwrap().path, "/x");
         assert!(target("https://127.0.0.1").is_err());
         assert!(tiers("otp=x").is_err() && tiers("a=0").is_err() && tiers("o\"p=1").is_err());

@@ -34,19 +34,36 @@ pub fn body_hash(body: &[u8]) -> BodyHash {
     first_half(Sha256::digest(body).into())
 }
 
+/// The hash of a body that came in pieces.
+pub(super) fn digest_hash(digest: Sha256) -> BodyHash {
+    first_half(digest.finalize().into())
+}
+
 /// What the first answer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The message's id.
+    /// The message's id, or the batch's.
     pub id: MessageId,
     /// Hash of the body it was asked with.
     pub body_hash: BodyHash,
-    /// Quoted parts.
+    /// Quoted parts; 0 for a batch.
     pub parts: u8,
-    /// Quoted encoding.
+    /// Quoted encoding; empty for a batch.
     pub encoding: Cow<'static, str>,
     /// When it was accepted.
     pub accepted_at: Wall,
+}
+
+impl Found {
+    /// A batch accepted.
+    pub fn batch(id: MessageId, body_hash: BodyHash, accepted_at: Wall) -> Found {
+        Found { id, body_hash, parts: 0, encoding: Cow::Borrowed(""), accepted_at }
+    }
+
+    /// Whether it is a batch: a message has at least one part.
+    pub fn is_batch(&self) -> bool {
+        self.parts == 0
+    }
 }
 
 /// The durable memory of keys, asked only for keys that are not in memory.

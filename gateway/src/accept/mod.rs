@@ -2,6 +2,7 @@
 //!
 //! `POST /v1/messages` is answered on hyper directly ([`submit`]); everything else goes through a router ([`pages`]).
 
+pub mod batch;
 pub mod body;
 pub mod commit;
 pub mod idempotency;
@@ -17,10 +18,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
-pub use commit::{Commit, Committed, Fresh};
+pub use commit::{Commit, Committed, Flock, Fresh, Member};
 pub use idempotency::{Found, Idempotency, Remembered};
 pub use server::serve;
 
@@ -38,6 +40,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Inquiry: Send + Sync {
     /// What is known of it; with the app's name filled in.
     fn message(&self, id: MessageId) -> BoxFuture<'_, Option<Story>>;
+
+    /// A batch's record, as [`crate::journal::record::Record::Batch`].
+    fn batch(&self, id: MessageId) -> BoxFuture<'_, Option<Bytes>>;
+
+    /// Where the messages of a batch of so many stand; `None` where nobody can be asked.
+    fn counts(&self, id: MessageId, count: u16) -> BoxFuture<'_, Option<batch::Counts>>;
 }
 
 /// What the door works with.
@@ -58,6 +66,8 @@ pub struct Door {
     pub remembered: Arc<dyn Remembered>,
     /// Stories.
     pub inquiry: Arc<dyn Inquiry>,
+    /// Batches being read.
+    pub batches: batch::Places,
     /// Counters.
     pub meter: Arc<dyn Meter>,
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::batch::{BatchStory, ITEMS, Taken};
 use super::body::Body;
-use super::pages::{MESSAGE, MESSAGES, OPENAPI};
+use super::pages::{BATCH, BATCHES, MESSAGE, MESSAGES, OPENAPI};
 use super::problem::Page;
 use super::submit::Receipt;
 use crate::report::story::Story;
@@ -26,6 +27,7 @@ fn describe() -> Value {
     let accepted = writes.subschema_for::<Receipt<'_>>();
     let story = writes.subschema_for::<Story>();
     let problem = writes.subschema_for::<Page<'_>>();
+    let (taken, batch) = (writes.subschema_for::<Taken>(), writes.subschema_for::<BatchStory>());
     let mut schemas = writes.take_definitions(true);
     schemas.extend(reads.take_definitions(true));
 
@@ -55,6 +57,50 @@ fn describe() -> Value {
             "content": { "application/json": { "schema": accepted } },
         }),
     ));
+    let mut flock = refusals(&[
+        (400, "Not readable as a whole; an item that is not readable is an item rejected"),
+        (401, "No valid key"),
+        (403, "Not from this address, or the app is held"),
+        (408, "The body did not arrive in time"),
+        (409, "The first request with this key is in progress"),
+        (413, "Too many messages, or too large; nothing was accepted"),
+        (415, "Neither application/json nor application/x-ndjson"),
+        (422, "No message was accepted, each for a reason of its own: see rejected"),
+        (429, "No message was accepted, and the app's rate is used up; see Retry-After"),
+        (503, "No message was accepted: cannot take more now; see Retry-After"),
+    ]);
+    flock.push((
+        "202".into(),
+        json!({
+            "description": "What was accepted is on disk, all of it together; what was not is in rejected. Location \
+                names the batch; Idempotent-Replayed marks a first answer given again",
+            "content": { "application/json": { "schema": taken } },
+        }),
+    ));
+    let mut counted =
+        refusals(&[(401, "No valid key"), (403, "Not from this address"), (404, "No such batch of this app")]);
+    counted.push((
+        "200".into(),
+        json!({ "description": "How far it is", "content": { "application/json": { "schema": batch } } }),
+    ));
+    let list = |items: &Value| json!({ "type": "array", "minItems": 1, "maxItems": ITEMS, "items": items });
+    let bodies = json!({
+        "application/json": { "schema": { "oneOf": [
+            {
+                "type": "object", "required": ["messages"], "additionalProperties": false,
+                "properties": { "messages": list(&json!(message)) },
+            },
+            {
+                "type": "object", "required": ["to"], "properties": { "to": list(&json!({ "type": "string" })) },
+                "description": "The other fields are those of a message, and count for each number",
+            },
+        ] } },
+        "application/x-ndjson": { "schema": { "type": "string", "description": "A message per line" } },
+    });
+    let ids = json!({
+        "name": "ids", "in": "query", "required": false,
+        "description": "false: leave the ids of the messages out of the answer", "schema": { "type": "boolean" },
+    });
     let mut told =
         refusals(&[(401, "No valid key"), (403, "Not from this address"), (404, "No such message of this app")]);
     told.push((
@@ -81,6 +127,15 @@ fn describe() -> Value {
             MESSAGE: { "get": {
                 "operationId": "message", "summary": "A message's story", "parameters": [id],
                 "responses": Value::Object(told.into_iter().collect()),
+            } },
+            BATCHES: { "post": {
+                "operationId": "sendBatch", "summary": "Send many messages", "parameters": [key, ids],
+                "requestBody": { "required": true, "content": bodies },
+                "responses": Value::Object(flock.into_iter().collect()),
+            } },
+            BATCH: { "get": {
+                "operationId": "batch", "summary": "How far a batch is", "parameters": [id],
+                "responses": Value::Object(counted.into_iter().collect()),
             } },
             OPENAPI: { "get": {
                 "operationId": "description", "summary": "This document", "security": [],

@@ -41,6 +41,10 @@ pub enum Code {
     IdempotencyInProgress,
     /// More octets than the call takes.
     BodyTooLarge,
+    /// More messages than a batch may have.
+    TooManyItems,
+    /// No message of a batch was accepted.
+    NothingAccepted,
     /// Not `application/json`.
     UnsupportedMediaType,
     /// The key was used with another body.
@@ -75,8 +79,12 @@ impl Code {
                 ("idempotency_in_progress", S::CONFLICT, "The first request with this key is still in progress")
             }
             Code::BodyTooLarge => ("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Code::TooManyItems => ("too_many_items", S::PAYLOAD_TOO_LARGE, "The batch has too many messages"),
+            Code::NothingAccepted => {
+                ("nothing_accepted", S::UNPROCESSABLE_ENTITY, "No message of the batch was accepted")
+            }
             Code::UnsupportedMediaType => {
-                ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "The content type must be application/json")
+                ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "The content type is not one this call takes")
             }
             Code::IdempotencyMismatch => {
                 ("idempotency_mismatch", S::UNPROCESSABLE_ENTITY, "The key was used with another body")
@@ -137,8 +145,22 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// How long the message would wait, where that is why.
     pub wait: Option<Wait>,
+    /// Messages of a batch, where none was accepted.
+    pub rejected: Vec<Rejected>,
     /// Whether the connection cannot go on (its body was not read).
     pub close: bool,
+}
+
+/// One message of a batch that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Rejected {
+    /// Its place in the batch, from 0.
+    pub index: u16,
+    /// Stable word, as a single post would have it.
+    pub code: String,
+    /// For people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 /// The body of every error.
@@ -163,6 +185,9 @@ pub(super) struct Page<'a> {
     /// With `overloaded`, where the message would not have left within half its validity.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait: Option<WaitPage>,
+    /// Of a batch of which nothing was accepted: each of its messages.
+    #[serde(skip_serializing_if = "<[Rejected]>::is_empty")]
+    rejected: &'a [Rejected],
 }
 
 /// How long a message would wait.
@@ -194,7 +219,8 @@ impl From<Wait> for WaitPage {
 impl Problem {
     /// A problem without places.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Box<Problem> {
-        Box::new(Problem { code, detail: detail.into(), errors: vec![], retry_after: None, wait: None, close: false })
+        let (errors, rejected) = (vec![], vec![]);
+        Box::new(Problem { code, detail: detail.into(), errors, retry_after: None, wait: None, rejected, close: false })
     }
 
     /// The same, and the connection ends with it.
@@ -221,6 +247,7 @@ impl Problem {
             detail: &self.detail,
             errors: &self.errors,
             wait: self.wait.map(WaitPage::from),
+            rejected: &self.rejected,
         };
         let body = serde_json::to_vec(&page).unwrap_or_default();
         let mut answer = Response::new(Full::new(Bytes::from(body)));
@@ -254,6 +281,7 @@ impl From<Refusal> for Box<Problem> {
             errors: refusal.faults.into_iter().map(place).collect(),
             retry_after: refusal.retry_after,
             wait: refusal.wait,
+            rejected: vec![],
             close: false,
         })
     }

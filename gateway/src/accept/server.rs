@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::pages::{self, MESSAGES};
+use super::pages::{self, BATCHES, MESSAGES};
 use super::{Door, Peer, method_name};
 
 /// Most octets of a request's head.
@@ -135,6 +135,8 @@ async fn answer(
     let route = pages::route_name(request.uri().path());
     let answer = if route == MESSAGES && request.method() == Method::POST {
         door.submit(request, peer).await.ok_or(Unanswered)?.map(Either::Left)
+    } else if route == BATCHES && request.method() == Method::POST {
+        door.batch(request, peer).await.ok_or(Unanswered)?.map(Either::Left)
     } else {
         pages::answer(router, request, peer).await.map(Either::Right)
     };

@@ -26,7 +26,7 @@ use crate::switch::Message;
 /// Most octets of a body.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// When to come back after the journal refused, or while a first request is still under way.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// The answer to a message accepted.
 #[derive(Serialize, JsonSchema)]
@@ -88,7 +88,7 @@ impl Door {
         let (head, body) = request.into_parts();
         let app_at = authenticate(&tables, &head.headers, peer)?;
         let app = &tables.plan.apps[app_at];
-        json_only(&head.headers)?;
+        media(&head.headers, &["application/json"])?;
         let key = idempotency_key(&head.headers)?;
         let octets = read(body, &head.headers, tables.plan.node.body_timeout).await?;
 
@@ -136,24 +136,34 @@ impl Door {
 
     /// The key for this request, the first answer, or why neither.
     async fn claim(&self, app: &App, key: &str, hash: BodyHash) -> Result<Claimed, Box<Problem>> {
+        match self.reserve(app, key).await? {
+            Reserved::Mine(hold) => Ok(Claimed::Mine(hold)),
+            Reserved::Known(found) if found.body_hash == hash && !found.is_batch() => Ok(Claimed::Replay(found)),
+            Reserved::Known(_) => Err(Problem::new(Code::IdempotencyMismatch, "a key belongs to one body")),
+        }
+    }
+
+    /// The same before the body is known.
+    pub(super) async fn reserve(&self, app: &App, key: &str) -> Result<Reserved, Box<Problem>> {
         let now = self.clock.now().wall;
-        let found = match self.idempotency.claim(now, &app.name, key) {
-            Claim::Done(found) => found,
-            Claim::InProgress => return Err(Problem::new(Code::IdempotencyInProgress, "").retry(SOON)),
+        match self.idempotency.claim(now, &app.name, key) {
+            Claim::Done(found) => Ok(Reserved::Known(found)),
+            Claim::InProgress => Err(Problem::new(Code::IdempotencyInProgress, "").retry(SOON)),
             Claim::Mine(hold) => match self.remembered.find(&app.name, key).await {
                 Some(found) if !outdated(now, found.accepted_at) => {
                     hold.known(found.clone());
-                    found
+                    Ok(Reserved::Known(found))
                 }
-                _ => return Ok(Claimed::Mine(hold)),
+                _ => Ok(Reserved::Mine(hold)),
             },
-        };
-        if found.body_hash == hash {
-            Ok(Claimed::Replay(found))
-        } else {
-            Err(Problem::new(Code::IdempotencyMismatch, "a key belongs to one body"))
         }
     }
+}
+
+/// A key: this request's now, or with what was answered before.
+pub(super) enum Reserved {
+    Mine(Hold),
+    Known(Found),
 }
 
 enum Claimed {
@@ -161,7 +171,7 @@ enum Claimed {
     Replay(Found),
 }
 
-fn message(app: &App, now: Moment, admitted: &Admitted<'_>, id: MessageId) -> Message {
+pub(super) fn message(app: &App, now: Moment, admitted: &Admitted<'_>, id: MessageId) -> Message {
     Message {
         id,
         app: app.id,
@@ -173,7 +183,7 @@ fn message(app: &App, now: Moment, admitted: &Admitted<'_>, id: MessageId) -> Me
     }
 }
 
-fn accepted<'a>(
+pub(super) fn accepted<'a>(
     plan: &'a Plan,
     app: &'a App,
     admitted: &'a Admitted<'_>,
@@ -225,8 +235,8 @@ fn receipt(found: &Found) -> Response<Full<Bytes>> {
     answer
 }
 
-/// `application/json`, with UTF-8 as its only character set.
-fn json_only(headers: &HeaderMap) -> Result<(), Box<Problem>> {
+/// Which of these kinds the body is; UTF-8 is the only character set.
+pub(super) fn media(headers: &HeaderMap, kinds: &[&str]) -> Result<usize, Box<Problem>> {
     let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
     let charset = parameters
@@ -234,16 +244,18 @@ fn json_only(headers: &HeaderMap) -> Result<(), Box<Problem>> {
         .filter_map(|p| p.trim().split_once('='))
         .find(|(name, _)| name.eq_ignore_ascii_case("charset"));
     let utf8 = charset.is_none_or(|(_, set)| set.trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    if !kind.trim().eq_ignore_ascii_case("application/json") || !utf8 {
-        return Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json in UTF-8"));
-    }
+    let known = kinds.iter().position(|known| kind.trim().eq_ignore_ascii_case(known));
+    let Some(known) = known.filter(|_| utf8) else {
+        let detail = format!("send Content-Type: {} in UTF-8", kinds.join(" or "));
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    };
     match headers.get(CONTENT_ENCODING).map(|v| v.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        None | Some(true) => Ok(()),
+        None | Some(true) => Ok(known),
         Some(false) => Err(Problem::new(Code::UnsupportedMediaType, "send the body without Content-Encoding")),
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Box<Problem>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Box<Problem>> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
     let fits = (1..=KEY_LIMIT).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);

@@ -16,6 +16,8 @@ pub struct Ask {
     pub group: GroupId,
     /// How long it may wait.
     pub valid_for: Duration,
+    /// Messages of the same request that come in before it.
+    pub ahead: u32,
 }
 
 /// Not now.

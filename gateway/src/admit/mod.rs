@@ -16,7 +16,7 @@ use carriers::{Coding, Mt, Options, Profile, Unsendable};
 pub use gate::{Ask, Busy, Gate, Wait};
 pub use refusal::{Fault, Reason, Refusal};
 
-use crate::clock::{Moment, Wall};
+use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{App, AppId, GroupId, Plan, Tier, TierId};
 use crate::journal::record::Accepted;
 use crate::route::{RouteInput, Routes};
@@ -179,8 +179,8 @@ pub struct Admitted<'a> {
 
 impl Admitted<'_> {
     /// What the gate is asked.
-    fn ask(&self, app: AppId) -> Ask {
-        Ask { app, tier: self.tier, group: self.group, valid_for: self.valid_for }
+    pub fn ask(&self, app: AppId) -> Ask {
+        Ask { app, tier: self.tier, group: self.group, valid_for: self.valid_for, ahead: 0 }
     }
 }
 
@@ -198,9 +198,19 @@ impl Tables {
             return Err(Refusal::held(&detail));
         }
         let admitted = self.judge(now.wall, app, draft)?;
-        gate.admit(&admitted.ask(app.id)).map_err(Refusal::busy)?;
-        self.admission.limits.take(now.time, app_at, admitted.parts).map_err(Refusal::rate)?;
+        self.pass(now.time, app_at, &admitted.ask(app.id), admitted.parts, gate)?;
         Ok(admitted)
+    }
+
+    /// The first half of [`Tables::admit`], for one of many messages that come in together: the message by itself.
+    pub fn examine<'a>(&self, now: Wall, app_at: usize, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
+        self.judge(now, &self.plan.apps[app_at], draft)
+    }
+
+    /// The second half: whether there is room for it, and quota, which is taken.
+    pub fn pass(&self, now: Time, app_at: usize, ask: &Ask, parts: u8, gate: &dyn Gate) -> Result<(), Refusal> {
+        gate.admit(ask).map_err(Refusal::busy)?;
+        self.admission.limits.take(now, app_at, parts).map_err(Refusal::rate)
     }
 
     /// What [`Tables::admit`] would say, without asking the app's rate, which no question may use up: the message as far

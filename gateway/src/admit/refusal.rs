@@ -104,7 +104,7 @@ impl Refusal {
         Refusal { reason: Reason::Overloaded, detail, faults: vec![], retry_after, wait: busy.wait }
     }
 
-    pub(super) fn held(detail: &str) -> Self {
+    pub(crate) fn held(detail: &str) -> Self {
         let detail = match detail {
             "" => "the gateway's operator takes no new messages from this app at present".into(),
             told => Cow::Owned(told.to_owned()),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use carriers::CarrierId;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +17,8 @@ use super::pressure::Pressure;
 use super::reload::{self, Applied, Latest, Refused};
 use super::service::Ordered;
 use super::uplink::Delivered;
-use super::{Arrival, Asks, Explained, Line, Purpose, accepted};
+use super::{Arrival, Asks, Explained, Line, Purpose, accepted, batches};
+use crate::accept::batch::Counts;
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
 use crate::admit::Tables;
 use crate::callback::host;
@@ -26,16 +28,23 @@ use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::store::{Finished, Store};
-use crate::report::story::{self, Story};
+use crate::report::story::{self, Status, Story};
 use crate::report::tell;
 use crate::report::uplink::Listed;
 use crate::switch::health::{Settings, Snapshot};
+
+/// History records of a message, and when its app's rate lets it go (now, then).
+pub(super) type Known = (Vec<u8>, Option<(Wall, Wall)>);
 
 /// Something the line is asked.
 pub enum Question {
     /// What is known of a message that is not finished, as history records. For operators also when its app's
     /// `send_rate` lets it go (now, then), if that is what it waits for.
-    Message(MessageId, story::Reader, oneshot::Sender<Option<(Vec<u8>, Option<(Wall, Wall)>)>>),
+    Message(MessageId, story::Reader, oneshot::Sender<Option<Known>>),
+    /// The record of a batch that the store has not got yet.
+    Batch(MessageId, oneshot::Sender<Option<Bytes>>),
+    /// Where the messages of a batch of so many stand, those that are not finished.
+    Standings(MessageId, u16, oneshot::Sender<Vec<Option<Status>>>),
     /// How the channels stand.
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
     /// What waits.
@@ -176,6 +185,7 @@ pub struct Desk {
     reloads: mpsc::Sender<reload::Order>,
     latest: Arc<ArcSwap<Latest>>,
     pressure: Arc<Pressure>,
+    counting: tokio::sync::Mutex<()>,
 }
 
 impl Desk {
@@ -186,7 +196,7 @@ impl Desk {
         (reloads, latest): (mpsc::Sender<reload::Order>, Arc<ArcSwap<Latest>>),
         pressure: Arc<Pressure>,
     ) -> Self {
-        Desk { line, store, tables, reloads, latest, pressure }
+        Desk { line, store, tables, reloads, latest, pressure, counting: tokio::sync::Mutex::default() }
     }
 
     /// Has the configuration read anew.
@@ -236,6 +246,14 @@ impl Desk {
         found.into_iter().filter_map(|(id, v)| Some((MessageId(id), serde_json::from_slice(&v).ok()?))).collect()
     }
 
+    /// A batch's record.
+    pub async fn batch_record(&self, id: MessageId) -> Option<Bytes> {
+        match self.ask(|answer| Question::Batch(id, answer)).await? {
+            Some(record) => Some(record),
+            None => self.store.batch(id.0).map(Bytes::from),
+        }
+    }
+
     /// A message's story.
     pub async fn story(&self, id: MessageId, reader: story::Reader) -> Option<Story> {
         let (records, rests) = match self.ask(|answer| Question::Message(id, reader, answer)).await? {
@@ -257,6 +275,20 @@ impl Desk {
 impl Inquiry for Desk {
     fn message(&self, id: MessageId) -> BoxFuture<'_, Option<Story>> {
         Box::pin(self.story(id, story::Reader::App))
+    }
+
+    fn batch(&self, id: MessageId) -> BoxFuture<'_, Option<Bytes>> {
+        Box::pin(self.batch_record(id))
+    }
+
+    fn counts(&self, id: MessageId, count: u16) -> BoxFuture<'_, Option<Counts>> {
+        Box::pin(async move {
+            // Reading ten thousand histories is work for one thread at a time.
+            let _turn = self.counting.lock().await;
+            let live = self.ask(|answer| Question::Standings(id, count, answer)).await?;
+            let store = self.store.clone();
+            tokio::task::spawn_blocking(move || batches::count(&store, id, &live)).await.ok()
+        })
     }
 }
 
@@ -355,6 +387,8 @@ impl Line {
                 };
                 drop(answer.send(self.past(id).map(|past| (past, rests))));
             }
+            Question::Batch(id, answer) => drop(answer.send(self.batches.find(id))),
+            Question::Standings(id, count, answer) => drop(answer.send(self.standings(id, count))),
             Question::Channels(answer) => drop(answer.send(self.channels(now))),
             Question::Queues(answer) => drop(answer.send(self.queues(now))),
             Question::Apps(answer) => drop(answer.send(self.apps())),

@@ -30,6 +30,8 @@ pub struct QueueOrder {
     pub tier: Option<String>,
     /// Of this app; absent: of any.
     pub app: Option<String>,
+    /// Of the batch with this id and so many messages; absent: of any or none.
+    pub batch: Option<(MessageId, u16)>,
     /// Why, for the log.
     pub reason: String,
 }
@@ -101,7 +103,8 @@ impl Line {
             Action::Move(to) => ("move", to.as_str()),
         };
         let (group, tier, app) = (any(&order.group), any(&order.tier), any(&order.app));
-        info!(action, to, group, tier, app, reason = orders::words(&order.reason), "operator's order to queues");
+        let batch = order.batch.map_or_else(|| "any".to_owned(), |(id, _)| id.to_string());
+        info!(action, to, group, tier, app, batch, reason = orders::words(&order.reason), "operator's order to queues");
         let (selection, to) = named;
         self.errands.0.push_back(Errand {
             selection,
@@ -132,8 +135,9 @@ impl Line {
             tier: order.tier.as_ref().map(|name| tier(name).ok_or("tier")).transpose()?,
             app: order.app.as_ref().map(|name| app(name).ok_or("app")).transpose()?,
             not_group: to,
+            above: order.batch.map(|(id, _)| id),
             // What comes later is not meant.
-            upto: Some(self.ids.next(now.wall)),
+            upto: Some(order.batch.map_or_else(|| self.ids.next(now.wall), |(id, count)| id.item(count))),
         };
         Ok((selection, to))
     }

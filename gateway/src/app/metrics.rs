@@ -278,6 +278,17 @@ impl Meter for Shared {
             tier.accepted.inc();
         }
     }
+    fn batch(&self, messages: usize, accepted: &[(TierId, u64)], rejected: &[(&'static str, u64)]) {
+        self.metrics.batch_messages.observe(messages as f64);
+        for (tier, count) in accepted {
+            if let Some(tier) = self.tiers.load().get(usize::from(tier.0)) {
+                tier.accepted.inc_by(*count);
+            }
+        }
+        for (reason, count) in rejected {
+            self.metrics.rejected.with_label_values(&[reason]).inc_by(*count);
+        }
+    }
     fn http(&self, route: &'static str, method: &'static str, code: u16, took: Duration) {
         let mut digits = [0u8; 3];
         for (slot, place) in digits.iter_mut().zip([100, 10, 1]) {

@@ -98,9 +98,14 @@ impl Pressure {
     /// Why a tier is refused for want of room, if so. Of the messages there may be, each tier has as much as it has of
     /// the journal; the last 5 % are nobody's share but the highest tier's up to the limit.
     pub(super) fn sheds(&self, tier: TierId) -> Option<&'static str> {
+        self.sheds_behind(tier, 0)
+    }
+
+    /// The same for a message that comes in behind so many others of its own request.
+    fn sheds_behind(&self, tier: TierId, ahead: u32) -> Option<&'static str> {
         let marks = self.marks.load();
         let shed = marks.shed.get(usize::from(tier.0)).copied().unwrap_or(0);
-        let messages = self.messages.load(Ordering::Relaxed);
+        let messages = self.messages.load(Ordering::Relaxed).saturating_add(ahead as usize);
         let room = if marks.first(tier) { marks.most } else { marks.most.saturating_mul(usize::from(shed)) / 100 };
         if self.behind.load(Ordering::Relaxed) {
             Some("store")
@@ -122,7 +127,8 @@ impl Pressure {
         let down = outlook.down_since.map_or(Duration::ZERO, |since| prospects.at.since(since));
         let patience = ask.valid_for / 2;
         // Apps take turns: what others have waiting does not keep this one waiting for all of it.
-        let wait = outlook.wait_of(ask.app);
+        let behind = f64::from(ask.ahead) / outlook.pace.max(0.001);
+        let wait = outlook.wait_of(ask.app).saturating_add(Duration::from_secs_f64(behind));
         let over = (wait + down).checked_sub(patience).filter(|over| !over.is_zero())?;
         let numbers = Wait { wait, parts_ahead: outlook.parts_ahead, pace: outlook.pace, down };
         let retry_after = over.clamp(RETRY_AFTER, LONGEST_RETRY);
@@ -141,7 +147,7 @@ impl Marks {
 
 impl Gate for Pressure {
     fn admit(&self, ask: &Ask) -> Result<(), Busy> {
-        if let Some(reason) = self.closed().or_else(|| self.sheds(ask.tier)) {
+        if let Some(reason) = self.closed().or_else(|| self.sheds_behind(ask.tier, ask.ahead)) {
             return Err(Busy { reason, retry_after: RETRY_AFTER, wait: None });
         }
         self.hopeless(ask).map_or(Ok(()), Err)
@@ -188,7 +194,7 @@ mod tests {
     }
 
     fn ask(tier: TierId, app: u16, valid_for: u64) -> Ask {
-        Ask { app: AppId(app), tier, group: GroupId(0), valid_for: Duration::from_secs(valid_for) }
+        Ask { app: AppId(app), tier, group: GroupId(0), valid_for: Duration::from_secs(valid_for), ahead: 0 }
     }
 
     #[test]
@@ -249,6 +255,11 @@ mod tests {
         let busy = refused(ask(TierId(1), 3, 600)).unwrap();
         assert_eq!(busy.wait.unwrap().wait, Duration::from_secs(301), "its own rate keeps it waiting");
         assert_eq!(refused(ask(TierId(1), 3, 602)), None);
+
+        let behind = |ahead, valid_for| refused(Ask { ahead, ..ask(TierId(1), 1, valid_for) });
+        assert_eq!(behind(500, 30), None, "its own request keeps it waiting for 5 s more");
+        assert_eq!(behind(501, 30).unwrap().reason, "wait");
+        assert_eq!((behind(799, 400), behind(800, 400).unwrap().reason), (None, "messages"), "and takes up room");
 
         let empty = Outlook { pace: 100.0, down_since: Some(Time(0)), ..Outlook::default() };
         let down = |seconds: u64| {

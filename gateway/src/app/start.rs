@@ -1,6 +1,7 @@
 //! Opening and wiring: configuration, journal and store are opened, what they hold is brought back, then links, doors
 //! and the line start. Nothing is accepted before all of it stands.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use carriers::{Probe, Role};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use super::batches::Batches;
 use super::desk::Desk;
 use super::metrics::{Meters, Scrape};
 use super::pressure::Pressure;
@@ -21,7 +24,7 @@ use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::Service;
 use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
-use crate::accept::{self, Commit, Door, Found, Fresh, Idempotency};
+use crate::accept::{self, Commit, Door, Flock, Found, Fresh, Idempotency};
 use crate::admit::Tables;
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Time, Wall};
@@ -31,7 +34,7 @@ use crate::control;
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
-use crate::journal::record::{Record, kind};
+use crate::journal::record::{Batch, Record, kind};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
 use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::listen;
@@ -97,7 +100,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     // What the records lead to depends on which channels send receipts.
     report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
     report.follow(further(&plan));
-    let (journal, store, recovery, found, opens) =
+    let (journal, store, recovery, found, opens, batches) =
         recover(&plan, &mut names, clock, &idempotency, &mut report, &arrivals)?;
     let patrol_app = names.patrol();
     plan.names = names;
@@ -152,6 +155,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         idempotency,
         remembered: desk.clone(),
         inquiry: desk.clone(),
+        batches: accept::batch::Places::default(),
         meter: meters.shared(),
     });
     let scrape = Scrape::new(metrics.clone());
@@ -208,6 +212,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         unwritten: false,
         untold: Default::default(),
         errands: Default::default(),
+        batches,
         endings: Default::default(),
         lateness: Default::default(),
         stopping: None,
@@ -229,6 +234,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Journal and store as they were opened, and what they held.
+type BroughtBack = (Journal<Waiting>, Store, Recovery, Recovered, Time, Batches);
+
 /// Opens journal and store and brings back what they hold.
 fn recover(
     plan: &Plan,
@@ -237,7 +245,7 @@ fn recover(
     idempotency: &Idempotency,
     report: &mut Report,
     arrivals: &mpsc::UnboundedSender<Arrival>,
-) -> Result<(Journal<Waiting>, Store, Recovery, Recovered, Time), StartError> {
+) -> Result<BroughtBack, StartError> {
     let settings = JournalSettings {
         dir: plan.node.data_dir.join("journal"),
         segment_bytes: plan.node.segment_bytes,
@@ -247,13 +255,18 @@ fn recover(
     let now = clock.now();
     let mut replay = Replay::new(report, names, now);
     let mut unreadable = 0u64;
-    let mut keys = Vec::new();
+    let (mut keys, mut flocks) = (Vec::new(), BTreeMap::new());
     let mut show = |replayed: crate::journal::Replayed<'_>| {
         let id = MessageId(replayed.id);
         if replayed.kind == END_KIND {
+            flocks.remove(&id);
             return replay.ended(id);
         }
         match Record::read(replayed.kind, replayed.body) {
+            Ok(Record::Batch(batch)) => {
+                keys.extend(remembered_batch(id, &batch, now.wall));
+                flocks.insert(id, Bytes::copy_from_slice(replayed.body));
+            }
             Ok(record) => {
                 if let Record::Accepted(accepted) = &record {
                     keys.extend(remembered(id, accepted, now.wall));
@@ -279,15 +292,21 @@ fn recover(
         move || clock.now().wall,
         move |ids: &[u64]| drop(persisted.send(Arrival::Persisted(ids.to_vec()))),
     )?;
+    let mut batches = Batches::default();
+    for (id, record) in flocks {
+        batches.keep(id, record, &store);
+    }
     for (app, key, found) in keys {
-        store.put(Finished {
-            id: found.id.0,
-            idempotency: Some(super::desk::key_record(&app, &key, &found)),
-            ..Finished::default()
-        });
+        if !found.is_batch() {
+            store.put(Finished {
+                id: found.id.0,
+                idempotency: Some(super::desk::key_record(&app, &key, &found)),
+                ..Finished::default()
+            });
+        }
         idempotency.recall(&app, &key, found);
     }
-    Ok((journal, store, recovery, found, opens))
+    Ok((journal, store, recovery, found, opens, batches))
 }
 
 /// The budget is a promise about the disk: one that the disk cannot keep is told at start, not when it is full.
@@ -357,6 +376,12 @@ fn remembered(
         accepted_at: accepted.at,
     };
     Some((accepted.app.to_owned(), key.to_owned(), found))
+}
+
+/// The same for a batch.
+fn remembered_batch(id: MessageId, batch: &Batch<'_>, now: Wall) -> Option<(String, String, Found)> {
+    let key = batch.idempotency_key.filter(|_| !accept::idempotency::outdated(now, batch.at))?;
+    Some((batch.app.to_owned(), key.to_owned(), Found::batch(id, batch.body_hash, batch.at)))
 }
 
 fn write_notes(journal: &Journal<Waiting>, notes: Notes) {
@@ -516,6 +541,15 @@ fn on_known_tier(mut recovered: switch::Recovered, tiers: &[Tier]) -> switch::Re
 struct Entrance(Journal<Waiting>);
 
 impl Commit for Entrance {
+    fn commit_batch(&self, flock: Flock) {
+        let (id, members, octets, own) =
+            (flock.id.0, flock.members.clone(), flock.octets.clone(), flock.record.clone());
+        let body = |at: &std::ops::Range<u32>| octets.get(at.start as usize..at.end as usize).unwrap_or_default();
+        let messages = members.iter().map(|member| (kind::ACCEPTED, member.message.id.0, body(&member.octets)));
+        let records = messages.chain(std::iter::once((kind::BATCH, id, body(&own))));
+        self.0.append_whole(Priority::Admission, records, Waiting::Batch(Box::new(flock)));
+    }
+
     fn commit(&self, fresh: Fresh) {
         let (id, body) = (fresh.message.id, fresh.body.clone());
         self.0.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(fresh));

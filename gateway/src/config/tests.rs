@@ -585,7 +585,7 @@ mod carried {
     fn the_demo_passes_the_check() {
         let plan = check("demo");
         let names: Vec<&str> = plan.channels.iter().map(|c| &*c.name).collect();
-        assert_eq!(names, ["demo-a", "demo-b"]);
+        assert_eq!(names, ["mobile", "unicom", "telecom", "hub"]);
         assert_eq!(plan.node.http_listen.port(), 18080);
         assert_eq!(plan.node.admin_listen.port(), 19090);
     }

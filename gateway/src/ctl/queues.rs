@@ -44,6 +44,9 @@ pub struct Which {
     /// Of this app
     #[arg(long)]
     pub app: Option<String>,
+    /// Of this batch
+    #[arg(long, value_name = "ID")]
+    pub batch: Option<String>,
     /// Why, for the log
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -55,7 +58,8 @@ pub(super) async fn run(ask: &mut Ask<'_>, order: Option<&Queues>) -> io::Result
         Some(Queues::Expire { which }) => ("expire", "ended", which, None),
         Some(Queues::Move { which, to }) => ("move", "moved", which, Some(to)),
     };
-    let said = [("group", &which.group), ("tier", &which.tier), ("app", &which.app), ("reason", &which.reason)];
+    let Which { group, tier, app, batch, reason } = which;
+    let said = [("group", group), ("tier", tier), ("app", app), ("batch", batch), ("reason", reason)];
     let said = said.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
     let said = said.chain(to.map(|to| ("to", to))).map(|(key, value)| (key.to_owned(), Value::from(value.as_str())));
     let body = Value::Object(said.collect::<Map<String, Value>>());

@@ -110,10 +110,14 @@ fn commit<A>(shared: &Shared<A>, mut tail: TailGuard<'_, A>) -> Settled<A> {
         tracing::error!(%error, "a journal sync failed; going on in a new segment");
         return failed(shared, tail);
     }
-    let mended = tail.failures > 0;
-    let discards = tail.finish(count);
+    let (mended, before) = (tail.failures > 0, tail.segment);
+    let discards = tail.finish(count, Instant::now());
     let settled = std::mem::take(&mut tail.settled);
+    let rolled = tail.segment != before;
     drop(tail);
+    if rolled {
+        shared.upkeep.notify_all();
+    }
     if mended {
         tracing::info!("the journal can write again");
     }

@@ -3,7 +3,6 @@
 //!
 //! Memory while folding: 8 octets for each id that ended in the folded segments, 24 for each live record in them.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use super::Shared;
 use super::disk::DiskFile;
 use super::frame::{self, FileHeader, HEADER, MOVED, OWN, PLACE, Place, Sort, Stamp, own};
-use super::replay::{self, Visit};
+use super::replay::{self, Evidence, Visit};
 use super::scan::{Item, Scan};
 use super::shelf::{Checkpoint, Table};
 use super::tail::Tail;
@@ -108,7 +107,7 @@ pub(super) fn fold<A>(shared: &Shared<A>) -> io::Result<bool> {
     if table.segments.range(..=through).next().is_none() {
         return Ok(false);
     }
-    let fold = Fold { shared, table: &table, through, voids: replay::voids(&table)? };
+    let fold = Fold { shared, table: &table, through, evidence: Evidence::of(&table)? };
     let new = shared.shelf.path(through, "new");
     let made = fold.write(&new);
     let checkpoint = match made {
@@ -132,7 +131,7 @@ struct Fold<'a, A> {
     shared: &'a Shared<A>,
     table: &'a Table,
     through: u32,
-    voids: HashSet<Place>,
+    evidence: Evidence,
 }
 
 /// A live record in a folded segment.
@@ -220,7 +219,7 @@ impl<A> Fold<'_, A> {
 
     fn visit(&self, visit: &mut dyn FnMut(u32, Visit<'_>)) -> io::Result<()> {
         for (number, segment) in self.table.segments.range(..=self.through) {
-            replay::walk(self.table, *number, segment, &self.voids, &mut |item| visit(*number, item))?;
+            replay::walk(self.table, *number, segment, &self.evidence, &mut |item| visit(*number, item))?;
         }
         Ok(())
     }

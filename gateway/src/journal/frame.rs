@@ -26,6 +26,12 @@ pub(super) const SYNCED: u8 = 1;
 pub(super) const MOVED: u8 = 2;
 /// The journal's own: `kind` is one of [`own`].
 pub(super) const OWN: u8 = 4;
+/// One of a group that is in the journal whole or not at all; its records follow one another without a gap.
+pub(super) const MEMBER: u8 = 8;
+/// The first of such a group.
+pub(super) const FIRST: u8 = 16;
+/// The last of such a group.
+pub(super) const LAST: u8 = 32;
 
 /// Kinds of the journal's own records.
 pub(super) mod own {
@@ -35,6 +41,8 @@ pub(super) mod own {
     pub(in super::super) const PAD: u8 = 2;
     /// Last of a checkpoint: number of records, highest id ever.
     pub(in super::super) const FOOTER: u8 = 3;
+    /// The group between the places in the body is on disk: what is missing of it later is damage.
+    pub(in super::super) const WHOLE: u8 = 4;
 }
 
 /// What a file holds.

@@ -45,6 +45,22 @@ pub struct At {
     pub len: u32,
 }
 
+impl At {
+    /// The record right before this one in its segment, by the octets of its body.
+    #[must_use]
+    pub fn before(self, len: u32) -> At {
+        let total = u32::try_from(frame::total(len as usize)).unwrap_or(u32::MAX);
+        At { segment: self.segment, offset: self.offset.saturating_sub(total), len }
+    }
+
+    /// The record right after this one, by the octets of its body.
+    #[must_use]
+    pub fn after(self, len: u32) -> At {
+        let total = u32::try_from(frame::total(self.len as usize)).unwrap_or(u32::MAX);
+        At { segment: self.segment, offset: self.offset.saturating_add(total), len }
+    }
+}
+
 /// Where a journal is and how large it may be.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -119,7 +135,7 @@ pub struct Recovery {
     pub segments: u32,
     /// Octets of the checkpoint read; 0 if there was none.
     pub checkpoint_bytes: u64,
-    /// Records that a failed commit had withdrawn.
+    /// Records that a failed commit had withdrawn, or whose group was not whole.
     pub voided: u64,
     /// The highest id ever recorded.
     pub highest_id: u64,
@@ -359,6 +375,28 @@ impl<A: Send + 'static> Journal<A> {
             } else {
                 tail.settled.push((entry.ack, Err(CommitError::Full)));
             }
+        }
+        shared.appended(tail, before, true);
+    }
+
+    /// Adds records that are in the journal all together or not at all, whatever happens; the last one's name goes to
+    /// `ack`, the others stand right before it ([`At::before`]). Refused where they do not fit into one segment.
+    pub fn append_whole<'a>(
+        &self,
+        priority: Priority,
+        records: impl Iterator<Item = (u8, u64, &'a [u8])> + Clone,
+        ack: A,
+    ) {
+        let shared = self.shared();
+        let octets: u64 = records.clone().map(|(.., body)| frame::total(body.len())).sum();
+        let mut tail = shared.tail();
+        let before = tail.segment;
+        let fits = octets > 0 && frame::HEADER + octets + frame::PLACE as u64 <= shared.shelf.segment_bytes;
+        if fits && shared.has_room(&tail, priority, octets) {
+            tail.keep_together(octets);
+            tail.whole(records, ack);
+        } else {
+            tail.settled.push((ack, Err(CommitError::Full)));
         }
         shared.appended(tail, before, true);
     }

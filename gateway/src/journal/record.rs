@@ -44,6 +44,8 @@ pub mod kind {
     pub const JOINED: u8 = 13;
     /// [`super::Unbound`] (its own id).
     pub const UNBOUND: u8 = 14;
+    /// [`super::Batch`] (its own id, right below those of its messages).
+    pub const BATCH: u8 = 24;
 }
 
 /// The bit of a record's flags that says that options follow at its end.
@@ -322,6 +324,25 @@ pub struct Unbound {
     pub at: Wall,
 }
 
+/// Messages posted together. The one at index i has the batch's id plus one plus i; those that were rejected have none.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Batch<'a> {
+    /// When.
+    pub at: Wall,
+    /// App id.
+    pub app: &'a str,
+    /// Messages in it, also those rejected.
+    pub count: u16,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<&'a str>,
+    /// First 16 octets of the SHA-256 of the request body, where a key was given.
+    pub body_hash: [u8; 16],
+    /// Why messages were rejected: code and detail; at most 255 of them.
+    pub reasons: Vec<(&'a str, &'a str)>,
+    /// Index of each message rejected, and its place in `reasons`; by index.
+    pub rejected: Vec<(u16, u8)>,
+}
+
 /// Any record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
@@ -347,6 +368,8 @@ pub enum Record<'a> {
     Joined(Joined),
     /// See [`Unbound`].
     Unbound(Unbound),
+    /// See [`Batch`].
+    Batch(Batch<'a>),
 }
 
 impl Record<'_> {
@@ -364,6 +387,7 @@ impl Record<'_> {
             Record::Mo(_) => kind::MO,
             Record::Joined(_) => kind::JOINED,
             Record::Unbound(_) => kind::UNBOUND,
+            Record::Batch(_) => kind::BATCH,
         }
     }
 
@@ -467,6 +491,23 @@ impl Record<'_> {
                 put_last(out, r.options);
             }
             Record::Unbound(r) => put_u64(out, r.at.0),
+            Record::Batch(r) => {
+                put_u64(out, r.at.0);
+                out.extend_from_slice(&r.count.to_le_bytes());
+                put_str(out, r.app);
+                put_option(out, r.idempotency_key);
+                out.extend_from_slice(&r.body_hash);
+                out.push(u8::try_from(r.reasons.len()).unwrap_or(u8::MAX));
+                for (code, detail) in r.reasons.iter().take(usize::from(u8::MAX)) {
+                    put_str(out, code);
+                    put_str(out, detail);
+                }
+                out.extend_from_slice(&u16::try_from(r.rejected.len()).unwrap_or(u16::MAX).to_le_bytes());
+                for (index, reason) in r.rejected.iter().take(usize::from(u16::MAX)) {
+                    out.extend_from_slice(&index.to_le_bytes());
+                    out.push(*reason);
+                }
+            }
             Record::Joined(r) => {
                 put_u64(out, r.at.0);
                 out.push(u8::try_from(r.parts.len()).unwrap_or(u8::MAX));
@@ -571,6 +612,15 @@ impl Record<'_> {
                 Record::Mo(Mo { at, channel, from, to, coding, header, data, segment, id, options })
             }
             kind::UNBOUND => Record::Unbound(Unbound { at: take.wall()? }),
+            kind::BATCH => {
+                let (at, count, app) = (take.wall()?, take.u16()?, take.str()?);
+                let (idempotency_key, body_hash) = (take.option()?, take.array()?);
+                let reasons = take.u8()?;
+                let reasons = (0..reasons).map(|_| Ok((take.str()?, take.str()?))).collect::<Result<_, _>>()?;
+                let rejected = take.u16()?;
+                let rejected = (0..rejected).map(|_| Ok((take.u16()?, take.u8()?))).collect::<Result<_, _>>()?;
+                Record::Batch(Batch { at, app, count, idempotency_key, body_hash, reasons, rejected })
+            }
             kind::JOINED => {
                 let (at, count) = (take.wall()?, take.u8()?);
                 let id = |id| (id != 0).then_some(MessageId(id));

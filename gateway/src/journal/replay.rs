@@ -1,13 +1,14 @@
 //! Opening: finds the files, chooses the checkpoint, and reads what is live.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
 use super::fold::Index;
-use super::frame::{self, BadHeader, FileHeader, HEADER, MOVED, OWN, Place, Sort, Stamp, own};
+use super::frame::{self, BadHeader, FIRST, FileHeader, HEADER, LAST, MEMBER, MOVED, OWN, Place, Sort, Stamp, own};
 use super::scan::{Item, Scan};
 use super::shelf::{Checkpoint, Segment, Shelf, Table, read_header};
 use super::{At, Damaged, OpenError, Recovery, Replayed, Settings};
@@ -34,16 +35,75 @@ pub(super) enum Visit<'a> {
     },
 }
 
-/// Walks through a segment: every record of the caller's that is neither void nor whole elsewhere too. Gives how many
-/// were void, and whether the segment holds anything.
+/// What the journal says about its own records.
+pub(super) struct Evidence {
+    /// Withdrawn.
+    voids: HashSet<Place>,
+    /// Groups known to have been on disk whole: where they begin and end. Looked for when one is found broken.
+    wholes: OnceCell<BTreeMap<Place, u32>>,
+}
+
+impl Evidence {
+    pub(super) fn of(table: &Table) -> io::Result<Evidence> {
+        Ok(Evidence { voids: voids(table)?, wholes: OnceCell::new() })
+    }
+
+    /// Whether the group of the record at that place was on disk whole once.
+    fn was_whole(&self, table: &Table, place: Place) -> io::Result<bool> {
+        let wholes = match self.wholes.get() {
+            Some(wholes) => wholes,
+            None => {
+                let found = wholes(table)?;
+                self.wholes.get_or_init(|| found)
+            }
+        };
+        let last = wholes.range(..=place).next_back();
+        Ok(last.is_some_and(|(first, end)| first.0 == place.0 && *end > place.1))
+    }
+}
+
+/// Records of one group that follow one another without a gap, held back until it is known whether they count.
+#[derive(Default)]
+struct Run {
+    held: Vec<(u8, u64, Place, usize)>,
+    octets: Vec<u8>,
+    /// Where the next one must begin.
+    next: u64,
+    first: bool,
+    last: bool,
+    void: bool,
+}
+
+impl Run {
+    /// Shows its records if they count; gives how many do not. A group that was never known to be whole was cut short
+    /// by a crash, and nobody was told of it; where one was, what is missing is damage and costs only itself.
+    fn settle(&mut self, table: &Table, evidence: &Evidence, visit: &mut dyn FnMut(Visit<'_>)) -> io::Result<u64> {
+        let Run { held, octets, first, last, void, .. } = std::mem::take(self);
+        let Some((_, _, place, _)) = held.first().copied() else { return Ok(0) };
+        let counts = !void && (first && last || evidence.was_whole(table, place)?);
+        if !counts {
+            return Ok(held.len() as u64);
+        }
+        let mut rest = &octets[..];
+        for (kind, id, place, len) in held {
+            let (body, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+            visit(Visit::Record { kind, id, name: place, place, moved: false, body });
+            rest = after;
+        }
+        Ok(0)
+    }
+}
+
+/// Walks through a segment: every record of the caller's that is neither void nor whole elsewhere too, and whose group,
+/// if it has one, is whole. Gives how many did not count, and whether the segment holds anything.
 pub(super) fn walk(
     table: &Table,
     number: u32,
     segment: &Segment,
-    voids: &HashSet<Place>,
+    evidence: &Evidence,
     visit: &mut dyn FnMut(Visit<'_>),
 ) -> io::Result<(u64, bool)> {
-    let (mut voided, mut holds) = (0, false);
+    let (mut voided, mut holds, mut run) = (0, false, Run::default());
     let mut scan = Scan::new(&*segment.file, segment.stamp, segment.zeroed)?;
     while let Some(item) = scan.next() {
         holds = true;
@@ -55,10 +115,23 @@ pub(super) fn walk(
             }
         };
         let place = (number, u32::try_from(offset).unwrap_or(u32::MAX));
+        let member = head.flags & MEMBER != 0 && head.flags & OWN == 0;
+        if run.next != offset || !member || head.flags & FIRST != 0 {
+            voided += run.settle(table, evidence, visit)?;
+        }
         if head.flags & OWN != 0 {
             continue;
         }
-        if voids.contains(&place) {
+        if member {
+            run.first |= head.flags & FIRST != 0;
+            run.last |= head.flags & LAST != 0;
+            run.void |= evidence.voids.contains(&place);
+            run.held.push((head.kind, head.id, place, scan.body().len()));
+            run.octets.extend_from_slice(scan.body());
+            run.next = offset + head.total();
+            continue;
+        }
+        if evidence.voids.contains(&place) {
             voided += 1;
             continue;
         }
@@ -76,11 +149,30 @@ pub(super) fn walk(
             visit(Visit::Record { kind, id, name, place, moved: true, body });
         }
     }
+    voided += run.settle(table, evidence, visit)?;
     Ok((voided, holds))
 }
 
+/// The groups that were on disk whole.
+fn wholes(table: &Table) -> io::Result<BTreeMap<Place, u32>> {
+    let mut wholes = BTreeMap::new();
+    for segment in table.segments.values() {
+        let mut scan = Scan::new(&*segment.file, segment.stamp, segment.zeroed)?;
+        while let Some(item) = scan.next() {
+            let Item::Record { head, .. } = item else { continue };
+            if head.is_own(own::WHOLE)
+                && let Some((first, end)) = frame::take_place(scan.body())
+                && let Some(end) = end.first_chunk()
+            {
+                wholes.insert(first, u32::from_le_bytes(*end));
+            }
+        }
+    }
+    Ok(wholes)
+}
+
 /// The places of records withdrawn by voids, which stand at the heads of segments.
-pub(super) fn voids(table: &Table) -> io::Result<HashSet<Place>> {
+fn voids(table: &Table) -> io::Result<HashSet<Place>> {
     let mut places = HashSet::new();
     for segment in table.segments.values() {
         let mut scan = Scan::new(&*segment.file, segment.stamp, segment.zeroed)?;
@@ -183,9 +275,9 @@ pub(super) fn open(
         let zeroed = file.header.is_some_and(|header| !header.recycled);
         reading.table.segments.insert(file.number, Segment { file: file.file.clone(), stamp, zeroed });
     }
-    let voids = voids(&reading.table).map_err(|error| at(dir, error))?;
+    let evidence = Evidence::of(&reading.table).map_err(|error| at(dir, error))?;
     for file in &segments {
-        let holds = reading.segment(file, &voids).map_err(|error| at(&file.path, error))?;
+        let holds = reading.segment(file, &evidence).map_err(|error| at(&file.path, error))?;
         if !holds {
             reading.table.segments.remove(&file.number);
             unused.push(file.path.clone());
@@ -275,7 +367,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn segment(&mut self, found: &Found, voids: &HashSet<Place>) -> io::Result<bool> {
+    fn segment(&mut self, found: &Found, evidence: &Evidence) -> io::Result<bool> {
         let Some(segment) = self.table.segments.get(&found.number).cloned() else { return Ok(false) };
         let (mut damages, mut moves) = (Vec::new(), Vec::new());
         let (recovery, replay) = (&mut self.recovery, &mut *self.replay);
@@ -284,7 +376,7 @@ impl Reading<'_> {
             Visit::Moved { name, place } => moves.push((name, place)),
             Visit::Damage { offset, octets, torn } => damages.push((offset, octets, torn)),
         };
-        let (voided, holds) = walk(&self.table, found.number, &segment, voids, visit)?;
+        let (voided, holds) = walk(&self.table, found.number, &segment, evidence, visit)?;
         self.table.moved.extend(moves);
         self.recovery.voided += voided;
         self.recovery.segments += u32::from(holds);

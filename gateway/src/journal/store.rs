@@ -43,6 +43,7 @@ mod tag {
     pub(super) const UPLINK: u8 = b'u';
     /// The same, of those that nobody owns.
     pub(super) const UNMATCHED: u8 = b'n';
+    pub(super) const BATCH: u8 = b'b';
 }
 
 /// A message that is finished, as it goes to the store.
@@ -60,6 +61,8 @@ pub struct Finished {
     pub client_ref: Option<Vec<u8>>,
     /// Where it is a message from a handset.
     pub uplink: Option<ListedUplink>,
+    /// A batch's record, where it is no message but a batch, as [`Store::batch`] gives it back; else empty.
+    pub batch: Vec<u8>,
 }
 
 /// A message from a handset in the list of them.
@@ -154,6 +157,11 @@ impl Store {
     /// The history of a message.
     pub fn history(&self, id: u64) -> Option<Vec<u8>> {
         self.thread.shared.find(&key(tag::HISTORY, &id.to_be_bytes()))
+    }
+
+    /// The record of a batch.
+    pub fn batch(&self, id: u64) -> Option<Vec<u8>> {
+        self.thread.shared.find(&key(tag::BATCH, &id.to_be_bytes()))
     }
 
     /// The message that a receipt with this key speaks of.
@@ -324,7 +332,8 @@ impl Filling {
     fn run(&mut self, persisted: &mut (dyn FnMut(&[u64]) + Send)) {
         while let Some(batch) = self.gather() {
             // A key alone is no finished message: its history is still to come.
-            let ids: Vec<u64> = batch.iter().filter(|f| !f.history.is_empty()).map(|f| f.id).collect();
+            let ids: Vec<u64> =
+                batch.iter().filter(|f| !f.history.is_empty() || !f.batch.is_empty()).map(|f| f.id).collect();
             if !batch.is_empty() && !self.write_or_give_up(batch) {
                 return;
             }
@@ -392,6 +401,9 @@ impl Filling {
             let id = finished.id.to_be_bytes();
             if !finished.history.is_empty() {
                 out.insert(&day, key(tag::HISTORY, &id), finished.history.as_slice());
+            }
+            if !finished.batch.is_empty() {
+                out.insert(&day, key(tag::BATCH, &id), finished.batch.as_slice());
             }
             for correlation in &finished.correlations {
                 out.insert(&day, key(tag::CORRELATION, correlation), id);
@@ -504,6 +516,7 @@ mod tests {
             idempotency: Some((format!("key {name}").into_bytes(), format!("value {name}").into_bytes())),
             client_ref: Some(b"order 1".to_vec()),
             uplink: None,
+            batch: format!("batch {name}").into_bytes(),
         }
     }
 
@@ -518,6 +531,7 @@ mod tests {
         let (key, value) = all.idempotency.unwrap();
         let found = [
             store.history(id) == Some(all.history),
+            store.batch(id) == Some(all.batch),
             all.correlations.iter().all(|key| store.correlate(key) == Some(id)),
             store.idempotency(&key) == Some(value),
         ];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::frame::{self, HEADER, MOVED, OWN, Place, SYNCED, Sort, Stamp, own};
+use super::frame::{self, FIRST, HEADER, LAST, MEMBER, MOVED, OWN, Place, SYNCED, Sort, Stamp, own};
 use super::{At, CommitError, Settled};
 
 /// Most synced records in one commit, unless a group needs more or they are written already.
@@ -34,6 +34,8 @@ pub(super) struct Chunk<A> {
     /// Octets handed to the kernel.
     pub(super) written: usize,
     acks: Vec<(A, At)>,
+    /// Where groups that must be whole begin and end in here.
+    groups: Vec<(u32, u32)>,
     /// Whose records the voids in here withdraw.
     withdrawn: Vec<A>,
     /// Takes no more records.
@@ -207,6 +209,40 @@ impl<A> Tail<A> {
         }
     }
 
+    /// Records of one group, which `ack` waits for; the caller has seen to it that they fit into this segment. Only the
+    /// last has an ack to be withdrawn, for without it the others do not count.
+    pub(super) fn whole<'a>(&mut self, records: impl Iterator<Item = (u8, u64, &'a [u8])>, ack: A) {
+        let mut records = records.peekable();
+        let (mut flags, mut first) = (SYNCED | MEMBER | FIRST, None);
+        while let Some((kind, id, body)) = records.next() {
+            if records.peek().is_none() {
+                flags |= LAST;
+            }
+            let place = self.put(flags, kind, id, [body, &[]], first.is_some());
+            let first = *first.get_or_insert(place.1);
+            flags = SYNCED | MEMBER;
+            if records.peek().is_none() {
+                let (at, end) = (self.name(place, body), self.offset as u32);
+                self.waiting += 1;
+                if let Some(chunk) = self.chunks.back_mut() {
+                    chunk.acks.push((ack, at));
+                    chunk.groups.push((first, end));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Notes that these groups are on disk.
+    fn confirm(&mut self, groups: &[(u32, (u32, u32))], now: Instant) {
+        for (segment, (first, end)) in groups {
+            let mut octets = frame::place_octets((*segment, *first)).to_vec();
+            octets.extend_from_slice(&end.to_le_bytes());
+            self.put(OWN, own::WHOLE, 0, [&octets, &[]], false);
+            self.lazy_since.get_or_insert(now);
+        }
+    }
+
     fn name(&self, place: Place, body: &[u8]) -> At {
         At { segment: place.0, offset: place.1, len: body.len() as u32 }
     }
@@ -239,6 +275,7 @@ impl<A> Tail<A> {
                 octets,
                 written: 0,
                 acks: Vec::new(),
+                groups: Vec::new(),
                 withdrawn: Vec::new(),
                 sealed: false,
                 again: false,
@@ -264,7 +301,9 @@ impl<A> Tail<A> {
     }
 
     /// The first `count` chunks are on disk. Gives the abandoned segments that can go now.
-    pub(super) fn finish(&mut self, count: usize) -> Vec<u32> {
+    pub(super) fn finish(&mut self, count: usize, now: Instant) -> Vec<u32> {
+        let groups = |chunk: &Chunk<A>| chunk.groups.iter().map(|group| (chunk.segment, *group)).collect::<Vec<_>>();
+        let whole: Vec<_> = self.chunks.iter().take(count).flat_map(groups).collect();
         for chunk in self.chunks.drain(..count) {
             self.pending -= chunk.octets.len();
             self.waiting -= chunk.acks.len() + chunk.withdrawn.len();
@@ -276,6 +315,7 @@ impl<A> Tail<A> {
             }
         }
         (self.failures, self.retry_at) = (0, None);
+        self.confirm(&whole, now);
         if self.chunks.iter().any(|chunk| chunk.again) { Vec::new() } else { std::mem::take(&mut self.discards) }
     }
 

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub accepted: IntCounterVec,
     /// `qiao_messages_rejected_total{reason}`
     pub rejected: IntCounterVec,
+    /// `qiao_batch_messages`
+    pub batch_messages: Histogram,
     /// `qiao_outcomes_total{tier,channel,outcome,reason_class}`
     pub outcomes: IntCounterVec,
     /// `qiao_outcomes_corrected_total{tier,channel,outcome}`: outcomes that took the place of an earlier one.
@@ -201,6 +203,11 @@ impl Metrics {
             http_seconds: make.time("qiao_http_request_duration_seconds", "Request read to answer made.", &FAST),
             accepted: make.counts("qiao_messages_accepted_total", "Messages answered 202.", &["tier", "type"]),
             rejected: make.counts("qiao_messages_rejected_total", "Messages refused at the door.", &["reason"]),
+            batch_messages: make.time(
+                "qiao_batch_messages",
+                "Messages in one batch, also those refused.",
+                &[1.0, 10.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0],
+            ),
             outcomes: make.counts(
                 "qiao_outcomes_total",
                 "Outcomes concluded.",

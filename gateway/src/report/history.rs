@@ -2,9 +2,12 @@
 //! and what [`super::story`] is told from. The text is left out: it ends with the message.
 
 use super::end::outcome_record;
-use super::state::{Concluded, Detail, PartState, reason};
+use super::state::{AttemptState, Concluded, Detail, Live, PartState, reason};
+use super::story::Status;
 use crate::config::plan::{ChannelId, Names};
-use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Because, Receipted, Record, Unreadable};
+use crate::journal::record::{
+    Accepted, AnswerKind, Answered, Attempt, Because, OutcomeKind, Receipted, Record, Unreadable,
+};
 use crate::switch::Why;
 
 /// Octets before each record: its kind and length.
@@ -97,6 +100,36 @@ pub fn restore<'a>(octets: &'a [u8], names: &mut Names) -> Option<(Accepted<'a>,
     Some((accepted, detail))
 }
 
+/// Where a message stands by its history. `None` where that does not begin with a message.
+pub fn standing(octets: &[u8]) -> Option<Status> {
+    let mut records = read(octets).flatten();
+    let Record::Accepted(_) = records.next()? else { return None };
+    let last = records.filter_map(|record| if let Record::Outcome(o) = record { Some(o.outcome) } else { None }).last();
+    Some(last.map_or(Status::Queued, status))
+}
+
+/// Where a message stands that is not forgotten.
+pub fn standing_of(live: &Live) -> Status {
+    let Some(detail) = live.detail.as_deref() else { return Status::Queued };
+    let taken = |attempt: &AttemptState| {
+        attempt.parts.iter().all(|p| matches!(p.state, PartState::Submitted | PartState::Receipted(..)))
+    };
+    match detail.outcomes.last() {
+        Some(concluded) => status(concluded.kind),
+        None if detail.attempts.last().is_some_and(taken) => Status::Submitted,
+        None => Status::Queued,
+    }
+}
+
+fn status(outcome: OutcomeKind) -> Status {
+    match outcome {
+        OutcomeKind::Delivered => Status::Delivered,
+        OutcomeKind::Failed => Status::Failed,
+        OutcomeKind::Expired => Status::Expired,
+        OutcomeKind::Cancelled => Status::Cancelled,
+    }
+}
+
 /// What a record of a message adds to its detail.
 pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
     match record {
@@ -122,6 +155,7 @@ pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
         | Record::Uplink(_)
         | Record::Mo(_)
         | Record::Joined(_)
-        | Record::Unbound(_) => {}
+        | Record::Unbound(_)
+        | Record::Batch(_) => {}
     }
 }

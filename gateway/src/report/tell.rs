@@ -245,7 +245,7 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                 self.happen(o.at, o.outcome.name(), None, Some(o.reason.to_owned()));
             }
             Record::Accepted(_) | Record::Called(_) | Record::Orphan(_) => {}
-            Record::Uplink(_) | Record::Mo(_) | Record::Joined(_) | Record::Unbound(_) => {}
+            Record::Uplink(_) | Record::Mo(_) | Record::Joined(_) | Record::Unbound(_) | Record::Batch(_) => {}
         }
     }
 

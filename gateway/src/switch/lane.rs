@@ -528,7 +528,7 @@ mod tests {
     fn many_messages_are_found_by_id_wherever_they_wait_and_in_any_order() {
         let mut lanes = Lanes::default();
         let place = |id: u64| {
-            let class = Class { avoid: (id % 3 > 0).then_some(ChannelId(id as u16 % 3)), ..Class::default() };
+            let class = Class { avoid: (!id.is_multiple_of(3)).then_some(ChannelId(id as u16 % 3)), ..Class::default() };
             let mut pending = pending(id, class);
             pending.entry.app = AppId((id / 7 % 40) as u16);
             pending

@@ -124,6 +124,8 @@ pub struct Selection {
     pub app: Option<AppId>,
     /// Not of this group.
     pub not_group: Option<GroupId>,
+    /// Younger than this one.
+    pub above: Option<MessageId>,
     /// Not younger than this one.
     pub upto: Option<MessageId>,
 }
@@ -135,7 +137,6 @@ impl Selection {
             && self.not_group != Some(group)
     }
 }
-
 /// How far a walk through what waits has come.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
@@ -299,7 +300,7 @@ impl Switch {
                 let from = match &cursor.lane {
                     Some((at, done)) if at == key && app < *done => continue,
                     Some((at, here)) if at == key && app == *here => cursor.after,
-                    _ => MessageId(0),
+                    _ => selection.above.unwrap_or_default(),
                 };
                 let upto = selection.upto.unwrap_or(MessageId(u64::MAX));
                 page.extend(lane.after(app, from, upto, most - page.len()));
@@ -311,7 +312,8 @@ impl Switch {
             }
         }
         cursor.lane = Some((LaneKey::last(), AppId(u16::MAX)));
-        let late = self.later.after(cursor.later).filter(|p| selection.takes(p.lane.group, p.lane.tier));
+        let late = self.later.after(cursor.later.max(selection.above.unwrap_or_default()));
+        let late = late.filter(|p| selection.takes(p.lane.group, p.lane.tier));
         let late = late.filter(|p| selection.upto.is_none_or(|upto| p.entry.id <= upto));
         let late = late.filter(|p| selection.app.is_none_or(|only| only == p.entry.app));
         page.extend(late.take(most - page.len()).map(|p| {

@@ -9,6 +9,7 @@ use gateway::journal::{At, CommitError, Journal, Priority, Recovery, Settings};
 
 mod damage;
 mod faulty;
+mod groups;
 mod life;
 mod model;
 

@@ -31,6 +31,8 @@ pub struct Case {
     pub warm_up: u32,
     /// Messages per second; without it as fast as the answers come, over 32 connections.
     pub rate: Option<u32>,
+    /// Messages per post, where they come in batches.
+    pub batch: Option<u32>,
     /// Receipts from the carrier and callbacks to the application.
     pub receipts: bool,
     /// From submit to answer at the far side, in milliseconds.
@@ -43,63 +45,37 @@ pub struct Case {
     pub protocol: Protocol,
 }
 
+/// One message per post, nothing told back.
+const SINGLE: Case = Case {
+    name: "single",
+    messages: 120_000,
+    warm_up: 10_000,
+    rate: None,
+    batch: None,
+    receipts: false,
+    answer_ms: 0,
+    window: 1000,
+    parts: 1,
+    protocol: Protocol::Smpp,
+};
+
 /// All cases.
-pub const CASES: [Case; 5] = [
-    Case {
-        name: "single",
-        messages: 120_000,
-        warm_up: 10_000,
-        rate: None,
-        receipts: false,
-        answer_ms: 0,
-        window: 1000,
-        parts: 1,
-        protocol: Protocol::Smpp,
-    },
-    Case {
-        name: "single-receipts",
-        messages: 80_000,
-        warm_up: 10_000,
-        rate: None,
-        receipts: true,
-        answer_ms: 0,
-        window: 1000,
-        parts: 1,
-        protocol: Protocol::Smpp,
-    },
-    Case {
-        name: "light",
-        messages: 1_000,
-        warm_up: 100,
-        rate: Some(100),
-        receipts: false,
-        answer_ms: 0,
-        window: 1000,
-        parts: 1,
-        protocol: Protocol::Smpp,
-    },
-    Case {
-        name: "long",
-        messages: 8_000,
-        warm_up: 1_000,
-        rate: None,
-        receipts: false,
-        answer_ms: 0,
-        window: 1000,
-        parts: 10,
-        protocol: Protocol::Smpp,
-    },
+pub const CASES: [Case; 7] = [
+    SINGLE,
+    Case { name: "single-receipts", messages: 80_000, receipts: true, ..SINGLE },
+    Case { name: "light", messages: 1_000, warm_up: 100, rate: Some(100), ..SINGLE },
+    Case { name: "long", messages: 8_000, warm_up: 1_000, parts: 10, ..SINGLE },
     Case {
         name: "slow-carrier",
         messages: 12_000,
         warm_up: 1_000,
         rate: Some(3_000),
-        receipts: false,
         answer_ms: 20,
         window: 100,
-        parts: 1,
-        protocol: Protocol::Smpp,
+        ..SINGLE
     },
+    Case { name: "batch", messages: 400_000, warm_up: 40_000, batch: Some(1_000), ..SINGLE },
+    Case { name: "batch-receipts", messages: 200_000, warm_up: 40_000, batch: Some(1_000), receipts: true, ..SINGLE },
 ];
 
 /// What one run came to.
@@ -193,6 +169,8 @@ impl Case {
         // Without --for a paced load would end after its default of ten seconds.
         let text = "桥".repeat(67 * self.parts as usize);
         args.extend(if self.parts > 1 { vec!["--text", &text] } else { Vec::new() });
+        let batch = self.batch.map(|batch| batch.to_string());
+        args.extend(batch.iter().flat_map(|batch| ["--batch", batch]));
         args.extend(rate.iter().flat_map(|rate| ["--rate", rate, "--for", "1h"]));
         let summary = Load::start(dir, name, gateway, KEY, &args)?.finished().await?;
         if summary["accepted"].as_u64() == count.parse().ok() { Ok(summary) } else { Err(format!("{summary}").into()) }
@@ -256,7 +234,8 @@ mod tests {
 
     #[test]
     fn case_names_are_those_other_tools_look_for() {
-        assert_eq!(CASES.map(|case| case.name), ["single", "single-receipts", "light", "long", "slow-carrier"]);
+        let names = ["single", "single-receipts", "light", "long", "slow-carrier", "batch", "batch-receipts"];
+        assert_eq!(CASES.map(|case| case.name), names);
     }
 
     #[test]

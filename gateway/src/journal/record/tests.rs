@@ -101,6 +101,15 @@ fn samples() -> Vec<Record<'static>> {
         }),
         Record::Joined(Joined { at: Wall(9), parts: vec![Some(MessageId(7)), None] }),
         Record::Unbound(Unbound { at: Wall(10) }),
+        Record::Batch(Batch {
+            at: Wall(11),
+            app: "shop",
+            count: 3,
+            idempotency_key: Some("k"),
+            body_hash: [3; 16],
+            reasons: vec![("invalid_number", "to: too short"), ("rate_limited", "")],
+            rejected: vec![(0, 0), (2, 1)],
+        }),
     ]
 }
 
