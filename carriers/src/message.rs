@@ -2,7 +2,7 @@
 //! Protocol-neutral: every protocol maps its PDUs to and from these.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use codecs::text::Alphabet;
@@ -30,6 +30,8 @@ pub struct Mt<'a> {
     pub text: &'a str,
     /// Validity left now.
     pub valid_for: Duration,
+    /// When its validity ends, where that is to be judged now: at the door, before anything is promised.
+    pub until: Option<SystemTime>,
     /// Whether a receipt is wanted.
     pub receipt: bool,
     /// Makes the reference of long messages differ between concurrent ones: low bits are used.
@@ -316,6 +318,7 @@ mod tests {
             sender: None,
             text: "4711",
             valid_for: Duration::ZERO,
+            until: None,
             receipt: true,
             reference: 0,
             options: Options::default(),

@@ -69,6 +69,8 @@ pub enum Greeting {
         account: String,
         /// What says no where there is no session to say it: no such account here, or too many tries.
         refusal: Vec<u8>,
+        /// What says that the account has as many connections as it may.
+        full: Vec<u8>,
     },
     /// Nobody's: answer with these octets and close.
     Refuse(Vec<u8>),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::far::{Case, Heard, Say, Talk, WINDOW, Word, each, probes, receives, sends};
-use carriers::{Event, Fault, Input, PathId, Payload, Settle};
+use carriers::{Event, Fault, Input, PROTOCOLS, PathId, Payload, Settle};
 use proptest::prelude::*;
 
 const NANO: Duration = Duration::from_nanos(1);
@@ -77,6 +77,13 @@ fn a_refused_or_unanswered_bind_is_a_fault() {
             assert_eq!(talk.fault, Some(Fault::BindTimeout));
         },
     );
+}
+
+/// The window where a channel names none: as each book has it, SMPP's by use.
+#[test]
+fn windows_are_those_of_the_books() {
+    let windows: Vec<_> = PROTOCOLS.iter().map(|protocol| (protocol.name(), protocol.window())).collect();
+    assert_eq!(windows, [("smpp", 10), ("cmpp", 16), ("sgip", 32), ("smgp", 16)]);
 }
 
 /// 3. Slots in use never exceed the window.

@@ -33,9 +33,10 @@ fn no(protocol: Protocol) -> No {
             refusal: (6, "result 6 (非法手机号码, illegal phone number)"),
             report: "state 2 error 26 (手机内存不足, handset memory full)",
         },
-        Smgp => {
-            No { refusal: (47, "status 47 (非法接收用户号码, illegal DestTermId)"), report: "MK:0024 err:" }
-        }
+        Smgp => No {
+            refusal: (47, "status 47 (非法接收用户号码, illegal DestTermId)"),
+            report: "MK:0024 err:026 (用户关机, switched off)",
+        },
         _ => No {
             refusal: (13, "result 13 (Dest_terminal_Id 错误, wrong Dest_terminal_Id)"),
             report: "MK:0024 (用户关机, switched off)",

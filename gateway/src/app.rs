@@ -513,6 +513,7 @@ impl Line {
                     sender: accepted.sender,
                     text: accepted.text,
                     valid_for: start.expires.since(now.time),
+                    until: None,
                     receipt: true,
                     reference: start.attempt.short(),
                     options: Options::read(accepted.options),

@@ -15,7 +15,7 @@ use codecs::layout::{Layout, Repeated};
 use crate::delivery::{Content, Delivery, Id, Mo, Receipt, Taken};
 use crate::desk::{Desk, Stranger, Wanted};
 use crate::quirks::{ActiveTest, Digest};
-use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group};
+use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group, service};
 use crate::tongue::{Codes, Heard, Login, Say, Sequence, Tongue};
 
 /// Our code as a gateway, where the scenario names none.
@@ -76,13 +76,15 @@ impl Cmpp {
 
     fn submit<'a>(&self, now: Instant, submit: &Submit<'a>, desk: &Desk) -> Heard<'a> {
         let mut all = Repeated::<Number>::iter(submit.dest_terminal_id, self.version);
+        // In 2.0 a group's messages have no reports (§7.4.3.1); later versions lifted that.
+        let unreported = self.version == Version::V20 && submit.dest_terminal_id.count() > 1;
         let incoming = Incoming {
             source: submit.src_id,
             destination: all.next().unwrap_or_default(),
             format: submit.msg_fmt,
             udhi: submit.tp_udhi,
             content: submit.msg_content,
-            wanted: if submit.registered_delivery == 1 { Wanted::Everything } else { Wanted::Nothing },
+            wanted: if submit.registered_delivery == 1 && !unreported { Wanted::Everything } else { Wanted::Nothing },
             service_id: submit.service_id,
             link_id: if self.version == Version::V20 { &[] } else { submit.link_id },
             more: all.collect(),
@@ -109,7 +111,7 @@ impl Cmpp {
 
     fn receipt(&self, sequence: u32, msg_id: [u8; 8], receipt: &Receipt, desk: &Desk, out: &mut BytesMut) {
         let quirks = &desk.config().quirks;
-        let handset = number(desk, &receipt.destination);
+        let (handset, source) = (number(desk, &receipt.destination), service(desk, &receipt.source));
         let mut id: [u8; 8] = receipt.id.octets();
         if quirks.swapped_id {
             id.reverse();
@@ -126,7 +128,7 @@ impl Cmpp {
         report.write(if quirks.narrow_report { Version::V20 } else { self.version }, &mut block);
         let deliver = Deliver {
             msg_id: if quirks.same_id { receipt.id.octets() } else { msg_id },
-            dest_id: receipt.source.as_bytes(),
+            dest_id: source.as_bytes(),
             src_terminal_id: handset.as_bytes(),
             registered_delivery: 1,
             msg_content: &block,
@@ -136,10 +138,10 @@ impl Cmpp {
     }
 
     fn mo(&self, sequence: u32, msg_id: [u8; 8], mo: &Mo, desk: &Desk, out: &mut BytesMut) {
-        let (text, handset) = (Outgoing::of(mo, desk), number(desk, &mo.from));
+        let (text, handset, to) = (Outgoing::of(mo, desk), number(desk, &mo.from), service(desk, &mo.to));
         let deliver = Deliver {
             msg_id,
-            dest_id: mo.to.as_bytes(),
+            dest_id: to.as_bytes(),
             src_terminal_id: handset.as_bytes(),
             tp_udhi: text.udhi,
             msg_fmt: text.format,
@@ -164,17 +166,16 @@ impl Cmpp {
 
     /// The account's numbers since the start, whatever the day.
     fn query(&self, sequence: u32, query: &Query<'_>, desk: &Desk) -> Heard<'static> {
-        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        let counters = &desk.counters;
+        let [sent, answered, refused, from_handsets] = desk.counters.figures();
         let numbers = QueryResp {
             time: query.time,
             query_type: query.query_type,
             query_code: query.query_code,
-            mt_tl_msg: count(counters.submits),
-            mt_tl_usr: count(counters.submits),
-            mt_scs: count(counters.answered),
-            mt_fl: count(counters.refused),
-            mo_scs: count(counters.mo_acked),
+            mt_tl_msg: sent,
+            mt_tl_usr: sent,
+            mt_scs: answered,
+            mt_fl: refused,
+            mo_scs: from_handsets,
             ..QueryResp::default()
         };
         self.other(sequence, Body::QueryResp(numbers))

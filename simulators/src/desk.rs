@@ -68,6 +68,14 @@ pub struct Counters {
     pub malformed: u64,
 }
 
+impl Counters {
+    /// What a query asks for, as far as 32 bits hold it: submits accepted, those answered, those refused, messages from
+    /// handsets.
+    pub fn figures(&self) -> [u32; 4] {
+        [self.submits, self.answered, self.refused, self.mo_acked].map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+    }
+}
+
 /// A submit as the far side read it, whatever the protocol.
 #[derive(Debug, Clone)]
 pub struct Submission<'a> {
@@ -293,10 +301,14 @@ impl Desk {
         faults: &Faults,
         name: impl FnOnce(u64) -> Id,
     ) -> Result<Accepted, u32> {
-        let now = submission.at;
-        if let Some(status) = self.refusal(submission, faults) {
-            return Err(self.refuse(status));
+        match self.refusal(submission, faults) {
+            Some(status) => Err(self.refuse(status)),
+            None => Ok(self.accept(submission, faults, name)),
         }
+    }
+
+    fn accept(&mut self, submission: &Submission<'_>, faults: &Faults, name: impl FnOnce(u64) -> Id) -> Accepted {
+        let now = submission.at;
         self.counters.submits += 1;
         self.next_id += 1;
         let id = name(self.next_id);
@@ -311,7 +323,7 @@ impl Desk {
                 self.put_off(now + after, delivery);
             }
         }
-        Ok(Accepted { id, due: now + wait, ahead })
+        Accepted { id, due: now + wait, ahead }
     }
 
     /// What a submit repeats, where it came before under this number (of this link, or of all), or where the same one came
@@ -350,14 +362,13 @@ impl Desk {
         }
     }
 
-    /// Takes a submit's further destinations, each as a message of its own.
+    /// Takes the further destinations of a submit that was accepted, each as a message of its own.
     pub fn submit_more(&mut self, submission: &Submission<'_>, faults: &Faults, mut name: impl FnMut(u64) -> Id) {
         for to in &submission.more {
             let one = Submission { destination: to.clone(), more: Vec::new(), ..submission.clone() };
-            if let Ok(Accepted { id, ahead, .. }) = self.submit(&one, faults, &mut name) {
-                ahead.into_iter().for_each(|delivery| self.put_back(delivery));
-                self.note(&one, &id, true);
-            }
+            let Accepted { id, ahead, .. } = self.accept(&one, faults, &mut name);
+            ahead.into_iter().for_each(|delivery| self.put_back(delivery));
+            self.note(&one, &id, true);
         }
     }
 
@@ -368,15 +379,21 @@ impl Desk {
         status
     }
 
+    /// One destination that is refused refuses the whole group. A group passes where one message would, and counts as all
+    /// of its messages.
     fn refusal(&mut self, submission: &Submission<'_>, faults: &Faults) -> Option<u32> {
         if let Some(status) = faults.status(&mut self.rng, self.codes) {
             return Some(status);
         }
-        let fitting = self.config.rules.iter().filter(|(suffix, _)| submission.destination.ends_with(suffix.as_str()));
-        if let Some((_, status)) = fitting.max_by_key(|(suffix, _)| suffix.len()) {
-            return Some(status.0);
+        let rule = |to: &Cow<'_, str>| {
+            let fitting = self.config.rules.iter().filter(|(suffix, _)| to.ends_with(suffix.as_str()));
+            fitting.max_by_key(|(suffix, _)| suffix.len()).map(|(_, status)| status.0)
+        };
+        if let Some(status) = std::iter::once(&submission.destination).chain(&submission.more).find_map(rule) {
+            return Some(status);
         }
-        let passes = self.pace.as_mut().is_none_or(|pace| pace.pass(submission.at));
+        let messages = u32::try_from(submission.more.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let passes = self.pace.as_mut().is_none_or(|pace| pace.pass(submission.at, messages));
         (!passes).then_some(self.codes.throttled)
     }
 
@@ -623,11 +640,11 @@ impl Pace {
         Self { each, ahead: each.mul_f64(burst.max(1.0)), empty_at: start }
     }
 
-    fn pass(&mut self, now: Instant) -> bool {
-        let empty_at = self.empty_at.max(now) + self.each;
-        let passes = empty_at <= now + self.ahead;
+    fn pass(&mut self, now: Instant, messages: u32) -> bool {
+        let from = self.empty_at.max(now);
+        let passes = from + self.each <= now + self.ahead;
         if passes {
-            self.empty_at = empty_at;
+            self.empty_at = from + self.each * messages;
         }
         passes
     }
@@ -649,9 +666,13 @@ mod tests {
     fn no_second_passes_more_than_rate_and_burst() {
         let start = Instant::now();
         let mut pace = Pace::new(50.0, Some(5), start);
-        let passed: Vec<u64> = (0..3_000).filter(|ms| pace.pass(start + Duration::from_millis(*ms))).collect();
+        let passed: Vec<u64> = (0..3_000).filter(|ms| pace.pass(start + Duration::from_millis(*ms), 1)).collect();
         let most = (0..2_000).map(|from| passed.iter().filter(|at| (from..from + 1_000).contains(*at)).count()).max();
         assert!(most <= Some(55), "{most:?}");
         assert!(passed.len() >= 150, "{}", passed.len());
+        let mut pace = Pace::new(50.0, Some(5), start);
+        assert!(pace.pass(start, 100), "a group may be more than the burst");
+        let passed: Vec<u64> = (0..3_000).filter(|ms| pace.pass(start + Duration::from_millis(*ms), 1)).collect();
+        assert!((1_880..=2_000).contains(&passed[0]), "{}", passed[0]);
     }
 }

@@ -58,6 +58,12 @@ pub struct Quirks {
     pub same_id: bool,
     /// CMPP 3.0, SGIP, SMGP: the LinkID that messages from handsets come with.
     pub mo_link_id: Option<String>,
+    /// SMGP: reports write a message's id as far as its first NUL.
+    pub cut_id: bool,
+    /// SMGP: our own Exit and Active_Test have the number 0.
+    pub zero_numbers: bool,
+    /// Numbers in reports and messages from handsets are filled up with spaces to 21 octets, not with NUL.
+    pub spaces: bool,
     /// After the answer to a goodbye comes one of our own.
     pub bye_back: bool,
     /// A login that is refused is not answered: the connection ends.

@@ -13,7 +13,7 @@ use codecs::sgip::{
 
 use crate::delivery::{Content, Delivery, Id, Receipt, Stat, Taken};
 use crate::desk::{Desk, Stranger, Wanted};
-use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group};
+use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group, service};
 use crate::tongue::{Codes, Heard, Login, Say, Sequence, Tongue};
 
 /// Our node id, where the scenario names none: Beijing's first SMG.
@@ -130,9 +130,9 @@ impl Tongue for Sgip {
             Say::Refused(status) => Body::SubmitResp(resp(status)),
             Say::Delivery(delivery) => return deliver(sequence, delivery, desk, out),
             Say::UserState(receipt) => {
-                let handset = number(desk, &receipt.destination);
+                let (handset, source) = (number(desk, &receipt.destination), service(desk, &receipt.source));
                 let user = UserRpt {
-                    sp_number: receipt.source.as_bytes(),
+                    sp_number: source.as_bytes(),
                     user_number: handset.as_bytes(),
                     user_condition: user_condition::NORMAL,
                     ..UserRpt::default()
@@ -200,10 +200,10 @@ fn deliver(sequence: sgip::Sequence, delivery: &Delivery, desk: &Desk, out: &mut
     match &delivery.content {
         Content::Receipt(receipt) => report(sequence, receipt, desk, out),
         Content::Mo(mo) => {
-            let (text, handset) = (Outgoing::of(mo, desk), number(desk, &mo.from));
+            let (text, handset, to) = (Outgoing::of(mo, desk), number(desk, &mo.from), service(desk, &mo.to));
             let deliver = Deliver {
                 user_number: handset.as_bytes(),
-                sp_number: mo.to.as_bytes(),
+                sp_number: to.as_bytes(),
                 tp_udhi: text.udhi,
                 message_coding: text.format,
                 message_content: &text.content,

@@ -15,7 +15,7 @@ use codecs::text::msg_fmt;
 use crate::delivery::{Content, Delivery, Id, Mo, Receipt, Stat, Taken};
 use crate::desk::{Desk, Stranger, Wanted};
 use crate::quirks::{ActiveTest, Digest, ReportText};
-use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group};
+use crate::text::{Incoming, Outgoing, link_id, moment, number, refuses_group, service};
 use crate::tongue::{Codes, Heard, Login, Say, Sequence, Tongue};
 
 /// Our code as a gateway, where the scenario names none: Hangzhou's first SMGW.
@@ -124,17 +124,16 @@ impl Smgp {
 
     /// The account's numbers since the start, whatever the day.
     fn query(&self, sequence: u32, query: &Query<'_>, desk: &Desk) -> Heard<'static> {
-        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        let counters = &desk.counters;
+        let [sent, answered, refused, from_handsets] = desk.counters.figures();
         let numbers = QueryResp {
             query_time: query.query_time,
             query_type: query.query_type,
             query_code: query.query_code,
-            mt_tl_msg: count(counters.submits),
-            mt_tl_usr: count(counters.submits),
-            mt_scs: count(counters.answered),
-            mt_fl: count(counters.refused),
-            mo_scs: count(counters.mo_acked),
+            mt_tl_msg: sent,
+            mt_tl_usr: sent,
+            mt_scs: answered,
+            mt_fl: refused,
+            mo_scs: from_handsets,
             ..QueryResp::default()
         };
         let mut answer = BytesMut::new();
@@ -177,6 +176,8 @@ impl Tongue for Smgp {
 
     fn say(&mut self, now: Instant, sequence: Sequence, what: Say<'_>, desk: &Desk, out: &mut BytesMut) {
         let [_, _, sequence] = sequence;
+        let unnumbered = desk.config().quirks.zero_numbers && matches!(what, Say::Ping | Say::Bye);
+        let sequence = if unnumbered { 0 } else { sequence };
         let body = match what {
             Say::LoginAnswer(status) => Body::LoginResp(self.login_resp(status, desk)),
             Say::Accepted(id) => Body::SubmitResp(SubmitResp { msg_id: id.octets(), status: status::OK }),
@@ -222,8 +223,9 @@ fn write_receipt(sequence: u32, head: Deliver<'_>, receipt: &Receipt, desk: &Des
     // Three digits for its length, then the text's beginning, filled up.
     let text = format!("{:\0<20}", format!("{:03}{beginning}", receipt.beginning.len()));
     let (submitted, done) = (quirks.report_times.of(&submitted), quirks.report_times.of(&done));
+    let whole = id.iter().take_while(|octet| **octet != 0 || !quirks.cut_id).count();
     let fields = ReceiptText {
-        id: Some(&id),
+        id: id.get(..whole),
         sub: Some(b"001"),
         dlvrd: Some(if receipt.stat == Stat::Delivered { b"001" } else { b"000" }),
         submit_date: Some(&submitted),
@@ -240,12 +242,12 @@ fn write_receipt(sequence: u32, head: Deliver<'_>, receipt: &Receipt, desk: &Des
     let (shown, concealed) = content.split_at(shown.min(content.len()));
     let reserve = [concealed, &[0; 8]].concat();
     let (reserve, rest) = reserve.split_at(8);
-    let handset = number(desk, &receipt.destination);
+    let (handset, source) = (number(desk, &receipt.destination), service(desk, &receipt.source));
     let deliver = Deliver {
         is_report: 1,
         msg_format: msg_fmt::ASCII,
         src_term_id: handset.as_bytes(),
-        dest_term_id: receipt.source.as_bytes(),
+        dest_term_id: source.as_bytes(),
         msg_content: shown,
         reserve,
         tlvs: Tlvs::new(rest),
@@ -257,7 +259,7 @@ fn write_receipt(sequence: u32, head: Deliver<'_>, receipt: &Receipt, desk: &Des
 
 fn write_mo(sequence: u32, head: Deliver<'_>, mo: &Mo, desk: &Desk, out: &mut BytesMut) {
     let text = Outgoing::of(mo, desk);
-    let handset = number(desk, &mo.from);
+    let (handset, to) = (number(desk, &mo.from), service(desk, &mo.to));
     let mut tlvs = BytesMut::new();
     if text.udhi != 0 {
         put_tlv(&mut tlvs, tag::TP_UDHI, &[text.udhi]);
@@ -270,7 +272,7 @@ fn write_mo(sequence: u32, head: Deliver<'_>, mo: &Mo, desk: &Desk, out: &mut By
     let deliver = Deliver {
         msg_format: text.format,
         src_term_id: handset.as_bytes(),
-        dest_term_id: mo.to.as_bytes(),
+        dest_term_id: to.as_bytes(),
         msg_content: &text.content,
         tlvs: Tlvs::new(&tlvs),
         ..head

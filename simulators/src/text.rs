@@ -14,6 +14,8 @@ use crate::records::Concat;
 /// User data of one short message, in octets; in ASCII 160 characters, which travel the air as septets.
 const USER_DATA: usize = 140;
 const ASCII_DATA: usize = 160;
+/// Octets of most fields that hold a number.
+const NUMBER: usize = 21;
 
 /// A text as it came.
 #[derive(Debug)]
@@ -110,7 +112,16 @@ impl Outgoing {
 
 /// A phone number as this carrier writes it.
 pub fn number<'a>(desk: &Desk, number: &'a str) -> Cow<'a, str> {
-    desk.config().quirks.numbers.spell(number)
+    filled(desk, desk.config().quirks.numbers.spell(number))
+}
+
+/// The number of a service, likewise.
+pub fn service<'a>(desk: &Desk, number: &'a str) -> Cow<'a, str> {
+    filled(desk, Cow::Borrowed(number))
+}
+
+fn filled<'a>(desk: &Desk, number: Cow<'a, str>) -> Cow<'a, str> {
+    if desk.config().quirks.spaces { Cow::Owned(format!("{number:NUMBER$}")) } else { number }
 }
 
 /// China's time.

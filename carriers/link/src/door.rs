@@ -226,16 +226,17 @@ async fn greet(mut stream: TcpStream, peer: SocketAddr, desk: Arc<Desk>) {
     let mut first = BytesMut::new();
     let said = timeout(GREETING, listen(&mut stream, peer, &desk, &mut first)).await;
     let refusal = match said {
-        Ok(Some(Greeting::Claim { account, refusal })) => {
+        Ok(Some(Greeting::Claim { account, refusal, full })) => {
             match claim(&desk, peer.ip().to_canonical(), &account).await {
-                Some((guest, arrivals)) => {
+                Ok((guest, arrivals)) => {
                     // The session writes at once, where the kernel has said that it may.
                     if stream.writable().await.is_ok() {
                         let _ = arrivals.send(Arrival { stream, peer, first, guest });
                     }
                     return;
                 }
-                None => refusal,
+                Err(Unclaimed::Stranger) => refusal,
+                Err(Unclaimed::Full) => full,
             }
         }
         Ok(Some(Greeting::Refuse(refusal))) => refusal,
@@ -259,11 +260,23 @@ async fn listen(stream: &mut TcpStream, peer: SocketAddr, desk: &Desk, first: &m
     None
 }
 
+/// Why a connection that names its account has no place.
+enum Unclaimed {
+    /// No such account, or too many tries.
+    Stranger,
+    /// The account has as many connections as it may.
+    Full,
+}
+
 /// A place with that account's host, once the tries so far are paid for.
-async fn claim(desk: &Arc<Desk>, address: IpAddr, account: &str) -> Option<(Guest, mpsc::UnboundedSender<Arrival>)> {
+async fn claim(
+    desk: &Arc<Desk>,
+    address: IpAddr,
+    account: &str,
+) -> Result<(Guest, mpsc::UnboundedSender<Arrival>), Unclaimed> {
     let standing = lock(&desk.penalties).standing(Instant::now(), address, account);
     match standing {
-        Standing::Locked => return None,
+        Standing::Locked => return Err(Unclaimed::Stranger),
         Standing::After(wait) if wait.is_zero() => {}
         Standing::After(wait) => sleep(wait).await,
     }
@@ -274,10 +287,10 @@ async fn claim(desk: &Arc<Desk>, address: IpAddr, account: &str) -> Option<(Gues
     };
     let Some((places, arrivals)) = host else {
         desk.wrong(address, None);
-        return None;
+        return Err(Unclaimed::Stranger);
     };
-    let place = places.try_acquire_owned().ok()?;
-    Some((Guest { desk: desk.clone(), address, account: account.to_owned(), _place: place }, arrivals))
+    let Ok(place) = places.try_acquire_owned() else { return Err(Unclaimed::Full) };
+    Ok((Guest { desk: desk.clone(), address, account: account.to_owned(), _place: place }, arrivals))
 }
 
 /// No lock here is held over anything that can panic, nor over an await.

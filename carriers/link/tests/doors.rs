@@ -7,7 +7,7 @@ use carriers::{Doubt, Event, Inbound, Settle, Ticket};
 use link::{Doors, Down, FromLink, ToLink};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use toy::{BIND_NO, BIND_OK, DELIVER, DELIVER_OK, NACK, PASSWORD, PING, Peer, Running, Toy, frame, submit};
+use toy::{BIND_FULL, BIND_NO, BIND_OK, DELIVER, DELIVER_OK, NACK, PASSWORD, PING, Peer, Running, Toy, frame, submit};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -101,7 +101,7 @@ async fn an_account_has_sixteen_connections_at_most() {
         assert_eq!(peer.log_in(5, PASSWORD).await, Some(BIND_OK));
         peers.push(peer);
     }
-    assert_eq!(Peer::dial(address).await.log_in(5, PASSWORD).await, Some(BIND_NO));
+    assert_eq!(Peer::dial(address).await.log_in(5, PASSWORD).await, Some(BIND_FULL));
     peers.pop();
     assert_eq!(link.next().await, Some(FromLink::Parted));
     // The place is given back a moment after the word.

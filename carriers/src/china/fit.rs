@@ -2,7 +2,7 @@
 
 use super::dialect::Dialect;
 use super::number;
-use super::options::Rules;
+use super::options::{self, Rules};
 use super::text::Texts;
 use crate::message::{Mt, Parts, Quote, Unsendable};
 
@@ -23,7 +23,8 @@ impl Fit<'_> {
     fn check(&self, mt: &Mt<'_>) -> Result<(), Unsendable> {
         number::check(mt.to)?;
         number::sender(self.access, mt.sender, self.dialect.sender_digits)?;
-        self.rules.check(mt.options)
+        self.rules.check(mt.options)?;
+        options::in_time(mt.options, mt.until)
     }
 
     /// What [`Fit::split`] would make of it; nothing is encoded.

@@ -87,6 +87,17 @@ impl Rules {
     }
 }
 
+/// Whether a message is still valid when the carrier is to deliver it; `until`: the end of its validity, where known.
+pub fn in_time(options: Options<'_>, until: Option<SystemTime>) -> Result<(), Unsendable> {
+    let at = options.get(AT_TIME).and_then(moment);
+    match at.zip(until) {
+        Some((at, until)) if at >= until => {
+            Err(Unsendable::Option(AT_TIME.to_owned(), "before the end of the message's validity"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// When the carrier is to deliver a message, as its field says it: nothing where that is at once. An error where it
 /// would not be valid any more.
 pub fn scheduled(
@@ -193,6 +204,18 @@ mod tests {
             ["2026-11-23T08:00:00", "2026-11-23 08:00:00Z", "2026-02-30T08:00:00Z", "2026-11-23T08:00:00+8:00", "", "é"]
         {
             assert_eq!(moment(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_the_validity_is_no_good_where_its_end_is_known() {
+        let options = Options::read("at_time=2026-11-22T20:20:00+08:00\n");
+        let end = UNIX_EPOCH + Duration::from_secs(1_795_350_000);
+        assert_eq!(in_time(options, Some(end + Duration::from_secs(1))), Ok(()));
+        assert_eq!(in_time(options, None), Ok(()));
+        assert_eq!(in_time(Options::default(), Some(UNIX_EPOCH)), Ok(()));
+        for until in [end, end - Duration::from_secs(1), UNIX_EPOCH] {
+            assert!(matches!(in_time(options, Some(until)), Err(Unsendable::Option(name, _)) if name == "at_time"));
         }
     }
 

@@ -188,6 +188,7 @@ mod tests {
             sender: None,
             text,
             valid_for: Duration::ZERO,
+            until: None,
             receipt: true,
             reference: 0x1234,
             options: Options::default(),

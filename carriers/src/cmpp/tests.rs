@@ -218,6 +218,7 @@ fn part(text: &str, lines: &str) -> Vec<Part> {
         sender: Some("23"),
         text,
         valid_for: Duration::from_secs(300),
+        until: None,
         receipt: true,
         reference: 0x1234,
         options: Options::default(),
@@ -358,7 +359,7 @@ proptest! {
     #[test]
     fn any_text_is_sent(text in "\\PC{0,400}", encoding in prop::sample::subsequence(vec!["ascii", "gbk", "ucs2"], 0..=3), limit in prop::sample::select(vec![140, 159, 160])) {
         let lines = format!("encoding = {encoding:?}\ndialect = {{ ascii_limit = {limit} }}");
-        let mt = Mt { to: "+8613800138000", sender: None, text: &text, valid_for: Duration::ZERO, receipt: true, reference: 7, options: Options::default() };
+        let mt = Mt { to: "+8613800138000", sender: None, text: &text, valid_for: Duration::ZERO, until: None, receipt: true, reference: 7, options: Options::default() };
         let channel = super::super::Channel::new(read(&format!("{}{lines}", crate::cmpp::testing::GOOD)).unwrap());
         match (channel.quote(&mt), channel.split(&mt)) {
             (Ok(quote), Ok(parts)) => {
@@ -404,6 +405,7 @@ fn options_are_known_by_version_and_their_values_judged() {
         sender: None,
         text: "x",
         valid_for: Duration::ZERO,
+        until: None,
         receipt: true,
         reference: 0,
         options: Options::read("fee_code=x\n"),

@@ -75,6 +75,7 @@ impl Protocol for Sgip {
             Ok(Pdu { sequence, body: Body::Bind(bind) }) => Greeting::Claim {
                 account: String::from_utf8_lossy(trimmed(bind.login_name)).into_owned(),
                 refusal: answer(Pdu { sequence, body: Body::BindResp(Resp::new(result::LOGIN)) }),
+                full: answer(Pdu { sequence, body: Body::BindResp(Resp::new(result::TOO_MANY_CONNECTIONS)) }),
             },
             Ok(_) => Greeting::Refuse(Vec::new()),
             Err(skip) => Greeting::Refuse(nack(&skip).map(answer).unwrap_or_default()),
@@ -175,8 +176,8 @@ mod tests {
         for end in 0..login.len() {
             assert_eq!(Sgip.greet(&login[..end], None, peer()), Greeting::More, "{end}");
         }
-        let refusal = octets(Body::BindResp(Resp::new(result::LOGIN))).to_vec();
-        let claim = Greeting::Claim { account: "unicom".into(), refusal };
+        let says = |result| octets(Body::BindResp(Resp::new(result))).to_vec();
+        let claim = Greeting::Claim { account: "unicom".into(), refusal: says(1), full: says(3) };
         assert_eq!(Sgip.greet(&login, None, peer()), claim);
         assert_eq!(Sgip.greet(&[&login[..], b"more"].concat(), None, peer()), claim);
     }

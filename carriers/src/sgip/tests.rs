@@ -100,6 +100,7 @@ fn part(text: &str) -> Part {
         sender: Some("5"),
         text,
         valid_for: Duration::from_secs(4 * 3600),
+        until: None,
         receipt: true,
         reference: 0x0102,
         options: Options::default(),
@@ -174,6 +175,7 @@ fn mt() -> Mt<'static> {
         sender: None,
         text: "x",
         valid_for: Duration::ZERO,
+        until: None,
         receipt: true,
         reference: 0x0102,
         options: Options::default(),
@@ -375,6 +377,14 @@ fn a_message_may_have_terms_and_a_time_of_its_own() {
     let channel = Channel::new(read(GOOD).unwrap());
     assert_eq!((channel.takes("link_id", "1"), channel.takes("colour", "1")), (Ok(true), Ok(false)));
     assert!(channel.quote(&Mt { options: Options::read("link_id=123456789\n"), ..mt() }).is_err());
+    let at = Mt { options: Options::read("at_time=2026-11-22T21:00:00+08:00\n"), ..mt() };
+    for (seconds, good) in [(2_399, false), (2_400, false), (2_401, true)] {
+        let until = now().wall.checked_add(Duration::from_secs(seconds));
+        assert_eq!(
+            (channel.quote(&Mt { until, ..at.clone() }).is_ok(), channel.split(&Mt { until, ..at.clone() }).is_ok()),
+            (good, good)
+        );
+    }
     let never = Part { options: "at_time=2026-11-23T21:00:00+08:00\n".to_owned(), ..part("x") };
     assert_eq!(tongue("").submit(now(), NINE, &never, &mut BytesMut::new()), Err("at_time"), "valid for four hours");
 }

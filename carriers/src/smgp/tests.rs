@@ -155,6 +155,7 @@ fn parts(text: &str, lines: &str) -> Vec<Part> {
         sender: Some("23"),
         text,
         valid_for: Duration::from_secs(300),
+        until: None,
         receipt: true,
         reference: 0x1234,
         options: Options::default(),
@@ -285,7 +286,7 @@ proptest! {
     #[test]
     fn any_text_is_sent(text in "\\PC{0,400}", encoding in prop::sample::subsequence(vec!["ascii", "gbk", "ucs2"], 0..=3)) {
         let lines = format!("encoding = {encoding:?}");
-        let mt = Mt { to: "+8613300133000", sender: None, text: &text, valid_for: Duration::ZERO, receipt: true, reference: 7, options: Options::default() };
+        let mt = Mt { to: "+8613300133000", sender: None, text: &text, valid_for: Duration::ZERO, until: None, receipt: true, reference: 7, options: Options::default() };
         let channel = super::super::Channel::new(read(&format!("{GOOD}{lines}")).unwrap());
         match (channel.quote(&mt), channel.split(&mt)) {
             (Ok(quote), Ok(parts)) => {

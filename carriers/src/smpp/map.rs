@@ -292,6 +292,7 @@ mod tests {
             sender: None,
             text,
             valid_for: Duration::from_secs(300),
+            until: None,
             receipt: true,
             reference: 0x1234,
             options: Options::default(),

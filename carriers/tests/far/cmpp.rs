@@ -97,12 +97,17 @@ impl Far for Ismg {
                 Body::Terminate if serial == 0 => Heard::Nack,
                 Body::Terminate => Heard::Unbind(serial),
                 Body::TerminateResp => Heard::UnbindAnswer(serial),
-                Body::DeliverResp(DeliverResp { result, .. }) => match result {
-                    status::result::OK => Heard::Settled(serial, Word::Yes),
-                    status::result::FLOW_CONTROL => Heard::Settled(serial, Word::Later),
-                    9 => Heard::Settled(serial, Word::No),
-                    _ => Heard::Nack,
-                },
+                Body::DeliverResp(DeliverResp { msg_id, result }) => {
+                    let word = match result {
+                        status::result::OK => Some(Word::Yes),
+                        status::result::FLOW_CONTROL => Some(Word::Later),
+                        9 => Some(Word::No),
+                        _ => None,
+                    };
+                    let delivery = (serial as u64).to_be_bytes();
+                    // The answer repeats the delivery's own id, or settles nothing.
+                    word.filter(|_| msg_id == delivery).map_or(Heard::Nack, |word| Heard::Settled(serial, word))
+                }
                 Body::SubmitResp(SubmitResp { result, .. }) if result != status::result::OK => Heard::Nack,
                 Body::ConnectResp(ConnectResp { status, .. }) if status != status::connect::OK => Heard::Nack,
                 Body::CancelResp(_) | Body::QueryResp(_) | Body::FwdResp(_) => Heard::Nack,

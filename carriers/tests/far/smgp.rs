@@ -83,12 +83,17 @@ impl Far for Smgw {
                 Body::Exit if serial == 0 => Heard::Nack,
                 Body::Exit => Heard::Unbind(serial),
                 Body::ExitResp => Heard::UnbindAnswer(serial),
-                Body::DeliverResp(DeliverResp { status, .. }) => match status {
-                    status::OK => Heard::Settled(serial, Word::Yes),
-                    status::BUSY => Heard::Settled(serial, Word::Later),
-                    128 => Heard::Settled(serial, Word::No),
-                    _ => Heard::Nack,
-                },
+                Body::DeliverResp(DeliverResp { msg_id, status }) => {
+                    let word = match status {
+                        status::OK => Some(Word::Yes),
+                        status::BUSY => Some(Word::Later),
+                        128 => Some(Word::No),
+                        _ => None,
+                    };
+                    let delivery = id_of(&serial.to_string());
+                    // The answer repeats the delivery's own id, or settles nothing.
+                    word.filter(|_| msg_id == delivery).map_or(Heard::Nack, |word| Heard::Settled(serial, word))
+                }
                 Body::SubmitResp(SubmitResp { status, .. }) if status != status::OK => Heard::Nack,
                 Body::LoginResp(LoginResp { status, .. }) if status != status::OK => Heard::Nack,
                 Body::QueryResp(_) => Heard::Nack,

@@ -164,8 +164,16 @@ impl Stage {
         let since = self.now.wall.duration_since(AttemptRef(0).made()).map_err(|error| error.to_string())?;
         let attempt = AttemptRef((since.as_millis() as u64) << AttemptRef::COUNT_BITS | number);
         let valid_for = Duration::from_secs(300);
-        let mt =
-            Mt { to, sender, text, valid_for, receipt: true, reference: attempt.short(), options: Options::default() };
+        let mt = Mt {
+            to,
+            sender,
+            text,
+            valid_for,
+            until: None,
+            receipt: true,
+            reference: attempt.short(),
+            options: Options::default(),
+        };
         let parts = self.profile.split(&mt).map_err(|error| error.to_string())?;
         for part in &parts {
             self.input(Input::Submit(Ticket::new(attempt, part.index), attempt, part))?;

@@ -103,7 +103,7 @@ impl Door {
         let body = Body::read(&octets)?;
         let draft = body.draft().map_err(Box::<Problem>::from)?;
         let now = self.clock.now();
-        let admitted = tables.admit(now.time, app_at, &draft, &*self.gate).map_err(Box::<Problem>::from)?;
+        let admitted = tables.admit(now, app_at, &draft, &*self.gate).map_err(Box::<Problem>::from)?;
 
         let found = Found {
             id: self.ids.next(now.wall),

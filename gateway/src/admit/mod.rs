@@ -9,14 +9,14 @@ pub mod refusal;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use carriers::{Coding, Mt, Options, Profile, Unsendable};
 
 pub use gate::{Ask, Busy, Gate, Wait};
 pub use refusal::{Fault, Reason, Refusal};
 
-use crate::clock::Time;
+use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{App, AppId, GroupId, Plan, Tier, TierId};
 use crate::journal::record::Accepted;
 use crate::route::{RouteInput, Routes};
@@ -188,7 +188,7 @@ impl Tables {
     /// Judges a message of the app at that position in the plan.
     pub fn admit<'a>(
         &self,
-        now: Time,
+        now: Moment,
         app_at: usize,
         draft: &Draft<'a>,
         gate: &dyn Gate,
@@ -197,14 +197,14 @@ impl Tables {
         if let Some(detail) = gate.held(app.id) {
             return Err(Refusal::held(&detail));
         }
-        let admitted = self.judge(app, draft)?;
-        self.pass(now, app_at, &admitted.ask(app.id), admitted.parts, gate)?;
+        let admitted = self.judge(now.wall, app, draft)?;
+        self.pass(now.time, app_at, &admitted.ask(app.id), admitted.parts, gate)?;
         Ok(admitted)
     }
 
     /// The first half of [`Tables::admit`], for one of many messages that come in together: the message by itself.
-    pub fn examine<'a>(&self, app_at: usize, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
-        self.judge(&self.plan.apps[app_at], draft)
+    pub fn examine<'a>(&self, now: Wall, app_at: usize, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
+        self.judge(now, &self.plan.apps[app_at], draft)
     }
 
     /// The second half: whether there is room for it, and quota, which is taken.
@@ -217,13 +217,14 @@ impl Tables {
     /// as it can be judged, and the refusal it would get.
     pub fn weigh<'a>(
         &self,
+        now: Wall,
         app_at: usize,
         draft: &Draft<'a>,
         gate: &dyn Gate,
     ) -> (Option<Admitted<'a>>, Option<Refusal>) {
         let Some(app) = self.plan.apps.get(app_at) else { return (None, None) };
         let held = gate.held(app.id).map(|detail| Refusal::held(&detail));
-        match self.judge(app, draft) {
+        match self.judge(now, app, draft) {
             Ok(admitted) => {
                 let busy = gate.admit(&admitted.ask(app.id)).map_err(Refusal::busy).err();
                 (Some(admitted), held.or(busy))
@@ -233,7 +234,7 @@ impl Tables {
     }
 
     /// The message by itself: its fields, its route, its parts.
-    fn judge<'a>(&self, app: &App, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
+    fn judge<'a>(&self, now: Wall, app: &App, draft: &Draft<'a>) -> Result<Admitted<'a>, Refusal> {
         let checked = self.check(app, draft)?;
         let to = checked.to.as_str();
         let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };
@@ -247,6 +248,7 @@ impl Tables {
             sender: draft.sender,
             text: &checked.text,
             valid_for: checked.valid_for,
+            until: UNIX_EPOCH.checked_add(Duration::from_millis(now.0).saturating_add(checked.valid_for)),
             receipt: true,
             reference: 0,
             options: Options::read(&options),
@@ -286,6 +288,7 @@ impl Tables {
             sender,
             text,
             valid_for: Duration::ZERO,
+            until: None,
             receipt: true,
             reference: 0,
             options: Options::read(options),

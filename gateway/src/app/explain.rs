@@ -222,7 +222,7 @@ impl Line {
             expires_in: asks.expires_in,
             options: asks.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         };
-        let (admitted, refusal) = tables.weigh(app_at, &draft, &*self.pressure);
+        let (admitted, refusal) = tables.weigh(now.wall, app_at, &draft, &*self.pressure);
         let page = Page {
             app: app.name.to_string(),
             to: mask(&asks.to.as_deref().unwrap_or_default().chars().take(LONGEST).collect::<String>()),

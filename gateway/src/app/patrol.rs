@@ -174,6 +174,7 @@ impl Line {
             sender: None,
             text: &test.text,
             valid_for,
+            until: None,
             receipt: true,
             reference: 0,
             options: Options::default(),

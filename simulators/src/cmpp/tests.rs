@@ -592,6 +592,39 @@ fn a_group_has_ids_in_a_row_and_a_report_for_each() {
 }
 
 #[test]
+fn a_group_is_refused_whole_and_has_no_reports_in_2_0() {
+    let two = [&[b'1'; 11][..], &[0; 10], &[b'2'; 11], &[0; 10]].concat();
+    let group = || Submit { dest_terminal_id: Items::new(2, &two), ..submit(b"x") };
+    let quirks = "receipts = { after = 0 }\nquirks = { group_send = true }";
+    let mut ismg = Ismg::new(Version::V20, quirks);
+    let link = ismg.bound();
+    let said = ismg.say(link, 7, Body::Submit(group()));
+    assert_eq!((said.len(), result(&said[0], Version::V20), ismg.hall.log().len()), (1, 0, 2));
+    ismg.hall.pass(10);
+    assert!(ismg.hall.heard(link).is_empty());
+    let mut ismg = Ismg::new(Version::V20, &format!("rules = {{ '2222' = 13 }}\n{quirks}"));
+    let link = ismg.bound();
+    let said = ismg.say(link, 7, Body::Submit(group()));
+    assert_eq!((said.len(), result(&said[0], Version::V20), ismg.hall.log().len()), (1, 13, 0));
+}
+
+#[test]
+fn numbers_may_be_filled_up_with_spaces() {
+    for version in [Version::V20, Version::V30] {
+        let mut ismg = Ismg::new(version, "receipts = { after = 0 }\nquirks = { spaces = true }");
+        let link = ismg.bound();
+        let said = ismg.submit(link, 7, b"x");
+        let deliver = delivered(&said[1], version);
+        let filled =
+            |number: &[u8], at: &[u8]| number.starts_with(at) && number[at.len()..21].iter().all(|b| *b == b' ');
+        assert!(filled(deliver.dest_id, b"10690001"), "{:?}", deliver.dest_id);
+        let number = deliver.src_terminal_id.trim_ascii();
+        assert!(filled(deliver.src_terminal_id, number), "{:?}", deliver.src_terminal_id);
+        assert!(filled(deliver.report().unwrap().dest_terminal_id, number));
+    }
+}
+
+#[test]
 fn reports_may_lack_times_and_have_their_messages_id() {
     for (times, written) in [("empty", &b""[..]), ("zeros", b"0000000000"), ("cut", b"20")] {
         let quirks = format!("receipts = {{ after = 0 }}\nquirks = {{ report_times = '{times}', same_id = true }}");

@@ -121,6 +121,32 @@ fn long_messages_are_known_by_their_tlv_and_header() {
 }
 
 #[test]
+fn ids_may_be_cut_goodbyes_and_tests_unnumbered_and_numbers_filled_up() {
+    let quirks =
+        "quirks = { cut_id = true, zero_numbers = true, spaces = true, active_test_every = '30s', bye_back = true }";
+    let mut hall = hall(&format!("receipts = {{ after = 0 }}\n{quirks}"));
+    let link = bound(&mut hall, 2);
+    let (mut cut, mut sequence) = (0, 7);
+    while cut == 0 {
+        let said = send(&mut hall, link, sequence, submit(b"x"));
+        let id: [u8; 10] = said[0][12..22].try_into().unwrap();
+        let whole = id.iter().position(|octet| *octet == 0).unwrap_or(10);
+        let deliver = delivered(&said[1]);
+        assert_eq!((deliver.msg_content.len(), &deliver.msg_content[3..3 + whole]), (112 + whole, &id[..whole]));
+        assert_eq!(deliver.dest_term_id, b"10690001             ");
+        (cut, sequence) = (10 - whole, sequence + 1);
+        hall.say(link, word(&said[1], 8), Body::DeliverResp(DeliverResp { msg_id: deliver.msg_id, status: 0 }), ());
+        assert!(sequence < 200, "no id has a NUL");
+    }
+    hall.pass(30_000);
+    let heard = hall.heard(link);
+    assert_eq!((word(&heard[0], 4), word(&heard[0], 8)), (4, 0), "a test");
+    let said = hall.say(link, 9u32, Body::Exit, ());
+    let spoken: Vec<(u32, u32)> = said.iter().map(|said| (word(said, 4), word(said, 8))).collect();
+    assert_eq!(spoken, [(6 | RESP, 9), (6, 0)]);
+}
+
+#[test]
 fn logins_send_and_receive_what_their_mode_says() {
     let mut hall = hall("receipts = { after = 10 }");
     let (sender, receiver) = (bound(&mut hall, login_mode::SEND), bound(&mut hall, login_mode::RECEIVE));

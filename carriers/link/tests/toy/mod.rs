@@ -23,6 +23,8 @@ use tokio::sync::mpsc;
 pub const BIND: u8 = 1;
 pub const BIND_OK: u8 = 2;
 pub const BIND_NO: u8 = 3;
+/// As many connections as an account may have.
+pub const BIND_FULL: u8 = 33;
 pub const SUBMIT: u8 = 4;
 pub const SUBMIT_OK: u8 = 5;
 pub const DELIVER: u8 = 6;
@@ -241,7 +243,11 @@ impl Protocol for Greeter {
         let Some(head) = first.get(..BARE) else { return Greeting::More };
         let number = u64::from_be_bytes(head[5..].try_into().unwrap());
         match head[4] {
-            BIND => Greeting::Claim { account: (number & 0xFF).to_string(), refusal: frame(BIND_NO, 1, &[]).to_vec() },
+            BIND => Greeting::Claim {
+                account: (number & 0xFF).to_string(),
+                refusal: frame(BIND_NO, 1, &[]).to_vec(),
+                full: frame(BIND_FULL, 1, &[]).to_vec(),
+            },
             _ => Greeting::Refuse(frame(NACK, number, &[]).to_vec()),
         }
     }

@@ -120,7 +120,7 @@ impl<'t> Basket<'t> {
             draft.to = to.or(draft.to);
             draft
         });
-        let admitted = draft.and_then(|draft| Ok((tables.examine(self.app_at, &draft)?, draft)));
+        let admitted = draft.and_then(|draft| Ok((tables.examine(now.wall, self.app_at, &draft)?, draft)));
         let (admitted, draft) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {

@@ -143,6 +143,7 @@ impl Check<'_, '_> {
             sender: None,
             text: &text,
             valid_for: receipt_within,
+            until: None,
             receipt: true,
             reference: 0,
             options: Options::default(),
