@@ -441,6 +441,10 @@ impl Switch {
     fn again(&mut self, recovered: Recovered, out: &mut Vec<Command>) {
         let mut pending = pending(&recovered);
         let id = pending.entry.id;
+        // What earlier attempts may still hear was weighed by the report: none of their answers stops this one.
+        for attempt in self.attempts.values_mut().filter(|attempt| attempt.pending.entry.id == id) {
+            attempt.superseded = false;
+        }
         pending.lane.class.avoid = recovered.excluded.last().copied();
         if !recovered.doubtful {
             pending.entry.again = Again::Undelivered;

@@ -252,6 +252,37 @@ fn what_goes_on_after_a_receipt_is_in_the_switch_once() {
     }
 }
 
+/// The carrier took two parts, said by receipt that it could not deliver the third, and answers that one last.
+#[test]
+fn what_goes_on_after_a_receipt_is_not_stopped_by_a_late_answer() {
+    for held in [true, false] {
+        let mut plan = probing();
+        plan.tiers[0].unacked = InDoubt::Resend(Duration::from_secs(30));
+        let mut bench = probed(plan);
+        let (first, _) = bench.sent(message(1, 0, 0, 3));
+        let said = silent(&mut bench, 0, 1_000);
+        assert!(said.iter().any(|(_, c)| matches!(c, Command::InDoubt(MessageId(1), ..))), "{said:?}");
+        bench.end(at(1_010), first, &[Answer::Submitted, Answer::Submitted]);
+        bench.at(at(1_010), [Event::Hold(ChannelId(1), held), Event::Concluded(MessageId(1))]);
+        let excluded = vec![ChannelId(0)];
+        let news = Recovered { message: message(1, 0, 0, 3), refused: 1, excluded, in_doubt: None, doubtful: true };
+        let out = bench.at(at(1_010), [Event::Again(news)]);
+        assert_eq!(starts(&out).len(), usize::from(!held));
+        let third = Ticket::new(first, 2);
+        let mut out: Vec<Command> = out
+            .into_iter()
+            .chain(bench.at(at(1_020), [Event::Answer(third, Answer::Submitted), Event::Freed(third)]))
+            .collect();
+        out.extend(bench.at(at(1_030), [Event::Hold(ChannelId(1), false)]));
+        let started = starts(&out);
+        assert_eq!((started.len(), started[0].1), (1, 1), "{out:?}");
+        bench.at(at(1_030), [Event::Started(started[0].0, 3)]);
+        let out = bench.end(at(1_040), started[0].0, &[const { Answer::Refused(Verdict::Rejected) }; 3]);
+        assert!(out.contains(&Command::Exhausted(MessageId(1), End::Rejected)), "{out:?}");
+        assert_eq!((bench.0.messages(), bench.0.attempts.len()), (0, 0));
+    }
+}
+
 #[test]
 fn a_link_nobody_acknowledges_keeps_nobody_awake_once_nothing_is_in_flight() {
     let mut settings = probing();
