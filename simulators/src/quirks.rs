@@ -62,7 +62,7 @@ pub struct Quirks {
     pub cut_id: bool,
     /// SMGP: our own Exit and Active_Test have the number 0.
     pub zero_numbers: bool,
-    /// Numbers in reports and messages from handsets are filled up with spaces to 21 octets, not with NUL.
+    /// CMPP, SGIP, SMGP: numbers in reports and messages from handsets are filled up with spaces to 21 octets.
     pub spaces: bool,
     /// After the answer to a goodbye comes one of our own.
     pub bye_back: bool,
