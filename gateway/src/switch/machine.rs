@@ -13,7 +13,7 @@ use super::doubt::{self, Resolve};
 use super::examine::{Watch, sign};
 use super::fair::{Shares, Turn};
 use super::health::{Ending, Memory};
-use super::lane::{Again, LaneKey, Lanes, Pending};
+use super::lane::{LaneKey, Lanes, Pending};
 use super::later::Later;
 use super::matching::ENDINGS;
 use super::pace::Pace;
@@ -21,7 +21,7 @@ use super::poison::Poison;
 use super::retry;
 use super::strategy::{Choice, Ranked};
 use super::why::Cause;
-use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Recovered, Settings, TierRule};
+use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Settings, TierRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
 use crate::ids::{Ids, MessageId};
@@ -416,55 +416,12 @@ impl Switch {
         self.groups = settings.groups.into_iter().map(|group| (group.id, group)).collect();
     }
 
-    fn recover(&mut self, now: Time, recovered: Recovered, out: &mut Vec<Command>) {
-        let pending = pending(&recovered);
-        if let Some((channel, doubt)) = recovered.in_doubt {
-            out.push(Command::InDoubt(pending.entry.id, channel, doubt));
-            self.in_doubt(now, pending, channel, (doubt, false), out);
-        } else if recovered.refused > 0 && recovered.refused >= self.tier(pending.lane.tier).1.attempts {
-            out.push(Command::Exhausted(pending.entry.id, End::Attempts));
-        } else {
-            self.lanes.insert(pending);
-        }
-    }
-
     fn link_up(&mut self, now: Time, link: LinkId, window: usize) {
         let id = ChannelId(link.channel);
         let channel = self.channel_mut(now, id);
         channel.up(link.link, window);
         let probes = channel.probes;
         self.watch.machines.link_up(now, id, link.link, probes);
-    }
-
-    /// A message that a carrier has had goes elsewhere. An attempt of it that was ordered and not yet handed over when
-    /// the news came is that further attempt.
-    fn again(&mut self, recovered: Recovered, out: &mut Vec<Command>) {
-        let mut pending = pending(&recovered);
-        let id = pending.entry.id;
-        // What earlier attempts may still hear was weighed by the report: none of their answers stops this one.
-        for attempt in self.attempts.values_mut().filter(|attempt| attempt.pending.entry.id == id) {
-            attempt.superseded = false;
-        }
-        pending.lane.class.avoid = recovered.excluded.last().copied();
-        if !recovered.doubtful {
-            pending.entry.again = Again::Undelivered;
-        }
-        if let Some(attempt) = self.flying.get(&id).and_then(|attempt| self.attempts.get_mut(attempt))
-            && !attempt.is_started()
-        {
-            attempt.concluded = false;
-            attempt.pending = pending;
-            return;
-        }
-        // Its receipt came before its answer, or in place of one that was given up: what waits for that is out of date.
-        self.flying.remove(&id);
-        self.partial.remove(&id);
-        self.forget(id);
-        if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {
-            out.push(Command::Exhausted(id, End::Attempts));
-        } else {
-            self.lanes.insert(pending);
-        }
     }
 
     fn link_down(&mut self, now: Time, link: LinkId, out: &mut Vec<Command>) {
@@ -789,13 +746,4 @@ impl Switch {
         self.partial.insert(pending.entry.id, attempt);
         pending
     }
-}
-
-/// A message from the journal or the report, with what its attempts left behind.
-fn pending(recovered: &Recovered) -> Pending {
-    let mut pending = Pending::from(recovered.message);
-    pending.entry.used = recovered.refused;
-    pending.entry.doubtful = recovered.doubtful;
-    recovered.excluded.iter().for_each(|channel| pending.lane.class.exclude(*channel));
-    pending
 }

@@ -20,6 +20,7 @@ mod pace;
 mod poison;
 mod queue;
 mod rate;
+mod recover;
 mod retry;
 mod stats;
 mod strategy;
