@@ -5,8 +5,9 @@
 //! | shut | the start; `shut`: no connection to be had | not taken | `open`, a login |
 //! | open | `open(window)` | kept, at most a window of them | `shut` |
 //!
-//! Open outlives the connection: that is what makes a leg without one report room. What is kept is handed to the session in
-//! the order it came, or comes back unsent.
+//! Open outlives the connection: that is what makes a leg without one report room. With a connection, the first message's
+//! parts are handed to the session, and the rest comes back unsent: it was granted at another time, and would go all at
+//! once. Without one, everything comes back.
 
 use std::collections::VecDeque;
 
@@ -58,6 +59,13 @@ impl Porter {
         self.waiting.pop_front()
     }
 
+    /// There is a connection: what waited behind the first message, unsent.
+    pub(crate) fn first_only(&mut self) -> Vec<Ticket> {
+        let Some((_, first, _)) = self.waiting.front() else { return Vec::new() };
+        let kept = self.waiting.iter().take_while(|(_, attempt, _)| attempt == first).count();
+        self.waiting.drain(kept..).map(|parcel| parcel.0).collect()
+    }
+
     /// There is no connection to be had: what waited, unsent.
     pub(crate) fn shut(&mut self) -> impl Iterator<Item = Ticket> {
         self.room = 0;
@@ -71,6 +79,10 @@ mod tests {
     use carriers::Coding;
 
     fn parcel(number: u64) -> Parcel {
+        parcel_of(0, number)
+    }
+
+    fn parcel_of(attempt: u64, number: u64) -> Parcel {
         let part = Part {
             to: String::new(),
             sender: None,
@@ -84,7 +96,7 @@ mod tests {
             receipt: false,
             options: String::new(),
         };
-        (Ticket(number), AttemptRef(0), part)
+        (Ticket(number), AttemptRef(attempt), part)
     }
 
     #[test]
@@ -99,5 +111,21 @@ mod tests {
         assert_eq!(porter.keep(parcel(5)), Ok(()), "a second login forgets nobody");
         assert_eq!(porter.shut().collect::<Vec<_>>(), [Ticket(3), Ticket(5)]);
         assert_eq!((porter.is_called(), porter.is_open(), porter.keep(parcel(6))), (false, false, Err(Ticket(6))));
+    }
+
+    #[test]
+    fn with_a_connection_the_first_message_goes_whole_and_the_rest_comes_back() {
+        let mut porter = Porter::default();
+        assert_eq!(porter.first_only(), []);
+        porter.open(8);
+        for (number, attempt) in [(1, 7), (2, 7), (3, 8), (4, 9), (5, 9)] {
+            assert_eq!(porter.keep(parcel_of(attempt, number)), Ok(()));
+        }
+        assert_eq!(porter.first_only(), [Ticket(3), Ticket(4), Ticket(5)]);
+        assert_eq!(porter.first_only(), [], "nothing is left behind it");
+        assert_eq!(
+            [porter.next(), porter.next(), porter.next()].map(|p| p.map(|p| p.0)),
+            [Some(Ticket(1)), Some(Ticket(2)), None]
+        );
     }
 }

@@ -271,7 +271,9 @@ impl Link {
                 guest.into_iter().for_each(Guest::welcome);
                 if let Some(porter) = &mut self.porter {
                     porter.open(window);
+                    let rest = porter.first_only();
                     let served = talk.serve(now(), porter);
+                    rest.into_iter().for_each(|ticket| self.unsent(ticket));
                     if served > 0 {
                         self.outbox.push(FromLink::Late(served));
                         continue;
@@ -308,7 +310,7 @@ impl Link {
                     (command, _) => talk.take_command(now, command, self.outbox.generation()),
                 }
             }
-            if let Some(porter) = &mut self.porter {
+            if let Some(porter) = self.porter.as_mut().filter(|_| welcomed) {
                 let late = talk.serve(now, porter).min(kept);
                 if late > 0 {
                     self.outbox.push(FromLink::Late(late));
