@@ -29,7 +29,8 @@ fn what_would_leave_too_late_is_refused_with_its_wait() {
     assert!(wait["seconds"].as_f64() > Some(10.0) && wait["parts_ahead"].as_u64() >= Some(10), "{problem:#}");
     assert_eq!((&wait["parts_per_second"], &wait["down_seconds"]), (&json!(1.0), &json!(0)), "{problem:#}");
     let retry_after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((5..=600).contains(&retry_after), "{retry_after}");
+    // At least 5 s and at most 600, spread by half of it either way.
+    assert!((3..=900).contains(&retry_after), "{retry_after}");
     assert_eq!(post(&stage, "otp").status, 202, "the tier above waits for nothing of this");
 
     stage.order(&["queues", "expire", "--tier", "notice", "--reason", "recalled"]);

@@ -687,6 +687,10 @@ impl Ledger {
     pub(crate) fn again(&mut self, recovered: &Recovered) {
         let id = recovered.message.id;
         let Some(fate) = self.fates.get_mut(&id) else { return self.recover(recovered) };
+        // Nothing that earlier attempts may still hear decides about this one.
+        for run in self.runs.values_mut().filter(|run| run.message == id && run.superseded) {
+            run.abandoned = true;
+        }
         match fate.state {
             State::Waiting => assert!(fate.outrun, "{id} goes on, and waits already"),
             State::Done => {

@@ -432,10 +432,6 @@ impl World {
         let moment = self.moment();
         line.report.answered(moment, ticket, kind, &mut self.disk);
         let now = moment.time;
-        let late = |run: &crate::ledger::Run| !self.ledger.windows.contains_key(&run.link);
-        if self.ledger.runs.get(&ticket.attempt()).is_some_and(late) {
-            self.books.reached.hit("answered after its link was gone");
-        }
         if !self.ledger.is_open(ticket) {
             // The switch has given it up with its link.
             self.tell(line, Event::Answer(ticket, answer));

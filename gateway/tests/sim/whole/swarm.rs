@@ -188,10 +188,9 @@ const REQUIRED: [&str; 42] = [
 ];
 
 /// What only a long campaign is sure to reach.
-const RARER: [&str; 7] = [
+const RARER: [&str; 6] = [
     "a suspect channel kept in a group",
     "a suspect channel out of a group",
-    "answered after its link was gone",
     "ourselves suspected",
     "panic in a group",
     "quarantined",
