@@ -423,29 +423,6 @@ fn a_reload_keeps_what_waits_and_what_a_channel_owes() {
     assert_eq!(starts(&bench.at(NOW, [Event::Hold(ChannelId(1), false)]))[0].1, 1);
 }
 
-/// `cargo test --release -p gateway -- --ignored --nocapture switch_cost` prints microseconds per message.
-#[test]
-#[ignore = "a measurement"]
-fn switch_cost() {
-    let mut bench = Bench::new();
-    let mut plan = settings();
-    for channel in &mut plan.channels {
-        (channel.rate, channel.burst) = (1e9, 1_000_000);
-    }
-    bench.at(NOW, [Event::Plan(plan), Event::LinkUp(link(0), 256), Event::LinkUp(link(1), 256)]);
-    let (start, count) = (std::time::Instant::now(), 200_000u64);
-    for batch in 0..count / 100 {
-        let now = at(batch + 1);
-        let out = bench.at(now, (0..100).map(|i| Event::Accepted(message(batch * 100 + i, 0, 0, 1))));
-        let started = starts(&out);
-        assert_eq!(started.len(), 100);
-        bench.at(now, started.iter().map(|s| Event::Started(s.0, 1)));
-        let ends = started.iter().map(|s| Ticket::new(s.0, 0));
-        bench.at(now, ends.flat_map(|t| [Event::Answer(t, Answer::Submitted), Event::Freed(t)]));
-    }
-    println!("{:.2} us per message", start.elapsed().as_secs_f64() * 1e6 / count as f64);
-}
-
 #[test]
 fn retries_over_budget_wait_and_nothing_waits_behind_them() {
     let mut bench = Bench::new();

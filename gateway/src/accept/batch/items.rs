@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 use serde_json::value::RawValue;
 
 use super::ITEMS;
-use crate::accept::body::Body;
+use crate::accept::body::{Body, Text};
 use crate::accept::problem::{Code, Place, Problem};
 
 /// Longest line, as a single message's body.
@@ -65,20 +65,7 @@ pub(super) fn too_many() -> Box<Problem> {
 
 /// A number of a list, or what is there instead of one.
 pub(super) fn number(raw: &RawValue) -> Option<Cow<'_, str>> {
-    struct Reader;
-    impl<'de> Visitor<'de> for Reader {
-        type Value = Cow<'de, str>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string")
-        }
-        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
-            Ok(Cow::Borrowed(text))
-        }
-        fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
-            Ok(Cow::Owned(text.to_owned()))
-        }
-    }
-    serde_json::Deserializer::from_str(raw.get()).deserialize_str(Reader).ok()
+    serde_json::from_str(raw.get()).ok().map(|Text(number)| number)
 }
 
 /// An item that is no message at all: the code a single post would get, and the field, but nothing of what was written.
@@ -178,7 +165,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut fields = Fields { messages: None, to: None, common: Vec::new() };
-                while let Some(Key(key)) = map.next_key()? {
+                while let Some(Text(key)) = map.next_key()? {
                     let list = match &*key {
                         "messages" => &mut fields.messages,
                         "to" => &mut fields.to,
@@ -196,27 +183,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
         }
         deserializer.deserialize_map(Reader)
-    }
-}
-
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Reader)
     }
 }
 
