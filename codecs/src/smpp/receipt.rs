@@ -6,9 +6,7 @@
 use bytes::{BufMut, BytesMut};
 use nom::branch::alt;
 use nom::bytes::complete::{tag_no_case, take_while1};
-use nom::character::complete::{char, one_of};
-use nom::combinator::value;
-use nom::sequence::terminated;
+use nom::combinator::{fail, value};
 use nom::{IResult, Parser};
 
 /// The fields found in a receipt; every one may be missing.
@@ -68,17 +66,17 @@ impl<'a> ReceiptText<'a> {
         let mut left = octets;
         loop {
             left = gap(left);
-            if let Ok((after, Label::Text)) = label(left) {
-                receipt.text = Some(after);
-                return receipt;
-            }
-            if let Ok((after, label)) = label(left) {
-                left = receipt.labelled(label, gap(after));
-            } else if let Ok((after, word)) = word(left) {
-                receipt.bare(word);
-                left = after;
-            } else {
-                return receipt;
+            match label(left) {
+                Ok((after, Label::Text)) => {
+                    receipt.text = Some(after);
+                    return receipt;
+                }
+                Ok((after, label)) => left = receipt.labelled(label, gap(after)),
+                Err(_) => {
+                    let Ok((after, word)) = word(left) else { return receipt };
+                    receipt.bare(word);
+                    left = after;
+                }
             }
         }
     }
@@ -161,19 +159,25 @@ fn word(octets: &[u8]) -> IResult<&[u8], &[u8]> {
     take_while1(|octet| !is_gap(octet)).parse(octets)
 }
 
-/// A label with its colon.
+/// A label with its colon. Most words are none, which their first letter tells.
 fn label(octets: &[u8]) -> IResult<&[u8], Label> {
-    let name = alt((
-        value(Label::Id, tag_no_case("id")),
-        value(Label::SubmitDate, (tag_no_case("submit"), one_of(" _"), tag_no_case("date"))),
-        value(Label::Sub, tag_no_case("sub")),
-        value(Label::Dlvrd, tag_no_case("dlvrd")),
-        value(Label::DoneDate, (tag_no_case("done"), one_of(" _"), tag_no_case("date"))),
-        value(Label::Stat, tag_no_case("stat")),
-        value(Label::Err, tag_no_case("err")),
-        value(Label::Text, alt((tag_no_case("text"), tag_no_case("txt")))),
-    ));
-    terminated(name, char(':')).parse(octets)
+    match octets.first().map(u8::to_ascii_lowercase) {
+        Some(b'i') => value(Label::Id, tag_no_case("id:")).parse(octets),
+        Some(b's') => alt((
+            value(Label::Stat, tag_no_case("stat:")),
+            value(Label::Sub, tag_no_case("sub:")),
+            value(Label::SubmitDate, alt((tag_no_case("submit date:"), tag_no_case("submit_date:")))),
+        ))
+        .parse(octets),
+        Some(b'd') => alt((
+            value(Label::Dlvrd, tag_no_case("dlvrd:")),
+            value(Label::DoneDate, alt((tag_no_case("done date:"), tag_no_case("done_date:")))),
+        ))
+        .parse(octets),
+        Some(b'e') => value(Label::Err, tag_no_case("err:")).parse(octets),
+        Some(b't') => value(Label::Text, alt((tag_no_case("text:"), tag_no_case("txt:")))).parse(octets),
+        _ => fail().parse(octets),
+    }
 }
 
 #[cfg(test)]
@@ -234,6 +238,8 @@ mod tests {
             (b"id:7 stat:UNDELIV err: text:x", ReceiptText { err: None, text: Some(b"x"), ..failed(b"") }),
             // Labels in any case and order.
             (b"STAT:UNDELIV ERR:1 ID:7 TEXT:", ReceiptText { text: Some(b""), ..failed(b"1") }),
+            (b"ID:7 Stat:UNDELIV eRR:1 TxT:x", ReceiptText { text: Some(b"x"), ..failed(b"1") }),
+            (b"Submit Date:1 DONE_DATE:2", dated(b"1", b"2")),
             (b"id: 7 stat: UNDELIV err: 1 Text: id:8", ReceiptText { text: Some(b" id:8"), ..failed(b"1") }),
             // Ids of any spelling.
             (b"id:0x1F2e stat:DELIVRD", id(b"0x1F2e")),
@@ -250,7 +256,7 @@ mod tests {
             // Nothing of a receipt.
             (b"", none),
             (b"Please call me", none),
-            (b"idle: stats:", none),
+            (b"idle: stats: submit-date:1 submitted:1 donedate:1 sub", none),
         ];
         for (octets, receipt) in table {
             assert_eq!(ReceiptText::read(octets), *receipt, "{}", octets.escape_ascii());
