@@ -3,8 +3,7 @@
 //! [`Unsettled`] keeps what a protocol needs to answer the carrier later (a sequence number, a path). Where it is full
 //! the session answers "later" at once in its protocol's words, tells the gateway nothing, and goes on reading.
 
-use std::collections::HashMap;
-
+use crate::numbers::NumberMap;
 use crate::session::Inbound;
 
 /// Unsettled inbound events per link.
@@ -14,12 +13,12 @@ pub const LIMIT: usize = 512;
 #[derive(Debug)]
 pub struct Unsettled<T> {
     next: u64,
-    waiting: HashMap<u64, T>,
+    waiting: NumberMap<u64, T>,
 }
 
 impl<T> Default for Unsettled<T> {
     fn default() -> Self {
-        Unsettled { next: 0, waiting: HashMap::new() }
+        Unsettled { next: 0, waiting: NumberMap::default() }
     }
 }
 

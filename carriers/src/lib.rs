@@ -10,6 +10,7 @@ pub mod dialogue;
 pub mod inbound;
 pub mod keepalive;
 pub mod message;
+pub mod numbers;
 pub mod options;
 pub mod outbox;
 pub mod protocol;
@@ -23,6 +24,7 @@ pub mod table;
 pub mod window;
 
 pub use message::{CarrierId, Coding, Mo, Mt, Part, Parts, Quote, Receipt, ReceiptState, Segment, Unsendable};
+pub use numbers::NumberSet;
 pub use options::Options;
 pub use protocol::{Common, Greeting, Leg, Life, Probe, Problem, Profile, Protocol, Reach, Role, Transport};
 pub use session::{

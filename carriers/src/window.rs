@@ -3,10 +3,10 @@
 //! [`Window`] serves every protocol that numbers its requests; the key is whatever identifies a request there (a
 //! `u32` in SMPP, CMPP and SMGP, three of them in SGIP). Every operation is O(1); memory is bounded by the limit.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use crate::numbers::NumberMap;
 use crate::session::Ticket;
 
 /// An open ticket, as it is handed back.
@@ -25,7 +25,7 @@ pub struct Window<K> {
     patience: Duration,
     slots: Vec<Slot<K>>,
     free: Vec<usize>,
-    by_key: HashMap<K, usize>,
+    by_key: NumberMap<K, usize>,
     ends: Option<Ends>,
 }
 
@@ -48,7 +48,7 @@ struct Ends {
 impl<K: Copy + Eq + Hash> Window<K> {
     /// A window of `limit` tickets, each answered within `patience` of being sent.
     pub fn new(limit: usize, patience: Duration) -> Self {
-        Window { limit, patience, slots: Vec::new(), free: Vec::new(), by_key: HashMap::new(), ends: None }
+        Window { limit, patience, slots: Vec::new(), free: Vec::new(), by_key: NumberMap::default(), ends: None }
     }
 
     /// Tickets open now.

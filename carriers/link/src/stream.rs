@@ -27,7 +27,6 @@
 //! has indeed not been written. While octets are written and not acknowledged, the kernel is asked for their age ten times
 //! a second (`unacked`).
 
-use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +37,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
 use carriers::{
-    AttemptRef, Event, Fault, Input, Life, Now, Output, Part, PathId, Payload, Refusal, Session, Ticket, Verdict,
+    AttemptRef, Event, Fault, Input, Life, Now, NumberSet, Output, Part, PathId, Payload, Refusal, Session, Ticket,
+    Verdict,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -360,7 +360,7 @@ struct Conversation {
     /// What the session said since the last batch.
     said: Vec<Event>,
     /// Tickets the session has not ended yet; only a session that broke its promises leaves any at its end.
-    open: HashSet<Ticket>,
+    open: NumberSet<Ticket>,
     bound_at: Option<Instant>,
     /// The session's window, once it is bound.
     window: Option<usize>,
@@ -389,7 +389,7 @@ impl Conversation {
             written: 0,
             unacked: Unacked::default(),
             said: Vec::new(),
-            open: HashSet::new(),
+            open: NumberSet::default(),
             bound_at: None,
             window: None,
             quiet: false,

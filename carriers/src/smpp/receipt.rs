@@ -53,10 +53,11 @@ pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
 fn candidates(settings: &Settings, tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> Vec<CarrierId> {
     let bases = settings.ids;
     let in_tlv = tlvs.get(tag::RECEIPTED_MESSAGE_ID);
+    let again = in_tlv.filter(|_| bases.receipt != bases.answer);
     let found = [
         in_tlv.and_then(|id| ids::normalise(id, bases.answer)),
         text.id.and_then(|id| ids::normalise(id, bases.receipt)),
-        in_tlv.and_then(|id| ids::normalise(id, bases.receipt)),
+        again.and_then(|id| ids::normalise(id, bases.receipt)),
     ];
     let mut ids: Vec<CarrierId> = Vec::new();
     for id in found.into_iter().flatten() {
@@ -116,23 +117,25 @@ fn by_word(stat: &[u8]) -> Option<ReceiptState> {
 
 /// The carrier's own words, each cut short: a carrier may write anything after a label.
 fn code(tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> String {
-    let mut words = Vec::new();
+    let mut code = String::with_capacity(2 * WORD);
     match (text.stat, tlvs.get_u8(tag::MESSAGE_STATE)) {
-        (Some(stat), _) => words.push(word(stat)),
-        (None, Some(state)) => words.push(format!("message_state:{state}")),
+        (Some(stat), _) => code.extend(word(stat)),
+        (None, Some(state)) => code.push_str(&format!("message_state:{state}")),
         (None, None) => {}
     }
     if let Some(err) = text.err {
-        words.push(format!("err:{}", word(err)));
+        code.push_str(if code.is_empty() { "err:" } else { " err:" });
+        code.extend(word(err));
     }
     if let Some(&[network, high, low]) = tlvs.get(tag::NETWORK_ERROR_CODE) {
-        words.push(format!("network_error_code:{network}/{}", u16::from_be_bytes([high, low])));
+        let gap = if code.is_empty() { "" } else { " " };
+        code.push_str(&format!("{gap}network_error_code:{network}/{}", u16::from_be_bytes([high, low])));
     }
-    words.join(" ")
+    code
 }
 
-fn word(octets: &[u8]) -> String {
-    octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from).collect()
+fn word(octets: &[u8]) -> impl Iterator<Item = char> + '_ {
+    octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from)
 }
 
 #[cfg(test)]

@@ -28,9 +28,11 @@ impl Header {
 
     /// Appends the header.
     pub fn write(&self, out: &mut BytesMut) {
-        out.put_u32(self.length);
-        out.put_u32(self.command);
-        out.put_u32(self.status);
-        out.put_u32(self.sequence);
+        let mut octets = [0; HEADER];
+        let fields = [self.length, self.command, self.status, self.sequence];
+        for (place, field) in octets.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
+            *place = field.to_be_bytes();
+        }
+        out.put_slice(&octets);
     }
 }
