@@ -698,10 +698,11 @@ impl Line {
     /// BACK, last step: what the report wants done.
     fn effects(&mut self, now: Moment) {
         let effects: Vec<Effect> = self.report.effects().collect();
+        let mut events = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
-                Effect::Tell(id, app, seq) => self.tell_app(id, app, seq),
+                Effect::Tell(id, app, seq) => events.push((id, app, seq)),
                 Effect::Store(id) => self.store(id),
                 Effect::StoreUplink(id) => self.keep_uplink(id),
                 Effect::Settle(Carrier { link, generation, inbound }, durable) => {
@@ -742,6 +743,7 @@ impl Line {
                 }
             }
         }
+        self.tell_apps(events);
     }
 }
 

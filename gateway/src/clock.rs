@@ -31,7 +31,17 @@ pub struct Wall(pub u64);
 /// RFC 3339 in UTC with milliseconds (`2026-03-01T08:30:00.250Z`).
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, ms) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        f.write_str(std::str::from_utf8(&self.letters()).unwrap_or_default())
+    }
+}
+
+/// 9999-12-31T23:59:59.999Z: RFC 3339 writes years with four digits.
+const LAST: u64 = 253_402_300_799_999;
+
+impl Wall {
+    /// Its text form. What is later than that can write is written as the last time it can.
+    pub fn letters(self) -> [u8; 24] {
+        let (days, ms) = (self.0.min(LAST) / 86_400_000, self.0.min(LAST) % 86_400_000);
         // Days since 0000-03-01 in eras of 400 years: leap days fall at the end of each counted year.
         let z = days + 719_468;
         let (era, day) = (z / 146_097, z % 146_097);
@@ -42,7 +52,16 @@ impl fmt::Display for Wall {
         let month = if month < 10 { month + 3 } else { month - 9 };
         let year = year + 400 * era + u64::from(month <= 2);
         let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1_000)
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (end, digits, mut number) in
+            [(4, 4, year), (7, 2, month), (10, 2, day), (13, 2, h), (16, 2, m), (19, 2, s), (23, 3, ms % 1_000)]
+        {
+            for letter in text[end - digits..end].iter_mut().rev() {
+                *letter = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        text
     }
 }
 
@@ -196,6 +215,8 @@ mod tests {
             (1_709_251_199_001, "2024-02-29T23:59:59.001Z"),
             (1_735_689_600_000, "2025-01-01T00:00:00.000Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (LAST, "9999-12-31T23:59:59.999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Wall(ms).to_string(), text);
         }

@@ -242,8 +242,8 @@ impl Fleet {
     }
 
     /// The company of the channel of that name.
-    pub fn company(&self, channel: &str) -> Option<String> {
-        self.members.values().find(|member| member.meter.name() == channel).map(|member| member.carrier.clone())
+    pub fn company(&self, channel: &str) -> Option<&str> {
+        self.members.values().find(|member| member.meter.name() == channel).map(|member| &*member.carrier)
     }
 
     /// Whether the channel is in service, or still has links that finish what is open.

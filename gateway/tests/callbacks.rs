@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use base64::Engine as _;
 use fixture::{Message, Wire, plan, tables};
 use gateway::admit::Tables;
+use gateway::callback::letter::{Event, EventRef};
 use gateway::callback::{Courier, Notice, Settings, Told};
 use gateway::clock::{Clock, Wall};
 use gateway::config::plan::{AppId, Callback};
@@ -81,15 +82,15 @@ impl Endpoint {
     }
 
     fn tell(&self, app: u16, id: u64) {
-        self.courier.tell(Notice {
-            app: AppId(app),
-            id: MessageId(id),
-            seq: 1,
-            kind: "message.delivered",
-            at: Wall(1_735_689_600_000),
-            data: format!(r#"{{"n":{id}}}"#),
-            first: false,
-        });
+        self.tell_all(&[(app, id)]);
+    }
+
+    /// Hands events of apps in together.
+    fn tell_all(&self, events: &[(u16, u64)]) {
+        let mut counter = self.courier.counter();
+        for (app, id) in events {
+            counter.take(notice(*app, *id));
+        }
     }
 
     async fn wire(&self) -> Wire {
@@ -120,6 +121,12 @@ impl Endpoint {
         let told = tokio::time::timeout(Duration::from_secs(10), self.told.recv()).await.unwrap().unwrap();
         (told.id.0, told.end)
     }
+}
+
+fn notice(app: u16, id: u64) -> Notice {
+    let which = EventRef { id: MessageId(id), seq: 1, at: Wall(1_735_689_600_000) };
+    let event = Event::render(which, "message.delivered", &serde_json::json!({ "n": id })).unwrap();
+    Notice { app: AppId(app), event, first: false }
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
@@ -213,6 +220,21 @@ async fn events_told_during_a_call_go_together() {
     }
     wire.write(OK).await;
     assert_eq!(endpoint.told().await, (1, Delivered));
+}
+
+#[tokio::test]
+async fn of_events_handed_in_together_each_goes_its_own_way() {
+    let mut endpoint = Endpoint::open().await;
+    endpoint.tell_all(&[(0, 1), (1, 2), (0, 3), (0, 4), (1, 5)]);
+    assert_eq!([endpoint.told().await, endpoint.told().await], [(2, Never), (5, Never)]);
+    let mut wire = endpoint.wire().await;
+    assert_eq!(events(&wire.read().await.unwrap()), [1, 3, 4]);
+    wire.write(OK).await;
+    for id in [1, 3, 4] {
+        assert_eq!(endpoint.told().await, (id, Delivered));
+    }
+    let counter = endpoint.courier.counter();
+    assert_eq!([0, 2].map(|app| counter.room(AppId(app))), [hasty().most_events; 2]);
 }
 
 #[tokio::test]

@@ -2,27 +2,44 @@
 
 use super::endings::Untold;
 use super::{Line, Pen};
-use crate::callback::Notice;
+use crate::callback::letter::{Event, EventRef};
+use crate::callback::{Counter, Notice};
 use crate::config::plan::AppId;
 use crate::ids::MessageId;
 use crate::journal::record::Telling;
 
 impl Line {
-    /// The courier takes it from here and says so by [`super::Arrival::Told`].
-    pub(super) fn tell_app(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let first = self.is_of_first_tier(id);
-        if self.courier.room(app) == 0 || self.untold.get(&app).is_some_and(|untold| untold.is_before(first)) {
-            return self.untold.entry(app).or_default().push(first, (id, seq));
+    /// The courier takes them from here and says so by [`super::Arrival::Told`].
+    pub(super) fn tell_apps(&mut self, events: Vec<(MessageId, AppId, u32)>) {
+        if events.is_empty() {
+            return;
         }
-        self.hand_over(id, app, seq);
+        let courier = self.courier.clone();
+        let mut counter = courier.counter();
+        for (id, app, seq) in events {
+            let first = self.is_of_first_tier(id);
+            if counter.room(app) == 0 || self.untold.get(&app).is_some_and(|untold| untold.is_before(first)) {
+                self.untold.entry(app).or_default().push(first, (id, seq));
+            } else {
+                self.hand_over(&mut counter, (id, app, seq), first);
+            }
+        }
     }
 
     /// Hands on what had to wait for room at the courier.
     pub(super) fn retell(&mut self) {
+        if self.untold.is_empty() {
+            return;
+        }
+        let courier = self.courier.clone();
+        let mut counter = courier.counter();
         for app in self.untold.keys().copied().collect::<Vec<_>>() {
-            for _ in 0..self.courier.room(app) {
+            for _ in 0..counter.room(app) {
                 match self.untold.get_mut(&app).and_then(Untold::pop) {
-                    Some((id, seq)) => self.hand_over(id, app, seq),
+                    Some((id, seq)) => {
+                        let first = self.is_of_first_tier(id);
+                        self.hand_over(&mut counter, (id, app, seq), first);
+                    }
                     None => {
                         self.untold.remove(&app);
                         break;
@@ -32,20 +49,9 @@ impl Line {
         }
     }
 
-    fn hand_over(&mut self, id: MessageId, app: AppId, seq: u32) {
-        let company = |name: &str| self.fleet.company(name);
-        let event = match self.report.received(id, company, |app| self.country(app)) {
-            Some((kind, at, data)) => Some((kind, at, serde_json::to_string(&data))),
-            None => {
-                self.report.event(id, seq, company).map(|(kind, at, data)| (kind, at, serde_json::to_string(&data)))
-            }
-        };
-        let event = event.and_then(|(kind, at, data)| Some((kind, at, data.ok()?)));
-        match event {
-            Some((kind, at, data)) => {
-                let first = self.is_of_first_tier(id);
-                self.courier.tell(Notice { app, id, seq, kind, at, data, first });
-            }
+    fn hand_over(&mut self, counter: &mut Counter<'_>, (id, app, seq): (MessageId, AppId, u32), first: bool) {
+        match self.event(id, seq) {
+            Some(event) => counter.take(Notice { app, event, first }),
             None => {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
@@ -54,5 +60,15 @@ impl Line {
                 self.report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }
+    }
+
+    fn event(&self, id: MessageId, seq: u32) -> Option<Event> {
+        let company = |name: &str| self.fleet.company(name);
+        let owned = |name: &str| company(name).map(str::to_owned);
+        if let Some((kind, at, data)) = self.report.received(id, owned, |app| self.country(app)) {
+            return Event::render(EventRef { id, seq, at }, kind, &data);
+        }
+        let (kind, at, data) = self.report.event(id, seq, company)?;
+        Event::render(EventRef { id, seq, at }, kind, &data)
     }
 }

@@ -2,6 +2,7 @@
 //! that hangs holds up nobody else's events; what does not go at once is in the letter box, whose thread it orders and
 //! hears.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -35,16 +36,8 @@ const RETOLD: Duration = Duration::from_secs(600);
 pub struct Notice {
     /// Whose.
     pub app: AppId,
-    /// Its message.
-    pub id: MessageId,
-    /// Its number within the message.
-    pub seq: u32,
-    /// `message.delivered` and its like.
-    pub kind: &'static str,
-    /// When it happened.
-    pub at: Wall,
-    /// The event's `data`: a JSON object, rendered.
-    pub data: String,
+    /// What.
+    pub event: Event,
     /// Of the first tier: before all others of its app.
     pub first: bool,
 }
@@ -87,7 +80,7 @@ struct Inbox {
 
 #[derive(Default)]
 struct Inside {
-    apps: HashMap<AppId, AppQueue>,
+    apps: BTreeMap<AppId, AppQueue>,
     /// Ends not yet told.
     over: Vec<Told>,
     /// Events that letters held when the process started, while the journal may bring them again.
@@ -157,24 +150,10 @@ impl Courier {
         Ok(Courier { bag, task })
     }
 
-    /// Takes an event; never blocks. Its end is told later, whatever it is.
-    pub fn tell(&self, notice: Notice) {
-        let (bag, now) = (&*self.bag, self.bag.clock.now());
-        let which = EventRef { id: notice.id, seq: notice.seq, at: notice.at };
-        let mut inside = lock(&bag.inside);
-        if !inside.known.is_empty() && inside.known.remove(&(which.id.0, which.seq)) {
-            inside.over.push(Told { id: which.id, seq: which.seq, end: Telling::Kept });
-        } else if is_without(&bag.tables.load(), notice.app) {
-            bag.over(&mut inside, &[which], now, "no_endpoint");
-        } else if let Some(app) = bag.app(&mut inside, notice.app) {
-            let event = Event::render(which, notice.kind, &notice.data);
-            match notice.first {
-                true => app.queue.push_first(now, event),
-                false => app.queue.push(now, event),
-            }
-        }
-        drop(inside);
-        bag.inbox.changed.notify_one();
+    /// Opens the counter, where events are handed in. The courier waits until it closes.
+    pub fn counter(&self) -> Counter<'_> {
+        let (bag, inside) = (&*self.bag, lock(&self.bag.inside));
+        Counter { bag, tables: bag.tables.load_full(), now: bag.clock.now(), inside, last: None, taken: false }
     }
 
     /// Events that no endpoint has taken yet, of all apps, in memory and on disk.
@@ -187,13 +166,6 @@ impl Courier {
     /// The tables are others: what waited for that goes on now, not with the next event.
     pub fn replanned(&self) {
         self.bag.inbox.changed.notify_one();
-    }
-
-    /// How many more events of this app memory should take. Whoever tells looks here first.
-    pub fn room(&self, app: AppId) -> usize {
-        let inside = lock(&self.bag.inside);
-        let room = inside.apps.get(&app).map(|app| app.queue.room());
-        room.unwrap_or_else(|| self.bag.tables.load().plan.callbacks.most_events)
     }
 
     /// What every app has on disk.
@@ -232,6 +204,58 @@ impl Drop for Courier {
     }
 }
 
+/// Takes events, those of one turn together: the courier is woken once, when it is closed (dropped).
+pub struct Counter<'c> {
+    bag: &'c Bag,
+    tables: Arc<Tables>,
+    now: Moment,
+    inside: MutexGuard<'c, Inside>,
+    /// The app of the last event, and whether it [`is_without`].
+    last: Option<(AppId, bool)>,
+    taken: bool,
+}
+
+impl Counter<'_> {
+    /// How many more events of this app memory should take. Whoever hands in looks here first.
+    pub fn room(&self, app: AppId) -> usize {
+        let room = self.inside.apps.get(&app).map(|app| app.queue.room());
+        room.unwrap_or(self.tables.plan.callbacks.most_events)
+    }
+
+    /// Takes an event; its end is told later, whatever it is.
+    pub fn take(&mut self, Notice { app, event, first }: Notice) {
+        self.taken = true;
+        let without = self.without(app);
+        let (bag, inside, now, which) = (self.bag, &mut *self.inside, self.now, event.which);
+        if !inside.known.is_empty() && inside.known.remove(&(which.id.0, which.seq)) {
+            inside.over.push(Told { id: which.id, seq: which.seq, end: Telling::Kept });
+        } else if without {
+            bag.over(inside, &[which], now, "no_endpoint");
+        } else if let Some(app) = bag.app(inside, app) {
+            match first {
+                true => app.queue.push_first(now, event),
+                false => app.queue.push(now, event),
+            }
+        }
+    }
+
+    /// Looked up once for each run of an app's events.
+    fn without(&mut self, app: AppId) -> bool {
+        let known = self.last.filter(|(last, _)| *last == app);
+        let (_, without) = known.unwrap_or_else(|| (app, is_without(&self.tables, app)));
+        self.last = Some((app, without));
+        without
+    }
+}
+
+impl Drop for Counter<'_> {
+    fn drop(&mut self) {
+        if self.taken {
+            self.bag.inbox.changed.notify_one();
+        }
+    }
+}
+
 impl Bag {
     /// Notes ends, counted under `result`.
     fn over(&self, inside: &mut Inside, events: &[EventRef], now: Moment, result: &'static str) {
@@ -261,16 +285,18 @@ impl Bag {
 
     /// The app's queue, made if there is none.
     fn app<'i>(&self, inside: &'i mut Inside, id: AppId) -> Option<&'i mut AppQueue> {
-        if !inside.apps.contains_key(&id) {
-            let name = self.name(id)?;
-            let waiting = self.letters.total(&name).waiting > 0;
-            let mut queue = Queue::new(self.tables.load().plan.callbacks.clone(), waiting);
-            if inside.gone.contains_key(&*name) {
-                queue.disable();
+        match inside.apps.entry(id) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => {
+                let name = self.name(id)?;
+                let waiting = self.letters.total(&name).waiting > 0;
+                let mut queue = Queue::new(self.tables.load().plan.callbacks.clone(), waiting);
+                if inside.gone.contains_key(&*name) {
+                    queue.disable();
+                }
+                Some(place.insert(AppQueue { name, queue, failure: None }))
             }
-            inside.apps.insert(id, AppQueue { name, queue, failure: None });
         }
-        inside.apps.get_mut(&id)
     }
 
     /// How an app stands.

@@ -2,9 +2,9 @@
 //! `webhook-id` and body are the same in every call, in memory and on disk.
 
 use std::fmt;
-use std::io::Write as _;
 
 use bytes::Bytes;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Wall;
@@ -27,6 +27,23 @@ impl fmt::Display for EventRef {
     }
 }
 
+impl EventRef {
+    /// Appends its id.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.letters());
+        out.push(b'-');
+        number(self.seq, out);
+    }
+}
+
+/// Appends a number; hardly a message has ten events.
+fn number(number: u32, out: &mut Vec<u8>) {
+    match u8::try_from(number) {
+        Ok(digit @ 0..10) => out.push(b'0' + digit),
+        _ => out.extend_from_slice(number.to_string().as_bytes()),
+    }
+}
+
 /// An event, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -36,17 +53,28 @@ pub struct Event {
     pub json: Bytes,
 }
 
+/// Octets that most events need no more than.
+const USUAL: usize = 512;
+
 impl Event {
-    /// An event of that kind (`message.delivered` and its like) as it stands in a body; `data` is a JSON object.
-    pub fn render(which: EventRef, kind: &str, data: &str) -> Event {
-        let mut json = Vec::with_capacity(data.len() + 128);
-        // Writing to memory does not fail; ids, kinds and times hold nothing that needs escapes.
-        let _ = write!(
-            json,
-            r#"{{"id":"{which}","type":"{kind}","time":"{}","seq":{},"data":{data}}}"#,
-            which.at, which.seq
-        );
-        Event { which, json: json.into() }
+    /// An event of that kind (`message.delivered` and its like) as it stands in a body; `data` becomes a JSON object.
+    /// `None` where it cannot.
+    pub fn render(which: EventRef, kind: &str, data: &impl Serialize) -> Option<Event> {
+        let mut json = Vec::with_capacity(USUAL);
+        // Ids, kinds and times hold nothing that needs escapes.
+        json.extend_from_slice(b"{\"id\":\"");
+        which.write(&mut json);
+        json.extend_from_slice(b"\",\"type\":\"");
+        json.extend_from_slice(kind.as_bytes());
+        json.extend_from_slice(b"\",\"time\":\"");
+        json.extend_from_slice(&which.at.letters());
+        json.extend_from_slice(b"\",\"seq\":");
+        number(which.seq, &mut json);
+        json.extend_from_slice(b",\"data\":");
+        serde_json::to_writer(&mut json, data).ok()?;
+        json.push(b'}');
+        // Memory holds many of them.
+        Some(Event { which, json: json.into_boxed_slice().into() })
     }
 }
 
@@ -84,23 +112,17 @@ const ENVELOPE: usize = "{\"events\":[]}".len();
 /// A letter being made.
 pub struct Draft {
     body: Vec<u8>,
-    names: Sha256,
-    last: String,
     events: Vec<EventRef>,
-    salted: bool,
+    salt: Option<String>,
 }
 
 impl Draft {
-    /// An empty letter of about `octets`. A `salt` makes its name another than that of other letters with the same
+    /// An empty letter, about to have so many events of so many octets. A `salt` makes its name another than that of other letters with the same
     /// events.
-    pub fn new(octets: usize, salt: Option<&str>) -> Draft {
-        let mut body = Vec::with_capacity(octets + ENVELOPE);
+    pub fn new(events: usize, octets: usize, salt: Option<&str>) -> Draft {
+        let mut body = Vec::with_capacity(octets + events + ENVELOPE);
         body.extend_from_slice(b"{\"events\":[");
-        let mut names = Sha256::new();
-        if let Some(salt) = salt {
-            names.update(salt);
-        }
-        Draft { body, names, last: String::new(), events: Vec::new(), salted: salt.is_some() }
+        Draft { body, events: Vec::with_capacity(events), salt: salt.map(str::to_owned) }
     }
 
     /// Whether an event still fits; the first always does.
@@ -115,9 +137,6 @@ impl Draft {
             self.body.push(b',');
         }
         self.body.extend_from_slice(&event.json);
-        self.last = event.which.to_string();
-        self.names.update(&self.last);
-        self.names.update(b" ");
         self.events.push(event.which);
     }
 
@@ -125,13 +144,12 @@ impl Draft {
     /// receiver that drops repetitions, other events are another.
     pub fn done(mut self, since: Wall) -> Letter {
         self.body.extend_from_slice(b"]}");
-        let id = if self.events.len() == 1 && !self.salted {
-            self.last
-        } else {
-            self.names.finalize()[..12].iter().map(|octet| format!("{octet:02x}")).collect()
+        let Draft { body, events, salt } = self;
+        let id = match (&events[..], salt) {
+            ([only], None) => only.to_string(),
+            (_, salt) => name(&events, salt),
         };
-        let (body, events) = (self.body.into(), self.events);
-        Letter { id, body, events, tries: 0, since, failure: String::new(), place: None }
+        Letter { id, body: body.into(), events, tries: 0, since, failure: String::new(), place: None }
     }
 
     /// Whether nothing is in it.
@@ -140,12 +158,22 @@ impl Draft {
     }
 }
 
+/// The name of a letter of several events.
+fn name(events: &[EventRef], salt: Option<String>) -> String {
+    let mut names = salt.unwrap_or_default().into_bytes();
+    for event in events {
+        event.write(&mut names);
+        names.push(b' ');
+    }
+    Sha256::digest(&names)[..12].iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn form(events: std::ops::Range<u64>, salt: Option<&str>) -> Letter {
-        let mut draft = Draft::new(0, salt);
+        let mut draft = Draft::new(0, 0, salt);
         for n in events {
             let which = EventRef { id: MessageId(n), seq: 1, at: Wall(0) };
             draft.add(&Event { which, json: format!("{{\"n\":{n}}}").into() });
@@ -154,8 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_one_object() {
+        let of = |seq| EventRef { id: MessageId(7), seq, at: Wall(1_735_689_600_001) };
+        let event = Event::render(of(1), "message.delivered", &serde_json::json!({"to": "a\"b"})).expect("JSON");
+        let json = r#"{"id":"000000000007-1","type":"message.delivered","time":"2025-01-01T00:00:00.001Z","seq":1,"data":{"to":"a\"b"}}"#;
+        assert_eq!(event.json, json);
+        for seq in [0, 9, 10, 255, 256, u32::MAX] {
+            let mut id = Vec::new();
+            of(seq).write(&mut id);
+            assert_eq!(id, of(seq).to_string().as_bytes());
+        }
+    }
+
+    #[test]
     fn a_letters_name_says_what_is_in_it() {
         assert_eq!(form(7..8, None).id, "000000000007-1");
+        // Letters on disk were named so, and a receiver may remember them.
+        assert_eq!(form(1..3, None).id, "346bb4074483eead706ada8d");
+        assert_eq!(form(1..2, Some("x")).id, "8c27aa02f129b369b70afe84");
         assert_eq!(form(1..3, None).id, form(1..3, None).id, "the same events again are the same call");
         let names =
             [form(1..3, None), form(1..4, None), form(1..2, None), form(1..3, Some("x")), form(1..2, Some("x"))];

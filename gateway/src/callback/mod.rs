@@ -17,7 +17,7 @@ pub mod settings;
 mod shelf;
 pub mod signature;
 
-pub use courier::{Courier, Notice, Told};
+pub use courier::{Counter, Courier, Notice, Told};
 pub use letters::BoxError;
 pub use office::Office;
 pub(crate) use office::host;

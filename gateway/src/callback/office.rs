@@ -217,17 +217,20 @@ impl Office {
             let plan = bag.tables.load_full().plan.clone();
             let Some(app) = plan.apps.iter().find(|app| app.id == id) else { return Vec::new() };
             let owners = Owners::new(&plan.apps);
-            let company = |name: &str| plan.channels.iter().find(|c| *c.name == *name).map(|c| c.carrier.clone());
+            let company = |name: &str| plan.channels.iter().find(|c| *c.name == *name).map(|c| &*c.carrier);
             // Nothing happens to a message before it is made.
             let early = |(id, _): &(u64, Vec<u8>)| MessageId(*id).wall() < to;
             let again = |(id, history): (u64, Vec<u8>)| {
                 let message = MessageId(id);
-                let outcomes = tell::again(message, &history, &app.name, (from, to), company);
-                let received = uplink::again(message, &history, &owners, app, (from, to), company);
-                let outcomes =
-                    outcomes.into_iter().map(|(seq, kind, at, data)| rendered(message, seq, kind, at, &data));
-                let received = received.map(|(kind, at, data)| rendered(message, 1, kind, at, &data));
-                (id, outcomes.chain(received).flatten().collect())
+                let received =
+                    uplink::again(message, &history, &owners, app, (from, to), |name| company(name).map(str::to_owned));
+                let received = received.and_then(|(kind, at, data)| rendered(message, 1, kind, at, &data));
+                let mut events =
+                    tell::again(message, &history, &app.name, (from, to), company, |seq, kind, at, data| {
+                        rendered(message, seq, kind, at, data)
+                    });
+                events.extend(received);
+                (id, events)
             };
             store.histories(after, most).into_iter().take_while(early).map(again).collect()
         })
@@ -260,7 +263,7 @@ impl Office {
 }
 
 fn rendered(id: MessageId, seq: u32, kind: &str, at: Wall, data: &impl Serialize) -> Option<Event> {
-    Some(Event::render(EventRef { id, seq, at }, kind, &serde_json::to_string(data).ok()?))
+    Event::render(EventRef { id, seq, at }, kind, data)
 }
 
 /// Scheme, host and port of a URL: what of it may be shown.

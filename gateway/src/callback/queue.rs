@@ -416,7 +416,7 @@ impl Queue {
     fn form(&mut self, from: usize) -> Letter {
         let Settings { batch_events, batch_octets, .. } = self.settings;
         let since = self.fresh.get(from).map_or(Wall(0), |(since, _)| since.wall);
-        let mut draft = Draft::new(self.fresh_octets.min(batch_octets), None);
+        let mut draft = Draft::new(self.fresh.len().min(batch_events), self.fresh_octets.min(batch_octets), None);
         while let Some((_, event)) =
             self.fresh.get(from).filter(|(_, event)| draft.fits(event, batch_events, batch_octets))
         {

@@ -173,7 +173,7 @@ impl Replay {
             while events.peek().is_some() {
                 number += 1;
                 // Its name is its own: a receiver that has seen the events before takes the letter all the same.
-                let mut draft = Draft::new(0, Some(&format!("replay {began} {number} ")));
+                let mut draft = Draft::new(0, 0, Some(&format!("replay {began} {number} ")));
                 while let Some(event) = events.next_if(|e| draft.fits(e, settings.batch_events, settings.batch_octets))
                 {
                     self.events.fetch_add(1, Relaxed);
@@ -241,13 +241,14 @@ mod tests {
     }
 
     fn event(n: u64) -> Event {
-        Event::render(EventRef { id: MessageId(n), seq: 1, at: NOW }, "message.delivered", "{}")
+        Event::render(EventRef { id: MessageId(n), seq: 1, at: NOW }, "message.delivered", &serde_json::json!({}))
+            .expect("JSON")
     }
 
     fn letter(octets: usize) -> super::super::letter::Letter {
-        let mut draft = Draft::new(0, None);
-        let data = format!("\"{}\"", "x".repeat(octets));
-        draft.add(&Event::render(EventRef { id: MessageId(1), seq: 1, at: NOW }, "message.delivered", &data));
+        let mut draft = Draft::new(0, 0, None);
+        let (which, data) = (EventRef { id: MessageId(1), seq: 1, at: NOW }, "x".repeat(octets));
+        draft.add(&Event::render(which, "message.delivered", &data).expect("JSON"));
         draft.done(NOW)
     }
 

@@ -156,12 +156,12 @@ impl Report {
     }
 
     /// Kind, time and content of a message's event number `seq`. `company` gives a channel's carrier.
-    pub fn event(
-        &self,
+    pub fn event<'a>(
+        &'a self,
         id: MessageId,
         seq: u32,
-        company: impl Fn(&str) -> Option<String>,
-    ) -> Option<(&'static str, Wall, tell::EventData)> {
+        company: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<(&'static str, Wall, tell::EventData<'a>)> {
         match self.live.get(&id.0) {
             Some(live) => {
                 let tier = self.names.tiers.get(usize::from(live.tier.0)).map_or("", |n| n);

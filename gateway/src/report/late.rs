@@ -161,12 +161,12 @@ impl Report {
         self.review(now, id, ledger);
     }
 
-    pub(super) fn late_event(
-        &self,
+    pub(super) fn late_event<'a>(
+        &'a self,
         id: MessageId,
         seq: u32,
-        company: impl Fn(&str) -> Option<String>,
-    ) -> Option<(&'static str, Wall, tell::EventData)> {
+        company: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<(&'static str, Wall, tell::EventData<'a>)> {
         let past = self.reopened.get(&id)?.past.as_ref()?;
         let Some(Ok(Record::Accepted(accepted))) = history::read(&past.history).next() else { return None };
         tell::event(id, accepted.tier, &past.detail, seq, &past.names, company)

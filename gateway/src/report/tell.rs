@@ -17,16 +17,16 @@ use crate::switch::Why;
 
 /// What an event carries of its message.
 #[derive(Clone, Debug, Serialize)]
-pub struct EventData {
+pub struct EventData<'a> {
     /// The message's id.
-    pub id: String,
+    pub id: MessageId,
     /// The app's own reference.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_ref: Option<String>,
+    pub client_ref: Option<&'a str>,
     /// E.164 with plus.
-    pub to: String,
+    pub to: &'a str,
     /// Its tier.
-    pub tier: String,
+    pub tier: &'a str,
     /// `delivered`, `failed`, `expired`, `cancelled`.
     pub status: &'static str,
     /// Why.
@@ -34,25 +34,25 @@ pub struct EventData {
     /// `receipt`, `answer`, `none`.
     pub evidence: &'static str,
     /// The carrier's own words.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub code: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub code: &'a str,
     /// The company that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub carrier: Option<String>,
+    pub carrier: Option<&'a str>,
     /// Parts of the last attempt.
     pub parts: usize,
 }
 
 /// Kind, time and content of a message's event number `seq`; `None` before it has that outcome. `names` are those that
 /// `detail` speaks in; `company` gives a channel's carrier.
-pub fn event(
+pub fn event<'a>(
     id: MessageId,
-    tier: &str,
-    detail: &Detail,
+    tier: &'a str,
+    detail: &'a Detail,
     seq: u32,
     names: &Names,
-    company: impl Fn(&str) -> Option<String>,
-) -> Option<(&'static str, Wall, EventData)> {
+    company: impl Fn(&str) -> Option<&'a str>,
+) -> Option<(&'static str, Wall, EventData<'a>)> {
     let concluded = detail.outcomes.get((seq as usize).checked_sub(1)?)?;
     let kind = match concluded.kind {
         _ if seq > 1 => "message.corrected",
@@ -63,30 +63,31 @@ pub fn event(
     };
     let channel = concluded.channel.and_then(|c| names.channels.get(usize::from(c.0)));
     let data = EventData {
-        id: id.to_string(),
-        client_ref: detail.client_ref.as_deref().map(str::to_owned),
-        to: detail.to.to_string(),
-        tier: tier.to_owned(),
+        id,
+        client_ref: detail.client_ref.as_deref(),
+        to: &detail.to,
+        tier,
         status: concluded.kind.name(),
         reason: concluded.reason,
         evidence: concluded.evidence.name(),
-        code: concluded.code.to_string(),
+        code: &concluded.code,
         carrier: channel.and_then(|name| company(name)),
         parts: detail.attempts.last().map_or(0, |a| a.parts.len()),
     };
     Some((kind, concluded.at, data))
 }
 
-/// The events of a finished message that happened from `from` on and before `to`, by its history: number, kind, time
-/// and content. None where it is another app's, or wants no events; for what handsets
+/// The events of a finished message that happened from `from` on and before `to`, by its history: what `render` makes
+/// of number, kind, time and content. None where it is another app's, or wants no events; for what handsets
 /// wrote see [`super::uplink::again`].
-pub fn again(
+pub fn again<'c, E>(
     id: MessageId,
     records: &[u8],
     app: &str,
     (from, to): (Wall, Wall),
-    company: impl Fn(&str) -> Option<String>,
-) -> Vec<(u32, &'static str, Wall, EventData)> {
+    company: impl Fn(&str) -> Option<&'c str>,
+    render: impl Fn(u32, &'static str, Wall, &EventData<'_>) -> Option<E>,
+) -> Vec<E> {
     let mut names = Names::default();
     let Some((accepted, detail)) = history::restore(records, &mut names) else { return Vec::new() };
     if accepted.app != app || !accepted.callback {
@@ -94,8 +95,8 @@ pub fn again(
     }
     let within = (1..).zip(&detail.outcomes).filter(|(_, outcome)| (from..to).contains(&outcome.at));
     let tell = |(seq, _)| {
-        let (kind, at, data) = event(id, accepted.tier, &detail, seq, &names, &company)?;
-        Some((seq, kind, at, data))
+        let (kind, at, data) = event(id, accepted.tier, &detail, seq, &names, |name| company(name))?;
+        render(seq, kind, at, &data)
     };
     within.filter_map(tell).collect()
 }

@@ -85,10 +85,11 @@ impl World {
 }
 
 fn letter(n: u64, events: u64) -> Letter {
-    let mut draft = Draft::new(0, None);
+    let mut draft = Draft::new(0, 0, None);
     for event in 0..events {
         let which = EventRef { id: MessageId(n), seq: event as u32 + 1, at: Wall(7) };
-        draft.add(&Event::render(which, "message.delivered", r#"{"to":"+8613800138000"}"#));
+        let data = serde_json::json!({"to": "+8613800138000"});
+        draft.add(&Event::render(which, "message.delivered", &data).expect("JSON"));
     }
     draft.done(Wall(500))
 }

@@ -269,7 +269,7 @@ fn what_is_fresh_finds_a_call_beside_any_backlog() {
     let (mut queue, now) = (Queue::new(Settings::default(), true), at(0));
     let Some(Step::Fetch(most)) = queue.next(now) else { panic!("letters of before are fetched") };
     let place = |n| Some(Place { due: Wall(0), number: MessageId(n) });
-    let letter = |n| Letter { place: place(n), ..Draft::new(0, None).done(Wall(0)) };
+    let letter = |n| Letter { place: place(n), ..Draft::new(0, 0, None).done(Wall(0)) };
     queue.fetched((0..most as u64).map(letter).collect(), Some(Wall(0)));
     let calls = std::iter::from_fn(|| queue.next(now)).filter(|step| matches!(step, Step::Call(_))).count();
     assert_eq!(calls, 12);

@@ -347,6 +347,8 @@ mod tests {
         let (kind, at, event) = told(&shop, 77, 78).unwrap();
         assert_eq!((kind, at, &*event.text, &*event.extension), ("message.received", Wall(77), "hello", "77"));
         assert!(told(&bank, 77, 78).is_none() && told(&shop, 78, 99).is_none() && told(&shop, 0, 77).is_none());
-        assert!(crate::report::tell::again(MessageId(7), &octets, "app", (Wall(0), Wall(99)), |_| None).is_empty());
+        let outcomes = |_, _, _, _: &crate::report::tell::EventData<'_>| Some(());
+        let ever = (Wall(0), Wall(99));
+        assert!(crate::report::tell::again(MessageId(7), &octets, "app", ever, |_| None, outcomes).is_empty());
     }
 }
