@@ -15,6 +15,7 @@ mod apply;
 mod batches;
 mod desk;
 mod endings;
+mod entrance;
 mod errands;
 mod explain;
 mod health;
