@@ -45,6 +45,7 @@ fn without_descriptors_what_is_open_goes_on_and_nobody_spins() {
     let mut load = stage.load("load", &["--rate", "100", "--for", "10h", "--retry-unknown", "--connections", "8"]);
     let mut own = http::connect(stage.gateway.http).unwrap();
     assert_eq!(post(&stage, &mut own, 0), 202);
+    until("load to run", seconds(10), || (stage.submits("a").len() > 50).then_some(()));
     let pid = stage.gateway.process().pid();
     let before = stage.gateway.process().descriptors();
 

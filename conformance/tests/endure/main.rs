@@ -96,7 +96,8 @@ fn every_copy_is_explained(stage: &Stage, carriers: &[&str], faults: &[(f64, f64
 /// How often channels were thought ill.
 fn false_alarms(metrics: &Metrics) -> f64 {
     let to = |state| metrics.sum("qiao_channel_transitions_total", &[("to", state)]);
-    to("suspect") + to("down")
+    // No sample at all sums up to minus zero.
+    0.0 + to("suspect") + to("down")
 }
 
 /// The middle and the largest of some times.
