@@ -70,7 +70,10 @@ impl Disk {
 
     fn mount(&mut self) -> Result<(), String> {
         let (image, path) = (self.image(), self.path());
-        run("mount", ["-t".as_ref(), "ext4".as_ref(), "-o".as_ref(), "loop".as_ref(), image.as_os_str(), path.as_os_str()])?;
+        run(
+            "mount",
+            ["-t".as_ref(), "ext4".as_ref(), "-o".as_ref(), "loop".as_ref(), image.as_os_str(), path.as_os_str()],
+        )?;
         self.mounted = true;
         Ok(())
     }

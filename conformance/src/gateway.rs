@@ -40,12 +40,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts a gateway on the configuration in `dir`; `node` makes the text of `qiao.toml` for given addresses.
     /// Where somebody else was quicker to take a port, others are tried.
-    pub fn start(
-        dir: &Path,
-        logs: &Path,
-        launch: &Launch,
-        node: impl Fn(SocketAddr, SocketAddr) -> String,
-    ) -> Gateway {
+    pub fn start(dir: &Path, logs: &Path, launch: &Launch, node: impl Fn(SocketAddr, SocketAddr) -> String) -> Gateway {
         for _ in 0..5 {
             let (http, admin) = (ports::free(), ports::free());
             std::fs::write(dir.join("qiao.toml"), node(http, admin)).unwrap();

@@ -46,7 +46,11 @@ fn stage(seed: u64) -> Stage {
         let carrier = Carrier::named(name).behaves(behaviour).contract("rate = 1000\nwindow = 50");
         if name == "c" { carrier.speaks(Protocol::Cmpp30) } else { carrier }
     });
-    Plan::of(carriers).seed(seed).receipt_wait("5s").callbacks("schedule = ['100ms', '500ms', '2s']\ntrial_every = '300ms'").start()
+    Plan::of(carriers)
+        .seed(seed)
+        .receipt_wait("5s")
+        .callbacks("schedule = ['100ms', '500ms', '2s']\ntrial_every = '300ms'")
+        .start()
 }
 
 /// Something happens.
@@ -102,7 +106,8 @@ fn sink(stage: &mut Stage, more: &[&str]) {
 fn reload(stage: &Stage, turn: usize) {
     let file = stage.config().join("line.toml");
     let (here, next) = if turn.is_multiple_of(2) { ("1000", "900") } else { ("900", "1000") };
-    let text = std::fs::read_to_string(&file).unwrap().replace(&format!("rate = {here}\n"), &format!("rate = {next}\n"));
+    let text =
+        std::fs::read_to_string(&file).unwrap().replace(&format!("rate = {here}\n"), &format!("rate = {next}\n"));
     let new = stage.config().join(".line.toml");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(&new, &file).unwrap();
