@@ -14,6 +14,7 @@ use conformance::{Carrier, Stage};
 
 mod clock;
 mod cuts;
+mod damage;
 mod descriptors;
 mod full;
 mod kills;

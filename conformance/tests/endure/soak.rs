@@ -146,15 +146,14 @@ fn a_bad_day_leaves_nothing_behind() {
         readings.push(Reading { hours: began.elapsed().as_secs_f64() / 3_600.0, mib, descriptors: descriptors as f64 });
     }
     CARRIERS.iter().for_each(|carrier| stage.simulator.mend(carrier));
-    let_pass(seconds(2));
+    let_pass(seconds(3));
+    let left = stage.gateway.process().descriptors();
     load.stop(seconds(90));
     let summary = load.summary(seconds(1));
     stage.await_rest(seconds(60));
     let metrics = stage.gateway.metrics();
     let resubmitted = metrics.sum("qiao_in_doubt_resubmitted_total", &[]).to_string();
-    let process = stage.gateway.process();
-    assert_eq!(process.pid(), pid);
-    let left = process.descriptors();
+    assert_eq!(stage.gateway.process().pid(), pid);
     let judged = &readings[readings.len() / 3..];
     let (memory, descriptors) = (slope(judged, |one| one.mib), slope(judged, |one| one.descriptors));
     let (first, last) = (&judged[0], &judged[judged.len() - 1]);
@@ -163,7 +162,7 @@ fn a_bad_day_leaves_nothing_behind() {
     let verdict = stage.close_books(&[&load], &["--max-duplicates", &resubmitted]);
     println!("soak of {minutes} min at {rate}/s, {turn} faults: {}, resubmitted {resubmitted}", line(&verdict));
     println!(
-        "soak: memory {:.1} MiB, {:.1} at the end, {memory:+.1} MiB/h; descriptors {rest} at rest, {left} at the end, \
+        "soak: memory {:.1} MiB, {:.1} at the end, {memory:+.1} MiB/h; descriptors {rest} before, {left} after, \
          {descriptors:+.1}/h; {} KiB of log",
         first.mib,
         last.mib,

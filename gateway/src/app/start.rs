@@ -122,7 +122,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let courier = Courier::spawn(
         &plan.node.data_dir.join("callbacks"),
         tables.clone(),
-        clock,
+        // Letters wait for hours: a jump of the wall clock must neither kill them nor keep them waiting.
+        clock.steady(),
         meters.shared(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
@@ -221,6 +222,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         batches,
         endings: Default::default(),
         lateness: Default::default(),
+        jumps: Default::default(),
         stopping: None,
     };
     line.recall_health(began);
