@@ -32,6 +32,7 @@ use crate::clock::{Clock, Time, Wall};
 use crate::config::plan::{Channel, Names, OnFailed, Plan, Tier};
 use crate::config::{self, Problem};
 use crate::control;
+use crate::descriptors;
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
@@ -89,11 +90,16 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     // First of all: until somebody listens, a signal ends the process as it stands.
     let hangup = signal(SignalKind::hangup())?;
     let stops = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let descriptors = descriptors::raise();
     let clock = Clock::start();
     let (outcome, seen) = config::load_seen(dir, Names::default());
     let (mut plan, warnings) = outcome.map_err(StartError::Config)?;
     for warning in warnings {
         warn!(problem = %warning, "configuration");
+    }
+    let (wanted, most) = (plan.node.http_max_connections, descriptors::for_clients());
+    if most < wanted {
+        warn!(limit = descriptors, wanted, most, "[http] max_connections is more than the limit of open files leaves");
     }
     let (arrivals, inbox) = mpsc::unbounded_channel();
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
@@ -117,7 +123,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let courier = Courier::spawn(
         &plan.node.data_dir.join("callbacks"),
         tables.clone(),
-        clock,
+        // Letters wait for hours: a jump of the wall clock must neither kill them nor keep them waiting.
+        clock.steady(),
         meters.shared(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
@@ -218,6 +225,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         batches,
         endings: Default::default(),
         lateness: Default::default(),
+        jumps: Default::default(),
         stopping: None,
     };
     line.recall_health(began);
