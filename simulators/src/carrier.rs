@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -45,6 +46,7 @@ enum End {
 pub struct Carrier {
     centre: RefCell<Centre>,
     address: SocketAddr,
+    quickack: Option<bool>,
     mailboxes: RefCell<HashMap<Link, Rc<Mailbox>>>,
     listening: Cell<bool>,
     listening_changed: Notify,
@@ -54,12 +56,14 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Listens and starts the carrier's tasks on the current `LocalSet`.
-    pub async fn start(centre: Centre, listen: SocketAddr) -> io::Result<Rc<Self>> {
+    /// Listens and starts the carrier's tasks on the current `LocalSet`; `quickack` as in
+    /// [`crate::scenario::Carrier::quickack`].
+    pub async fn start(centre: Centre, listen: SocketAddr, quickack: Option<bool>) -> io::Result<Rc<Self>> {
         let listener = TcpListener::bind(listen).await?;
         let carrier = Rc::new(Self {
             centre: RefCell::new(centre),
             address: listener.local_addr()?,
+            quickack,
             mailboxes: RefCell::default(),
             listening: Cell::new(true),
             listening_changed: Notify::new(),
@@ -206,6 +210,7 @@ fn attend(carrier: &Rc<Carrier>, link: Link, stream: TcpStream) {
 async fn converse(carrier: &Rc<Carrier>, link: Link, stream: TcpStream, mailbox: &Mailbox) -> io::Result<()> {
     let mut input = BytesMut::with_capacity(PIECE * 2);
     let mut out = BytesMut::new();
+    acknowledge(&stream, carrier.quickack);
     loop {
         match mailbox.end.get() {
             Some(End::Reset) => return stream.set_zero_linger(),
@@ -229,7 +234,10 @@ async fn converse(carrier: &Rc<Carrier>, link: Link, stream: TcpStream, mailbox:
                 input.reserve(PIECE);
                 match stream.try_read_buf(&mut input) {
                     Ok(0) => return Ok(()),
-                    Ok(_) => carrier.with(|centre| centre.octets(Instant::now(), link, &mut input)),
+                    Ok(_) => {
+                        acknowledge(&stream, carrier.quickack);
+                        carrier.with(|centre| centre.octets(Instant::now(), link, &mut input));
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
                 }
@@ -237,6 +245,14 @@ async fn converse(carrier: &Rc<Carrier>, link: Link, stream: TcpStream, mailbox:
             ready = stream.writable(), if !out.is_empty() && !frozen => ready?,
             () = mailbox.wake.notified() => {}
         }
+    }
+}
+
+/// Says how acknowledgements are to go. The kernel forgets it with what it sends and receives, so it is said with every
+/// read. A connection that has ended refuses, and tells so when it is read.
+fn acknowledge(stream: &TcpStream, quickack: Option<bool>) {
+    if let Some(at_once) = quickack {
+        let _ = SockRef::from(stream).set_tcp_quickack(at_once);
     }
 }
 
@@ -274,5 +290,23 @@ async fn keep_log(carrier: Rc<Carrier>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         carrier.centre.borrow_mut().flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn acknowledgements_go_as_the_scenario_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let at_once = || SockRef::from(&stream).tcp_quickack().unwrap();
+        for wish in [false, true, false] {
+            acknowledge(&stream, Some(wish));
+            assert_eq!(at_once(), wish);
+            acknowledge(&stream, None);
+            assert_eq!(at_once(), wish, "nothing is said of it");
+        }
     }
 }

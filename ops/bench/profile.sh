@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Where the gateway's microseconds go: runs a case of the benchmark several times, each time watched in another way, and
+# prints per message and thread: CPU, context switches, octets, system calls, allocations; then the hottest symbols.
+# Folded stacks (for flamegraph.pl or inferno) lie in the directory named at the end. ops/bench/README.md says more.
+#
+#   ops/bench/profile.sh [--case single]... [--messages 400000] [--watch counts|syscalls|allocations|stacks|instructions]...
+#
+# Programs are taken from BIN (default: built into target/profile with names of lines and with frame pointers, which
+# stacks need). Needs perf and root; what is missing is said, and `instructions` (callgrind) does without.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+SELF=$PWD/ops/bench/profile.sh
+
+CALLS="accept4 bind brk clock_nanosleep close connect epoll_ctl epoll_pwait epoll_wait exit_group fallocate fdatasync fsync
+  fstat ftruncate futex getrandom getsockopt ioctl lseek madvise mmap mprotect munmap nanosleep newfstatat openat ppoll pread64
+  pwrite64 pwritev pwritev2 read readv recvfrom recvmsg rename sched_yield sendmsg sendto setsockopt statx sync_file_range
+  unlink write writev io_uring_enter"
+
+# One line per thread of process $1: comm, ns on a core, voluntary and forced switches, calls that read and write, octets
+# read and written, page faults.
+threads() {
+  local task
+  for task in /proc/"$1"/task/*; do
+    [ -r "$task/schedstat" ] || continue
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(tr ' \t' '__' <"$task/comm")" "$(cut -d' ' -f1 "$task/schedstat")" \
+      "$(awk '/^voluntary/ {print $2}' "$task/status")" "$(awk '/^nonvoluntary/ {print $2}' "$task/status")" \
+      "$(awk '/^(rchar|wchar|syscr|syscw):/ {printf "%s%s", s, $2; s="\t"}' "$task/io" 2>/dev/null || printf '0\t0\t0\t0')" \
+      "$(sed 's/.*) //' "$task/stat" | cut -d' ' -f8)"
+  done
+}
+
+# What threads did between two such lists, per message.
+per_message() { # before after messages
+  awk -F'\t' -v n="$3" '
+    { sign = FNR == NR ? -1 : 1; for (i = 2; i <= NF; i++) sum[$1, i] += sign * $i; if (!($1 in seen)) { seen[$1]; order[++k] = $1 } }
+    END {
+      printf "%-18s %9s %12s %10s %9s %9s %11s %11s %8s\n", "thread", "CPU us", "sleeps", "preempted", "reads", "writes", "octets in", "octets out", "faults"
+      for (j = 1; j <= k; j++) { t = order[j]
+        if (sum[t, 2] / 1e3 / n < 0.0005 && sum[t, 3] / n < 0.00005) continue
+        printf "%-18s %9.3f %12.5f %10.5f %9.4f %9.4f %11.1f %11.1f %8.4f\n", t, sum[t, 2] / 1e3 / n, sum[t, 3] / n, sum[t, 4] / n,
+          sum[t, 7] / n, sum[t, 8] / n, sum[t, 5] / n, sum[t, 6] / n, sum[t, 9] / n
+        for (i = 2; i <= 9; i++) all[i] += sum[t, i] }
+      printf "%-18s %9.3f %12.5f %10.5f %9.4f %9.4f %11.1f %11.1f %8.4f\n", "all", all[2] / 1e3 / n, all[3] / n, all[4] / n,
+        all[7] / n, all[8] / n, all[5] / n, all[6] / n, all[9] / n
+    }' "$1" "$2"
+}
+
+# Counters of perf stat --per-thread -x, ($1) per message and thread; zeros are left out.
+counters() { # file messages
+  awk -F, -v n="$2" '
+    NF > 3 && $2 + 0 > 0 {
+      t = $1; sub(/-[0-9]+$/, "", t); gsub(/^ +/, "", t); e = $4; sub(/^.*sys_enter_/, "", e); sub(/^.*probe_[a-z]*:/, "", e)
+      sum[e, t] += $2; all[e] += $2; threads[t] }
+    END { for (e in all) { line = sprintf("%-26s %11.5f  ", e, all[e] / n)
+        for (t in threads) if (sum[e, t] / n >= 0.00001) line = line sprintf(" %s %.5f", t, sum[e, t] / n)
+        print line } }' "$1" | sort -k2,2 -gr
+}
+
+# Runs perf beside the load until told to stop.
+beside() {
+  "$@" &
+  local perf=$!
+  trap 'kill -INT $perf 2>/dev/null || true' INT TERM
+  sleep 1.5
+  kill -0 $perf && echo ready
+  wait $perf || wait $perf || true
+}
+
+# The bench starts this once the warm-up is over, and interrupts it when the last measured message is finished.
+watch() {
+  set -m # or background jobs ignore SIGINT
+  case $WATCH in
+    counts)
+      threads "$QIAO_PID" >"$OUT/threads.before"
+      trap 'threads "$QIAO_PID" >"$OUT/threads.after"; exit 0' INT TERM
+      echo ready
+      while :; do sleep 5 & wait $! || true; done
+      ;;
+    syscalls)
+      local events
+      events=$(for call in $CALLS; do [ -e "/sys/kernel/tracing/events/syscalls/sys_enter_$call" ] && printf ',syscalls:sys_enter_%s' "$call"; done)
+      beside perf stat --per-thread -x, -o "$OUT/syscalls.csv" -e "raw_syscalls:sys_enter,sched:sched_waking$events" -p "$QIAO_PID"
+      ;;
+    allocations)
+      local probes
+      probes=$(perf probe -l 'probe_qiao:*' 2>/dev/null | awk '{printf "%s%s", s, $1; s=","}')
+      beside perf stat --per-thread -x, -o "$OUT/allocations.csv" -e "$probes" -p "$QIAO_PID"
+      ;;
+    stacks) beside perf record -q -e cpu-clock -F 1999 -g -o "$OUT/perf.data" -p "$QIAO_PID" ;;
+  esac
+}
+
+if [ "${1:-}" = watch ]; then
+  watch
+  exit 0
+fi
