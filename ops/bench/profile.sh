@@ -94,3 +94,105 @@ if [ "${1:-}" = watch ]; then
   watch
   exit 0
 fi
+
+CARGO=${CARGO:-cargo}
+ROOT=target/bench/profile
+PROBED="mi_malloc_aligned mi_zalloc_aligned mi_realloc_aligned mi_free"
+CASES=() KINDS=() MESSAGES=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --case) CASES+=("$2") ;;
+    --watch) KINDS+=("$2") ;;
+    --messages) MESSAGES=$2 ;;
+    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$SELF" | sed '$d'; exit 2 ;;
+  esac
+  shift 2
+done
+[ ${#CASES[@]} -gt 0 ] || CASES=(single batch slow-carrier)
+[ ${#KINDS[@]} -gt 0 ] || KINDS=(counts syscalls allocations stacks)
+
+if [ -z "${BIN:-}" ]; then
+  CARGO_TARGET_DIR=target/profile CARGO_PROFILE_RELEASE_DEBUG=line-tables-only RUSTFLAGS="-C force-frame-pointers=yes" \
+    "$CARGO" build --release --locked --bin qiao --bin qiao-sim --bin bench --bin alone
+  BIN=target/profile/release
+fi
+BIN=$(cd "$BIN" && pwd)
+
+skipped() { echo "!! SKIPPED: $1" >&2; }
+
+# Whether a way of watching can be had here.
+possible() {
+  case $1 in
+    counts) return 0 ;;
+    instructions) command -v valgrind >/dev/null || { skipped "instructions: valgrind is missing (Debian: valgrind)"; return 1; } ;;
+    *)
+      command -v perf >/dev/null || { skipped "$1: perf is missing (Debian: linux-perf)"; return 1; }
+      [ "$1" = stacks ] && return 0
+      [ "$(id -u)" = 0 ] || { skipped "$1: tracepoints and uprobes need root"; return 1; }
+      perf list 'raw_syscalls:*' 2>/dev/null | grep -q sys_enter || { skipped "$1: this kernel has no tracepoints"; return 1; }
+      ;;
+  esac
+}
+
+probes() {
+  case $1 in
+    add) for name in $PROBED; do perf probe -q -x "$BIN/qiao" --add "$name" 2>/dev/null || true; done ;;
+    del) perf probe -q -d 'probe_qiao:mi_*' 2>/dev/null || true ;;
+  esac
+}
+
+# A stack per line, outermost frame first, and how often it was seen.
+fold() {
+  awk '
+    /^[^ \t]/ { comm = $1; n = 0; next }
+    NF == 0 { if (n > 0) { line = comm; for (i = n; i >= 1; i--) line = line ";" frame[i]; seen[line]++ } n = 0; next }
+    { $1 = ""; sub(/ \([^()]*\)$/, ""); sub(/\+0x[0-9a-f]+$/, ""); gsub(/;/, ":"); sub(/^ +/, ""); frame[++n] = $0 }
+    END { for (line in seen) print line, seen[line] }'
+}
+
+# Runs case $1 once with so many messages, watched as $2 says.
+run() { # case kind messages
+  OUT=$PWD/$ROOT/$1
+  mkdir -p "$OUT"
+  local bin=$BIN watch=(--watch "$SELF watch")
+  if [ "$2" = instructions ]; then
+    # The benchmark starts the program that lies beside it: here one that runs under callgrind.
+    bin=$OUT/bin watch=()
+    mkdir -p "$bin"
+    for name in bench qiao-sim alone; do ln -f "$BIN/$name" "$bin/$name" 2>/dev/null || cp "$BIN/$name" "$bin/$name"; done
+    rm -f "$bin/qiao"
+    printf '#!/bin/sh\nexec valgrind -q --tool=callgrind --callgrind-out-file=%s/callgrind.out %s/qiao "$@"\n' "$OUT" "$BIN" >"$bin/qiao"
+    chmod +x "$bin/qiao"
+  fi
+  WATCH=$2 OUT=$OUT "$bin/bench" --case "$1" --protocol smpp --runs 1 --no-kannel --messages "$3" --out "$OUT/run" "${watch[@]}" \
+    >"$OUT/$2.txt" 2>"$OUT/$2.err" || { cat "$OUT/$2.err" >&2; return 3; }
+  grep -v '^[ {]\|^$\|^written' "$OUT/$2.txt" || true
+}
+
+for case in "${CASES[@]}"; do
+  for kind in "${KINDS[@]}"; do
+    possible "$kind" || continue
+    messages=${MESSAGES:-$(case $case in batch*) echo 400000 ;; slow*) echo 30000 ;; light) echo 1000 ;; *) echo 150000 ;; esac)}
+    # Each allocation is a trap then, each instruction fifty.
+    case $kind in allocations | instructions) messages=$(((messages + 9) / 10)) ;; esac
+    echo; echo "== $case, $kind, $messages messages"
+    if [ "$kind" = allocations ]; then probes add; trap 'probes del' EXIT; fi
+    run "$case" "$kind" "$messages"
+    case $kind in
+      counts) per_message "$OUT/threads.before" "$OUT/threads.after" "$messages" ;;
+      syscalls) counters "$OUT/syscalls.csv" "$messages" ;;
+      allocations) counters "$OUT/allocations.csv" "$messages"; probes del ;;
+      instructions) callgrind_annotate "$OUT/callgrind.out" 2>/dev/null | grep -v '^-' | head -60 ;;
+      stacks)
+        report() { perf report -i "$OUT/perf.data" --stdio --no-inline --no-children -g none "$@" 2>/dev/null | grep -v '^#' | grep . || true; }
+        report --sort comm
+        for thread in $(report --sort comm | awk '$1 + 0 >= 1 {print $2}'); do
+          echo "-- $thread"; report --comm "$thread" --sort sym | head -25
+        done
+        perf script -i "$OUT/perf.data" --no-inline 2>/dev/null | fold >"$OUT/stacks.folded"
+        ;;
+    esac
+  done
+done
+rm -rf "$ROOT"/*/run "$ROOT"/*/bin
+echo; echo "written to $ROOT: */perf.data, */stacks.folded, and what each watcher saw"

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use crate::alarm::Alarm;
 use crate::centre::{Centre, Link, Order, Report};
 use crate::delivery::Mo;
 use crate::fault::Spec;
@@ -71,7 +72,7 @@ impl Carrier {
             rearm: Notify::new(),
         });
         spawn_local(accept(Rc::clone(&carrier), listener));
-        spawn_local(keep_time(Rc::clone(&carrier)));
+        spawn_local(keep_time(Rc::clone(&carrier), Alarm::new()?));
         spawn_local(keep_log(Rc::clone(&carrier)));
         Ok(carrier)
     }
@@ -272,13 +273,20 @@ fn send(stream: &TcpStream, out: &mut BytesMut, splits: bool) -> io::Result<()> 
     Ok(())
 }
 
-async fn keep_time(carrier: Rc<Carrier>) {
+/// Waits until `at`, by the runtime's coarser clock where the alarm fails.
+async fn wait(alarm: &Alarm, at: Instant) {
+    if alarm.until(at).await.is_err() {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+async fn keep_time(carrier: Rc<Carrier>, alarm: Alarm) {
     loop {
         let deadline = carrier.centre.borrow().deadline();
         carrier.armed.set(deadline);
         match deadline {
             Some(at) => tokio::select! {
-                () = tokio::time::sleep_until(at.into()) => carrier.with(|centre| centre.tick(Instant::now())),
+                () = wait(&alarm, at) => carrier.with(|centre| centre.tick(Instant::now())),
                 () = carrier.rearm.notified() => {}
             },
             None => carrier.rearm.notified().await,

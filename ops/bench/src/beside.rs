@@ -127,10 +127,10 @@ impl Run<'_> {
     async fn load(&self, name: &str, prefix: &str, count: u32, all: u32) -> Result<serde_json::Value> {
         let mut wishes = self.case.wishes(prefix, count);
         wishes.push("--sendsms".to_owned());
-        wishes.extend(self.ends.iter().flat_map(|ends| ["--dlr-url".to_owned(), format!("http://{}/end", ends.address)]));
+        wishes
+            .extend(self.ends.iter().flat_map(|ends| ["--dlr-url".to_owned(), format!("http://{}/end", ends.address)]));
         let args: Vec<&str> = wishes.iter().map(String::as_str).collect();
-        let summary =
-            Load::at(self.dir, name, &format!("http://{}", self.sendsms), ACCOUNT, &args)?.finished().await?;
+        let summary = Load::at(self.dir, name, &format!("http://{}", self.sendsms), ACCOUNT, &args)?.finished().await?;
         if summary["accepted"].as_u64() != Some(count.into()) {
             return Err(format!("Kannel: {summary}").into());
         }

@@ -187,9 +187,8 @@ impl Case {
     /// What the load client is told of `count` messages.
     pub(crate) fn wishes(&self, prefix: &str, count: u32) -> Vec<String> {
         let count = count.to_string();
-        let mut args: Vec<String> = ["--count", &count, "--to-prefix", prefix, "--tiers", "", "--connections", "32"]
-            .map(str::to_owned)
-            .into();
+        let mut args: Vec<String> =
+            ["--count", &count, "--to-prefix", prefix, "--tiers", "", "--connections", "32"].map(str::to_owned).into();
         let mut wish = |name: &str, value: String| args.extend([name.to_owned(), value]);
         if self.parts > 1 {
             wish("--text", "桥".repeat(67 * self.parts as usize));

@@ -70,7 +70,8 @@ mod tests {
     async fn a_watcher_is_told_whom_to_watch_and_when_to_end() {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("watch.sh");
-        let text = "trap 'echo \"$1 $QIAO_PID $CASE $MESSAGES\"; exit 0' TERM\necho ready\nwhile :; do sleep 1 & wait; done\n";
+        let text =
+            "trap 'echo \"$1 $QIAO_PID $CASE $MESSAGES\"; exit 0' TERM\necho ready\nwhile :; do sleep 1 & wait; done\n";
         std::fs::write(&script, text).unwrap();
         let watch = Watch::read(&format!("/bin/sh {} word", script.display())).unwrap();
         watch.start(dir.path(), 17, &CASES[0]).await.unwrap().end().await.unwrap();

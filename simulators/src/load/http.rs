@@ -214,7 +214,10 @@ mod tests {
         Sendsms::new("h:1", "k", "a b&c", Some("http://h:2/x")).write(&mut out, 861);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("GET /cgi-bin/sendsms?username=k&password=k&"), "{text}");
-        assert!(text.contains("&text=a%20b%26c&dlr-mask=3&dlr-url=http%3A%2F%2Fh%3A2%2Fx&to=861 HTTP/1.1\r\n"), "{text}");
+        assert!(
+            text.contains("&text=a%20b%26c&dlr-mask=3&dlr-url=http%3A%2F%2Fh%3A2%2Fx&to=861 HTTP/1.1\r\n"),
+            "{text}"
+        );
         assert!(text.ends_with("Host: h:1\r\n\r\n"), "{text}");
     }
 

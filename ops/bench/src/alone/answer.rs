@@ -94,7 +94,11 @@ fn write_answer(request: &Request<'_>, into: &mut String) {
         }
     };
     into.clear();
-    let _ = write!(into, "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    let _ = write!(
+        into,
+        "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     into.push_str(&body);
 }
 

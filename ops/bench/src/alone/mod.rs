@@ -49,11 +49,13 @@ pub enum Tool {
     Submits,
     /// The far side, which owes a receipt for each submit.
     Receipts,
+    /// The far side, which answers after 20 ms: a window of 100 allows 5,000 per second.
+    Away,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Tool; 4] = [Tool::Posts, Tool::Batches, Tool::Submits, Tool::Receipts];
+    pub const ALL: [Tool; 5] = [Tool::Posts, Tool::Batches, Tool::Submits, Tool::Receipts, Tool::Away];
 
     /// Its name in table and file.
     pub fn name(self) -> &'static str {
@@ -62,6 +64,7 @@ impl Tool {
             Tool::Batches => "load: batches",
             Tool::Submits => "far: submits",
             Tool::Receipts => "far: with receipts",
+            Tool::Away => "far: 20 ms away",
         }
     }
 
@@ -72,6 +75,7 @@ impl Tool {
             Tool::Batches => 400_000,
             Tool::Submits => 400_000,
             Tool::Receipts => 200_000,
+            Tool::Away => 20_000,
         }
     }
 
@@ -85,8 +89,9 @@ impl Tool {
         match self {
             Tool::Posts => self.load(dir, &case("single")?).await,
             Tool::Batches => self.load(dir, &case("batch")?).await,
-            Tool::Submits => self.far(dir, false).await,
-            Tool::Receipts => self.far(dir, true).await,
+            Tool::Submits => self.far(dir, case("single")?).await,
+            Tool::Receipts => self.far(dir, case("single-receipts")?).await,
+            Tool::Away => self.far(dir, case("slow-carrier-full")?).await,
         }
     }
 
@@ -107,8 +112,7 @@ impl Tool {
         Ok(self.ceiling(&summary, own, self.per_message(spent)))
     }
 
-    async fn far(self, dir: &Path, receipts: bool) -> Result<Ceiling> {
-        let case = Case { receipts, ..case("single")? };
+    async fn far(self, dir: &Path, case: Case) -> Result<Ceiling> {
         std::fs::write(dir.join("carriers.toml"), case.scenario(None))?;
         let far = Far::start(dir).await?;
         let address = far.carriers.get("far").ok_or("the simulator does not say where it listens")?.to_string();
@@ -116,7 +120,7 @@ impl Tool {
         let before = cpu(pid);
         let (count, window) = (self.messages().to_string(), case.window.to_string());
         let mut args = vec!["submit", "--to", &address, "--count", &count, "--window", &window];
-        args.extend(receipts.then_some("--receipts"));
+        args.extend(case.receipts.then_some("--receipts"));
         let mut submitter = Process::start("submit", "alone", &args, dir)?;
         let status = submitter.ended().await?;
         let spent = cpu(pid).saturating_sub(before);

@@ -85,7 +85,8 @@ pub async fn run(wish: &Wish) -> Result<Value> {
 impl State {
     /// One PDU of the carrier's.
     fn take(&mut self, pdu: &[u8]) -> Result<()> {
-        let word = |at: usize| pdu.get(at..at + 4).and_then(|octets| octets.try_into().ok()).map_or(0, u32::from_be_bytes);
+        let word =
+            |at: usize| pdu.get(at..at + 4).and_then(|octets| octets.try_into().ok()).map_or(0, u32::from_be_bytes);
         let (id, status, sequence) = (word(4), word(8), word(12));
         match id {
             SUBMIT_SM_RESP if status == 0 => self.answered += 1,
