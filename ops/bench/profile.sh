@@ -56,6 +56,22 @@ counters() { # file messages
         print line } }' "$1" | sort -k2,2 -gr
 }
 
+# Calls of the functions that copy, compare, fill and allocate in a callgrind file ($1), per message, and who copies most.
+calls() { # file messages
+  awk -v n="$2" '
+    function name(s,   id) { id = s; sub(/\).*/, ")", id); if (length(s) > length(id)) names[id] = substr(s, length(id) + 2); return names[id] }
+    /^fn=/ { fn = name(substr($0, 4)) }
+    /^cfn=/ { callee = name(substr($0, 5)) }
+    /^calls=/ {
+      kind = callee ~ /memmove|memcpy/ ? "copies" : callee ~ /memcmp/ ? "comparisons" : callee ~ /memset/ ? "fillings" : \
+        callee ~ /^mi_(m|z)alloc_aligned/ ? "allocations" : callee ~ /^mi_realloc_aligned/ ? "reallocations" : ""
+      if (kind == "") next
+      split(substr($1, 7), count, " "); sum[kind] += count[1]; if (kind == "copies") by[fn] += count[1] }
+    END {
+      for (kind in sum) printf "0 %-14s %9.2f\n", kind, sum[kind] / n
+      for (fn in by) if (by[fn] / n >= 0.5) printf "1 %9.2f copies by %s\n", by[fn] / n, fn }' "$1" | sort -k1,1n -k2,2gr | cut -c3- | head -40
+}
+
 # Runs perf beside the load until told to stop.
 beside() {
   "$@" &
@@ -164,7 +180,7 @@ run() { # case kind messages
     printf '#!/bin/sh\nexec valgrind -q --tool=callgrind --callgrind-out-file=%s/callgrind.out %s/qiao "$@"\n' "$OUT" "$BIN" >"$bin/qiao"
     chmod +x "$bin/qiao"
   fi
-  WATCH=$2 OUT=$OUT "$bin/bench" --case "$1" --protocol smpp --runs 1 --no-kannel --messages "$3" --out "$OUT/run" "${watch[@]}" \
+  WATCH=$2 OUT=$OUT "$bin/bench" --case "$1" --protocol smpp --runs 1 --no-kannel --messages "$3" --out "$OUT/run" --keep "${watch[@]}" \
     >"$OUT/$2.txt" 2>"$OUT/$2.err" || { cat "$OUT/$2.err" >&2; return 3; }
   grep -v '^[ {]\|^$\|^written' "$OUT/$2.txt" || true
 }
@@ -182,7 +198,13 @@ for case in "${CASES[@]}"; do
       counts) per_message "$OUT/threads.before" "$OUT/threads.after" "$messages" ;;
       syscalls) counters "$OUT/syscalls.csv" "$messages" ;;
       allocations) counters "$OUT/allocations.csv" "$messages"; probes del ;;
-      instructions) callgrind_annotate "$OUT/callgrind.out" 2>/dev/null | grep -v '^-' | head -60 ;;
+      instructions)
+        # All the process ever did: the warm-up's messages, too.
+        all=$((messages + $(wc -l <"$OUT/run/data/$case/warm.jsonl")))
+        awk -v n="$all" '/^(summary|totals):/ {printf "%.0f instructions per message of %d, the start included\n", $2 / n, n; exit}' "$OUT/callgrind.out"
+        calls "$OUT/callgrind.out" "$all"
+        callgrind_annotate "$OUT/callgrind.out" 2>/dev/null | grep -v '^-' | head -60
+        ;;
       stacks)
         report() { perf report -i "$OUT/perf.data" --stdio --no-inline --no-children -g none "$@" 2>/dev/null | grep -v '^#' | grep . || true; }
         report --sort comm
