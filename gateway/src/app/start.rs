@@ -18,13 +18,14 @@ use tracing::{error, info, warn};
 
 use super::batches::Batches;
 use super::desk::Desk;
+use super::entrance::Entrance;
 use super::metrics::{Meters, Scrape};
 use super::pressure::Pressure;
 use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::Service;
 use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
-use crate::accept::{self, Commit, Door, Flock, Found, Fresh, Idempotency};
+use crate::accept::{self, Door, Found, Idempotency};
 use crate::admit::Tables;
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Time, Wall};
@@ -34,7 +35,7 @@ use crate::control;
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
-use crate::journal::record::{Batch, Record, kind};
+use crate::journal::record::{Batch, Record};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
 use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::listen;
@@ -146,11 +147,13 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let latest = Arc::<ArcSwap<Latest>>::default();
     let reloader = (reload, latest.clone());
     let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
+    let entrance = Entrance::new(journal.clone());
+    let entering = tokio::spawn(entrance.clone().run());
     let door = Arc::new(Door {
         tables: tables.clone(),
         clock,
         ids: ids.clone(),
-        commit: Arc::new(Entrance(journal.clone())),
+        commit: Arc::new(entrance),
         gate: pressure.clone(),
         idempotency,
         remembered: desk.clone(),
@@ -230,6 +233,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     );
     line.run(inbox, heard, door).await;
     reloading.abort();
+    entering.abort();
     admin.abort();
     Ok(())
 }
@@ -535,23 +539,4 @@ fn on_known_tier(mut recovered: switch::Recovered, tiers: &[Tier]) -> switch::Re
         recovered.message.tier = lowest.id;
     }
     recovered
-}
-
-/// The way into the journal for messages.
-struct Entrance(Journal<Waiting>);
-
-impl Commit for Entrance {
-    fn commit_batch(&self, flock: Flock) {
-        let (id, members, octets, own) =
-            (flock.id.0, flock.members.clone(), flock.octets.clone(), flock.record.clone());
-        let body = |at: &std::ops::Range<u32>| octets.get(at.start as usize..at.end as usize).unwrap_or_default();
-        let messages = members.iter().map(|member| (kind::ACCEPTED, member.message.id.0, body(&member.octets)));
-        let records = messages.chain(std::iter::once((kind::BATCH, id, body(&own))));
-        self.0.append_whole(Priority::Admission, records, Waiting::Batch(Box::new(flock)));
-    }
-
-    fn commit(&self, fresh: Fresh) {
-        let (id, body) = (fresh.message.id, fresh.body.clone());
-        self.0.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(fresh));
-    }
 }
