@@ -8,6 +8,7 @@ pub mod failover;
 pub mod figures;
 pub mod line;
 pub mod process;
+pub mod queued;
 pub mod trace;
 
 /// Anything that keeps a run from its end, in words for the person who started it.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use bench::case::{CASES, Case};
 use bench::figures::{Figures, Table, machine};
+use bench::queued::{self, QUEUED, Queued};
 use bench::{Result, told_to_stop};
 use clap::Parser;
 use conformance::Protocol;
@@ -19,8 +20,8 @@ struct Options {
     /// Runs of each case, alternating; medians are shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// Only these cases [default: all]
-    #[arg(long = "case", value_parser = CASES.map(|case| case.name))]
+    /// Only these cases [default: all but queued-10m]
+    #[arg(long = "case", value_parser = clap::builder::PossibleValuesParser::new(names()))]
     cases: Vec<String>,
     /// What the far side speaks: smpp, cmpp2, cmpp3, smgp, sgip [default: smpp, and those under full load over cmpp3, smgp,
     /// sgip, too]
@@ -34,7 +35,17 @@ struct Options {
     keep: bool,
 }
 
+fn names() -> impl Iterator<Item = &'static str> {
+    CASES.into_iter().map(|case| case.name).chain(QUEUED.into_iter().map(|case| case.name))
+}
+
 impl Options {
+    /// Those with many messages that wait.
+    fn queued(&self) -> impl Iterator<Item = Queued> {
+        let named = |case: &Queued| self.cases.iter().any(|name| name == case.name);
+        QUEUED.into_iter().filter(move |case| if self.cases.is_empty() { case.usual } else { named(case) })
+    }
+
     /// Cases by name, each over every protocol that is wanted of it.
     fn cases(&self) -> impl Iterator<Item = Case> {
         const ALL: [Protocol; 4] = [Protocol::Smpp, Protocol::Cmpp30, Protocol::Smgp, Protocol::Sgip];
@@ -74,6 +85,8 @@ async fn measure(options: &Options) -> Result<()> {
     let machine = machine();
     println!("{machine}");
     let mut all: Vec<Figures> = options.cases().map(|case| Figures { case, runs: Vec::new() }).collect();
+    let queued = |case| queued::Figures { case, runs: Vec::new() };
+    let mut queued: Vec<queued::Figures> = options.queued().map(queued).collect();
     std::fs::create_dir_all(&options.out)?;
     let data = std::path::absolute(options.out.join("data"))?;
     for run in 1..=options.runs {
@@ -82,12 +95,20 @@ async fn measure(options: &Options) -> Result<()> {
             eprintln!("run {run} of {}: {title}", options.runs);
             figures.runs.push(figures.case.run(&data.join(title)).await?);
         }
+        for figures in &mut queued {
+            let name = figures.case.name;
+            eprintln!("run {run} of {}: {name}", options.runs);
+            figures.runs.push(figures.case.run(&data.join(name)).await?);
+        }
     }
     if !options.keep {
         std::fs::remove_dir_all(&data)?;
     }
-    print!("\n{}", Table(&all));
-    let cases: Vec<_> = all.iter().map(Figures::json).collect();
+    if !all.is_empty() {
+        print!("\n{}", Table(&all));
+    }
+    queued.iter().for_each(|figures| print!("\n{figures}"));
+    let cases: Vec<_> = all.iter().map(Figures::json).chain(queued.iter().map(queued::Figures::json)).collect();
     write(&options.out.join("line.json"), &json!({ "machine": machine, "cases": cases }))
 }
 
