@@ -52,10 +52,30 @@ pub struct Row<T> {
     pub runs: Vec<T>,
 }
 
-struct Span {
-    median: f64,
-    min: f64,
-    max: f64,
+/// What several runs came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Span {
+    pub(crate) fn of(mut values: Vec<f64>) -> Span {
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
+        let last = values.len().saturating_sub(1);
+        // With an even number of runs the lower of the two in the middle was really measured.
+        Span { median: at(last / 2), min: at(0), max: at(last) }
+    }
+
+    /// As fields: the median, `*_min`, `*_max`.
+    pub(crate) fn put(self, key: &str, fields: &mut Map<String, Value>) {
+        let rounded = |value: f64| json!((value * 1e3).round() / 1e3);
+        fields.insert(key.to_owned(), rounded(self.median));
+        fields.insert(format!("{key}_min"), rounded(self.min));
+        fields.insert(format!("{key}_max"), rounded(self.max));
+    }
 }
 
 impl<T: Measure> Row<T> {
@@ -65,23 +85,14 @@ impl<T: Measure> Row<T> {
     }
 
     fn span(&self, column: &Column<T>) -> Span {
-        let mut values: Vec<f64> = self.runs.iter().map(column.of).collect();
-        values.sort_by(f64::total_cmp);
-        let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
-        let last = values.len().saturating_sub(1);
-        // With an even number of runs the lower of the two in the middle was really measured.
-        Span { median: at(last / 2), min: at(0), max: at(last) }
+        Span::of(self.runs.iter().map(column.of).collect())
     }
 
     /// Medians, `*_min`, `*_max`.
     fn fields(&self) -> Map<String, Value> {
         let mut fields = Map::new();
         for column in T::COLUMNS {
-            let Span { median, min, max } = self.span(column);
-            let rounded = |value: f64| json!((value * 1e3).round() / 1e3);
-            fields.insert(column.key.into(), rounded(median));
-            fields.insert(format!("{}_min", column.key), rounded(min));
-            fields.insert(format!("{}_max", column.key), rounded(max));
+            self.span(column).put(column.key, &mut fields);
         }
         fields.insert(T::COUNTED.into(), self.count.into());
         fields.insert("runs".into(), self.runs.len().into());

@@ -11,6 +11,7 @@ pub mod figures;
 pub mod kannel;
 pub mod line;
 pub mod process;
+pub mod queued;
 pub mod trace;
 pub mod watch;
 

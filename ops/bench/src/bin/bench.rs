@@ -10,6 +10,7 @@ use bench::beside;
 use bench::case::{CASES, Case};
 use bench::figures::{Book, Figures, Row, machine};
 use bench::kannel::Programs;
+use bench::queued::{self, QUEUED, Queued};
 use bench::watch::Watch;
 use bench::{Result, told_to_stop};
 use clap::Parser;
@@ -23,7 +24,7 @@ struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
     /// Only these cases; `ceilings`: what load client and far side can do by themselves, `journal`: the journal alone
-    /// [default: all]
+    /// [default: all but queued-10m]
     #[arg(long = "case", value_parser = names())]
     cases: Vec<String>,
     /// Messages of each case instead of its own number
@@ -52,12 +53,19 @@ const CEILINGS: &str = "ceilings";
 const JOURNAL: &str = "journal";
 
 fn names() -> Vec<&'static str> {
-    CASES.iter().map(|case| case.name).chain([CEILINGS, JOURNAL]).collect()
+    let cases = CASES.iter().map(|case| case.name).chain(QUEUED.iter().map(|case| case.name));
+    cases.chain([CEILINGS, JOURNAL]).collect()
 }
 
 impl Options {
     fn wants(&self, name: &str) -> bool {
         self.cases.is_empty() || self.cases.iter().any(|wanted| wanted == name)
+    }
+
+    /// Those with many messages that wait.
+    fn queued(&self) -> impl Iterator<Item = Queued> {
+        let named = |case: &Queued| self.cases.iter().any(|name| name == case.name);
+        QUEUED.into_iter().filter(move |case| if self.cases.is_empty() { case.usual } else { named(case) })
     }
 
     /// Cases by name, each over every protocol that is wanted of it.
@@ -114,6 +122,8 @@ async fn measure(options: &Options) -> Result<()> {
     if kannel.is_none() && !options.no_kannel && book.cases.iter().any(|figures| beside::plays(&figures.case)) {
         eprintln!("!! SKIPPED: Kannel beside the line: it is not installed (Debian: kannel)");
     }
+    let queued = |case| queued::Figures { case, runs: Vec::new() };
+    let mut queued: Vec<queued::Figures> = options.queued().map(queued).collect();
     std::fs::create_dir_all(&options.out)?;
     let data = std::path::absolute(options.out.join("data"))?;
     for run in 1..=options.runs {
@@ -137,12 +147,22 @@ async fn measure(options: &Options) -> Result<()> {
             tell(&format!("the journal alone, {}", wish.name()));
             row.runs.push(wish.measure(&data.join(JOURNAL)).await?);
         }
+        for figures in &mut queued {
+            let name = figures.case.name;
+            eprintln!("run {run} of {}: {name}", options.runs);
+            figures.runs.push(figures.case.run(&data.join(name)).await?);
+        }
     }
     if !options.keep {
         std::fs::remove_dir_all(&data)?;
     }
     print!("\n{book}");
-    write(&options.out.join("line.json"), &book.json(&machine))
+    queued.iter().for_each(|figures| print!("\n{figures}"));
+    let mut json = book.json(&machine);
+    if let Some(cases) = json["cases"].as_array_mut() {
+        cases.extend(queued.iter().map(queued::Figures::json));
+    }
+    write(&options.out.join("line.json"), &json)
 }
 
 fn write(path: &Path, figures: &serde_json::Value) -> Result<()> {
