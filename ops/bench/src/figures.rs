@@ -198,7 +198,8 @@ impl fmt::Display for Book {
         }
         for figures in &self.cases {
             figures.row.lines(f)?;
-            figures.kannel.iter().try_for_each(|(_, row)| row.lines(f))?;
+            let beside = figures.kannel.iter().filter(|(_, row)| !row.runs.is_empty());
+            beside.map(|(_, row)| row).try_for_each(|row| row.lines(f))?;
         }
         if !self.ceilings.is_empty() {
             writeln!(f)?;
