@@ -30,7 +30,7 @@ fn a_clock_that_jumps_expires_nothing_and_blames_nobody() {
     let callbacks = "schedule = ['200ms', '500ms']\ntrial_every = '300ms'\nspill_after = '200ms'";
     let plan = Plan::of(carriers).receipt_wait("5s").launch(launch).sink(&DOUBTLESS).callbacks(callbacks);
     let mut stage = plan.start();
-    let mut load = stage.load("load", &["--rate", "150", "--for", "10h", "--retry-unknown"]);
+    let mut load = stage.load("load", &["--rate", "150", "--for", "10h", "--retry-unknown", "--patience", "10m"]);
     let_pass(seconds(1));
     let mut dead = 0;
     let mut alarms = 0.0;
