@@ -15,6 +15,7 @@ mod apply;
 mod batches;
 mod desk;
 mod endings;
+mod entrance;
 mod errands;
 mod explain;
 mod health;
@@ -215,10 +216,18 @@ impl Ledger for Pen<'_> {
         *self.unwritten = true;
     }
     fn commit(&mut self, id: MessageId, record: &Record<'_>, ack: report::Ack) {
-        self.concluded |= matches!(ack, report::Ack::Outcome(..));
+        let outcome = matches!(ack, report::Ack::Outcome(..));
+        self.concluded |= outcome;
         self.octets.clear();
         record.write(&mut self.octets);
-        self.journal.append_synced(Priority::Reserved, record.kind(), id.0, &self.octets, Waiting::Report(ack));
+        let (kind, ack) = (record.kind(), Waiting::Report(ack));
+        // A carrier waits for its answer; an app that is called some milliseconds later has lost nothing, and each sync
+        // less is the cost of a message.
+        if outcome {
+            self.journal.append_acked(Priority::Reserved, kind, id.0, &self.octets, ack);
+        } else {
+            self.journal.append_synced(Priority::Reserved, kind, id.0, &self.octets, ack);
+        }
     }
     fn end(&mut self, id: MessageId) {
         self.journal.end(id.0);

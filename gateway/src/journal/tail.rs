@@ -38,6 +38,8 @@ pub(super) struct Chunk<A> {
     /// Octets handed to the kernel.
     pub(super) written: usize,
     acks: Vec<(A, At)>,
+    /// How many of these are waited for, and do not only go along.
+    urgent: usize,
     /// Where groups that must be whole begin and end in here.
     groups: Vec<(u32, u32)>,
     /// Whose records the voids in here withdraw.
@@ -90,7 +92,7 @@ pub(super) struct Tail<A> {
     /// Not yet known to be on disk, oldest first.
     pub(super) chunks: VecDeque<Chunk<A>>,
     pub(super) pending: usize,
-    /// Acks and withdrawn acks in `chunks`.
+    /// Urgent acks and withdrawn acks in `chunks`.
     pub(super) waiting: usize,
     pub(super) lazy_since: Option<Instant>,
     /// Ready to be delivered.
@@ -208,9 +210,17 @@ impl<A> Tail<A> {
 
     /// A record that `ack` waits for; `joined` to the one before in one commit.
     pub(super) fn synced(&mut self, kind: u8, id: u64, body: &[u8], ack: A, joined: bool) {
+        self.acked(kind, id, body, ack, joined);
+        self.waiting += 1;
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.urgent += 1;
+        }
+    }
+
+    /// A record with an `ack` that is in no hurry.
+    pub(super) fn acked(&mut self, kind: u8, id: u64, body: &[u8], ack: A, joined: bool) {
         let place = self.put(SYNCED, kind, id, [body, &[]], joined);
         let at = self.name(place, body);
-        self.waiting += 1;
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.acks.push((ack, at));
         }
@@ -232,6 +242,7 @@ impl<A> Tail<A> {
                 let (at, end) = (self.name(place, body), self.offset as u32);
                 self.waiting += 1;
                 if let Some(chunk) = self.chunks.back_mut() {
+                    chunk.urgent += 1;
                     chunk.acks.push((ack, at));
                     chunk.groups.push((first, end));
                 }
@@ -282,6 +293,7 @@ impl<A> Tail<A> {
                 octets,
                 written: 0,
                 acks: Vec::new(),
+                urgent: 0,
                 groups: Vec::new(),
                 withdrawn: Vec::new(),
                 sealed: false,
@@ -314,7 +326,7 @@ impl<A> Tail<A> {
         let whole: Vec<_> = self.chunks.iter().take(count).flat_map(groups).collect();
         for chunk in self.chunks.drain(..count) {
             self.pending -= chunk.octets.len();
-            self.waiting -= chunk.acks.len() + chunk.withdrawn.len();
+            self.waiting -= chunk.urgent + chunk.withdrawn.len();
             self.durable_segment = chunk.segment;
             self.settled.extend(chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Voided))));
             self.settled.extend(chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))));
@@ -401,9 +413,9 @@ impl<A> Tail<A> {
                 let zeros = vec![0; at.len as usize];
                 frame::encode(&mut pad, stamp, u64::from(at.offset), OWN, own::PAD, 0, [&zeros, &[]]);
                 chunk.octets[from..from + pad.len()].copy_from_slice(&pad);
-                self.waiting -= 1;
                 self.settled.push((ack, Err(CommitError::Full)));
             }
+            self.waiting -= std::mem::take(&mut chunk.urgent);
         }
     }
 
