@@ -11,6 +11,10 @@ use conformance::{Carrier, Plan, Stage, books};
 
 use super::{WINDOW, false_alarms, line, setting};
 
+/// A message that a slow machine keeps waiting is still valid; one that an hour passed for is not.
+const TIERS: &str = "[[tier]]\nname = 'otp'\nvalidity = '5m'\nattempts = 10\nacked = '0s'\n\
+                     [[tier]]\nname = 'notice'\nvalidity = '5m'\nattempts = 10\nacked = '500ms'\n\
+                     [[tier]]\nname = 'marketing'\nvalidity = '5m'\nattempts = 10\nunacked = '500ms'\nacked = '1s'\n";
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 /// The endpoint believes any time.
@@ -28,9 +32,9 @@ fn a_clock_that_jumps_expires_nothing_and_blames_nobody() {
     let contract = format!("rate = 1000\nwindow = {WINDOW}");
     let carriers = ["a", "b"].map(|name| Carrier::named(name).behaves(behaviour).contract(&contract));
     let callbacks = "schedule = ['200ms', '500ms']\ntrial_every = '300ms'\nspill_after = '200ms'";
-    let plan = Plan::of(carriers).receipt_wait("5s").launch(launch).sink(&DOUBTLESS).callbacks(callbacks);
+    let plan = Plan::of(carriers).tiers(TIERS).receipt_wait("5s").launch(launch).sink(&DOUBTLESS).callbacks(callbacks);
     let mut stage = plan.start();
-    let mut load = stage.load("load", &["--rate", "150", "--for", "10h", "--retry-unknown"]);
+    let mut load = stage.load("load", &["--rate", "150", "--for", "10h", "--retry-unknown", "--patience", "10m"]);
     let_pass(seconds(1));
     let mut dead = 0;
     let mut alarms = 0.0;

@@ -20,7 +20,17 @@ fn after_a_power_cut_at_any_moment_everything_promised_is_there() {
     let Some(mut disk) = Disk::of("power cuts", 256) else { return };
     let mut dice = fastrand::Rng::with_seed(seed);
     let mut stage = Plan::of(carriers()).seed(seed).receipt_wait("2s").data(&disk.path().join("data")).start();
-    let args = ["--rate", &RATE.to_string(), "--for", "10h", "--retry-unknown", "--seed", &seed.to_string()];
+    let args = [
+        "--rate",
+        &RATE.to_string(),
+        "--for",
+        "10h",
+        "--retry-unknown",
+        "--patience",
+        "10m",
+        "--seed",
+        &seed.to_string(),
+    ];
     let mut load = stage.load("load", &args);
     let (mut cuts, mut restarts, mut unsynced) = (Vec::new(), Vec::new(), 0);
     for round in 0..rounds {

