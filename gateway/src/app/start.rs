@@ -18,23 +18,25 @@ use tracing::{error, info, warn};
 
 use super::batches::Batches;
 use super::desk::Desk;
+use super::entrance::Entrance;
 use super::metrics::{Meters, Scrape};
 use super::pressure::Pressure;
 use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::Service;
 use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
-use crate::accept::{self, Commit, Door, Flock, Found, Fresh, Idempotency};
+use crate::accept::{self, Door, Found, Idempotency};
 use crate::admit::Tables;
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Time, Wall};
 use crate::config::plan::{Channel, Names, OnFailed, Plan, Tier};
 use crate::config::{self, Problem};
 use crate::control;
+use crate::descriptors;
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
-use crate::journal::record::{Batch, Record, kind};
+use crate::journal::record::{Batch, Record};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
 use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::listen;
@@ -91,11 +93,16 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     // First of all: until somebody listens, a signal ends the process as it stands.
     let hangup = signal(SignalKind::hangup())?;
     let stops = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let descriptors = descriptors::raise();
     let clock = Clock::start();
     let (outcome, seen) = config::load_seen(dir, Names::default());
     let (mut plan, warnings) = outcome.map_err(StartError::Config)?;
     for warning in warnings {
         warn!(problem = %warning, "configuration");
+    }
+    let (wanted, most) = (plan.node.http_max_connections, descriptors::for_clients());
+    if most < wanted {
+        warn!(limit = descriptors, wanted, most, "[http] max_connections is more than the limit of open files leaves");
     }
     let (arrivals, inbox) = mpsc::unbounded_channel();
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
@@ -119,7 +126,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let courier = Courier::spawn(
         &plan.node.data_dir.join("callbacks"),
         tables.clone(),
-        clock,
+        // Letters wait for hours: a jump of the wall clock must neither kill them nor keep them waiting.
+        clock.steady(),
         meters.shared(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
@@ -149,11 +157,13 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let latest = Arc::<ArcSwap<Latest>>::default();
     let reloader = (reload, latest.clone());
     let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
+    let entrance = Entrance::new(journal.clone());
+    let entering = tokio::spawn(entrance.clone().run());
     let door = Arc::new(Door {
         tables: tables.clone(),
         clock,
         ids: ids.clone(),
-        commit: Arc::new(Entrance(journal.clone())),
+        commit: Arc::new(entrance),
         gate: pressure.clone(),
         idempotency,
         remembered: desk.clone(),
@@ -218,6 +228,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         batches,
         endings: Default::default(),
         lateness: Default::default(),
+        jumps: Default::default(),
         stopping: None,
     };
     line.recall_health(began);
@@ -233,6 +244,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     );
     line.run(inbox, heard, door).await;
     reloading.abort();
+    entering.abort();
     admin.abort();
     Ok(())
 }
@@ -562,23 +574,4 @@ fn on_known_tier(mut message: switch::Message, tiers: &[Tier]) -> switch::Messag
         message.tier = lowest.id;
     }
     message
-}
-
-/// The way into the journal for messages.
-struct Entrance(Journal<Waiting>);
-
-impl Commit for Entrance {
-    fn commit_batch(&self, flock: Flock) {
-        let (id, members, octets, own) =
-            (flock.id.0, flock.members.clone(), flock.octets.clone(), flock.record.clone());
-        let body = |at: &std::ops::Range<u32>| octets.get(at.start as usize..at.end as usize).unwrap_or_default();
-        let messages = members.iter().map(|member| (kind::ACCEPTED, member.message.id.0, body(&member.octets)));
-        let records = messages.chain(std::iter::once((kind::BATCH, id, body(&own))));
-        self.0.append_whole(Priority::Admission, records, Waiting::Batch(Box::new(flock)));
-    }
-
-    fn commit(&self, fresh: Fresh) {
-        let (id, body) = (fresh.message.id, fresh.body.clone());
-        self.0.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(fresh));
-    }
 }

@@ -103,10 +103,16 @@ impl Detail {
         self.attempts.iter().fold(0, |sum, a| sum.saturating_add(a.uses()))
     }
 
+    /// The last attempt of which something left. The report forgets at once what was handed back whole; the journal does
+    /// not.
+    fn last_sent(&self) -> Option<&AttemptState> {
+        self.attempts.iter().rev().find(|attempt| !attempt.unsent())
+    }
+
     /// Why the message may go on to another channel now, if it may. Only what the switch is done with does, without
     /// having given it up.
     fn further(&self, now: Moment, rule: &Rule, margin: Duration) -> Option<Why> {
-        let last = self.attempts.last()?;
+        let last = self.last_sent()?;
         let over = !self.done || self.end.is_some() || !self.outcomes.is_empty();
         if over || self.used() >= rule.attempts.max(1) || now.time.after(margin) >= self.expires {
             return None;
@@ -122,7 +128,7 @@ impl Detail {
     /// When a missing receipt moves the message on.
     fn overdue_at(&self, now: Moment, rule: &Rule) -> Option<Time> {
         let within = u64::try_from(rule.receipt_within?.as_millis()).unwrap_or(u64::MAX);
-        let last = self.attempts.last().filter(|a| a.submitted() && !a.dead() && !a.delivered())?;
+        let last = self.last_sent().filter(|a| a.submitted() && !a.dead() && !a.delivered())?;
         let taken = last.parts.iter().map(|p| p.answered).max()?;
         Some(now.deadline(Wall(taken.0.saturating_add(within))).max(self.not_due_before))
     }
