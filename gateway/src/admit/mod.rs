@@ -398,7 +398,8 @@ fn may_control(text: &str) -> bool {
 }
 
 fn client_ref_fits(client_ref: &str) -> bool {
-    !is_longer(client_ref, CLIENT_REF_LIMIT) && !(may_control(client_ref) && client_ref.chars().any(char::is_control))
+    let control = may_control(client_ref) && client_ref.chars().any(char::is_control);
+    !control && !is_longer(client_ref, CLIENT_REF_LIMIT)
 }
 
 /// Whether it has more characters. Each has at least one octet: short texts are not counted.

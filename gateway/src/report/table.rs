@@ -33,8 +33,8 @@ impl<V> Default for Table<V> {
 fn place(id: u64) -> usize {
     let mut hasher = IdHasher::default();
     hasher.write_u64(id);
-    let u = hasher.finish() >> 28 & 0xffff;
-    (u * ((4 << 16) - u) / 3 >> 24) as usize
+    let u = (hasher.finish() >> 28) & 0xffff;
+    ((u * ((4 << 16) - u) / 3) >> 24) as usize
 }
 
 impl<V> Table<V> {
