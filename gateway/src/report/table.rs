@@ -90,7 +90,7 @@ mod tests {
 
     /// Ids as batches have them, or as single messages do, one a millisecond.
     fn ids(count: u64, batch: u64) -> impl Iterator<Item = u64> {
-        (0..count).map(move |n| (91_000_000_000 + n / batch << 15) + n % batch)
+        (0..count).map(move |n| ((91_000_000_000 + n / batch) << 15) + n % batch)
     }
 
     #[test]
