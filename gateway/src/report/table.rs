@@ -83,11 +83,14 @@ impl<V> Table<V> {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::size_of;
+
+    use super::super::state::Live;
     use super::*;
 
     /// Ids as batches have them, or as single messages do, one a millisecond.
     fn ids(count: u64, batch: u64) -> impl Iterator<Item = u64> {
-        (0..count).map(move |n| (91_000_000_000 + n / batch << 15) + n % batch)
+        (0..count).map(move |n| ((91_000_000_000 + n / batch) << 15) + n % batch)
     }
 
     #[test]
@@ -109,7 +112,8 @@ mod tests {
             assert!(grown > 300 && most < 20_000, "{grown} pieces with growth, {most} messages copied in one");
             assert!(table.tables.iter().all(|small| small.len() < 400_000 / 100));
             let places: usize = table.tables.iter().map(|small| small.capacity() * 8 / 7).sum();
-            assert!(places < 700_000, "{places} places for 400,000");
+            let each = (places * (size_of::<(u64, Live)>() + 1)) as f64 / 400_000.0;
+            assert!(each < 90.0, "{each} octets for a message");
         }
     }
 

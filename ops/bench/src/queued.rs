@@ -65,6 +65,11 @@ pub struct Measured {
     alone: [f64; 2],
     beside: [f64; 2],
     flowing: [f64; 2],
+    /// CPU of the gateway per code, with nothing else waiting and while all wait, in µs: whatever a look at what waits
+    /// costs would be in the second.
+    code_us: [f64; 2],
+    /// Memory that each advertisement adds, in octets.
+    each: f64,
     /// Journal on disk, in MB.
     journal_mb: f64,
     /// From the start of the process that follows the killed one to its first 202, in seconds.
@@ -74,7 +79,7 @@ pub struct Measured {
 type Column = (&'static str, &'static str, usize, fn(&Measured) -> f64);
 
 /// Key in the file, heading in the table, digits after the point.
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 17] = [
     ("cpu_us_per_message", "CPU us/msg", 1, |m| m.cpu_us),
     ("messages_per_s", "msg/s", 0, |m| m.per_s),
     ("alone_p50_ms", "alone p50", 2, |m| m.alone[0]),
@@ -83,7 +88,10 @@ const COLUMNS: [Column; 14] = [
     ("p99_ms", "p99 ms", 2, |m| m.beside[1]),
     ("flowing_p50_ms", "flowing p50", 2, |m| m.flowing[0]),
     ("flowing_p99_ms", "flowing p99", 2, |m| m.flowing[1]),
+    ("alone_cpu_us_per_code", "alone us", 0, |m| m.code_us[0]),
+    ("beside_cpu_us_per_code", "beside us", 0, |m| m.code_us[1]),
     ("rss_mb", "RSS MB", 0, |m| m.rss_mb[0]),
+    ("octets_per_message", "octets each", 0, |m| m.each),
     ("peak_rss_mb", "peak MB", 0, |m| m.rss_mb[1]),
     ("journal_mb", "journal MB", 0, |m| m.journal_mb),
     ("restart_s", "restart s", 2, |m| m.restart_s),
@@ -109,9 +117,13 @@ impl Queued {
         let mut measured = Measured::default();
 
         codes(dir, "warm", "+86130", 500, &gateway).await?;
-        measured.alone = codes(dir, "alone", "+86131", CODES.0, &gateway).await?;
-
         let pid = gateway.process.pid().unwrap_or(0);
+        let per_code = |before: Duration| (cpu(pid) - before).as_secs_f64() * 1e6 / f64::from(CODES.0);
+        let before = cpu(pid);
+        measured.alone = codes(dir, "alone", "+86131", CODES.0, &gateway).await?;
+        measured.code_us[0] = per_code(before);
+        let empty_mb = rss_mb(pid);
+
         let before = cpu(pid);
         let summary = self.fill(dir, &gateway).await?;
         self.waiting(&gateway).await?;
@@ -119,7 +131,10 @@ impl Queued {
         measured.per_s = summary["messages_per_s"].as_f64().unwrap_or(0.0);
         sleep(QUIET).await;
         measured.rss_mb[0] = rss_mb(pid);
+        measured.each = (measured.rss_mb[0] - empty_mb) * 1e6 / f64::from(self.messages);
+        let before = cpu(pid);
         measured.beside = codes(dir, "beside", "+86132", CODES.0, &gateway).await?;
+        measured.code_us[1] = per_code(before);
         measured.rss_mb[1] = peak_rss_mb(pid);
         measured.journal_mb = Page::fetch(gateway.admin).await?.sum("qiao_journal_bytes", &[]) / 1e6;
 
