@@ -65,7 +65,7 @@ pub fn event(
     let data = EventData {
         id: id.to_string(),
         client_ref: detail.client_ref.as_deref().map(str::to_owned),
-        to: detail.to.to_string(),
+        to: detail.to().to_owned(),
         tier: tier.to_owned(),
         status: concluded.kind.name(),
         reason: concluded.reason,
