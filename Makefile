@@ -34,7 +34,7 @@ bench-codecs: ## What a PDU costs to read and to write, per protocol, in nanosec
 bench-failover: build ## Breaks a carrier, every way and rate, and measures how soon traffic moves (FLAGS=--quick: a minute)
 	ops/bench/failover.sh $(FLAGS)
 
-soak: ## Thousands of worlds of the line in virtual time (SIM_SEEDS=n), then the planted bugs, each of which must be caught
+soak: ## Thousands of worlds in virtual time (SIM_SEEDS=n), planted bugs, and endurance: kills, power cuts, hours at once (ENDURE_*=n)
 	ops/soak/run.sh
 
 fuzz: ## Every fuzz target for a minute (FUZZ_SECONDS=n) by cargo-fuzz where it is installed, else by mutation alone

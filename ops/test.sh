@@ -28,6 +28,12 @@ if ! command -v tshark >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-g
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tshark >/dev/null 2>&1 || true
 fi
 
+# A test moves the wall clock under the gateway.
+if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  step "installing libfaketime"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libfaketime >/dev/null 2>&1 || true
+fi
+
 if ! "$CARGO" nextest --version >/dev/null 2>&1; then
   step "installing cargo-nextest"
   "$CARGO" install --locked cargo-nextest || true
