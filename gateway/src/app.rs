@@ -35,8 +35,7 @@ mod telling;
 mod uplink;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +50,11 @@ use crate::callback::{Courier, Told};
 use crate::clock::{Clock, Jumps, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
-use crate::ids::{IdHasher, Ids, MessageId};
+use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record, kind};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Record};
 use crate::journal::store::Store;
-use crate::journal::{At, CommitError, Journal, Priority};
+use crate::journal::{At, CommitError, Draft, Journal, Priority};
 use crate::observe::Metrics;
 use crate::report::quality::Quality;
 use crate::report::uplink::Carrier;
@@ -186,12 +185,12 @@ pub struct Line {
     rounds: Rounds,
     /// The app that test messages belong to.
     patrol: AppId,
-    /// Parts on the wire: when they were sent, over which channel.
-    flights: HashMap<u64, Time, BuildHasherDefault<IdHasher>>,
     commands: Vec<Command>,
     /// Attempts to be written down and sent in this turn.
     outgoing: Vec<(Start, Vec<Part>)>,
-    /// Records were appended that the kernel has not got yet.
+    /// The report's records of this turn that the journal has not got yet.
+    draft: Draft<Waiting>,
+    /// There are records that the kernel has not got yet.
     unwritten: bool,
     /// Events that wait for room at the courier, by app; each is a message not yet forgotten.
     untold: BTreeMap<AppId, endings::Untold>,
@@ -202,43 +201,51 @@ pub struct Line {
 /// The report's way into the journal.
 struct Pen<'a> {
     journal: &'a Journal<Waiting>,
+    draft: &'a mut Draft<Waiting>,
     unwritten: &'a mut bool,
-    /// Whether an outcome was handed in.
+    /// Whether an outcome was written.
     concluded: bool,
-    octets: Vec<u8>,
+}
+
+impl<'a> Pen<'a> {
+    fn new(journal: &'a Journal<Waiting>, draft: &'a mut Draft<Waiting>, unwritten: &'a mut bool) -> Self {
+        Pen { journal, draft, unwritten, concluded: false }
+    }
+
+    fn draft(&mut self) -> &mut Draft<Waiting> {
+        if self.draft.is_full() {
+            self.journal.hand_in(Priority::Reserved, self.draft);
+        }
+        self.draft
+    }
 }
 
 impl Ledger for Pen<'_> {
     fn note(&mut self, id: MessageId, record: &Record<'_>) {
-        self.octets.clear();
-        record.write(&mut self.octets);
-        self.journal.append(record.kind(), id.0, &self.octets);
+        self.draft().append(record.kind(), id.0, |octets| record.write(octets));
         *self.unwritten = true;
     }
     fn commit(&mut self, id: MessageId, record: &Record<'_>, ack: report::Ack) {
         let outcome = matches!(ack, report::Ack::Outcome(..));
         self.concluded |= outcome;
-        self.octets.clear();
-        record.write(&mut self.octets);
         let (kind, ack) = (record.kind(), Waiting::Report(ack));
         // A carrier waits for its answer; an app that is called some milliseconds later has lost nothing, and each sync
         // less is the cost of a message.
         if outcome {
-            self.journal.append_acked(Priority::Reserved, kind, id.0, &self.octets, ack);
+            self.draft().append_acked(kind, id.0, ack, |octets| record.write(octets));
         } else {
-            self.journal.append_synced(Priority::Reserved, kind, id.0, &self.octets, ack);
+            self.draft().append_synced(kind, id.0, ack, |octets| record.write(octets));
         }
     }
     fn end(&mut self, id: MessageId) {
-        self.journal.end(id.0);
+        self.draft().end(id.0);
     }
 }
 
 /// The report and its pen, borrowed side by side.
 macro_rules! report {
     ($line:ident, $pen:ident) => {{
-        let $pen =
-            Pen { journal: &$line.journal, unwritten: &mut $line.unwritten, concluded: false, octets: Vec::new() };
+        let $pen = Pen::new(&$line.journal, &mut $line.draft, &mut $line.unwritten);
         (&mut $line.report, $pen)
     }};
 }
@@ -331,6 +338,7 @@ impl Line {
             self.obey(now);
             self.send();
         }
+        self.journal.hand_in(Priority::Reserved, &mut self.draft);
         if std::mem::take(&mut self.unwritten) && self.journal.write_out().is_err() {
             self.metrics.journal_failures.inc();
         }
@@ -584,7 +592,7 @@ impl Line {
         if self.outgoing.is_empty() {
             return;
         }
-        let written = self.journal.write_out().is_ok();
+        let written = self.write_out().is_ok();
         self.unwritten = false;
         // The turn may have taken a while, the disk above all: the carrier's second begins now.
         let now = self.clock.now();
@@ -600,7 +608,6 @@ impl Line {
             let sent = u8::try_from(named(&parts, start.only)).unwrap_or(u8::MAX);
             for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
                 let ticket = Ticket::new(start.attempt, part.index);
-                self.flights.insert(ticket.0, now.time);
                 self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
             }
             self.meters.started(ChannelId(start.link.channel), sent);
@@ -608,6 +615,12 @@ impl Line {
         }
         self.outgoing = outgoing;
         self.fleet.flush();
+    }
+
+    /// Hands this turn's records to the journal, and all that it has to the kernel.
+    fn write_out(&mut self) -> std::io::Result<()> {
+        self.journal.hand_in(Priority::Reserved, &mut self.draft);
+        self.journal.write_out()
     }
 
     /// The attempt could not be written down, or its link was lost meanwhile, so nothing of it may leave.
@@ -670,10 +683,7 @@ impl Line {
                 let verdict = refusal.verdict;
                 self.answered(now, link, ticket, AnswerKind::Refused(verdict, &refusal.code), Answer::Refused(verdict));
             }
-            Heard::Freed(ticket) => {
-                self.flights.remove(&ticket.0);
-                self.tell_switch(now, Event::Freed(ticket));
-            }
+            Heard::Freed(ticket) => self.tell_switch(now, Event::Freed(ticket)),
             Heard::Receipt(inbound, receipt) => {
                 self.meters.receipt(&self.metrics, &self.fleet, channel, receipt.state);
                 self.quality.heard(channel);
@@ -697,7 +707,7 @@ impl Line {
     }
 
     fn answered(&mut self, now: Moment, link: LinkId, ticket: Ticket, kind: AnswerKind<'_>, answer: Answer) {
-        let took = self.flights.get(&ticket.0).map(|sent| now.time.since(*sent));
+        let took = self.switch.sent(ticket.attempt()).map(|sent| now.time.since(sent));
         self.meters.answer(&self.metrics, &self.fleet, ChannelId(link.channel), &answer, took);
         let (report, mut pen) = report!(self, pen);
         report.answered(now, ticket, kind, &mut pen);
@@ -774,8 +784,5 @@ fn is_named(part: &Part, only: u64) -> bool {
 
 /// The accepted record behind a body.
 fn accepted(body: &[u8]) -> Option<Accepted<'_>> {
-    match Record::read(kind::ACCEPTED, body) {
-        Ok(Record::Accepted(accepted)) => Some(accepted),
-        _ => None,
-    }
+    Accepted::read(body).ok()
 }

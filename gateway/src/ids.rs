@@ -1,7 +1,8 @@
 //! Message ids: 56 bits, ordered by time, never repeated by one node. Written as 12 letters of Crockford's base 32.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -107,6 +108,9 @@ impl Ids {
     }
 }
 
+/// A map by an id or an attempt's reference.
+pub type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
 /// Message ids are well spread in their low bits already; one multiplication is enough.
 #[derive(Default)]
 pub struct IdHasher(u64);
@@ -122,6 +126,58 @@ impl Hasher for IdHasher {
     }
     fn write_u64(&mut self, value: u64) {
         self.0 = value.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_right(20);
+    }
+}
+
+/// A map by what apps and carriers choose: numbers, carriers' ids.
+pub type SeededMap<K, V> = HashMap<K, V, Seed>;
+
+/// A secret of each map's own, so that nobody can choose keys that collide.
+#[derive(Clone, Debug)]
+pub struct Seed(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        // Odd, so that a product loses nothing.
+        Seed(RandomState::new().hash_one(0) | 1)
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = SeededHasher;
+
+    fn build_hasher(&self) -> SeededHasher {
+        SeededHasher { seed: self.0, state: self.0 }
+    }
+}
+
+/// Each word is multiplied with the seed, and the product's halves are laid over each other.
+pub struct SeededHasher {
+    seed: u64,
+    state: u64,
+}
+
+impl Hasher for SeededHasher {
+    fn finish(&self) -> u64 {
+        self.state
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks();
+        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.write_u64(u64::from_le_bytes(last));
+    }
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(u64::from(value));
+    }
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+    fn write_u64(&mut self, value: u64) {
+        let product = u128::from(self.state ^ value) * u128::from(self.seed);
+        // Rotated, so that a word which makes the product nothing does not end it.
+        self.state = (product as u64 ^ (product >> 64) as u64).wrapping_add(self.seed.rotate_left(23));
     }
 }
 
@@ -148,6 +204,22 @@ mod tests {
         let first = ids.block(Wall(EPOCH_MS + 5), 10_001);
         assert_eq!(ids.next(Wall(EPOCH_MS + 5)), MessageId(first.0 + 10_001));
         assert_eq!(first.wall(), Wall(EPOCH_MS + 5));
+    }
+
+    #[test]
+    fn keys_that_differ_little_spread_well_by_every_seed() {
+        for _ in 0..20 {
+            let seed = Seed::default();
+            let mut buckets = vec![0u32; 1 << 10];
+            for n in 0..10_240u32 {
+                let key = (7u16, format!("{n:010}").into_bytes());
+                let hash = seed.hash_one(&key);
+                assert_ne!(hash, seed.hash_one(&(8u16, &key.1)), "{n}");
+                buckets[(hash & 0x3FF) as usize] += 1;
+            }
+            let most = buckets.iter().max().unwrap();
+            assert!(*most < 40, "{most} keys in a bucket where 10 are due");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::config::plan::{GroupId, TierId, is_internal};
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
+use crate::journal::record::Outline;
 use crate::journal::store::{Finished, Store};
 use crate::report::story::{self, Status, Story};
 use crate::report::tell;
@@ -294,7 +295,7 @@ impl Inquiry for Desk {
 
 impl Remembered for Desk {
     fn find<'a>(&'a self, app: &'a str, key: &'a str) -> BoxFuture<'a, Option<Found>> {
-        Box::pin(async move { read_key_record(&self.store.idempotency(&key_name(app, key))?) })
+        Box::pin(async move { read_key_record(&self.store.idempotency(&key_name(app.as_bytes(), key.as_bytes()))?) })
     }
 }
 
@@ -306,7 +307,7 @@ pub(super) fn key_record(app: &str, key: &str, found: &Found) -> (Vec<u8>, Vec<u
     value.extend_from_slice(&found.body_hash);
     value.push(found.parts);
     value.extend_from_slice(found.encoding.as_bytes());
-    (key_name(app, key), value)
+    (key_name(app.as_bytes(), key.as_bytes()), value)
 }
 
 fn read_key_record(value: &[u8]) -> Option<Found> {
@@ -324,8 +325,8 @@ fn read_key_record(value: &[u8]) -> Option<Found> {
 }
 
 /// App ids hold no NUL, so the pair cannot be read another way.
-fn key_name(app: &str, key: &str) -> Vec<u8> {
-    [app.as_bytes(), b"\0", key.as_bytes()].concat()
+fn key_name(app: &[u8], key: &[u8]) -> Vec<u8> {
+    [app, b"\0", key].concat()
 }
 
 /// Under what the store keeps a carrier's id. Names, for indexes live only as long as the process; they hold no NUL.
@@ -359,8 +360,8 @@ impl Line {
 
     /// A body that cannot be read is no reason to keep its message for ever: what memory knows is stored.
     pub(super) fn keep(&mut self, id: MessageId, body: Option<&[u8]>) {
-        let accepted = body.and_then(accepted);
-        let Some(past) = self.report.past(id, accepted.as_ref()) else { return };
+        let accepted = body.and_then(Outline::of);
+        let Some(past) = self.report.finished(id, accepted.as_ref()) else { return };
         self.store.put(Finished {
             id: id.0,
             history: past.history,

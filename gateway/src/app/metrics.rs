@@ -14,7 +14,7 @@ use super::states::State;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId, is_internal};
 use crate::fleet::Fleet;
-use crate::ids::MessageId;
+use crate::ids::{MessageId, SeededMap};
 use crate::journal::free_space;
 use crate::journal::record::OutcomeKind;
 use crate::journal::store::Store;
@@ -45,6 +45,8 @@ pub(super) struct Meters {
     shared: Arc<Shared>,
     /// Parts started per channel since the last look.
     started: Vec<u32>,
+    /// Outcomes that were counted before.
+    outcomes: SeededMap<(TierId, Option<ChannelId>, OutcomeKind, &'static str), IntCounter>,
 }
 
 /// What the doors count through.
@@ -58,7 +60,7 @@ impl Meters {
     /// For no plan yet.
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
         let shared = Arc::new(Shared { metrics: metrics.clone(), tiers: ArcSwap::default() });
-        Meters { shared, started: Vec::new() }
+        Meters { shared, started: Vec::new(), outcomes: SeededMap::default() }
     }
 
     /// Handles for a plan's tiers, and what its contracts say.
@@ -186,16 +188,25 @@ impl Meters {
     }
 
     pub(super) fn outcome(
-        &self,
+        &mut self,
         metrics: &Metrics,
         fleet: &Fleet,
         tier: TierId,
         channel: Option<ChannelId>,
         outcome: OutcomeKind,
-        reason: &str,
+        reason: &'static str,
     ) {
-        let channel = channel.and_then(|c| fleet.member(c)).map_or("none", |m| m.meter.name());
-        metrics.outcomes.with_label_values(&[&*self.tier(tier), channel, outcome.name(), reason]).inc();
+        let key = (tier, channel, outcome, reason);
+        if let Some(count) = self.outcomes.get(&key) {
+            return count.inc();
+        }
+        let member = channel.and_then(|channel| fleet.member(channel));
+        let name = member.map_or("none", |member| member.meter.name());
+        let count = metrics.outcomes.with_label_values(&[&*self.tier(tier), name, outcome.name(), reason]);
+        count.inc();
+        if member.is_some() || channel.is_none() {
+            self.outcomes.insert(key, count);
+        }
     }
 
     pub(super) fn corrected(

@@ -38,7 +38,7 @@ use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
 use crate::journal::record::{Batch, Record};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
-use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
+use crate::journal::{Draft, Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::listen;
 use crate::observe::Metrics;
 use crate::report::Report;
@@ -219,9 +219,9 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         health: Default::default(),
         rounds: Default::default(),
         patrol: patrol_app,
-        flights: Default::default(),
         commands: Vec::new(),
         outgoing: Vec::new(),
+        draft: Draft::default(),
         unwritten: false,
         untold: Default::default(),
         errands: Default::default(),

@@ -53,9 +53,10 @@ impl Line {
     pub(super) fn stopped(&mut self, answered: bool) -> bool {
         let now = self.clock.now();
         match self.stopping {
-            Some(Stopping::Windows { until, end }) if self.flights.is_empty() || now.time >= until => {
-                if !self.flights.is_empty() {
-                    warn!(parts = self.flights.len(), "drain: unanswered parts are left in doubt");
+            Some(Stopping::Windows { until, end }) if self.switch.slots() == 0 || now.time >= until => {
+                let parts = self.switch.slots();
+                if parts > 0 {
+                    warn!(parts, "drain: unanswered parts are left in doubt");
                 }
                 self.seal_health(now);
                 self.fleet.unbind(now.wall);

@@ -55,8 +55,7 @@ impl Line {
             None => {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
-                let (journal, unwritten) = (&self.journal, &mut self.unwritten);
-                let mut pen = Pen { journal, unwritten, concluded: false, octets: Vec::new() };
+                let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
                 self.report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }

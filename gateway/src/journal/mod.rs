@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::vital::Vital;
 use disk::Disk;
+pub use draft::Draft;
 use shelf::Shelf;
 use tail::{Stop, Tail};
 
@@ -25,6 +26,7 @@ pub mod bodies;
 mod commit;
 pub(crate) mod database;
 pub mod disk;
+mod draft;
 mod fold;
 mod frame;
 pub mod record;
@@ -341,15 +343,9 @@ impl<A: Send + 'static> Journal<A> {
     pub fn append(&self, kind: u8, id: u64, body: &[u8]) -> At {
         let shared = self.shared();
         let mut tail = shared.tail();
-        if !tail.holds(body.len()) {
-            tracing::error!(kind, octets = body.len(), "a record larger than a journal segment was dropped");
-            return At::default();
-        }
         let before = tail.segment;
-        let at = tail.lazy(kind, id, body);
-        let fresh = tail.lazy_since.is_none();
-        tail.lazy_since.get_or_insert_with(Instant::now);
-        shared.appended(tail, before, fresh);
+        let (at, first) = shared.add(&mut tail, kind, id, body);
+        shared.appended(tail, before, first);
         at
     }
 
@@ -364,14 +360,8 @@ impl<A: Send + 'static> Journal<A> {
         let shared = self.shared();
         let mut tail = shared.tail();
         let before = tail.segment;
-        if !tail.holds(body.len()) || !shared.has_room(&tail, priority, frame::total(body.len())) {
-            tail.settled.push((ack, Err(CommitError::Full)));
-            return shared.appended(tail, before, true);
-        }
-        tail.acked(kind, id, body, ack, false);
-        let fresh = tail.lazy_since.is_none();
-        tail.lazy_since.get_or_insert_with(Instant::now);
-        shared.appended(tail, before, fresh);
+        let hurry = shared.add_acked(&mut tail, priority, (kind, id, body), ack);
+        shared.appended(tail, before, hurry);
     }
 
     /// The same for many records, each by itself, with one wake-up of the commit thread.
@@ -440,8 +430,11 @@ impl<A: Send + 'static> Journal<A> {
 
     /// This id needs no record any more; must be its last word. Written lazily: after a crash the id may be replayed.
     pub fn end(&self, id: u64) {
-        self.append(self.shared().end_kind, id, &[]);
-        self.shared().tail().ends += 1;
+        let shared = self.shared();
+        let mut tail = shared.tail();
+        let before = tail.segment;
+        let first = shared.add_end(&mut tail, id);
+        shared.appended(tail, before, first);
     }
 
     /// The body of a record.
@@ -586,9 +579,9 @@ impl<A> Shared<A> {
 
     /// Whether synced records of that priority may come in.
     fn has_room(&self, tail: &Tail<A>, priority: Priority, octets: u64) -> bool {
-        let used = self.shelf.used(tail.segment, tail.offset) + octets;
         // Only endings make the journal smaller, so what leads to them may exceed the budget, until the disk refuses.
-        let within = priority == Priority::Reserved || used + self.max_bytes / 20 <= self.max_bytes;
+        let used = || self.shelf.used(tail.segment, tail.offset) + octets;
+        let within = priority == Priority::Reserved || used() + self.max_bytes / 20 <= self.max_bytes;
         let beyond = tail.no_room && tail.is_beyond(octets);
         within && tail.pending < tail::PENDING_OCTETS && !beyond
     }

@@ -2,11 +2,15 @@
 //! in records as text, since indexes live only as long as the process. A record's kind fixes its layout for good: a
 //! changed layout gets a new kind. What most records do not have may follow at the end, where a bit of their flags says so.
 
+mod outline;
+
 use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verdict};
 
 use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::switch::{Cause, Reason};
+
+pub use outline::Outline;
 
 /// A record's octets do not read as its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -521,35 +525,7 @@ impl Record<'_> {
     pub fn read(kind: u8, body: &[u8]) -> Result<Record<'_>, Unreadable> {
         let mut take = Take { kind, body, at: 0 };
         let record = match kind {
-            kind::ACCEPTED => {
-                let (at, expires) = (take.wall()?, take.wall()?);
-                let (flags, parts, reserve) = (take.u8()?, take.u8()?, take.u8()?);
-                let callback = flags & !WITH_OPTIONS != 0;
-                let (app, tier, group) = (take.str()?, take.str()?, take.str()?);
-                let (kind, to, text, encoding) = (take.str()?, take.str()?, take.str()?, take.str()?);
-                let (sender, client_ref, idempotency_key) = (take.option()?, take.option()?, take.option()?);
-                let body_hash = take.array()?;
-                let options = take.last(flags)?;
-                Record::Accepted(Accepted {
-                    at,
-                    expires,
-                    app,
-                    tier,
-                    group,
-                    kind,
-                    to,
-                    sender,
-                    text,
-                    client_ref,
-                    idempotency_key,
-                    body_hash,
-                    callback,
-                    parts,
-                    encoding,
-                    reserve,
-                    options,
-                })
-            }
+            kind::ACCEPTED => return Accepted::read(body).map(Record::Accepted),
             kind::ATTEMPT | kind::ATTEMPT_ALONE => {
                 let (at, attempt, only) = (take.wall()?, AttemptRef(take.u64()?), take.u64()?);
                 let (parts, channel) = (take.u8()?, take.str()?);
@@ -633,6 +609,46 @@ impl Record<'_> {
     }
 }
 
+impl<'a> Accepted<'a> {
+    /// Reads the body of an accepted record.
+    ///
+    /// # Errors
+    /// It does not read as one.
+    pub fn read(body: &'a [u8]) -> Result<Accepted<'a>, Unreadable> {
+        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
+        let (at, expires) = (take.wall()?, take.wall()?);
+        let [flags, parts, reserve] = take.array()?;
+        let callback = flags & !WITH_OPTIONS != 0;
+        let (app, tier, group) = (take.str()?, take.str()?, take.str()?);
+        let (kind, to, text, encoding) = (take.str()?, take.str()?, take.str()?, take.str()?);
+        let (sender, client_ref, idempotency_key) = (take.option()?, take.option()?, take.option()?);
+        let body_hash = take.array()?;
+        let options = take.last(flags)?;
+        if take.at != body.len() {
+            return Err(take.unreadable());
+        }
+        Ok(Accepted {
+            at,
+            expires,
+            app,
+            tier,
+            group,
+            kind,
+            to,
+            sender,
+            text,
+            client_ref,
+            idempotency_key,
+            body_hash,
+            callback,
+            parts,
+            encoding,
+            reserve,
+            options,
+        })
+    }
+}
+
 const VERDICTS: [Verdict; 5] =
     [Verdict::Retry, Verdict::Reroute, Verdict::Throttled, Verdict::Rejected, Verdict::LinkFault];
 const DOUBTS: [Doubt; 3] = [Doubt::Unsent, Doubt::Unacked, Doubt::Acked];
@@ -699,16 +715,19 @@ impl<'a> Take<'a> {
         Unreadable { kind: self.kind, at: self.at }
     }
 
+    #[inline]
     fn bytes(&mut self, n: usize) -> Result<&'a [u8], Unreadable> {
-        let end = self.at.checked_add(n).filter(|end| *end <= self.body.len()).ok_or(self.unreadable())?;
-        let bytes = &self.body[self.at..end];
-        self.at = end;
+        let rest = self.body.get(self.at..).and_then(|rest| rest.get(..n));
+        let bytes = rest.ok_or_else(|| self.unreadable())?;
+        self.at += n;
         Ok(bytes)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.bytes(N)?);
+        let array = self.body.get(self.at..).and_then(|rest| rest.first_chunk());
+        let array = *array.ok_or_else(|| self.unreadable())?;
+        self.at += N;
         Ok(array)
     }
 
@@ -732,14 +751,17 @@ impl<'a> Take<'a> {
         Ok(Wall(self.u64()?))
     }
 
+    #[inline]
     fn octets(&mut self) -> Result<&'a [u8], Unreadable> {
         let length = u16::from_le_bytes(self.array()?);
         self.bytes(usize::from(length))
     }
 
     fn str(&mut self) -> Result<&'a str, Unreadable> {
-        let octets = self.octets()?;
-        std::str::from_utf8(octets).map_err(|_| self.unreadable())
+        match self.octets()? {
+            [] => Ok(""),
+            octets => std::str::from_utf8(octets).map_err(|_| self.unreadable()),
+        }
     }
 
     /// See [`put_last`].

@@ -2,9 +2,8 @@
 //! whose answer was lost, by channel and number when exactly one attempt in doubt fits. What nobody claims yet waits.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::hash::BuildHasherDefault;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use carriers::{AttemptRef, CarrierId, Receipt, ReceiptState};
 
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
-use crate::ids::{IdHasher, MessageId};
+use crate::ids::{IdMap, MessageId, SeededMap};
 
 use super::state::AttemptState;
 
@@ -25,7 +24,7 @@ pub const ORPHANS_MAX: usize = 100_000;
 /// How long an attempt in doubt may claim an unknown receipt for its number.
 pub const DOUBT_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Digits of a number that must agree.
-const NUMBER_DIGITS: usize = 9;
+const NUMBER_DIGITS: u32 = 9;
 
 /// One part of one attempt of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +67,9 @@ pub struct Match {
     pub claimed: Option<CarrierId>,
 }
 
-/// A number's last digits; never shown.
+/// A number's last digits, four bits each, plus one; never shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tail([u8; NUMBER_DIGITS]);
+pub struct Tail(u64);
 
 impl fmt::Debug for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,13 +79,15 @@ impl fmt::Debug for Tail {
 
 /// The last digits of a number: what comes before is spelling (plus, country code, trunk prefix).
 pub fn tail(number: &str) -> Option<Tail> {
-    let mut tail = [0u8; NUMBER_DIGITS];
-    let mut digits = number.bytes().rev().filter(u8::is_ascii_digit).peekable();
-    digits.peek()?;
-    for (slot, digit) in tail.iter_mut().zip(digits) {
-        *slot = digit;
+    let (mut tail, mut count) = (0, 0);
+    for digit in number.bytes().rev().filter(u8::is_ascii_digit) {
+        tail |= u64::from(digit - b'0' + 1) << (4 * count);
+        count += 1;
+        if count == NUMBER_DIGITS {
+            break;
+        }
     }
-    Some(Tail(tail))
+    (count > 0).then_some(Tail(tail))
 }
 
 /// An attempt in doubt, or rather one part of it.
@@ -102,15 +103,16 @@ struct Doubtful {
 /// The tables.
 #[derive(Debug, Default)]
 pub struct Correlation {
-    by_id: HashMap<(ChannelId, CarrierId), Place>,
+    /// By channel.
+    by_id: Vec<SeededMap<CarrierId, Place>>,
     /// Whose each attempt is, and when it started: the wall clock may have jumped since.
-    attempts: HashMap<AttemptRef, (MessageId, Time), BuildHasherDefault<IdHasher>>,
+    attempts: IdMap<AttemptRef, (MessageId, Time)>,
     orphans: BTreeMap<MessageId, Waiting>,
-    orphan_ids: HashMap<(ChannelId, CarrierId), MessageId>,
+    orphan_ids: SeededMap<(ChannelId, CarrierId), MessageId>,
     orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
-    doubtful: HashMap<(ChannelId, Tail), Vec<Doubtful>>,
-    /// Attempts with parts that are not answered yet: a receipt that nobody knows may have outrun theirs.
-    open: HashMap<(ChannelId, Tail), Vec<AttemptRef>>,
+    doubtful: SeededMap<(ChannelId, Tail), Vec<Doubtful>>,
+    /// How many attempts have parts that are not answered yet: a receipt that nobody knows may have outrun theirs.
+    open: SeededMap<(ChannelId, Tail), u32>,
     /// Orphans up to this one were counted as unmatched, or looked at in vain.
     counted: Option<MessageId>,
 }
@@ -127,21 +129,22 @@ impl Correlation {
     }
 
     /// An attempt has parts on the wire.
-    pub fn started(&mut self, attempt: AttemptRef, channel: ChannelId, to: &str) {
-        let Some(tail) = tail(to) else { return };
-        let list = self.open.entry((channel, tail)).or_default();
-        if !list.contains(&attempt) {
-            list.push(attempt);
+    pub fn started(&mut self, attempt: &mut AttemptState, to: Option<Tail>) {
+        let Some(tail) = to else { return };
+        if !std::mem::replace(&mut attempt.aloft, true) {
+            *self.open.entry((attempt.channel, tail)).or_default() += 1;
         }
     }
 
     /// An attempt has none any more.
-    pub fn landed(&mut self, attempt: AttemptRef, channel: ChannelId, to: &str) {
-        let Some(tail) = tail(to) else { return };
-        if let Entry::Occupied(mut list) = self.open.entry((channel, tail)) {
-            list.get_mut().retain(|open| *open != attempt);
-            if list.get().is_empty() {
-                list.remove();
+    pub fn landed(&mut self, attempt: &mut AttemptState, to: Option<Tail>) {
+        if std::mem::take(&mut attempt.aloft)
+            && let Some(tail) = to
+            && let Entry::Occupied(mut open) = self.open.entry((attempt.channel, tail))
+        {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
             }
         }
     }
@@ -153,29 +156,37 @@ impl Correlation {
 
     /// The carrier gave a part its id; returns a receipt that has outrun this answer.
     pub fn submitted(&mut self, channel: ChannelId, id: &CarrierId, place: Place) -> Option<Waiting> {
-        let key = (channel, id.clone());
-        let waiting = self.orphan_ids.get(&key).copied().and_then(|orphan| self.take(orphan));
-        self.by_id.insert(key, place);
-        waiting
+        self.learn(channel, id, place);
+        if self.orphan_ids.is_empty() {
+            return None;
+        }
+        let orphan = self.orphan_ids.get(&(channel, id.clone())).copied();
+        orphan.and_then(|orphan| self.take(orphan))
     }
 
     /// The carrier gave a part its id, as the journal has it.
     pub fn learn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
-        self.by_id.insert((channel, id.clone()), place);
+        let channel = usize::from(channel.0);
+        if self.by_id.len() <= channel {
+            self.by_id.resize_with(channel + 1, SeededMap::default);
+        }
+        if let Some(ids) = self.by_id.get_mut(channel) {
+            ids.insert(id.clone(), place);
+        }
     }
 
     /// The carrier gave a part another id than it was expected to.
     pub fn unlearn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
-        if let Entry::Occupied(entry) = self.by_id.entry((channel, id.clone()))
-            && *entry.get() == place
+        if let Some(ids) = self.by_id.get_mut(usize::from(channel.0))
+            && ids.get(id) == Some(&place)
         {
-            entry.remove();
+            ids.remove(id);
         }
     }
 
     /// A part came into doubt: an unknown receipt for its number may be its own.
-    pub fn doubt(&mut self, channel: ChannelId, to: &str, place: Place, started: Time, since: Time) {
-        let Some(tail) = tail(to) else { return };
+    pub fn doubt(&mut self, channel: ChannelId, to: Option<Tail>, place: Place, started: Time, since: Time) {
+        let Some(tail) = to else { return };
         let list = self.doubtful.entry((channel, tail)).or_default();
         if list.iter().all(|d| d.place != place) {
             list.push(Doubtful { place, started, since });
@@ -183,8 +194,8 @@ impl Correlation {
     }
 
     /// A part is in doubt no more, or its message is forgotten.
-    pub fn resolved(&mut self, channel: ChannelId, to: &str, place: Place) {
-        let Some(tail) = tail(to) else { return };
+    pub fn resolved(&mut self, channel: ChannelId, to: Option<Tail>, place: Place) {
+        let Some(tail) = to.filter(|_| !self.doubtful.is_empty()) else { return };
         if let Entry::Occupied(mut list) = self.doubtful.entry((channel, tail)) {
             list.get_mut().retain(|d| d.place != place);
             if list.get().is_empty() {
@@ -220,7 +231,8 @@ impl Correlation {
     }
 
     fn by_any_id(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Match> {
-        let place = ids.iter().find_map(|id| self.by_id.get(&(channel, id.clone())))?;
+        let known = self.by_id.get(usize::from(channel.0))?;
+        let place = ids.iter().find_map(|id| known.get(id))?;
         Some(Match { place: *place, claimed: None })
     }
 
@@ -301,11 +313,11 @@ impl Correlation {
     }
 
     /// Ids of the receipts waiting that an attempt in doubt for this number may claim, oldest first.
-    pub fn claimable(&self, channel: ChannelId, to: &str) -> Vec<MessageId> {
+    pub fn claimable(&self, channel: ChannelId, to: Option<Tail>) -> Vec<MessageId> {
         if self.doubtful.is_empty() || self.orphans.is_empty() {
             return Vec::new();
         }
-        let Some(tail) = tail(to) else { return Vec::new() };
+        let Some(tail) = to else { return Vec::new() };
         let range = (channel, tail, MessageId(0))..=(channel, tail, MessageId(u64::MAX));
         self.orphan_numbers.range(range).map(|(.., id)| *id).collect()
     }
@@ -338,9 +350,9 @@ impl Correlation {
 
     /// Forgets an attempt with the carrier ids and doubts of its parts. An id that the carrier has given again since
     /// stays with its new part.
-    pub fn forget(&mut self, message: MessageId, attempt: &AttemptState, to: &str) {
+    pub fn forget(&mut self, message: MessageId, attempt: &mut AttemptState, to: Option<Tail>) {
         self.attempts.remove(&attempt.attempt);
-        self.landed(attempt.attempt, attempt.channel, to);
+        self.landed(attempt, to);
         for (part, state) in (0..=u8::MAX).zip(&attempt.parts) {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
@@ -355,7 +367,15 @@ impl Correlation {
     pub fn census(&self) -> [usize; 7] {
         let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, open, .. } = self;
         let orphans = [orphans.len(), orphan_ids.len(), orphan_numbers.len()];
-        [by_id.len(), attempts.len(), orphans[0], orphans[1], orphans[2], doubtful.len(), open.len()]
+        [
+            by_id.iter().map(SeededMap::len).sum(),
+            attempts.len(),
+            orphans[0],
+            orphans[1],
+            orphans[2],
+            doubtful.len(),
+            open.len(),
+        ]
     }
 }
 
@@ -416,7 +436,7 @@ mod tests {
     #[test]
     fn one_attempt_in_doubt_claims_an_unknown_receipt_for_its_number() {
         let mut table = Correlation::default();
-        table.doubt(CHANNEL, "+8613800138000", place(1), Time(0), Time(0));
+        table.doubt(CHANNEL, tail("+8613800138000"), place(1), Time(0), Time(0));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138001"), Time(1)), None);
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"6", "13800138000"), Time(1)), None, "claimed once");
@@ -430,10 +450,10 @@ mod tests {
     #[test]
     fn two_candidates_claim_nothing() {
         let mut table = Correlation::default();
-        table.doubt(CHANNEL, "+8613800138000", place(1), Time(0), Time(0));
-        table.doubt(CHANNEL, "+8613800138000", place(2), Time(0), Time(0));
+        table.doubt(CHANNEL, tail("+8613800138000"), place(1), Time(0), Time(0));
+        table.doubt(CHANNEL, tail("+8613800138000"), place(2), Time(0), Time(0));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), None);
-        table.resolved(CHANNEL, "+8613800138000", place(2));
+        table.resolved(CHANNEL, tail("+8613800138000"), place(2));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
     }
 
@@ -442,7 +462,7 @@ mod tests {
         let mut table = Correlation::default();
         let part = |part| Place { part, ..place(1) };
         for i in [1, 0] {
-            table.doubt(CHANNEL, "+8613800138000", part(i), Time(5), Time(9));
+            table.doubt(CHANNEL, tail("+8613800138000"), part(i), Time(5), Time(9));
         }
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(10)), Some(part(0)));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"6", "13800138000"), Time(10)), Some(part(1)));
@@ -454,8 +474,8 @@ mod tests {
         let mut table = Correlation::default();
         table.keep(MessageId(90), CHANNEL, &receipt(b"4", "13800138000"), Time(3));
         table.keep(MessageId(91), CHANNEL, &receipt(b"5", "13800138000"), Time(6));
-        table.doubt(CHANNEL, "+8613800138000", place(1), Time(5), Time(9));
-        assert_eq!(table.claimable(CHANNEL, "+8613800138000"), [MessageId(90), MessageId(91)]);
+        table.doubt(CHANNEL, tail("+8613800138000"), place(1), Time(5), Time(9));
+        assert_eq!(table.claimable(CHANNEL, tail("+8613800138000")), [MessageId(90), MessageId(91)]);
         [90, 91].into_iter().for_each(|orphan| table.stranger(MessageId(orphan)));
         assert_eq!(table.reunite(MessageId(90), Time(9)), None);
         let (waiting, found) = table.reunite(MessageId(91), Time(9)).unwrap();
@@ -481,7 +501,7 @@ mod tests {
         first.parts[0].id = Some(id.clone());
         table.submitted(CHANNEL, &id, place(1));
         table.submitted(CHANNEL, &id, place(2));
-        table.forget(MessageId(1), &first, "1");
+        table.forget(MessageId(1), &mut first, tail("1"));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "1"), Time(0)), Some(place(2)));
     }
 

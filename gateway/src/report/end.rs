@@ -9,7 +9,7 @@ use super::{Ack, Effect, Ledger, Report, history, tell};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
-use crate::journal::record::{Accepted, Called, Outcome, OutcomeKind, Record, Telling};
+use crate::journal::record::{Accepted, Called, Outcome, OutcomeKind, Outline, Record, Telling};
 
 /// Pause before an outcome record that the journal refused is written again.
 const REWRITE_PAUSE: Duration = Duration::from_millis(500);
@@ -143,15 +143,16 @@ impl Report {
     }
 
     pub(super) fn forget(&mut self, id: MessageId) {
-        let Some(detail) = self.remove(id).and_then(|l| l.detail) else { return };
+        let Some(mut detail) = self.remove(id).and_then(|l| l.detail) else { return };
         if detail.waiting {
             self.waits.remove(&(detail.patience, id.0));
         }
         if let Some(due) = detail.due {
             self.due.remove(&(due, id.0));
         }
-        for attempt in &detail.attempts {
-            self.correlation.forget(id, attempt, &detail.to);
+        let to = detail.tail();
+        for attempt in &mut detail.attempts {
+            self.correlation.forget(id, attempt, to);
         }
     }
 
@@ -175,13 +176,20 @@ impl Report {
     /// memory has must do.
     pub fn past(&self, id: MessageId, accepted: Option<&Accepted<'_>>) -> Option<Past> {
         let Some(live) = self.live.get(&id.0) else { return self.late_past(id) };
-        let mut past = Past { history: Vec::with_capacity(256), ids: Vec::new() };
+        let (detail, mut history) = (live.detail.as_deref(), Vec::with_capacity(256));
         match accepted {
-            Some(accepted) => history::write(accepted, live.detail.as_deref(), &self.names, &mut past.history),
-            None => history::write(&self.bare(id, live), live.detail.as_deref(), &self.names, &mut past.history),
+            Some(accepted) => history::write(accepted, detail, &self.names, &mut history),
+            None => history::write(&self.bare(id, live), detail, &self.names, &mut history),
         }
-        past.ids = live.detail.as_deref().map_or_else(Vec::new, |detail| ids(detail, &self.names));
-        Some(past)
+        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names)) })
+    }
+
+    /// The same from the accepted record's octets, which are copied: this is for every message.
+    pub fn finished(&self, id: MessageId, accepted: Option<&Outline<'_>>) -> Option<Past> {
+        let (Some(accepted), Some(live)) = (accepted, self.live.get(&id.0)) else { return self.past(id, None) };
+        let (detail, mut history) = (live.detail.as_deref(), Vec::with_capacity(256));
+        history::copy(accepted, detail, &self.names, &mut history);
+        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names)) })
     }
 
     /// An accepted record as far as memory knows it.
@@ -194,7 +202,7 @@ impl Report {
             tier: self.names.tiers.get(usize::from(live.tier.0)).map_or("", |n| n),
             group: self.names.groups.get(usize::from(live.group.0)).map_or("", |n| n),
             kind: "sms",
-            to: detail.map_or("", |d| &d.to),
+            to: detail.map_or("", |d| d.to()),
             client_ref: detail.and_then(|d| d.client_ref.as_deref()),
             callback: live.callback,
             parts: live.reserve,
@@ -205,12 +213,12 @@ impl Report {
 
 /// The carriers' ids of a message's parts.
 pub(super) fn ids(detail: &Detail, names: &Names) -> Vec<(std::sync::Arc<str>, CarrierId)> {
-    let of = |a: &super::state::AttemptState| {
-        let name = names.channels.get(usize::from(a.channel.0)).cloned();
-        let ids: Vec<_> = a.parts.iter().filter_map(|p| Some((name.clone()?, p.id.clone()?))).collect();
-        ids
-    };
-    detail.attempts.iter().flat_map(of).collect()
+    let mut ids = Vec::new();
+    for attempt in &detail.attempts {
+        let Some(name) = names.channels.get(usize::from(attempt.channel.0)) else { continue };
+        ids.extend(attempt.parts.iter().filter_map(|p| Some((name.clone(), p.id.clone()?))));
+    }
+    ids
 }
 
 /// Writes outcome `seq`.

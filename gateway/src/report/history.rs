@@ -6,7 +6,7 @@ use super::state::{AttemptState, Concluded, Detail, Live, PartState, reason};
 use super::story::Status;
 use crate::config::plan::{ChannelId, Names};
 use crate::journal::record::{
-    Accepted, AnswerKind, Answered, Attempt, Because, OutcomeKind, Receipted, Record, Unreadable,
+    Accepted, AnswerKind, Answered, Attempt, Because, OutcomeKind, Outline, Receipted, Record, Unreadable, kind,
 };
 use crate::switch::Why;
 
@@ -15,11 +15,23 @@ const HEAD: usize = 5;
 
 /// Appends one record.
 pub fn push(out: &mut Vec<u8>, record: &Record<'_>) {
+    framed(out, record.kind(), |out| record.write(out));
+}
+
+fn framed(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
-    out.extend_from_slice(&[record.kind(), 0, 0, 0, 0]);
-    record.write(out);
+    out.extend_from_slice(&[kind, 0, 0, 0, 0]);
+    body(out);
     let length = u32::try_from(out.len() - start - HEAD).unwrap_or(u32::MAX);
     out[start + 1..start + HEAD].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Everything known of a message as records, the first one as the journal has it, but for the text.
+pub fn copy(accepted: &Outline<'_>, detail: Option<&Detail>, names: &Names, out: &mut Vec<u8>) {
+    framed(out, kind::ACCEPTED, |out| accepted.write_without_text(out));
+    if let Some(detail) = detail {
+        write_detail(detail, names, out);
+    }
 }
 
 /// Reads the records back, in order.

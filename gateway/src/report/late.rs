@@ -8,7 +8,7 @@
 //!
 //! What the store holds of a message is asked for only while no change of it is under way, so no change is lost.
 
-use super::correlate::{Waiting, tail};
+use super::correlate::Waiting;
 use super::end::{Past, ids};
 use super::state::{Detail, Keeping};
 use super::{Effect, Ledger, Report, history, tell};
@@ -185,7 +185,7 @@ impl Recalled {
     /// Attempt and part that a receipt from that channel speaks of. Carriers give ids again after days: the number must
     /// agree, too.
     fn place(&self, waiting: &Waiting, channel: &str) -> Option<(carriers::AttemptRef, u8)> {
-        if waiting.to.is_some() && waiting.to != tail(&self.detail.to) {
+        if waiting.to.is_some() && waiting.to != self.detail.tail() {
             return None;
         }
         let on_channel = |a: &&super::state::AttemptState| {

@@ -272,7 +272,10 @@ impl Report {
         let other = |name: &str| known(name).and_then(|at| u16::try_from(at).ok()).map(ChannelId);
         detail.because(attempt.attempt, history::why(&attempt.because, other));
         self.correlation.belongs(attempt.attempt, id, now.time);
-        self.correlation.started(attempt.attempt, channel, &detail.to);
+        let to = detail.tail();
+        if let Some(attempt) = detail.attempt(attempt.attempt) {
+            self.correlation.started(attempt, to);
+        }
         true
     }
 
@@ -297,10 +300,11 @@ impl Report {
             detail.answered(attempt, part, now.wall, &answer);
         }
         // A disk that refuses must not make attempts pile up here.
-        if let Some(nothing) = detail.attempts.pop_if(|a| a.attempt == attempt && a.unsent()) {
-            self.correlation.forget(id, &nothing, &detail.to);
-        } else if let Some(channel) = detail.attempt(attempt).map(|a| a.channel) {
-            self.correlation.landed(attempt, channel, &detail.to);
+        let to = detail.tail();
+        if let Some(mut nothing) = detail.attempts.pop_if(|a| a.attempt == attempt && a.unsent()) {
+            self.correlation.forget(id, &mut nothing, to);
+        } else if let Some(attempt) = detail.attempt(attempt) {
+            self.correlation.landed(attempt, to);
         }
         self.conclude(now, id, ledger);
     }
@@ -309,8 +313,10 @@ impl Report {
     pub fn answered(&mut self, now: Moment, ticket: Ticket, answer: AnswerKind<'_>, ledger: &mut impl Ledger) {
         let (attempt, part) = (ticket.attempt(), ticket.part());
         let Some(message) = self.correlation.message(attempt) else { return };
-        ledger.note(message, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
-        self.apply_answer(now, Place { message, attempt, part }, &answer, ledger);
+        let record = Record::Answered(Answered { at: now.wall, attempt, part, answer });
+        ledger.note(message, &record);
+        let Record::Answered(Answered { answer, .. }) = &record else { return };
+        self.apply_answer(now, Place { message, attempt, part }, answer, ledger);
         self.conclude(now, message, ledger);
     }
 
@@ -321,14 +327,15 @@ impl Report {
         let done = detail.done;
         detail.answered(attempt, part, now.wall, answer);
         let done = !done && detail.done;
-        let state = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open(), a.parts.iter().any(|p| p.early)));
-        let Some((channel, began, open, early)) = state else { return };
-        if done && early {
+        let to = detail.tail();
+        let Some(state) = detail.attempt(attempt) else { return };
+        let (channel, began) = (state.channel, state.at);
+        if done && state.parts.iter().any(|p| p.early) {
             // The switch still waits for an answer that a receipt has made needless, and must not miss it.
             self.effects.push(Effect::Conclude(message));
         }
-        if !open {
-            self.correlation.landed(attempt, channel, &detail.to);
+        if !state.open() {
+            self.correlation.landed(state, to);
         }
         if let (Some(expected), AnswerKind::Submitted(Some(id))) = (expected, answer)
             && expected != *id
@@ -340,10 +347,10 @@ impl Report {
         }
         // A receipt may have proved before that the carrier has it.
         let doubted = detail.part(attempt, part).is_some_and(|p| matches!(p.state, PartState::Unanswered(_)));
-        let claimable = |correlation: &Correlation| correlation.claimable(channel, &detail.to);
+        let claimable = |correlation: &Correlation| correlation.claimable(channel, to);
         let orphans = match answer {
             AnswerKind::Submitted(id) => {
-                self.correlation.resolved(channel, &detail.to, place);
+                self.correlation.resolved(channel, to, place);
                 let waiting = id.as_ref().and_then(|id| self.correlation.submitted(channel, id, place));
                 let claimable = claimable(&self.correlation);
                 if let Some(waiting) = waiting {
@@ -354,12 +361,12 @@ impl Report {
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
                 if doubted {
                     let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
-                    self.correlation.doubt(channel, &detail.to, place, began, now.time);
+                    self.correlation.doubt(channel, to, place, began, now.time);
                 }
                 claimable(&self.correlation)
             }
             AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {
-                self.correlation.resolved(channel, &detail.to, place);
+                self.correlation.resolved(channel, to, place);
                 claimable(&self.correlation)
             }
         };
@@ -467,13 +474,18 @@ impl Report {
         let Some(detail) = live.detail.as_deref_mut() else { return };
         let copies = detail.copies();
         let first = detail.receipted(attempt, part, now.wall, receipt, code);
-        let Some((channel, began, open)) = detail.attempt(attempt).map(|a| (a.channel, a.at, a.open())) else { return };
+        let to = detail.tail();
+        let Some(state) = detail.attempt(attempt) else { return };
+        let (channel, began) = (state.channel, state.at);
+        if !state.open() {
+            self.correlation.landed(state, to);
+        }
         if first {
             let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));
             self.effects.push(Effect::Delay(channel, delay));
-            let decided = detail.attempt(attempt).and_then(|attempt| attempt.decided());
+            let decided = state.decided();
             self.effects.extend(decided.map(|delivered| Effect::Decided(channel, delivered)));
-            let number = detail.to.trim_start_matches('+').parse().unwrap_or(0);
+            let number = detail.to().trim_start_matches('+').parse().unwrap_or(0);
             let delivered = receipt == ReceiptState::Delivered;
             self.effects.push(Effect::Fate(Fate { channel, app, tier, group, number, delivered }));
         }
@@ -481,10 +493,7 @@ impl Report {
             self.effects.push(Effect::Duplicate(channel));
         }
         // It may have come before the answer, or in its place.
-        self.correlation.resolved(channel, &detail.to, place);
-        if !open {
-            self.correlation.landed(attempt, channel, &detail.to);
-        }
+        self.correlation.resolved(channel, to, place);
         self.resolved(message, done);
     }
 

@@ -261,8 +261,7 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
     let wait = u64::try_from(report.receipt_wait.as_millis()).unwrap_or(u64::MAX);
     let Some(detail) = report.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
     if let Ok(Record::Accepted(accepted)) = Record::read(kind::ACCEPTED, accepted) {
-        detail.to = accepted.to.into();
-        detail.client_ref = accepted.client_ref.map(Into::into);
+        detail.is_of(accepted.to, accepted.client_ref);
     }
     detail.expires = now.deadline(expires);
     detail.not_due_before = now.time.after(FIRST_RECEIPTS);
@@ -277,7 +276,7 @@ fn resume(report: &mut Report, now: Moment, id: MessageId, expires: Wall, accept
         for (part, p) in (0..=u8::MAX).zip(&a.parts) {
             if let PartState::Unanswered(Doubt::Unacked | Doubt::Acked) = p.state {
                 let place = Place { message: id, attempt: a.attempt, part };
-                report.correlation.doubt(a.channel, &detail.to, place, past(now, a.at), past(now, p.at));
+                report.correlation.doubt(a.channel, detail.tail(), place, past(now, a.at), past(now, p.at));
             }
         }
     }

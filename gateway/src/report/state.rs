@@ -9,6 +9,8 @@ use crate::journal::At;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::{End, Reason, Why};
 
+use super::correlate::{Tail, tail};
+
 /// A message that has not been forgotten. Waiting ones hold nothing but this: their bodies are on disk.
 #[derive(Debug)]
 pub struct Live {
@@ -42,7 +44,9 @@ impl Live {
 #[derive(Debug, Default)]
 pub struct Detail {
     /// Destination, E.164.
-    pub to: Box<str>,
+    to: Box<str>,
+    /// Its last digits, by which receipts name it.
+    tail: Option<Tail>,
     /// The app's reference.
     pub client_ref: Option<Box<str>>,
     /// Attempts in order.
@@ -99,6 +103,8 @@ pub struct AttemptState {
     pub superseded: bool,
     /// How often it was refused for the time being.
     pub refusals: u8,
+    /// Whether the correlation counts it among those with parts on the wire.
+    pub aloft: bool,
     /// When its rest last went out, and when that was last refused.
     run: Wall,
     refused_at: Wall,
@@ -183,6 +189,7 @@ impl AttemptState {
             ],
             superseded: false,
             refusals: 0,
+            aloft: false,
             run: at,
             refused_at: Wall(0),
         }
@@ -276,7 +283,22 @@ impl AttemptState {
 impl Detail {
     /// Nothing but what its accepted record says.
     pub fn new(to: &str, client_ref: Option<&str>) -> Self {
-        Detail { to: to.into(), client_ref: client_ref.map(Into::into), ..Detail::default() }
+        Detail { to: to.into(), tail: tail(to), client_ref: client_ref.map(Into::into), ..Detail::default() }
+    }
+
+    /// Destination, E.164.
+    pub fn to(&self) -> &str {
+        &self.to
+    }
+
+    /// Its last digits.
+    pub fn tail(&self) -> Option<Tail> {
+        self.tail
+    }
+
+    /// Its accepted record says that.
+    pub fn is_of(&mut self, to: &str, client_ref: Option<&str>) {
+        (self.to, self.tail, self.client_ref) = (to.into(), tail(to), client_ref.map(Into::into));
     }
 
     /// The attempt of that reference.

@@ -65,7 +65,7 @@ pub fn event<'a>(
     let data = EventData {
         id,
         client_ref: detail.client_ref.as_deref(),
-        to: &detail.to,
+        to: detail.to(),
         tier,
         status: concluded.kind.name(),
         reason: concluded.reason,

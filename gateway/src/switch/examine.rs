@@ -216,8 +216,9 @@ impl Switch {
                 let strict = self.is_first(attempt.pending.lane.tier);
                 attempt.channel.0 == link.channel && attempt.link == link.link && (down || (strict && quiet))
             };
-            let open: Vec<AttemptRef> =
+            let mut open: Vec<AttemptRef> =
                 self.attempts.values().filter(here).filter(|attempt| attempt.waits()).map(|a| a.id).collect();
+            open.sort_unstable();
             for attempt in open {
                 self.supersede(now, attempt, Again::No, out);
             }
@@ -276,6 +277,7 @@ impl Switch {
             lose(attempt);
             touched.push(attempt.id);
         }
+        touched.sort_unstable();
         for attempt in touched {
             self.review(now, attempt, out);
         }

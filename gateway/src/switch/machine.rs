@@ -24,7 +24,7 @@ use super::why::Cause;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Settings, TierRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
-use crate::ids::{Ids, MessageId};
+use crate::ids::{IdMap, Ids, MessageId};
 
 /// The rule of a tier the plan does not name (any more).
 static NO_TIER: TierRule = TierRule {
@@ -77,10 +77,10 @@ pub struct Switch {
     pub(super) lanes: Lanes,
     /// Messages that wait for a time.
     pub(super) later: Later,
-    /// Attempts by reference, until their last slot is free.
-    pub(super) attempts: BTreeMap<AttemptRef, Attempt>,
+    /// Attempts by reference, until their last slot is free. Whoever walks through them must not depend on the order.
+    pub(super) attempts: IdMap<AttemptRef, Attempt>,
     /// The undecided attempt of each message that has one.
-    pub(super) flying: BTreeMap<MessageId, AttemptRef>,
+    pub(super) flying: IdMap<MessageId, AttemptRef>,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
     /// Scratch of the matching: the channels a head is offered to, in order.
@@ -162,8 +162,8 @@ impl Switch {
             channels: BTreeMap::new(),
             lanes: Lanes::default(),
             later: Later::default(),
-            attempts: BTreeMap::new(),
-            flying: BTreeMap::new(),
+            attempts: IdMap::default(),
+            flying: IdMap::default(),
             partial: BTreeMap::new(),
             ranked: Vec::new(),
             trace: None,
@@ -330,7 +330,9 @@ impl Switch {
         let flying = self.flying.values().filter_map(|id| self.attempts.get(id));
         let flying = flying.filter(|attempt| !attempt.concluded).map(|attempt| &attempt.pending);
         let others = self.later.iter().chain(flying).filter(|pending| !self.is_home(&pending.lane));
-        waiting.chain(others.map(|pending| &pending.entry)).map(|entry| entry.id).collect()
+        let mut others: Vec<MessageId> = others.map(|pending| pending.entry.id).collect();
+        others.sort_unstable();
+        waiting.map(|entry| entry.id).chain(others).collect()
     }
 
     /// Whether the plan has any channel for a lane.
@@ -361,6 +363,18 @@ impl Switch {
     #[must_use]
     pub fn stands(&self, attempt: AttemptRef) -> bool {
         self.attempts.get(&attempt).is_some_and(|attempt| attempt.slots() == u32::from(attempt.reserved()))
+    }
+
+    /// When an attempt was handed to its link; `None` where nothing of it can be on the wire any more.
+    #[must_use]
+    pub fn sent(&self, attempt: AttemptRef) -> Option<Time> {
+        self.attempts.get(&attempt).map(|attempt| attempt.sent)
+    }
+
+    /// Slots that are taken on all links. Costs a look at every attempt.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.attempts.values().map(Attempt::slots).sum()
     }
 
     /// Messages the switch owns: waiting, or in an attempt that has not ended.
@@ -625,6 +639,13 @@ impl Switch {
         if let Outcome::Missing { refused, .. } = outcome {
             if let Some(attempt) = self.attempts.remove(&id).filter(|attempt| !attempt.concluded) {
                 self.go_on(now, attempt, refused, out);
+            }
+            return;
+        }
+        if outcome == Outcome::Submitted && attempt.doubt.is_none() && !attempt.alone {
+            // As almost always: nothing follows.
+            if attempt.slots() == 0 {
+                self.attempts.remove(&id);
             }
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use gateway::journal::{At, CommitError, Entry, Journal, Priority};
+use gateway::journal::{At, CommitError, Draft, Entry, Journal, Priority};
 
 use crate::faulty::Faulty;
 use crate::{END, settings};
@@ -146,11 +146,27 @@ impl Run {
             self.waiting.insert(serial);
             return self.journal().append_acked(Priority::Admission, kind, id, &body, serial);
         }
+        if self.rng.u8(..) < 50 {
+            return self.hand_in();
+        }
         let count = if self.rng.bool() { 1 } else { self.rng.usize(1..6) };
         let records: Vec<_> = (0..count).map(|_| self.record()).collect();
         self.waiting.extend(records.iter().map(|(serial, ..)| *serial));
         let entries = records.iter().map(|(serial, kind, id, body)| Entry { kind: *kind, id: *id, body, ack: *serial });
         self.journal().append_group(Priority::Admission, entries);
+    }
+
+    fn hand_in(&mut self) {
+        let mut draft = Draft::default();
+        for _ in 0..self.rng.usize(1..12) {
+            let (serial, kind, id, body) = self.record();
+            self.waiting.insert(serial);
+            match self.rng.bool() {
+                true => draft.append_acked(kind, id, serial, |octets| octets.extend_from_slice(&body)),
+                false => draft.append_synced(kind, id, serial, |octets| octets.extend_from_slice(&body)),
+            }
+        }
+        self.journal().hand_in(Priority::Admission, &mut draft);
     }
 
     fn end(&mut self) {

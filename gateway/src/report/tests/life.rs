@@ -17,7 +17,7 @@ fn a_message_leaves_nothing_behind_once_it_is_told_and_stored() {
     world.assert_nothing_left();
     world.assert_all_ended();
     let (accepted, detail) = super::super::history::restore(&world.store[&id].history, &mut Names::default()).unwrap();
-    assert_eq!((accepted.text, &*detail.to), ("", number(id).as_str()), "the text ends with the message");
+    assert_eq!((accepted.text, detail.to()), ("", number(id).as_str()), "the text ends with the message");
     assert_eq!(world.store[&id].ids.len(), 2);
     assert_eq!(world.store[&id].ids[0].0, name(A));
 }

@@ -9,7 +9,7 @@ use carriers::{AttemptRef, Ticket, Verdict};
 use gateway::clock::{Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, TierId};
 use gateway::ids::{Ids, MessageId};
-use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Record, Telling, kind};
+use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Outline, Record, Telling, kind};
 use gateway::report::recover::{Note, Replay};
 use gateway::report::{Ack, Effect, Report, uplink};
 use gateway::switch::health::State;
@@ -595,7 +595,7 @@ impl World {
                 }
                 Effect::Store(id) => {
                     let body = self.disk.body(id);
-                    let past = line.report.past(id, body.as_deref().and_then(accepted).as_ref());
+                    let past = line.report.finished(id, body.as_deref().and_then(Outline::of).as_ref());
                     let Some(past) = past else { continue };
                     let wait = self.rng.u64(1_000..100_000);
                     self.after(wait, What::Store(life, id, Kept { history: past.history, ids: past.ids }));

@@ -1,0 +1,89 @@
+//! An accepted record's octets, of which hardly anything is to be read: what the store keeps of a finished message is
+//! the record as it is, without its text.
+
+use super::{Take, kind};
+
+/// Octets before an accepted record's first string: two times and three octets.
+const FIXED: usize = 8 + 8 + 3;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline<'a> {
+    /// All before the text's length.
+    before: &'a [u8],
+    /// All after the text.
+    after: &'a [u8],
+    /// App id.
+    pub app: &'a [u8],
+    /// The app's own reference.
+    pub client_ref: Option<&'a [u8]>,
+}
+
+impl<'a> Outline<'a> {
+    /// Of an [`Accepted`](super::Accepted) record's body. That its strings are text is not looked at: whoever reads the
+    /// record finds out.
+    pub fn of(body: &'a [u8]) -> Option<Outline<'a>> {
+        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
+        take.bytes(FIXED).ok()?;
+        let app = take.octets().ok()?;
+        for _tier_group_kind_to in 0..4 {
+            take.octets().ok()?;
+        }
+        let before = body.get(..take.at)?;
+        take.octets().ok()?;
+        let after = body.get(take.at..)?;
+        // Encoding and sender.
+        take.octets().ok()?;
+        take.bytes(1).ok()?;
+        take.octets().ok()?;
+        let present = take.flag().ok()?;
+        let client_ref = Some(take.octets().ok()?).filter(|_| present);
+        Some(Outline { before, after, app, client_ref })
+    }
+
+    /// Appends the record with an empty text.
+    pub fn write_without_text(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.before);
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(self.after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Accepted, Record};
+    use super::*;
+
+    #[test]
+    fn it_is_the_record_without_its_text() {
+        let full = Accepted {
+            app: "shop",
+            tier: "otp",
+            group: "mobile",
+            kind: "sms",
+            to: "+8613800138000",
+            sender: Some("1069"),
+            text: "码 1234",
+            client_ref: Some("order 7"),
+            idempotency_key: Some("k"),
+            encoding: "ucs2",
+            options: "link_id=7\n",
+            ..Accepted::default()
+        };
+        for accepted in [full.clone(), Accepted { client_ref: None, sender: None, options: "", ..full }] {
+            let (mut body, mut bare, mut without) = (Vec::new(), Vec::new(), Vec::new());
+            Record::Accepted(accepted.clone()).write(&mut body);
+            Record::Accepted(Accepted { text: "", ..accepted.clone() }).write(&mut bare);
+            let outline = Outline::of(&body).unwrap();
+            outline.write_without_text(&mut without);
+            assert_eq!(without, bare);
+            let client_ref = accepted.client_ref.map(str::as_bytes);
+            assert_eq!((outline.app, outline.client_ref), (accepted.app.as_bytes(), client_ref));
+            for end in 0..body.len() {
+                // What is cut short behind the reference shows when it is read.
+                let _ = Outline::of(&body[..end]);
+            }
+            assert_eq!(Outline::of(&body[..40]), None);
+        }
+    }
+}
