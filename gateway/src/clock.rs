@@ -169,9 +169,14 @@ impl Clock {
         Clock { origin: now.checked_sub(Duration::from_secs(1)).unwrap_or(now) }
     }
 
+    /// Reads the monotonic clock alone.
+    pub fn time(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
     /// Reads both clocks.
     pub fn now(&self) -> Moment {
-        let time = Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let time = self.time();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Moment { time, wall: Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
     }
