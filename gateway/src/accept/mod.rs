@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod body;
+mod bygone;
 pub mod commit;
 pub mod idempotency;
 pub mod openapi;

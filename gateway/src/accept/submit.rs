@@ -19,7 +19,7 @@ use super::commit::{Committed, Fresh};
 use super::idempotency::{BodyHash, Claim, Found, Hold, KEY_LIMIT, body_hash, outdated};
 use super::problem::{Code, Problem};
 use super::{Door, Peer, authenticate};
-use crate::admit::{Admitted, Draft};
+use crate::admit::{Admitted, Draft, Tables};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{App, Plan, TierId};
 use crate::ids::MessageId;
@@ -104,17 +104,43 @@ impl Door {
             },
             None => None,
         };
-        let body = Body::read(&octets)?;
-        let draft = body.draft().map_err(Box::<Problem>::from)?;
-        let admitted = tables.admit(now, app_at, &draft, &*self.gate).map_err(Box::<Problem>::from)?;
+        let (found, tier, wait) = self.hand_over(now, &tables, app_at, &octets, key.map(|key| (key, hash)))?;
+        // The connection reads its next request where these stand.
+        drop(octets);
+        let committed = match hold {
+            Some(hold) => hold.committed(wait, found.clone()).await,
+            None => wait.await.unwrap_or(Committed::Unknown),
+        };
+        match committed {
+            Committed::Durable => Ok(End::Accepted(found, tier)),
+            Committed::Refused => {
+                Err(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON).into())
+            }
+            Committed::Unknown => Err(End::Unknown),
+        }
+    }
 
+    /// Judges a body, and hands its message to the journal if it may pass.
+    fn hand_over(
+        &self,
+        now: Moment,
+        tables: &Tables,
+        app_at: usize,
+        octets: &[u8],
+        key: Option<(&str, BodyHash)>,
+    ) -> Result<(Found, TierId, oneshot::Receiver<Committed>), Box<Problem>> {
+        let app = &tables.plan.apps[app_at];
+        let body = Body::read(octets)?;
+        let draft = body.draft()?;
+        let admitted = tables.admit(now, app_at, &draft, &*self.gate)?;
         let found = Found {
             id: self.ids.next(now.wall),
-            body_hash: hash,
+            body_hash: key.map_or([0; 16], |(_, hash)| hash),
             parts: admitted.parts,
             encoding: admitted.coding.name().into(),
             accepted_at: now.wall,
         };
+        let key = key.map(|(key, _)| key);
         let record = accepted(&tables.plan, app, &admitted, &draft, &found, key, body.callback());
         let (answer, wait) = oneshot::channel();
         self.commit.commit(Fresh {
@@ -124,17 +150,7 @@ impl Door {
             callback: body.callback(),
             answer,
         });
-        let committed = match hold {
-            Some(hold) => hold.committed(wait, found.clone()).await,
-            None => wait.await.unwrap_or(Committed::Unknown),
-        };
-        match committed {
-            Committed::Durable => Ok(End::Accepted(found, admitted.tier)),
-            Committed::Refused => {
-                Err(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON).into())
-            }
-            Committed::Unknown => Err(End::Unknown),
-        }
+        Ok((found, admitted.tier, wait))
     }
 
     /// The key for this request, the first answer, or why neither.
@@ -148,17 +164,18 @@ impl Door {
 
     /// The same before the body is known.
     pub(super) async fn reserve(&self, now: Moment, app: &App, key: &str) -> Result<Reserved, Box<Problem>> {
-        let now = now.wall;
-        match self.idempotency.claim(now, &app.name, key) {
-            Claim::Done(found) => Ok(Reserved::Known(found)),
-            Claim::InProgress => Err(Problem::new(Code::IdempotencyInProgress, "").retry(SOON)),
-            Claim::Mine(hold) => match self.remembered.find(&app.name, key).await {
-                Some(found) if !outdated(now, found.accepted_at) => {
-                    hold.known(found.clone());
-                    Ok(Reserved::Known(found))
-                }
-                _ => Ok(Reserved::Mine(hold)),
-            },
+        let hold = match self.idempotency.claim(now, &app.name, key) {
+            Claim::New(hold) => return Ok(Reserved::Mine(hold)),
+            Claim::Unsure(hold) => hold,
+            Claim::Done(found) => return Ok(Reserved::Known(found)),
+            Claim::InProgress => return Err(Problem::new(Code::IdempotencyInProgress, "").retry(SOON)),
+        };
+        match self.remembered.find(&app.name, key).await {
+            Some(found) if !outdated(now.wall, found.accepted_at) => {
+                hold.known(found.clone());
+                Ok(Reserved::Known(found))
+            }
+            _ => Ok(Reserved::Mine(hold)),
         }
     }
 }
