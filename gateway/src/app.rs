@@ -15,6 +15,7 @@ mod apply;
 mod batches;
 mod desk;
 mod endings;
+mod entrance;
 mod errands;
 mod explain;
 mod health;
@@ -47,7 +48,7 @@ use tokio::sync::mpsc;
 use crate::accept::{Committed, Flock, Fresh};
 use crate::admit::Tables;
 use crate::callback::{Courier, Told};
-use crate::clock::{Clock, Moment, Time};
+use crate::clock::{Clock, Jumps, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
@@ -170,6 +171,7 @@ pub struct Line {
     meters: metrics::Meters,
     pressure: Arc<pressure::Pressure>,
     lateness: pressure::Lateness,
+    jumps: Jumps,
     errands: errands::Errands,
     batches: batches::Batches,
     endings: endings::Endings,

@@ -9,6 +9,7 @@ pub mod commit;
 pub mod idempotency;
 pub mod openapi;
 pub mod pages;
+mod plain;
 pub mod problem;
 mod seal;
 pub mod server;

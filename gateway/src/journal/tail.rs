@@ -15,6 +15,10 @@ use super::{At, CommitError, Settled};
 const COMMIT_RECORDS: usize = 256;
 /// Most octets in one commit, with the same exceptions.
 const COMMIT_OCTETS: usize = 1_024 * 1_024;
+/// What a commit should take. Where the last one took longer, it is the sync that costs, not what is in it: the next one
+/// may take as many times more, up to [`MOST_TIMES`], lest what arrives meanwhile wait for one sync after the other.
+const USUAL: Duration = Duration::from_millis(5);
+const MOST_TIMES: usize = 16;
 /// Most octets not yet on disk before synced records are refused.
 pub(super) const PENDING_OCTETS: usize = 64 * 1_024 * 1_024;
 /// Longest a record that no one waits for stays unsynced.
@@ -99,6 +103,8 @@ pub(super) struct Tail<A> {
     pub(super) no_room: bool,
     /// A write failed; the commit thread must lay the tail out anew.
     pub(super) fault: bool,
+    /// How long the last commit took.
+    pub(super) took: Duration,
     /// Failures since the last success, and when to try again.
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,
@@ -138,6 +144,7 @@ impl<A> Tail<A> {
             prepared: segment,
             no_room: false,
             fault: false,
+            took: Duration::ZERO,
             failures: 0,
             retry_at: None,
             durable_segment: segment.saturating_sub(1),
@@ -300,9 +307,10 @@ impl<A> Tail<A> {
     /// How many chunks, from the front, the next commit takes; they take no more records.
     pub(super) fn take_batch(&mut self) -> usize {
         let (mut count, mut records, mut octets) = (0, 0, 0);
+        let times = (self.took.as_nanos() / USUAL.as_nanos()).clamp(1, MOST_TIMES as u128) as usize;
         for chunk in &mut self.chunks {
             (records, octets) = (records + chunk.acks.len(), octets + chunk.octets.len());
-            let fits = records <= COMMIT_RECORDS && octets <= COMMIT_OCTETS;
+            let fits = records <= COMMIT_RECORDS * times && octets <= COMMIT_OCTETS * times;
             if chunk.segment > self.prepared || (count > 0 && !fits && !chunk.is_written()) {
                 break;
             }
@@ -438,5 +446,30 @@ impl<A> Tail<A> {
         let (head, body) = frame::decode(Stamp::new(self.salt, Sort::Segment, place.0), offset, octets)?;
         let body = &body[if moved { frame::PLACE } else { 0 }..];
         (head.id == id && body.len() == len && (head.flags & MOVED != 0) == moved).then(|| Bytes::copy_from_slice(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records that the next commit takes of so many, after one that took that long.
+    fn taken(records: usize, took: Duration) -> usize {
+        let mut tail: Tail<usize> = Tail::new(1, 16 << 20, 1);
+        for ack in 0..records {
+            tail.synced(1, ack as u64, b"body", ack, false);
+        }
+        tail.took = took;
+        let count = tail.take_batch();
+        tail.finish(count, Instant::now());
+        tail.settled.len()
+    }
+
+    #[test]
+    fn the_slower_the_syncs_the_more_each_takes() {
+        let ms = Duration::from_millis;
+        let all = [ms(0), ms(9), ms(10), ms(25), ms(1_000)].map(|took| taken(10_000, took));
+        assert_eq!(all, [256, 256, 512, 1_280, 4_096]);
+        assert_eq!(taken(1_000, ms(1_000)), 1_000);
     }
 }

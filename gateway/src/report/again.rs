@@ -134,17 +134,15 @@ impl Detail {
     }
 }
 
+/// What the switch must know of any message.
+pub(super) fn message(now: Moment, id: MessageId, live: &Live, expires: Time) -> Message {
+    let Live { app, group, tier, reserve: parts, .. } = *live;
+    Message { id, app, group, tier, parts, expires, accepted: past(now, id.wall()) }
+}
+
 /// What the switch must know of a message that goes on, or is found in the journal.
 pub(super) fn recovered(now: Moment, id: MessageId, live: &Live, expires: Time) -> Recovered {
-    let message = Message {
-        id,
-        app: live.app,
-        group: live.group,
-        tier: live.tier,
-        parts: live.reserve,
-        expires,
-        accepted: past(now, id.wall()),
-    };
+    let message = message(now, id, live, expires);
     let attempts = live.detail.as_deref().map_or(&[][..], |d| &d.attempts);
     let in_doubt = attempts.last().filter(|a| a.in_doubt() && !a.superseded).map(|a| (a.channel, a.doubt()));
     // The switch itself counts the last attempt if that is in doubt.
