@@ -198,9 +198,14 @@ impl Clock {
         Clock { anchor: Some(Wall(now.wall.0.saturating_sub(now.time.0 / 1_000))), ..*self }
     }
 
+    /// Reads the monotonic clock alone.
+    pub fn time(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
     /// Reads both clocks.
     pub fn now(&self) -> Moment {
-        let time = Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let time = self.time();
         let since = |anchor: Wall| Wall(anchor.0.saturating_add(time.0 / 1_000));
         Moment { time, wall: self.anchor.map_or_else(Clock::wall, since) }
     }

@@ -1,12 +1,16 @@
 //! `Idempotency-Key`: the first request with a key is carried out, its repetitions get the first answer.
 //!
-//! Recent keys are in memory, as hashes, bounded in number; older ones are found through [`Remembered`]. A client that
-//! goes away while its message is being written leaves the pending answer behind in the table, so a repetition that comes
-//! at once neither sends twice nor has to guess.
+//! Recent keys are in memory, as hashes, bounded in number; older ones are found through [`Remembered`], which is asked
+//! unless [`Bygone`] is certain that it does not have the key. A client that goes away while its message is being written
+//! leaves the pending answer behind in the table, so a repetition that comes at once neither sends twice nor has to guess.
+//!
+//! Every key that leaves the table and may be on disk goes to [`Bygone`]: for want of room, with age, and where nobody
+//! knows what became of its commit.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,9 +19,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::BoxFuture;
+use super::bygone::{Bygone, Mark};
 use super::commit::Committed;
-use crate::clock::Wall;
-use crate::ids::MessageId;
+use super::seal::Seal;
+use crate::clock::{Moment, Time, Wall};
+use crate::ids::{IdHasher, MessageId};
 
 /// How long a key is remembered.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -25,6 +31,8 @@ pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 pub const KEY_LIMIT: usize = 255;
 /// Keys kept in memory unless told otherwise: about 30 MB.
 pub const MOST: usize = 200_000;
+/// Between an app's id and its key.
+const NUL: &[u8] = b"\0";
 
 /// First 16 octets of a request body's SHA-256.
 pub type BodyHash = [u8; 16];
@@ -74,28 +82,38 @@ pub trait Remembered: Send + Sync {
 
 /// The keys in memory.
 pub struct Idempotency {
+    seal: Seal,
     table: Mutex<Table>,
     most: usize,
 }
 
-#[derive(Default)]
 struct Table {
-    keys: HashMap<Key, Entry>,
+    keys: HashMap<Key, Entry, BuildHasherDefault<IdHasher>>,
     /// Keys that are done, oldest first.
     done: VecDeque<(Wall, Key)>,
     /// Keys whose client went away, oldest first.
     abandoned: VecDeque<Key>,
+    /// Keys that were here.
+    bygone: Bygone,
+    /// The last claim's time.
+    now: Time,
 }
 
 /// Hash of app and key: fixed size whatever the client sends.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Key([u8; 16]);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Key(Mark);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0]);
+    }
+}
 
 enum Entry {
     /// Being carried out.
     Open,
     /// Being written; nobody waits for the answer.
-    Abandoned(oneshot::Receiver<Committed>, Found),
+    Abandoned(Box<(oneshot::Receiver<Committed>, Found)>),
     /// Answered.
     Done(Found),
 }
@@ -103,8 +121,10 @@ enum Entry {
 /// What is known of a key.
 #[derive(Debug)]
 pub enum Claim {
-    /// Nothing in memory: it is the caller's now, who asks [`Remembered`] next.
-    Mine(Hold),
+    /// Used for the first time: it is the caller's now.
+    New(Hold),
+    /// The caller's as well; but it may have been used before, so [`Remembered`] is to be asked next.
+    Unsure(Hold),
     /// Answered before.
     Done(Found),
     /// Another request holds it.
@@ -114,34 +134,67 @@ pub enum Claim {
 impl Idempotency {
     /// An empty table for at most `most` answered keys.
     pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Idempotency { table: Mutex::default(), most })
+        let table = Table {
+            keys: HashMap::default(),
+            done: VecDeque::new(),
+            abandoned: VecDeque::new(),
+            bygone: Bygone::new(),
+            now: Time::default(),
+        };
+        Arc::new(Idempotency { seal: Seal::default(), table: Mutex::new(table), most })
     }
 
     /// Puts an answer back that was given before a restart. In order of acceptance.
     pub fn recall(&self, app: &str, key: &str, found: Found) {
-        let key = Key::new(app, key);
+        let key = self.key(app, key);
         self.lock().finish(key, found, self.most);
     }
 
+    /// Learns which keys of earlier lives the durable memory has. `read` shows each by its [`name`] until it is told
+    /// that this is enough, and returns whether it has shown them all; where not, the durable memory is asked for
+    /// every new key until none of theirs counts any more. Takes as long as `read` does, and holds nobody up.
+    pub fn learn(&self, now: Time, read: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool) -> bool) {
+        let mut earlier = Bygone::new();
+        let all = read(&mut |name| {
+            earlier.add(now, self.seal.of(&[name]));
+            !earlier.is_crowded()
+        });
+        if all {
+            self.lock().bygone.learn(earlier);
+        }
+    }
+
     /// Claims a key for one request.
-    pub fn claim(self: &Arc<Self>, now: Wall, app: &str, key: &str) -> Claim {
-        let key = Key::new(app, key);
+    pub fn claim(self: &Arc<Self>, now: Moment, app: &str, key: &str) -> Claim {
+        let key = self.key(app, key);
         let mut table = self.lock();
-        table.sweep(now, self.most);
+        table.now = now.time;
+        table.sweep(now.wall, self.most);
         table.settle(key, self.most);
         match table.keys.get(&key) {
             Some(Entry::Done(found)) => return Claim::Done(found.clone()),
-            Some(Entry::Open | Entry::Abandoned(..)) => return Claim::InProgress,
+            Some(Entry::Open | Entry::Abandoned(_)) => return Claim::InProgress,
             None => {}
         }
         table.keys.insert(key, Entry::Open);
+        let unsure = table.bygone.may_hold(now.time, key.0);
         drop(table);
-        Claim::Mine(Hold { owner: self.clone(), key, pending: None, over: false })
+        let hold = Hold { owner: self.clone(), key, pending: None, over: false };
+        if unsure { Claim::Unsure(hold) } else { Claim::New(hold) }
+    }
+
+    fn key(&self, app: &str, key: &str) -> Key {
+        Key(self.seal.of(&[app.as_bytes(), NUL, key.as_bytes()]))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Under which name the durable memory keeps a key: app ids hold no NUL, so the pair cannot be read another way.
+pub fn name(app: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Vec<u8> {
+    [app.as_ref(), NUL, key.as_ref()].concat()
 }
 
 impl Table {
@@ -159,6 +212,7 @@ impl Table {
         // The key may have been forgotten and used again since.
         if matches!(self.keys.get(&key), Some(Entry::Done(found)) if found.accepted_at == at) {
             self.keys.remove(&key);
+            self.bygone.add(self.now, key.0);
         }
     }
 
@@ -177,31 +231,33 @@ impl Table {
 
     /// Takes an abandoned key's answer if it is there. True where nothing is left to wait for.
     fn settle(&mut self, key: Key, most: usize) -> bool {
-        let Some(Entry::Abandoned(answer, found)) = self.keys.get_mut(&key) else { return true };
-        match answer.try_recv() {
+        let Some(Entry::Abandoned(pending)) = self.keys.get_mut(&key) else { return true };
+        let (answer, found) = &mut **pending;
+        let committed = match answer.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => return false,
-            Ok(Committed::Durable) => {
-                let found = found.clone();
-                self.finish(key, found, most);
-            }
-            Ok(Committed::Refused | Committed::Unknown) | Err(oneshot::error::TryRecvError::Closed) => {
+            Ok(committed) => committed,
+            Err(oneshot::error::TryRecvError::Closed) => Committed::Unknown,
+        };
+        let found = found.clone();
+        self.conclude(key, found, committed, most);
+        true
+    }
+
+    fn conclude(&mut self, key: Key, found: Found, committed: Committed, most: usize) {
+        match committed {
+            Committed::Durable => self.finish(key, found, most),
+            Committed::Refused => drop(self.keys.remove(&key)),
+            Committed::Unknown => {
                 self.keys.remove(&key);
+                self.bygone.add(self.now, key.0);
             }
         }
-        true
     }
 }
 
 /// Whether an answer of that time is forgotten now.
 pub fn outdated(now: Wall, at: Wall) -> bool {
     Duration::from_millis(now.0.saturating_sub(at.0)) >= KEPT
-}
-
-impl Key {
-    fn new(app: &str, key: &str) -> Self {
-        let digest = Sha256::new().chain_update(app).chain_update([0]).chain_update(key).finalize();
-        Key(first_half(digest.into()))
-    }
 }
 
 fn first_half(digest: [u8; 32]) -> [u8; 16] {
@@ -236,11 +292,9 @@ impl Hold {
     pub async fn committed(mut self, answer: oneshot::Receiver<Committed>, found: Found) -> Committed {
         let (answer, _) = self.pending.insert((answer, found));
         let committed = poll_fn(|cx| Pin::new(&mut *answer).poll(cx)).await.unwrap_or(Committed::Unknown);
-        if let Some((_, found)) = self.pending.take()
-            && committed == Committed::Durable
-        {
+        if let Some((_, found)) = self.pending.take() {
             self.over = true;
-            self.owner.lock().finish(self.key, found, self.owner.most);
+            self.owner.lock().conclude(self.key, found, committed, self.owner.most);
         }
         committed
     }
@@ -253,8 +307,8 @@ impl Drop for Hold {
         }
         let mut table = self.owner.lock();
         match self.pending.take() {
-            Some((answer, found)) => {
-                table.keys.insert(self.key, Entry::Abandoned(answer, found));
+            Some(pending) => {
+                table.keys.insert(self.key, Entry::Abandoned(Box::new(pending)));
                 table.abandoned.push_back(self.key);
             }
             None => {
@@ -272,9 +326,28 @@ mod tests {
         Found { id: MessageId(at), body_hash: [1; 16], parts: 1, encoding: "gsm7".into(), accepted_at: Wall(at) }
     }
 
+    fn at(ms: u64) -> Moment {
+        Moment { time: Time(ms * 1_000), wall: Wall(ms) }
+    }
+
     fn mine(keys: &Arc<Idempotency>, key: &str) -> Hold {
-        match keys.claim(Wall(0), "shop", key) {
-            Claim::Mine(hold) => hold,
+        match keys.claim(at(0), "shop", key) {
+            Claim::New(hold) | Claim::Unsure(hold) => hold,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A table that knows that there was nothing before it.
+    fn first(most: usize) -> Arc<Idempotency> {
+        let keys = Idempotency::new(most);
+        keys.learn(Time(1), |_| true);
+        keys
+    }
+
+    fn is_new(keys: &Arc<Idempotency>, now: u64, key: &str) -> bool {
+        match keys.claim(at(now), "shop", key) {
+            Claim::New(_) => true,
+            Claim::Unsure(_) => false,
             other => panic!("{other:?}"),
         }
     }
@@ -287,8 +360,8 @@ mod tests {
     fn a_failed_request_frees_its_key() {
         let keys = Idempotency::new(10);
         let hold = mine(&keys, "k");
-        assert!(matches!(keys.claim(Wall(0), "shop", "k"), Claim::InProgress));
-        assert!(matches!(keys.claim(Wall(0), "bank", "k"), Claim::Mine(_)), "keys belong to apps");
+        assert!(matches!(keys.claim(at(0), "shop", "k"), Claim::InProgress));
+        assert!(matches!(keys.claim(at(0), "bank", "k"), Claim::Unsure(_)), "keys belong to apps");
         drop(hold);
         mine(&keys, "k");
     }
@@ -298,19 +371,20 @@ mod tests {
         for (committed, want_done) in
             [(Some(Committed::Durable), true), (Some(Committed::Refused), false), (None, false)]
         {
-            let keys = Idempotency::new(10);
+            let keys = first(10);
             let (answer, wait) = oneshot::channel();
             let mut request = Box::pin(mine(&keys, "k").committed(wait, found(7)));
             assert!(!poll_once(request.as_mut()));
             drop(request);
-            assert!(matches!(keys.claim(Wall(7), "shop", "k"), Claim::InProgress));
+            assert!(matches!(keys.claim(at(7), "shop", "k"), Claim::InProgress));
             match committed {
                 Some(committed) => answer.send(committed).expect("the table waits"),
                 None => drop(answer),
             }
-            match keys.claim(Wall(7), "shop", "k") {
+            match keys.claim(at(7), "shop", "k") {
                 Claim::Done(f) => assert!(want_done && f == found(7)),
-                Claim::Mine(_) => assert!(!want_done),
+                Claim::New(_) => assert!(committed == Some(Committed::Refused)),
+                Claim::Unsure(_) => assert!(committed.is_none(), "it may be on disk"),
                 Claim::InProgress => panic!("settled"),
             }
             assert!(keys.lock().abandoned.is_empty());
@@ -339,10 +413,45 @@ mod tests {
         }
         assert_eq!(keys.lock().keys.len(), 3);
         assert_eq!(keys.lock().done.len(), 3);
-        assert!(matches!(keys.claim(Wall(9), "shop", "1"), Claim::Mine(_)));
-        assert!(matches!(keys.claim(Wall(9), "shop", "2"), Claim::Done(_)));
-        let tomorrow = Wall(2 + KEPT.as_millis() as u64);
-        assert!(matches!(keys.claim(tomorrow, "shop", "2"), Claim::Mine(_)));
+        assert!(matches!(keys.claim(at(9), "shop", "1"), Claim::Unsure(_)));
+        assert!(matches!(keys.claim(at(9), "shop", "2"), Claim::Done(_)));
+        let tomorrow = at(2 + KEPT.as_millis() as u64);
+        assert!(matches!(keys.claim(tomorrow, "shop", "2"), Claim::Unsure(_)));
         assert!(matches!(keys.claim(tomorrow, "shop", "3"), Claim::Done(_)));
+    }
+
+    #[test]
+    fn only_a_key_that_was_never_here_is_certainly_new() {
+        let keys = first(3);
+        (0..5).for_each(|i| keys.recall("shop", &i.to_string(), found(i)));
+        assert!(is_new(&keys, 9, "9") && is_new(&keys, 9, "9"), "refused requests leave no trace");
+        assert!(!is_new(&keys, 9, "0") && !is_new(&keys, 9, "1"), "the table was full");
+        let tomorrow = 2 + KEPT.as_millis() as u64;
+        assert!(!is_new(&keys, tomorrow, "2"), "by the wall clock it is forgotten, but that may jump back");
+        assert!(is_new(&keys, tomorrow, "10"));
+    }
+
+    #[test]
+    fn a_key_whose_commit_nobody_knows_is_asked_for() {
+        for (committed, new) in [(Some(Committed::Refused), true), (Some(Committed::Unknown), false), (None, false)] {
+            let keys = first(3);
+            let (answer, wait) = oneshot::channel();
+            match committed {
+                Some(committed) => answer.send(committed).expect("it waits"),
+                None => drop(answer),
+            }
+            assert!(poll_once(Box::pin(mine(&keys, "k").committed(wait, found(7))).as_mut()));
+            assert_eq!(is_new(&keys, 7, "k"), new, "{committed:?}");
+        }
+    }
+
+    #[test]
+    fn earlier_lives_are_asked_about_unless_they_were_learned() {
+        let keys = Idempotency::new(3);
+        assert!(!is_new(&keys, 1, "a"), "nothing is known yet");
+        keys.learn(Time(1), |_| false);
+        assert!(!is_new(&keys, 1, "a"), "it was not all");
+        keys.learn(Time(1), |tell| tell(&name("shop", "b")));
+        assert!(is_new(&keys, 1, "a") && !is_new(&keys, 1, "b"));
     }
 }

@@ -4,24 +4,27 @@
 
 pub mod batch;
 pub mod body;
+mod bygone;
 pub mod commit;
 pub mod idempotency;
 pub mod openapi;
 pub mod pages;
 mod plain;
 pub mod problem;
+mod seal;
 pub mod server;
 mod submit;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
+use subtle::ConstantTimeEq;
 
 pub use commit::{Commit, Committed, Flock, Fresh, Member};
 pub use idempotency::{Found, Idempotency, Remembered};
@@ -33,6 +36,7 @@ use crate::ids::{Ids, MessageId};
 use crate::meter::Meter;
 use crate::report::story::Story;
 use problem::{Code, Problem};
+use seal::Seal;
 
 /// A future behind a trait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -73,16 +77,58 @@ pub struct Door {
     pub meter: Arc<dyn Meter>,
 }
 
-/// Where a request came from.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    address: SocketAddr,
+    pass: Arc<Pass>,
+}
+
+impl Peer {
+    /// A peer that nobody knows yet.
+    pub fn new(address: SocketAddr) -> Self {
+        Peer { address, pass: Arc::default() }
+    }
+}
+
+/// As whom a connection came in last, so that its next request is not asked again from the start. What it showed is
+/// kept as a keyed hash only, and counts as long as the tables that it was checked by.
+#[derive(Debug, Default)]
+struct Pass {
+    seal: Seal,
+    shown: Mutex<Option<Shown>>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    seal: [u64; 2],
+    /// Holds the tables' place in memory, not the tables: no others can stand there meanwhile.
+    tables: Weak<Tables>,
+    app_at: usize,
+}
+
+impl Pass {
+    fn known(&self, tables: &Arc<Tables>, header: &[u8]) -> Option<usize> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = shown.as_ref().filter(|shown| shown.tables.as_ptr() == Arc::as_ptr(tables))?;
+        bool::from(self.seal.of(&[header]).ct_eq(&shown.seal)).then_some(shown.app_at)
+    }
+
+    fn keep(&self, tables: &Arc<Tables>, header: &[u8], app_at: usize) {
+        let shown = Shown { seal: self.seal.of(&[header]), tables: Arc::downgrade(tables), app_at };
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    }
+}
 
 /// Who calls: a position in the plan's apps.
-fn authenticate(tables: &Tables, headers: &HeaderMap, peer: Peer) -> Result<usize, Box<Problem>> {
+fn authenticate(tables: &Arc<Tables>, headers: &HeaderMap, peer: &Peer) -> Result<usize, Box<Problem>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().map(http::HeaderValue::as_bytes).unwrap_or_default();
     if values.next().is_some() {
         return Err(Problem::new(Code::Unauthorized, "send one Authorization header"));
+    }
+    if let Some(at) = peer.pass.known(tables, value) {
+        return Ok(at);
     }
     let key = match value.split_at_checked(7) {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key,
@@ -90,10 +136,11 @@ fn authenticate(tables: &Tables, headers: &HeaderMap, peer: Peer) -> Result<usiz
     };
     let at = tables.admission.keys.find(key).ok_or_else(|| Problem::new(Code::Unauthorized, "the key is not known"))?;
     let allowed = &tables.plan.apps[at].allow_ips;
-    let ip = peer.0.ip().to_canonical();
+    let ip = peer.address.ip().to_canonical();
     if !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&ip)) {
         return Err(Problem::new(Code::IpNotAllowed, ""));
     }
+    peer.pass.keep(tables, value, at);
     Ok(at)
 }
 

@@ -70,7 +70,7 @@ async fn message(
     headers: HeaderMap,
 ) -> Response<Body> {
     let tables = door.tables.load_full();
-    let app_at = match authenticate(&tables, &headers, peer) {
+    let app_at = match authenticate(&tables, &headers, &peer) {
         Ok(at) => at,
         Err(problem) => return refuse(&problem),
     };
@@ -95,7 +95,7 @@ async fn batch(
     headers: HeaderMap,
 ) -> Response<Body> {
     let tables = door.tables.load_full();
-    let app_at = match authenticate(&tables, &headers, peer) {
+    let app_at = match authenticate(&tables, &headers, &peer) {
         Ok(at) => at,
         Err(problem) => return refuse(&problem),
     };

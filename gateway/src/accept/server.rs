@@ -27,8 +27,6 @@ use crate::descriptors;
 
 /// Most octets of a request's head.
 const HEAD_LIMIT: usize = 16 * 1024;
-/// Most headers.
-const HEADERS_LIMIT: usize = 64;
 /// How long a connection may stay open between requests; an answer that is not read ends it earlier (`listen`).
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How long octets are still taken, and dropped, after the last answer: closing earlier would reset the connection
@@ -87,21 +85,15 @@ async fn connection(
     let header_timeout = door.tables.load().plan.node.header_timeout;
     let pulse = Arc::new(Pulse::default());
     let watched = TokioIo::new(Watched { stream, pulse: pulse.clone() });
-    let serving = pulse.clone();
-    let service = service_fn(move |request| {
-        let (door, router, beat) = (door.clone(), router.clone(), Beat::start(&serving));
-        async move {
-            let answer = answer(&door, router, request, Peer(peer)).await;
-            drop(beat);
-            answer
-        }
-    });
+    let guest = Arc::new(Guest { door, router, peer: Peer::new(peer), pulse: pulse.clone() });
+    let service = service_fn(move |request| answer(Beat::start(&guest), request));
     let mut connection = pin!(
         http1::Builder::new()
             .half_close(true)
             .header_read_timeout(None)
-            .max_headers(HEADERS_LIMIT)
             .max_buf_size(HEAD_LIMIT)
+            // Answers are short: one buffer costs less than a list of two.
+            .writev(false)
             .serve_connection(watched, service)
     );
     let tick = header_timeout / 2;
@@ -126,23 +118,30 @@ async fn connection(
     }
 }
 
-async fn answer(
-    door: &Door,
+/// What a connection's requests are answered with.
+struct Guest {
+    door: Arc<Door>,
     router: Router,
-    request: Request<Incoming>,
     peer: Peer,
+    pulse: Arc<Pulse>,
+}
+
+/// What is seldom asked for is boxed, so that a send's future stays small.
+async fn answer(
+    beat: Beat,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Either<Full<Bytes>, axum::body::Body>>, Unanswered> {
-    let start = door.clock.now().time;
+    let Guest { door, router, peer, .. } = &*beat.0;
+    let start = door.clock.time();
+    let post = *request.method() == Method::POST;
     let method = method_name(request.method());
     let route = pages::route_name(request.uri().path());
-    let answer = if route == MESSAGES && request.method() == Method::POST {
-        door.submit(request, peer).await.ok_or(Unanswered)?.map(Either::Left)
-    } else if route == BATCHES && request.method() == Method::POST {
-        door.batch(request, peer).await.ok_or(Unanswered)?.map(Either::Left)
-    } else {
-        pages::answer(router, request, peer).await.map(Either::Right)
+    let answer = match route {
+        MESSAGES if post => door.submit(&mut request, peer).await.ok_or(Unanswered)?.map(Either::Left),
+        BATCHES if post => Box::pin(door.batch(request, peer.clone())).await.ok_or(Unanswered)?.map(Either::Left),
+        _ => Box::pin(pages::answer(router.clone(), request, peer.clone())).await.map(Either::Right),
     };
-    door.meter.http(route, method, answer.status().as_u16(), door.clock.now().time.since(start));
+    door.meter.http(route, method, answer.status().as_u16(), door.clock.time().since(start));
     Ok(answer)
 }
 
@@ -184,20 +183,21 @@ impl Pulse {
 }
 
 /// One request being answered.
-struct Beat(Arc<Pulse>);
+struct Beat(Arc<Guest>);
 
 impl Beat {
-    fn start(pulse: &Arc<Pulse>) -> Self {
-        pulse.answering.store(true, Relaxed);
-        Beat(pulse.clone())
+    fn start(guest: &Arc<Guest>) -> Self {
+        guest.pulse.answering.store(true, Relaxed);
+        Beat(guest.clone())
     }
 }
 
 impl Drop for Beat {
     fn drop(&mut self) {
-        self.0.requests.fetch_add(1, Relaxed);
-        self.0.arrived.store(false, Relaxed);
-        self.0.answering.store(false, Relaxed);
+        let pulse = &self.0.pulse;
+        pulse.requests.fetch_add(1, Relaxed);
+        pulse.arrived.store(false, Relaxed);
+        pulse.answering.store(false, Relaxed);
     }
 }
 

@@ -1,12 +1,15 @@
 //! `POST /v1/messages`: who, what, may it, write it down, 202.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -16,7 +19,7 @@ use super::commit::{Committed, Fresh};
 use super::idempotency::{BodyHash, Claim, Found, Hold, KEY_LIMIT, body_hash, outdated};
 use super::problem::{Code, Problem};
 use super::{Door, Peer, authenticate};
-use crate::admit::{Admitted, Draft};
+use crate::admit::{Admitted, Draft, Tables};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{App, Plan, TierId};
 use crate::ids::MessageId;
@@ -33,7 +36,7 @@ pub(super) const SOON: Duration = Duration::from_secs(1);
 #[schemars(rename = "Accepted")]
 pub(super) struct Receipt<'a> {
     /// The message's id.
-    id: String,
+    id: &'a str,
     /// `accepted`.
     status: &'static str,
     /// Parts, as the first channel of its route would send it.
@@ -59,14 +62,15 @@ impl From<Box<Problem>> for End {
 
 impl Door {
     /// Answers a send; `None` where the connection must close without an answer.
-    pub(super) async fn submit(&self, request: Request<Incoming>, peer: Peer) -> Option<Response<Full<Bytes>>> {
-        match self.send(request, peer).await.unwrap_or_else(|end| end) {
+    pub(super) async fn submit(&self, request: &mut Request<Incoming>, peer: &Peer) -> Option<Response<Full<Bytes>>> {
+        let headers = std::mem::take(request.headers_mut());
+        match self.send(&headers, request.body_mut(), peer).await.unwrap_or_else(|end| end) {
             End::Accepted(found, tier) => {
                 self.meter.accepted(tier, "sms");
-                Some(receipt(&found))
+                Some(receipt(&found, headers))
             }
             End::Replayed(found) => {
-                let mut answer = receipt(&found);
+                let mut answer = receipt(&found, headers);
                 answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
                 Some(answer)
             }
@@ -83,35 +87,60 @@ impl Door {
 
     /// The order matters: who asks, before a body is read; its key, before anything is judged, so that a repetition gets
     /// the first answer whatever has changed since; quota last, so that a refusal costs none.
-    async fn send(&self, request: Request<Incoming>, peer: Peer) -> Result<End, End> {
+    async fn send(&self, headers: &HeaderMap, body: &mut Incoming, peer: &Peer) -> Result<End, End> {
         let tables = self.tables.load_full();
-        let (head, body) = request.into_parts();
-        let app_at = authenticate(&tables, &head.headers, peer)?;
+        let app_at = authenticate(&tables, headers, peer)?;
         let app = &tables.plan.apps[app_at];
-        media(&head.headers, &["application/json"])?;
-        let key = idempotency_key(&head.headers)?;
-        let octets = read(body, &head.headers, tables.plan.node.body_timeout).await?;
+        media(headers, &["application/json"])?;
+        let key = idempotency_key(headers)?;
+        let octets = read(body, tables.plan.node.body_timeout).await?;
 
+        let now = self.clock.now();
         let hash = key.map_or([0; 16], |_| body_hash(&octets));
         let hold = match key {
-            Some(key) => match self.claim(app, key, hash).await? {
+            Some(key) => match self.claim(now, app, key, hash).await? {
                 Claimed::Mine(hold) => Some(hold),
                 Claimed::Replay(found) => return Ok(End::Replayed(found)),
             },
             None => None,
         };
-        let body = Body::read(&octets)?;
-        let draft = body.draft().map_err(Box::<Problem>::from)?;
-        let now = self.clock.now();
-        let admitted = tables.admit(now, app_at, &draft, &*self.gate).map_err(Box::<Problem>::from)?;
+        let (found, tier, wait) = self.hand_over(now, &tables, app_at, &octets, key.map(|key| (key, hash)))?;
+        // The connection reads its next request where these stand.
+        drop(octets);
+        let committed = match hold {
+            Some(hold) => hold.committed(wait, found.clone()).await,
+            None => wait.await.unwrap_or(Committed::Unknown),
+        };
+        match committed {
+            Committed::Durable => Ok(End::Accepted(found, tier)),
+            Committed::Refused => {
+                Err(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON).into())
+            }
+            Committed::Unknown => Err(End::Unknown),
+        }
+    }
 
+    /// Judges a body, and hands its message to the journal if it may pass.
+    fn hand_over(
+        &self,
+        now: Moment,
+        tables: &Tables,
+        app_at: usize,
+        octets: &[u8],
+        key: Option<(&str, BodyHash)>,
+    ) -> Result<(Found, TierId, oneshot::Receiver<Committed>), Box<Problem>> {
+        let app = &tables.plan.apps[app_at];
+        let body = Body::read(octets)?;
+        let draft = body.draft()?;
+        let admitted = tables.admit(now, app_at, &draft, &*self.gate)?;
         let found = Found {
             id: self.ids.next(now.wall),
-            body_hash: hash,
+            body_hash: key.map_or([0; 16], |(_, hash)| hash),
             parts: admitted.parts,
             encoding: admitted.coding.name().into(),
             accepted_at: now.wall,
         };
+        let key = key.map(|(key, _)| key);
         let record = accepted(&tables.plan, app, &admitted, &draft, &found, key, body.callback());
         let (answer, wait) = oneshot::channel();
         self.commit.commit(Fresh {
@@ -121,22 +150,12 @@ impl Door {
             callback: body.callback(),
             answer,
         });
-        let committed = match hold {
-            Some(hold) => hold.committed(wait, found.clone()).await,
-            None => wait.await.unwrap_or(Committed::Unknown),
-        };
-        match committed {
-            Committed::Durable => Ok(End::Accepted(found, admitted.tier)),
-            Committed::Refused => {
-                Err(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON).into())
-            }
-            Committed::Unknown => Err(End::Unknown),
-        }
+        Ok((found, admitted.tier, wait))
     }
 
     /// The key for this request, the first answer, or why neither.
-    async fn claim(&self, app: &App, key: &str, hash: BodyHash) -> Result<Claimed, Box<Problem>> {
-        match self.reserve(app, key).await? {
+    async fn claim(&self, now: Moment, app: &App, key: &str, hash: BodyHash) -> Result<Claimed, Box<Problem>> {
+        match self.reserve(now, app, key).await? {
             Reserved::Mine(hold) => Ok(Claimed::Mine(hold)),
             Reserved::Known(found) if found.body_hash == hash && !found.is_batch() => Ok(Claimed::Replay(found)),
             Reserved::Known(_) => Err(Problem::new(Code::IdempotencyMismatch, "a key belongs to one body")),
@@ -144,18 +163,19 @@ impl Door {
     }
 
     /// The same before the body is known.
-    pub(super) async fn reserve(&self, app: &App, key: &str) -> Result<Reserved, Box<Problem>> {
-        let now = self.clock.now().wall;
-        match self.idempotency.claim(now, &app.name, key) {
-            Claim::Done(found) => Ok(Reserved::Known(found)),
-            Claim::InProgress => Err(Problem::new(Code::IdempotencyInProgress, "").retry(SOON)),
-            Claim::Mine(hold) => match self.remembered.find(&app.name, key).await {
-                Some(found) if !outdated(now, found.accepted_at) => {
-                    hold.known(found.clone());
-                    Ok(Reserved::Known(found))
-                }
-                _ => Ok(Reserved::Mine(hold)),
-            },
+    pub(super) async fn reserve(&self, now: Moment, app: &App, key: &str) -> Result<Reserved, Box<Problem>> {
+        let hold = match self.idempotency.claim(now, &app.name, key) {
+            Claim::New(hold) => return Ok(Reserved::Mine(hold)),
+            Claim::Unsure(hold) => hold,
+            Claim::Done(found) => return Ok(Reserved::Known(found)),
+            Claim::InProgress => return Err(Problem::new(Code::IdempotencyInProgress, "").retry(SOON)),
+        };
+        match self.remembered.find(&app.name, key).await {
+            Some(found) if !outdated(now.wall, found.accepted_at) => {
+                hold.known(found.clone());
+                Ok(Reserved::Known(found))
+            }
+            _ => Ok(Reserved::Mine(hold)),
         }
     }
 }
@@ -221,23 +241,48 @@ fn octets_of(record: &Record<'_>) -> Bytes {
     octets.into()
 }
 
-fn receipt(found: &Found) -> Response<Full<Bytes>> {
-    let id = found.id.to_string();
-    let location = HeaderValue::try_from(format!("/v1/messages/{id}"));
-    let body = Receipt { id, status: "accepted", parts: found.parts, encoding: &found.encoding };
-    let body = serde_json::to_vec(&body).unwrap_or_default();
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = StatusCode::ACCEPTED;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(location) = location {
-        answer.headers_mut().insert(LOCATION, location);
+/// The answer to a message accepted, in the request's own header map: the connection reads its next request into it.
+fn receipt(found: &Found, mut headers: HeaderMap) -> Response<Full<Bytes>> {
+    const PATH: &[u8] = b"/v1/messages/";
+    let letters = found.id.letters();
+    let id = std::str::from_utf8(&letters).unwrap_or_default();
+    let mut location = [0; PATH.len() + 12];
+    let (path, name) = location.split_at_mut(PATH.len());
+    path.copy_from_slice(PATH);
+    name.copy_from_slice(&letters);
+    headers.clear();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(location) = HeaderValue::from_bytes(&location) {
+        headers.insert(LOCATION, location);
     }
+    let body = Receipt { id, status: "accepted", parts: found.parts, encoding: &found.encoding };
+    let mut answer = Response::new(Full::new(json(&body)));
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    *answer.headers_mut() = headers;
     answer
+}
+
+/// Its JSON, in one allocation of the right size: codings have names that need no escapes.
+fn json(receipt: &Receipt<'_>) -> Bytes {
+    let &Receipt { id, status, parts, encoding } = receipt;
+    let digits = [b'0' + parts / 100, b'0' + parts / 10 % 10, b'0' + parts % 10];
+    let digits = std::str::from_utf8(&digits).unwrap_or_default();
+    let parts = digits.get(usize::from(parts < 100) + usize::from(parts < 10)..).unwrap_or_default();
+    let (head, tail) = (r#"{"id":""#, r#""}"#);
+    let pieces = [head, id, r#"","status":""#, status, r#"","parts":"#, parts, r#","encoding":""#, encoding, tail];
+    pieces.concat().into()
 }
 
 /// Which of these kinds the body is; UTF-8 is the only character set.
 pub(super) fn media(headers: &HeaderMap, kinds: &[&str]) -> Result<usize, Box<Problem>> {
-    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if headers.get(CONTENT_ENCODING).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without Content-Encoding"));
+    }
+    let value = headers.get(CONTENT_TYPE);
+    if let Some(known) = kinds.iter().position(|known| value.is_some_and(|v| v == known)) {
+        return Ok(known);
+    }
+    let value = value.and_then(|v| v.to_str().ok()).unwrap_or_default();
     let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
     let charset = parameters
         .split(';')
@@ -245,46 +290,52 @@ pub(super) fn media(headers: &HeaderMap, kinds: &[&str]) -> Result<usize, Box<Pr
         .find(|(name, _)| name.eq_ignore_ascii_case("charset"));
     let utf8 = charset.is_none_or(|(_, set)| set.trim_matches('"').eq_ignore_ascii_case("utf-8"));
     let known = kinds.iter().position(|known| kind.trim().eq_ignore_ascii_case(known));
-    let Some(known) = known.filter(|_| utf8) else {
+    known.filter(|_| utf8).ok_or_else(|| {
         let detail = format!("send Content-Type: {} in UTF-8", kinds.join(" or "));
-        return Err(Problem::new(Code::UnsupportedMediaType, detail));
-    };
-    match headers.get(CONTENT_ENCODING).map(|v| v.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        None | Some(true) => Ok(known),
-        Some(false) => Err(Problem::new(Code::UnsupportedMediaType, "send the body without Content-Encoding")),
-    }
+        Problem::new(Code::UnsupportedMediaType, detail)
+    })
 }
 
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Box<Problem>> {
-    let mut keys = headers.get_all("idempotency-key").iter();
+    static NAME: HeaderName = HeaderName::from_static("idempotency-key");
+    let mut keys = headers.get_all(&NAME).iter();
     let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
     let fits = (1..=KEY_LIMIT).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
-    match key.to_str() {
+    match std::str::from_utf8(key.as_bytes()) {
         Ok(key) if fits && another.is_none() => Ok(Some(key)),
         _ => Err(Problem::new(Code::InvalidIdempotencyKey, "one key of 1 to 255 visible ASCII characters")),
     }
 }
 
 /// The whole body, within its limits of size and time. A body that came with its head is taken as it is.
-async fn read(body: Incoming, headers: &HeaderMap, deadline: Duration) -> Result<Bytes, Box<Problem>> {
+async fn read(body: &mut Incoming, deadline: Duration) -> Result<Bytes, Box<Problem>> {
     let too_large = || Problem::new(Code::BodyTooLarge, format!("at most {BODY_LIMIT} octets")).closing();
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|octets| octets > BODY_LIMIT as u64) {
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(deadline, gather(body)).await {
-        Ok(Ok(Some(octets))) => Ok(octets),
-        Ok(Ok(None)) => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::new(Code::IncompleteBody, "").closing()),
-        Err(_) => Err(Problem::new(Code::BodyTimeout, "").closing()),
+    let mut gathering = pin!(gather(body));
+    // What is here already needs no timer.
+    let gathered = match poll_fn(|cx| Poll::Ready(gathering.as_mut().poll(cx))).await {
+        Poll::Ready(gathered) => gathered,
+        Poll::Pending => match Box::pin(tokio::time::timeout(deadline, gathering)).await {
+            Ok(gathered) => gathered,
+            Err(_) => return Err(Problem::new(Code::BodyTimeout, "").closing()),
+        },
+    };
+    match gathered {
+        Ok(Some(octets)) => Ok(octets),
+        Ok(None) => Err(too_large()),
+        Err(_) => Err(Problem::new(Code::IncompleteBody, "").closing()),
     }
 }
 
 /// `None` where it is longer than the limit.
-async fn gather(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+async fn gather(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while !body.is_end_stream()
+        && let Some(frame) = body.frame().await
+    {
         let Ok(data) = frame?.into_data() else { continue };
         if first.len().max(all.len()) + data.len() > BODY_LIMIT {
             return Ok(None);
@@ -299,4 +350,21 @@ async fn gather(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
         }
     }
     Ok(Some(if all.is_empty() { first } else { all.freeze() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use carriers::Coding;
+
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_written_as_its_schema_has_it() {
+        let encodings =
+            [Coding::Gsm7, Coding::Ascii, Coding::Latin1, Coding::Ucs2, Coding::Gbk, Coding::Binary].map(Coding::name);
+        for (parts, encoding) in (0..=255).zip(encodings.into_iter().cycle()) {
+            let receipt = Receipt { id: "0123456789ab", status: "accepted", parts, encoding };
+            assert_eq!(json(&receipt), serde_json::to_vec(&receipt).unwrap());
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::service::Ordered;
 use super::uplink::Delivered;
 use super::{Arrival, Asks, Explained, Line, Purpose, accepted, batches};
 use crate::accept::batch::Counts;
-use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered};
+use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered, idempotency};
 use crate::admit::Tables;
 use crate::callback::host;
 use crate::clock::{Moment, Time, Wall};
@@ -295,7 +295,7 @@ impl Inquiry for Desk {
 
 impl Remembered for Desk {
     fn find<'a>(&'a self, app: &'a str, key: &'a str) -> BoxFuture<'a, Option<Found>> {
-        Box::pin(async move { read_key_record(&self.store.idempotency(&key_name(app.as_bytes(), key.as_bytes()))?) })
+        Box::pin(async move { read_key_record(&self.store.idempotency(&idempotency::name(app, key))?) })
     }
 }
 
@@ -307,7 +307,7 @@ pub(super) fn key_record(app: &str, key: &str, found: &Found) -> (Vec<u8>, Vec<u
     value.extend_from_slice(&found.body_hash);
     value.push(found.parts);
     value.extend_from_slice(found.encoding.as_bytes());
-    (key_name(app.as_bytes(), key.as_bytes()), value)
+    (idempotency::name(app, key), value)
 }
 
 fn read_key_record(value: &[u8]) -> Option<Found> {
@@ -322,11 +322,6 @@ fn read_key_record(value: &[u8]) -> Option<Found> {
         encoding: String::from_utf8(encoding.to_vec()).ok()?.into(),
         accepted_at: Wall(u64::from_le_bytes(*at)),
     })
-}
-
-/// App ids hold no NUL, so the pair cannot be read another way.
-fn key_name(app: &[u8], key: &[u8]) -> Vec<u8> {
-    [app, b"\0", key].concat()
 }
 
 /// Under what the store keeps a carrier's id. Names, for indexes live only as long as the process; they hold no NUL.
@@ -366,7 +361,8 @@ impl Line {
             id: id.0,
             history: past.history,
             correlations: past.ids.iter().map(|(channel, id)| correlation_key(channel, id)).collect(),
-            client_ref: accepted.and_then(|a| Some(key_name(a.app, a.client_ref?))),
+            // Named as keys are.
+            client_ref: accepted.and_then(|a| Some(idempotency::name(a.app, a.client_ref?))),
             ..Finished::default()
         });
         self.bodies.remove(id);

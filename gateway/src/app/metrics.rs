@@ -11,6 +11,7 @@ use tracing::error;
 
 use super::Line;
 use super::states::State;
+use crate::accept::pages::MESSAGES;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId, is_internal};
 use crate::fleet::Fleet;
@@ -54,12 +55,15 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// By [`TierId`]; grows with the names.
     tiers: ArcSwap<Vec<TierMeter>>,
+    /// Sends answered with 202, which most requests are.
+    sends: IntCounter,
 }
 
 impl Meters {
     /// For no plan yet.
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
-        let shared = Arc::new(Shared { metrics: metrics.clone(), tiers: ArcSwap::default() });
+        let sends = metrics.http_requests.with_label_values(&[MESSAGES, "POST", "202"]);
+        let shared = Arc::new(Shared { metrics: metrics.clone(), tiers: ArcSwap::default(), sends });
         Meters { shared, started: Vec::new(), outcomes: SeededMap::default() }
     }
 
@@ -301,13 +305,16 @@ impl Meter for Shared {
         }
     }
     fn http(&self, route: &'static str, method: &'static str, code: u16, took: Duration) {
+        self.metrics.http_seconds.observe(took.as_secs_f64());
+        if (route, method, code) == (MESSAGES, "POST", 202) {
+            return self.sends.inc();
+        }
         let mut digits = [0u8; 3];
         for (slot, place) in digits.iter_mut().zip([100, 10, 1]) {
             *slot = b'0' + (code / place % 10) as u8;
         }
         let code = std::str::from_utf8(&digits).unwrap_or("000");
         self.metrics.http_requests.with_label_values(&[route, method, code]).inc();
-        self.metrics.http_seconds.observe(took.as_secs_f64());
     }
     fn callback(&self, result: &'static str, delay: Duration) {
         self.metrics.callbacks.with_label_values(&[result]).inc();

@@ -157,6 +157,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let latest = Arc::<ArcSwap<Latest>>::default();
     let reloader = (reload, latest.clone());
     let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
+    learn_keys(&idempotency, &store, clock)?;
     let entrance = Entrance::new(journal.clone());
     let entering = tokio::spawn(entrance.clone().run());
     let door = Arc::new(Door {
@@ -411,6 +412,22 @@ fn remembered(
         accepted_at: accepted.at,
     };
     Some((accepted.app.to_owned(), key.to_owned(), found))
+}
+
+/// Has the keys read that the store has from earlier lives, beside everything else. It ends with the door.
+fn learn_keys(idempotency: &Arc<Idempotency>, store: &Store, clock: Clock) -> io::Result<()> {
+    let (keys, store) = (Arc::downgrade(idempotency), store.clone());
+    let learn = move || {
+        let now = clock.now();
+        // A day more than keys count: the clock may be ahead now and set back later.
+        let since = Wall(now.wall.0.saturating_sub(2 * accept::idempotency::KEPT.as_millis() as u64));
+        let Some(learning) = keys.upgrade() else { return };
+        learning.learn(now.time, |tell| {
+            // This thread's own is the last one when the gateway has stopped.
+            store.idempotency_keys(since, &mut |name| tell(name) && keys.strong_count() > 1)
+        });
+    };
+    std::thread::Builder::new().name("learn-keys".into()).spawn(learn).map(drop)
 }
 
 /// The same for a batch.

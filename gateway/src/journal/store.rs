@@ -174,6 +174,23 @@ impl Store {
         self.thread.shared.find(&key(tag::IDEMPOTENCY, key_octets))
     }
 
+    /// Shows the idempotency keys of messages made since that time (and of some made before) until it is told that this is
+    /// enough. False where it has not shown them all. For a thread that may wait: it reads the disk.
+    pub fn idempotency_keys(&self, since: Wall, tell: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let days: Vec<Keyspace> = {
+            let days = self.thread.shared.days.read().unwrap_or_else(PoisonError::into_inner);
+            days.range(day_of(since)..).map(|(_, day)| day.clone()).collect()
+        };
+        let mut entries = days.iter().flat_map(|day| day.prefix([tag::IDEMPOTENCY]));
+        entries.all(|entry| match entry.key() {
+            Ok(key) => tell(key.get(1..).unwrap_or_default()),
+            Err(error) => {
+                tracing::warn!(%error, "the store cannot read");
+                false
+            }
+        })
+    }
+
     /// The newest message with this client reference key.
     pub fn client_ref(&self, key_octets: &[u8]) -> Option<u64> {
         self.thread.shared.find_id(&key(tag::CLIENT_REF, key_octets))
@@ -553,6 +570,15 @@ mod tests {
         assert!(knows(&store, id, "one") && knows(&store, id + 1, "two"));
         assert!(!knows(&store, id + 2, "three"));
         assert_eq!(store.client_ref(b"order 1"), Some(id + 1));
+        let mut keys = Vec::new();
+        let mut tell = |key: &[u8]| {
+            keys.push(String::from_utf8(key.to_vec()).unwrap());
+            true
+        };
+        assert!(store.idempotency_keys(Wall(TODAY), &mut tell));
+        assert!(store.idempotency_keys(Wall(TODAY + DAY_MS), &mut tell));
+        assert!(!store.idempotency_keys(Wall(TODAY), &mut |_| false));
+        assert_eq!(keys, ["key one", "key two"]);
         assert_eq!(fs::metadata(fixture.dir()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 

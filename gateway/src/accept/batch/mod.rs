@@ -128,7 +128,7 @@ impl Door {
     async fn fill(&self, request: Request<Incoming>, peer: Peer) -> Result<End, End> {
         let tables = self.tables.load_full();
         let (head, body) = request.into_parts();
-        let app_at = authenticate(&tables, &head.headers, peer)?;
+        let app_at = authenticate(&tables, &head.headers, &peer)?;
         let app = &tables.plan.apps[app_at];
         let lines = super::submit::media(&head.headers, &["application/json", "application/x-ndjson"])? == 1;
         let key = idempotency_key(&head.headers)?;
@@ -136,7 +136,7 @@ impl Door {
         let _place = self.batches.take(app.id).ok_or_else(|| busy().retry(SOON))?;
         let mut inlet = Inlet::new(body, &head.headers, tables.plan.node.body_timeout, key.is_some())?;
         let hold = match key {
-            Some(key) => match self.reserve(app, key).await? {
+            Some(key) => match self.reserve(self.clock.now(), app, key).await? {
                 Reserved::Mine(hold) => Some(hold),
                 Reserved::Known(found) => return self.again(inlet, found).await,
             },
