@@ -214,7 +214,7 @@ mod tests {
             for n in 0..10_240u32 {
                 let key = (7u16, format!("{n:010}").into_bytes());
                 let hash = seed.hash_one(&key);
-                assert_ne!(hash, seed.hash_one(&(8u16, &key.1)), "{n}");
+                assert_ne!(hash, seed.hash_one((8u16, &key.1)), "{n}");
                 buckets[(hash & 0x3FF) as usize] += 1;
             }
             let most = buckets.iter().max().unwrap();
