@@ -128,7 +128,13 @@ impl<A> Shared<A> {
         self.is_first(tail)
     }
 
-    fn add_synced(&self, tail: &mut Tail<A>, priority: Priority, (kind, id, body): (u8, u64, &[u8]), ack: A) -> bool {
+    pub(super) fn add_synced(
+        &self,
+        tail: &mut Tail<A>,
+        priority: Priority,
+        (kind, id, body): (u8, u64, &[u8]),
+        ack: A,
+    ) -> bool {
         if tail.holds(body.len()) && self.has_room(tail, priority, frame::total(body.len())) {
             tail.synced(kind, id, body, ack, false);
         } else {

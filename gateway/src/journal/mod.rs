@@ -370,11 +370,7 @@ impl<A: Send + 'static> Journal<A> {
         let mut tail = shared.tail();
         let before = tail.segment;
         for Entry { kind, id, body, ack } in entries {
-            if tail.holds(body.len()) && shared.has_room(&tail, priority, frame::total(body.len())) {
-                tail.synced(kind, id, body, ack, false);
-            } else {
-                tail.settled.push((ack, Err(CommitError::Full)));
-            }
+            shared.add_synced(&mut tail, priority, (kind, id, body), ack);
         }
         shared.appended(tail, before, true);
     }
