@@ -4,14 +4,14 @@
 use std::path::Path;
 
 use conformance::gateway::Launch;
-use conformance::wait::{let_pass, seconds};
+use conformance::wait::{let_pass, seconds, until};
 use conformance::{Plan, Stage, shims};
 
 use super::{carriers, false_alarms, line, setting};
 
 /// Milliseconds that a sync takes, and how many of a thousand fail.
 const SLOW: &str = "100 2000 0";
-const SLOW_AND_FAILING: &str = "100 600 200";
+const SLOW_AND_FAILING: &str = "100 600 500";
 const WELL: &str = "0 0 0";
 /// A message waits for the sync that is under way and for its own, which is two where a segment ends; then there is the
 /// machine.
@@ -69,17 +69,19 @@ fn syncs_that_fail_are_told_and_lose_nothing() {
     let lasts = format!("{}s", setting("ENDURE_SLOW_SECONDS", 10u32));
     let args = ["--rate", "100", "--for", &lasts, "--connections", "500", "--retry-unknown", "--retry-busy"];
     let mut load = stage.load("load", &args);
-    for stall in [SLOW_AND_FAILING, WELL, SLOW_AND_FAILING, WELL] {
-        std::fs::write(&file, stall).unwrap();
+    let failures = |stage: &Stage| stage.gateway.metrics().sum("qiao_journal_failures_total", &[]);
+    for more in [1.0, 2.0] {
+        // Which sync fails is up to the dice, so each bad time lasts until one has.
+        std::fs::write(&file, SLOW_AND_FAILING).unwrap();
+        until("a sync of the journal that fails", seconds(60), || (failures(&stage) >= more).then_some(()));
+        std::fs::write(&file, WELL).unwrap();
         let_pass(seconds(2));
     }
     let summary = load.summary(seconds(600));
     stage.await_rest(seconds(60));
-    let metrics = stage.gateway.metrics();
-    let (alarms, failures) = (false_alarms(&metrics), metrics.sum("qiao_journal_failures_total", &[]));
+    let (alarms, failures) = (false_alarms(&stage.gateway.metrics()), failures(&stage));
     let verdict = stage.close_books(&[&load], &["--max-duplicates", "0"]);
     println!("failing syncs: {}; {failures} failed, false alarms {alarms}", line(&verdict));
-    assert!(failures > 0.0, "no sync failed: it proves nothing");
     assert!(verdict.holds, "{:#}", verdict.report);
     assert_eq!((&summary["unknown"], alarms), (&0.into(), 0.0), "{summary}");
     assert!(!stage.gateway.log().contains("internal error"), "{}", stage.gateway.log());
