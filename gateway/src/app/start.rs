@@ -298,11 +298,8 @@ fn recover(
     }
     for (app, key, found) in keys {
         if !found.is_batch() {
-            store.put(Finished {
-                id: found.id.0,
-                idempotency: Some(super::desk::key_record(&app, &key, &found)),
-                ..Finished::default()
-            });
+            let (name, value) = super::desk::key_record(&app, &key, &found);
+            store.put(&Finished { id: found.id.0, idempotency: Some((&name, &value)), ..Finished::default() });
         }
         idempotency.recall(&app, &key, found);
     }

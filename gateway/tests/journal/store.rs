@@ -1,0 +1,296 @@
+//! The store against a model of what was promised: random work, writes and syncs that fail, kills, power cuts, damage.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use gateway::clock::Wall;
+use gateway::ids::Ids;
+use gateway::journal::disk::Disk;
+use gateway::journal::store::{Finished, ListedUplink, Name, Pace, Store, StoreSettings};
+
+use crate::faulty::Faulty;
+
+const DAY_MS: u64 = 86_400_000;
+/// 2026-01-03, noon.
+const NOW: u64 = 1_767_225_600_000 + 5 * DAY_MS / 2;
+
+/// What was put under one key, in order, and how much of it was promised.
+#[derive(Default)]
+struct Row<T> {
+    puts: Vec<T>,
+    promised: usize,
+}
+
+impl<T: PartialEq + std::fmt::Debug> Row<T> {
+    /// What is found must be the last thing promised, or what was put since.
+    fn check(&self, found: Option<&T>, what: &str) {
+        let since = &self.puts[self.promised.saturating_sub(1)..];
+        match found {
+            Some(found) => assert!(since.contains(found), "{what}: {found:?} is not of {since:?}"),
+            None => assert!(self.promised == 0, "{what} was promised and is gone"),
+        }
+    }
+}
+
+struct World {
+    disk: Faulty,
+    rng: fastrand::Rng,
+    store: Option<Store>,
+    persisted: Receiver<Vec<u64>>,
+    ids: Ids,
+    known: Vec<u64>,
+    histories: BTreeMap<u64, Row<Vec<u8>>>,
+    unmatched: BTreeMap<u64, Row<bool>>,
+    batches: HashMap<u64, Row<Vec<u8>>>,
+    names: HashMap<String, Row<u64>>,
+    keys: HashMap<String, Row<Vec<u8>>>,
+}
+
+fn dir() -> PathBuf {
+    "/s/days".into()
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut world = World {
+            disk: Faulty::new(seed),
+            rng: fastrand::Rng::with_seed(seed),
+            store: None,
+            persisted: channel().1,
+            ids: Ids::default(),
+            known: Vec::new(),
+            histories: BTreeMap::new(),
+            unmatched: BTreeMap::new(),
+            batches: HashMap::new(),
+            names: HashMap::new(),
+            keys: HashMap::new(),
+        };
+        world.open();
+        world
+    }
+
+    fn open(&mut self) {
+        let (tell, persisted) = channel();
+        let settings = StoreSettings { dir: "/s".into(), history: Duration::from_millis(2 * DAY_MS) };
+        let pace = Pace { fresh: 40, pause: Duration::from_millis(1) };
+        let tell = move |ids: &[u64]| drop(tell.send(ids.to_vec()));
+        let disk = Arc::new(self.disk.clone());
+        self.store = Some(Store::open_on(disk, &settings, pace, || Wall(NOW), tell).unwrap());
+        self.persisted = persisted;
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn octets(&mut self, most: usize) -> Vec<u8> {
+        let length = self.rng.usize(1..most);
+        (0..length).map(|_| self.rng.u8(..)).collect()
+    }
+
+    /// A new message, or one that is known already, of one of three days.
+    fn id(&mut self) -> u64 {
+        if !self.known.is_empty() && self.rng.u8(..4) == 0 {
+            return self.known[self.rng.usize(..self.known.len())];
+        }
+        let ids = Ids::default();
+        let wall = NOW - self.rng.u64(..3) * DAY_MS;
+        let id = if self.rng.bool() { self.ids.next(Wall(NOW)) } else { ids.next(Wall(wall + self.rng.u64(..10_000))) };
+        self.known.push(id.0);
+        id.0
+    }
+
+    fn put(&mut self) {
+        let id = self.id();
+        let history = if self.rng.u8(..40) == 0 { self.octets(3_000) } else { self.octets(100) };
+        match self.rng.u8(..8) {
+            0 => {
+                let (key, value) = (format!("key {}", self.rng.u8(..40)), self.octets(50));
+                let idempotency = Some((key.as_bytes(), &value[..]));
+                self.store().put(&Finished { id, idempotency, ..Finished::default() });
+                self.keys.entry(key).or_default().puts.push(value);
+            }
+            1 => {
+                self.store().put(&Finished { id, batch: &history, ..Finished::default() });
+                self.batches.entry(id).or_default().puts.push(history);
+            }
+            2 => {
+                let unmatched = self.rng.bool();
+                let uplink = Some(ListedUplink { value: b"listed", unmatched });
+                self.store().put(&Finished { id, history: &history, uplink, ..Finished::default() });
+                self.histories.entry(id).or_default().puts.push(history);
+                self.unmatched.entry(id).or_default().puts.push(unmatched);
+            }
+            _ => {
+                let names: Vec<String> = (0..self.rng.u8(..3)).map(|_| self.rng.u8(..200).to_string()).collect();
+                let hashed: Vec<Name> = names.iter().map(|name| Name::correlation(name.as_bytes())).collect();
+                self.store().put(&Finished { id, history: &history, names: &hashed, ..Finished::default() });
+                self.histories.entry(id).or_default().puts.push(history);
+                names.into_iter().for_each(|name| self.names.entry(name).or_default().puts.push(id));
+            }
+        }
+    }
+
+    /// Waits until all that was put is on disk.
+    fn settle(&mut self) {
+        let last = self.ids.next(Wall(NOW)).0;
+        self.store().put(&Finished { id: last, history: b"last", ..Finished::default() });
+        self.histories.entry(last).or_default().puts.push(b"last".to_vec());
+        while !self.persisted.recv_timeout(Duration::from_secs(60)).unwrap().contains(&last) {}
+        fn promise<K, T>(rows: impl IntoIterator<Item = (K, Row<T>)>) -> Vec<(K, Row<T>)> {
+            rows.into_iter().map(|(key, row)| (key, Row { promised: row.puts.len(), ..row })).collect()
+        }
+        self.histories = promise(std::mem::take(&mut self.histories)).into_iter().collect();
+        self.unmatched = promise(std::mem::take(&mut self.unmatched)).into_iter().collect();
+        self.batches = promise(std::mem::take(&mut self.batches)).into_iter().collect();
+        self.names = promise(std::mem::take(&mut self.names)).into_iter().collect();
+        self.keys = promise(std::mem::take(&mut self.keys)).into_iter().collect();
+    }
+
+    /// Everything that was promised is found, in each way it can be asked for.
+    fn check(&self) {
+        let store = self.store();
+        for (id, row) in &self.histories {
+            row.check(store.history(*id).as_ref(), "a history");
+        }
+        for (id, row) in &self.batches {
+            row.check(store.batch(*id).as_ref(), "a batch");
+        }
+        for (name, row) in &self.names {
+            row.check(store.correlate(name.as_bytes()).as_ref(), name);
+        }
+        for (key, row) in &self.keys {
+            row.check(store.idempotency(key.as_bytes()).as_ref(), key);
+        }
+        let mut paged = BTreeMap::new();
+        loop {
+            let after = paged.last_key_value().map_or(0, |(id, _)| *id);
+            let page = store.histories(after, 30);
+            assert!(page.is_sorted_by(|a, b| a.0 < b.0) && page.first().is_none_or(|first| first.0 > after));
+            let last = page.len() < 30;
+            paged.extend(page);
+            if last {
+                break;
+            }
+        }
+        for (id, row) in &self.histories {
+            row.check(paged.remove(id).as_ref(), "a history of a page");
+        }
+        assert!(paged.is_empty(), "what was never put");
+        let listed = |unmatched| {
+            let mut all: Vec<u64> = Vec::new();
+            loop {
+                let page = store.uplinks(unmatched, all.last().copied().unwrap_or(u64::MAX), 7);
+                assert!(page.iter().all(|(_, value)| value == b"listed"));
+                all.extend(page.iter().map(|(id, _)| *id));
+                assert!(all.is_sorted_by(|a, b| a > b), "{all:?}");
+                if page.len() < 7 {
+                    return all;
+                }
+            }
+        };
+        let (all, alone) = (listed(false), listed(true));
+        for (id, row) in &self.unmatched {
+            let found = all.contains(id).then(|| alone.contains(id));
+            row.check(found.as_ref(), "an uplink");
+            assert_eq!(store.is_unmatched(*id), alone.contains(id));
+        }
+    }
+
+    /// What survives in the row is what counts from now on: whatever came after is not promised, but may be there.
+    fn end(&mut self, kill: bool, power: bool) {
+        if kill {
+            self.disk.fail_syncs(u32::MAX);
+        }
+        self.store.take().unwrap().close();
+        self.disk.fail_syncs(0);
+        if power {
+            self.disk.cut_power();
+        }
+        self.open();
+    }
+
+    fn work(&mut self, lots: Range<u32>, faults: bool) {
+        for _ in lots {
+            for _ in 0..self.rng.usize(1..60) {
+                self.put();
+            }
+            if faults {
+                match self.rng.u8(..4) {
+                    0 => self.disk.fail_syncs(self.rng.u32(1..4)),
+                    1 => self.disk.fail_writes(self.rng.u32(1..4)),
+                    _ => {}
+                }
+            }
+            if self.rng.bool() {
+                self.settle();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_promised_is_found_through_failing_disks_kills_and_power_cuts() {
+    let seeds = std::env::var("STORE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
+    for seed in 0..seeds {
+        let mut world = World::new(seed);
+        for _ in 0..8 {
+            let faults = world.rng.bool();
+            world.work(0..12, faults);
+            if world.rng.bool() {
+                world.settle();
+                world.check();
+            }
+            let (kill, power) = (world.rng.bool(), world.rng.bool());
+            world.end(kill, power);
+            world.check();
+        }
+        let names = world.disk.list(&dir()).unwrap();
+        assert!(names.iter().filter(|name| name.ends_with(".run")).count() < 60, "runs fold: {names:?}");
+    }
+}
+
+/// A flipped bit costs the record it is in, and no other; one in the index costs nothing after the next start.
+#[test]
+fn damage_costs_one_record() {
+    let mut world = World::new(77);
+    world.work(0..40, false);
+    world.settle();
+    world.check();
+    let sound = |world: &World| -> Vec<(u64, Vec<u8>)> { world.store().histories(0, usize::MAX) };
+    let all = sound(&world);
+    assert!(all.len() > 300, "{}", all.len());
+    let mut rng = fastrand::Rng::with_seed(9);
+    let names = world.disk.list(&dir()).unwrap();
+    assert!(names.iter().any(|name| name.ends_with(".run")));
+    world.store.take().unwrap().close();
+    let whole = world.disk.copy();
+    for round in 0..120 {
+        world.disk = whole.copy();
+        let names = world.disk.list(&dir()).unwrap();
+        let path = dir().join(&names[rng.usize(..names.len())]);
+        let bit = 1 << rng.u8(..8);
+        world.disk.edit(Path::new(&path), |octets| {
+            let at = rng.usize(..octets.len());
+            octets[at] ^= bit;
+        });
+        let records = path.extension().is_some_and(|sort| sort == "records");
+        for start in 0..2 {
+            world.open();
+            let found: HashMap<u64, Vec<u8>> = all.iter().filter_map(|(id, _)| {
+                Some((*id, world.store().history(*id)?))
+            }).collect();
+            let changed = all.iter().filter(|(id, history)| found.get(id) != Some(history)).count();
+            if records || start > 0 {
+                // An older history of the same message may take its place.
+                assert!(changed <= usize::from(records), "{changed} of {} in round {round}", path.display());
+                assert!(sound(&world).len() + 1 >= all.len());
+            }
+            world.store.take().unwrap().close();
+        }
+    }
+}
