@@ -170,8 +170,7 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let failed = |error: io::Error| StoreError { dir: settings.dir.clone(), reason: error.to_string() };
         let place = Place { disk, dir: settings.dir.join(RECORDS), fresh: pace.fresh };
-        let keep_days: u32 =
-            settings.history.as_millis().div_ceil(u128::from(DAY_MS)).try_into().unwrap_or(u32::MAX);
+        let keep_days: u32 = settings.history.as_millis().div_ceil(u128::from(DAY_MS)).try_into().unwrap_or(u32::MAX);
         let oldest = day_of(clock()).saturating_sub(keep_days);
         let days = open(&place, oldest).map_err(failed)?;
         let shared = Arc::new(Shared {

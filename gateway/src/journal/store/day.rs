@@ -109,7 +109,11 @@ impl Day {
         }
         lost += scanned.lost;
         if lost > 0 {
-            tracing::error!(day = number, octets = lost, "the store is damaged; histories of finished messages are lost");
+            tracing::error!(
+                day = number,
+                octets = lost,
+                "the store is damaged; histories of finished messages are lost"
+            );
         }
         if scanned.end > covered {
             // Its last writer may have been killed before its sync, and runs cover only what lasts.
@@ -212,9 +216,9 @@ impl Day {
         taken.or_else(|| {
             runs.iter().rev().find_map(|run| {
                 let places = run.newest(key).map_err(|error| self.unreadable(run, &error)).ok()?;
-                places.map_while(|place| place.map_err(|error| self.unreadable(run, &error)).ok()).find_map(|at| {
-                    self.read(at).and_then(&mut take)
-                })
+                places
+                    .map_while(|place| place.map_err(|error| self.unreadable(run, &error)).ok())
+                    .find_map(|at| self.read(at).and_then(&mut take))
             })
         })
     }
@@ -298,11 +302,5 @@ impl Day {
             let _ = self.place.disk.remove(&run.path);
         }
         true
-    }
-
-    #[cfg(test)]
-    pub(super) fn runs_and_fresh(&self) -> (usize, usize) {
-        let index = self.index();
-        (index.runs.len(), index.fresh.len())
     }
 }

@@ -153,7 +153,7 @@ pub(super) mod tests {
             let day = format!("day-{}", MessageId(*id).wall().0 / 86_400_000);
             let day = database.keyspace(&day, || KIND.options()).unwrap();
             let octets = id.to_be_bytes();
-            let mut put = |tag, rest: &[u8], value: &[u8]| day.insert(key(tag, rest), value).unwrap();
+            let put = |tag, rest: &[u8], value: &[u8]| day.insert(key(tag, rest), value).unwrap();
             put(tag::HISTORY, &octets, format!("history of {name}").as_bytes());
             put(tag::BATCH, &octets, format!("batch {name}").as_bytes());
             put(tag::CORRELATION, format!("a:{name}").as_bytes(), &octets);
