@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use codecs::text::Alphabet;
+use codecs::text::{Alphabet, split};
 
 use crate::options::{Options, Rare};
 
@@ -128,6 +128,28 @@ impl fmt::Debug for Part {
 
 /// All parts of a message, in order; never empty.
 pub type Parts = Vec<Part>;
+
+impl Mt<'_> {
+    /// Its parts, from the segments of its text.
+    pub(crate) fn parts(&self, coding: Coding, segments: impl ExactSizeIterator<Item = split::Segment>) -> Parts {
+        let total = u8::try_from(segments.len()).unwrap_or(u8::MAX);
+        let mut parts = Vec::with_capacity(segments.len());
+        parts.extend((0..).zip(segments).map(|(index, split::Segment { udh, data })| Part {
+            to: self.to.to_owned(),
+            sender: self.sender.map(str::to_owned),
+            coding,
+            data,
+            udh,
+            index,
+            total,
+            reference: self.reference,
+            valid_for: self.valid_for,
+            receipt: self.receipt,
+            options: self.options.as_str().to_owned(),
+        }));
+        parts
+    }
+}
 
 /// What a message would become on a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

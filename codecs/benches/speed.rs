@@ -149,18 +149,26 @@ fn main() -> ExitCode {
         "{:20} {:>6}   {:>8} {:>12}   {:>8} {:>12}",
         "", "octets", "read ns", "instructions", "write ns", "instructions"
     );
-    let (mut late, mut uncounted) = (Vec::new(), false);
+    let (mut late, mut uncounted, mut rows) = (Vec::new(), false, Vec::new());
     for case in cases() {
         let (read, write) = (nanoseconds(&*case.read), nanoseconds(&*case.write));
         let [reading, writing] = ["read", "write"].map(|what| instructions(&case, what));
         uncounted |= reading.is_none();
         let shown = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
         let (name, octets) = (case.name, case.octets);
+        for (what, count, ns) in [("read", reading, read), ("write", writing, write)] {
+            let count = count.map_or("null".to_owned(), |count| count.to_string());
+            rows.push(format!("    {{\"name\": \"{name} {what}\", \"instructions\": {count}, \"ns\": {ns:.1}}}"));
+        }
         println!("{name:20} {octets:6}   {read:8.1} {:>12}   {write:8.1} {:>12}", shown(reading), shown(writing));
         if name.to_lowercase().contains("submit") && (read > MOST || write > MOST) {
             late.push(name);
         }
     }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/codecs.json");
+    std::fs::create_dir_all(std::path::Path::new(file).parent().unwrap()).unwrap();
+    std::fs::write(file, format!("{{\n  \"rows\": [\n{}\n  ]\n}}\n", rows.join(",\n"))).unwrap();
+    println!("\nwritten to target/bench/codecs.json");
     if uncounted {
         println!("instructions are not counted: valgrind is not there");
     }

@@ -15,10 +15,20 @@ use crate::{ports, programs};
 /// How long a start may take; a debug build on a busy machine is slow.
 const START: Duration = seconds(30);
 
+/// What a gateway is started with besides its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
+    /// Most descriptors it may have; as many as the test itself where none is said.
+    pub descriptors: Option<u32>,
+}
+
 /// A gateway on a configuration directory. Its addresses stay the same when it is started again.
 pub struct Gateway {
     dir: PathBuf,
     logs: PathBuf,
+    launch: Launch,
     process: Option<Process>,
     starts: usize,
     /// Where applications call.
@@ -30,12 +40,12 @@ pub struct Gateway {
 impl Gateway {
     /// Starts a gateway on the configuration in `dir`; `node` makes the text of `qiao.toml` for given addresses.
     /// Where somebody else was quicker to take a port, others are tried.
-    pub fn start(dir: &Path, logs: &Path, node: impl Fn(SocketAddr, SocketAddr) -> String) -> Gateway {
+    pub fn start(dir: &Path, logs: &Path, launch: &Launch, node: impl Fn(SocketAddr, SocketAddr) -> String) -> Gateway {
         for _ in 0..5 {
             let (http, admin) = (ports::free(), ports::free());
             std::fs::write(dir.join("qiao.toml"), node(http, admin)).unwrap();
-            let (dir, logs) = (dir.to_owned(), logs.to_owned());
-            let mut gateway = Gateway { dir, logs, process: None, starts: 0, http, admin };
+            let (dir, logs, launch) = (dir.to_owned(), logs.to_owned(), launch.clone());
+            let mut gateway = Gateway { dir, logs, launch, process: None, starts: 0, http, admin };
             if gateway.try_start() {
                 return gateway;
             }
@@ -52,7 +62,7 @@ impl Gateway {
     fn try_start(&mut self) -> bool {
         self.process = None;
         self.starts += 1;
-        let mut command = Command::new(programs::qiao());
+        let mut command = self.launch.command(programs::qiao());
         command.arg("serve").arg("--config").arg(&self.dir);
         let mut process = Process::start(&format!("qiao-{}", self.starts), &self.logs, command);
         let ready = wait::until("the gateway to be ready", START, || {
@@ -135,6 +145,22 @@ impl Gateway {
                 (self.ask(&format!("/admin/v1/channels/{name}")).json()["state"] == "up").then_some(())
             });
         }
+    }
+}
+
+impl Launch {
+    fn command(&self, program: &Path) -> Command {
+        let mut command = match self.descriptors {
+            // It becomes the program, so that the process is the same.
+            Some(most) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={most}:{most}")).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 }
 

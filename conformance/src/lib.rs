@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod books;
+pub mod disk;
 pub mod far;
 pub mod foreign;
 pub mod fuzz;
@@ -17,6 +18,7 @@ pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod proofs;
+pub mod shims;
 pub mod stage;
 pub mod wait;
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::account::Protocol;
 use crate::books::{self, Verdict};
 use crate::far::{Load, Simulator, Sink};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Launch};
 use crate::http::Answer;
 use crate::ports;
 use crate::wait::{self, seconds};
@@ -138,6 +138,8 @@ pub struct Plan {
     numbers: Vec<(String, String)>,
     /// Further sections of the node.
     sections: String,
+    data: PathBuf,
+    launch: Launch,
 }
 
 impl Plan {
@@ -154,7 +156,21 @@ impl Plan {
             other: None,
             numbers: Vec::new(),
             sections: String::new(),
+            data: "data".into(),
+            launch: Launch::default(),
         }
+    }
+
+    /// Where journal and store are to be, instead of `data` beside the configuration.
+    pub fn data(mut self, dir: &Path) -> Plan {
+        self.data = dir.to_owned();
+        self
+    }
+
+    /// What the gateway's process, and the callback sink's where it is to be so, are started with.
+    pub fn launch(mut self, launch: Launch) -> Plan {
+        self.launch = launch;
+        self
     }
 
     /// `[[tier]]` tables instead of the usual short ones.
@@ -230,7 +246,7 @@ impl Plan {
         let more: Vec<&str> = self.sink.iter().map(String::as_str).collect();
         let sink = Sink::start("callbacks", &logs, SECRET, &more);
         std::fs::write(config.join("line.toml"), self.line(&simulator, sink.address, listen)).unwrap();
-        let gateway = Gateway::start(&config, &logs, |http, admin| self.node(http, admin));
+        let gateway = Gateway::start(&config, &logs, &self.launch, |http, admin| self.node(http, admin));
         Stage { gateway, simulator, sink, plan: self, logs, dir }
     }
 
@@ -250,9 +266,10 @@ impl Plan {
     }
 
     fn node(&self, http: SocketAddr, admin: SocketAddr) -> String {
-        let Plan { journal, receipt_wait, tiers, callbacks, sections, .. } = self;
+        let Plan { journal, receipt_wait, tiers, callbacks, sections, data, .. } = self;
+        let data = data.display();
         format!(
-            "include = ['line.toml']\n[node]\nname = 'test'\ndata_dir = 'data'\ndrain_timeout = '5s'\n\
+            "include = ['line.toml']\n[node]\nname = 'test'\ndata_dir = '{data}'\ndrain_timeout = '5s'\n\
              [http]\nlisten = '{http}'\nheader_timeout = '1s'\nbody_timeout = '2s'\n\
              [admin]\nlisten = '{admin}'\n[journal]\n{journal}\n\
              [store]\nhistory = '1h'\nreceipt_wait = '{receipt_wait}'\n[callbacks]\n{callbacks}\n{sections}{tiers}"
@@ -347,6 +364,11 @@ impl Stage {
         self.dir.path().join("config")
     }
 
+    /// The gateway's data directory.
+    pub fn data(&self) -> PathBuf {
+        self.config().join(&self.plan.data)
+    }
+
     /// Posts a message as the application, with these further headers.
     pub fn post_with(&self, message: &Value, headers: &[(&str, &str)]) -> Answer {
         let bearer = format!("Bearer {KEY}");
@@ -371,7 +393,7 @@ impl Stage {
 
     /// Takes a channel out of service for new messages, or back.
     pub fn hold(&self, channel: &str, held: bool) {
-        let token = self.config().join("data/admin.token");
+        let token = self.data().join("admin.token");
         let verb = if held { "hold" } else { "release" };
         let (yes, said) = self.gateway.ctl(&["--token-file", &token.to_string_lossy(), verb, channel]);
         assert!(yes, "{verb} {channel}: {said}");
@@ -413,7 +435,7 @@ impl Stage {
     /// Runs `qiao ctl` as an operator: what it says, as JSON; it must say yes.
     #[track_caller]
     pub fn order(&self, args: &[&str]) -> Value {
-        let token = self.config().join("data/admin.token");
+        let token = self.data().join("admin.token");
         let (yes, said) = self.gateway.ctl(&[&["--token-file", &token.to_string_lossy(), "--json"], args].concat());
         assert!(yes, "{args:?}: {said}");
         serde_json::from_str(&said).unwrap_or_else(|_| panic!("{args:?}: not JSON: {said}"))

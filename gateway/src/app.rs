@@ -15,6 +15,7 @@ mod apply;
 mod batches;
 mod desk;
 mod endings;
+mod entrance;
 mod errands;
 mod explain;
 mod health;
@@ -47,7 +48,7 @@ use tokio::sync::mpsc;
 use crate::accept::{Committed, Flock, Fresh};
 use crate::admit::Tables;
 use crate::callback::{Courier, Told};
-use crate::clock::{Clock, Moment, Time};
+use crate::clock::{Clock, Jumps, Moment, Time};
 use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{IdHasher, Ids, MessageId};
@@ -170,6 +171,7 @@ pub struct Line {
     meters: metrics::Meters,
     pressure: Arc<pressure::Pressure>,
     lateness: pressure::Lateness,
+    jumps: Jumps,
     errands: errands::Errands,
     batches: batches::Batches,
     endings: endings::Endings,
@@ -214,10 +216,18 @@ impl Ledger for Pen<'_> {
         *self.unwritten = true;
     }
     fn commit(&mut self, id: MessageId, record: &Record<'_>, ack: report::Ack) {
-        self.concluded |= matches!(ack, report::Ack::Outcome(..));
+        let outcome = matches!(ack, report::Ack::Outcome(..));
+        self.concluded |= outcome;
         self.octets.clear();
         record.write(&mut self.octets);
-        self.journal.append_synced(Priority::Reserved, record.kind(), id.0, &self.octets, Waiting::Report(ack));
+        let (kind, ack) = (record.kind(), Waiting::Report(ack));
+        // A carrier waits for its answer; an app that is called some milliseconds later has lost nothing, and each sync
+        // less is the cost of a message.
+        if outcome {
+            self.journal.append_acked(Priority::Reserved, kind, id.0, &self.octets, ack);
+        } else {
+            self.journal.append_synced(Priority::Reserved, kind, id.0, &self.octets, ack);
+        }
     }
     fn end(&mut self, id: MessageId) {
         self.journal.end(id.0);

@@ -159,6 +159,8 @@ impl Moment {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    /// The wall time of the origin, for a clock that leaves it at that.
+    anchor: Option<Wall>,
 }
 
 impl Clock {
@@ -166,19 +168,53 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         let now = Instant::now();
-        Clock { origin: now.checked_sub(Duration::from_secs(1)).unwrap_or(now) }
+        Clock { origin: now.checked_sub(Duration::from_secs(1)).unwrap_or(now), anchor: None }
+    }
+
+    /// The same clock, whose wall time goes on from now as the monotonic one does, however the system's jumps: for
+    /// waits that are written down as wall times.
+    #[must_use]
+    pub fn steady(&self) -> Clock {
+        let now = Clock { anchor: None, ..*self }.now();
+        Clock { anchor: Some(Wall(now.wall.0.saturating_sub(now.time.0 / 1_000))), ..*self }
     }
 
     /// Reads both clocks.
     pub fn now(&self) -> Moment {
         let time = Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let since = |anchor: Wall| Wall(anchor.0.saturating_add(time.0 / 1_000));
+        Moment { time, wall: self.anchor.map_or_else(Clock::wall, since) }
+    }
+
+    /// The system's wall time.
+    pub fn wall() -> Wall {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment { time, wall: Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
+        Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// The instant of a monotonic time, for timers.
     pub fn instant(&self, time: Time) -> Option<Instant> {
         self.origin.checked_add(Duration::from_micros(time.0))
+    }
+}
+
+/// Jumps of the wall clock, as seen beside the monotonic one.
+#[derive(Debug, Default)]
+pub struct Jumps {
+    /// How far the one was ahead of the other, in milliseconds.
+    ahead: Option<i64>,
+}
+
+impl Jumps {
+    /// Less is no jump: clocks are set right.
+    const LEAST: i64 = 5_000;
+
+    /// Looks at both; by how many seconds the wall clock has jumped since the last look, if it has.
+    pub fn look(&mut self, now: Moment) -> Option<i64> {
+        let millis = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let ahead = millis(now.wall.0).saturating_sub(millis(now.time.0 / 1_000));
+        let by = ahead.saturating_sub(self.ahead.replace(ahead)?);
+        (by.saturating_abs() >= Self::LEAST).then_some(by / 1_000)
     }
 }
 
@@ -226,6 +262,25 @@ mod tests {
         {
             assert_eq!(Wall::from_http(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_steady_clock_begins_where_the_wall_clock_stands() {
+        let (clock, wall) = (Clock::start(), Clock::wall().0);
+        let steady = clock.steady().now();
+        assert!(steady.wall.0.abs_diff(wall) < 60_000, "{steady:?} at {wall}");
+        let moved = Clock { anchor: Some(Wall(5_000)), ..clock }.now();
+        assert_eq!(moved.wall.0, 5_000 + moved.time.0 / 1_000, "it goes on as the monotonic one does");
+    }
+
+    #[test]
+    fn jumps_are_noticed_once() {
+        let mut jumps = Jumps::default();
+        let mut look =
+            |time: u64, wall: u64| jumps.look(Moment { time: Time(time * 1_000_000), wall: Wall(wall * 1_000) });
+        assert_eq!([look(1, 1_000), look(61, 1_064), look(62, 1_065)], [None; 3], "what is set right bit by bit");
+        assert_eq!([look(63, 4_666), look(64, 4_667)], [Some(3_600), None]);
+        assert_eq!([look(65, 1_068), look(66, 1_069)], [Some(-3_600), None]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod ctl;
+pub mod descriptors;
 pub mod fleet;
 pub mod ids;
 pub mod journal;

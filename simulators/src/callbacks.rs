@@ -27,8 +27,6 @@ use crate::lines::Lines;
 use crate::records::{BadSignature, Event, Record};
 use crate::serve;
 
-/// How far a call's timestamp may be from now.
-const TOLERANCE: Duration = Duration::from_secs(300);
 /// Longest time log lines stay in memory.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
@@ -59,6 +57,9 @@ pub struct Options {
     /// Seed of the draw of failures
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// How far a call's timestamp may be from now
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    pub tolerance: Duration,
 }
 
 /// A signing key; shows nothing of itself.
@@ -92,7 +93,7 @@ pub enum Forged {
     /// The timestamp is no number of seconds.
     #[error("the timestamp is no number")]
     Timestamp,
-    /// The timestamp is more than five minutes from now.
+    /// The timestamp is further from now than is tolerated.
     #[error("the timestamp is too old or too new")]
     Stale,
     /// No signature fits any secret.
@@ -101,11 +102,17 @@ pub enum Forged {
 }
 
 /// Checks a call: any `v1` signature made with any of `secrets` will do. Compared in constant time.
-pub fn verify(headers: &HeaderMap, body: &[u8], secrets: &[Secret], now_seconds: u64) -> Result<(), Forged> {
+pub fn verify(
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &[Secret],
+    now_seconds: u64,
+    tolerance: Duration,
+) -> Result<(), Forged> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(Forged::Header);
     let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?);
     let seconds: u64 = timestamp.parse().map_err(|_| Forged::Timestamp)?;
-    if seconds.abs_diff(now_seconds) > TOLERANCE.as_secs() {
+    if seconds.abs_diff(now_seconds) > tolerance.as_secs() {
         return Err(Forged::Stale);
     }
     let given = header("webhook-signature")?.split(' ').filter_map(|item| item.strip_prefix("v1,"));
@@ -215,7 +222,8 @@ impl Sink {
         let t_ms = self.clock.t_ms(now);
         let state = &mut *self.state.borrow_mut();
         let id = headers.get("webhook-id").and_then(|value| value.to_str().ok()).unwrap_or("");
-        if let Err(forged) = verify(headers, body, &self.options.secret, self.clock.seconds(now)) {
+        let Options { secret, tolerance, .. } = &self.options;
+        if let Err(forged) = verify(headers, body, secret, self.clock.seconds(now), *tolerance) {
             state.stats.bad_signatures += 1;
             let (webhook_id, reason) = (id.into(), forged.to_string().into());
             state.lines.push(&Record::BadSignature(BadSignature { t_ms, webhook_id, reason }));
@@ -262,6 +270,7 @@ mod tests {
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     const TIMESTAMP: u64 = 1_614_265_330;
+    const TOLERANCE: Duration = Duration::from_secs(300);
     const BODY: &[u8] = br#"{"test": 2432232314}"#;
     const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 
@@ -274,7 +283,7 @@ mod tests {
     }
 
     fn check(signature: &str, body: &[u8], now: u64) -> Result<(), Forged> {
-        verify(&headers(signature), body, &[secret(SECRET).unwrap()], now)
+        verify(&headers(signature), body, &[secret(SECRET).unwrap()], now, TOLERANCE)
     }
 
     #[test]
@@ -287,7 +296,7 @@ mod tests {
         let rotated = format!("v1,AAAA v1a,xyz {SIGNATURE}");
         assert_eq!(check(&rotated, BODY, TIMESTAMP + 300), Ok(()));
         let secrets = [secret("whsec_b3RoZXI=").unwrap(), secret(SECRET).unwrap()];
-        assert_eq!(verify(&headers(SIGNATURE), BODY, &secrets, TIMESTAMP), Ok(()));
+        assert_eq!(verify(&headers(SIGNATURE), BODY, &secrets, TIMESTAMP, TOLERANCE), Ok(()));
     }
 
     #[test]
@@ -299,7 +308,7 @@ mod tests {
         assert_eq!(check(SIGNATURE, BODY, TIMESTAMP - 301), Err(Forged::Stale));
         let mut none = headers(SIGNATURE);
         none.remove("webhook-id");
-        assert_eq!(verify(&none, BODY, &[secret(SECRET).unwrap()], TIMESTAMP), Err(Forged::Header));
+        assert_eq!(verify(&none, BODY, &[secret(SECRET).unwrap()], TIMESTAMP, TOLERANCE), Err(Forged::Header));
     }
 
     #[test]

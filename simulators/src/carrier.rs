@@ -9,10 +9,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use crate::alarm::Alarm;
 use crate::centre::{Centre, Link, Order, Report};
 use crate::delivery::Mo;
 use crate::fault::Spec;
@@ -45,6 +47,7 @@ enum End {
 pub struct Carrier {
     centre: RefCell<Centre>,
     address: SocketAddr,
+    quickack: Option<bool>,
     mailboxes: RefCell<HashMap<Link, Rc<Mailbox>>>,
     listening: Cell<bool>,
     listening_changed: Notify,
@@ -54,12 +57,14 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Listens and starts the carrier's tasks on the current `LocalSet`.
-    pub async fn start(centre: Centre, listen: SocketAddr) -> io::Result<Rc<Self>> {
+    /// Listens and starts the carrier's tasks on the current `LocalSet`; `quickack` as in
+    /// [`crate::scenario::Carrier::quickack`].
+    pub async fn start(centre: Centre, listen: SocketAddr, quickack: Option<bool>) -> io::Result<Rc<Self>> {
         let listener = TcpListener::bind(listen).await?;
         let carrier = Rc::new(Self {
             centre: RefCell::new(centre),
             address: listener.local_addr()?,
+            quickack,
             mailboxes: RefCell::default(),
             listening: Cell::new(true),
             listening_changed: Notify::new(),
@@ -67,7 +72,7 @@ impl Carrier {
             rearm: Notify::new(),
         });
         spawn_local(accept(Rc::clone(&carrier), listener));
-        spawn_local(keep_time(Rc::clone(&carrier)));
+        spawn_local(keep_time(Rc::clone(&carrier), Alarm::new()?));
         spawn_local(keep_log(Rc::clone(&carrier)));
         Ok(carrier)
     }
@@ -206,6 +211,7 @@ fn attend(carrier: &Rc<Carrier>, link: Link, stream: TcpStream) {
 async fn converse(carrier: &Rc<Carrier>, link: Link, stream: TcpStream, mailbox: &Mailbox) -> io::Result<()> {
     let mut input = BytesMut::with_capacity(PIECE * 2);
     let mut out = BytesMut::new();
+    acknowledge(&stream, carrier.quickack);
     loop {
         match mailbox.end.get() {
             Some(End::Reset) => return stream.set_zero_linger(),
@@ -229,7 +235,10 @@ async fn converse(carrier: &Rc<Carrier>, link: Link, stream: TcpStream, mailbox:
                 input.reserve(PIECE);
                 match stream.try_read_buf(&mut input) {
                     Ok(0) => return Ok(()),
-                    Ok(_) => carrier.with(|centre| centre.octets(Instant::now(), link, &mut input)),
+                    Ok(_) => {
+                        acknowledge(&stream, carrier.quickack);
+                        carrier.with(|centre| centre.octets(Instant::now(), link, &mut input));
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
                 }
@@ -237,6 +246,14 @@ async fn converse(carrier: &Rc<Carrier>, link: Link, stream: TcpStream, mailbox:
             ready = stream.writable(), if !out.is_empty() && !frozen => ready?,
             () = mailbox.wake.notified() => {}
         }
+    }
+}
+
+/// Says how acknowledgements are to go. The kernel forgets it with what it sends and receives, so it is said with every
+/// read. A connection that has ended refuses, and tells so when it is read.
+fn acknowledge(stream: &TcpStream, quickack: Option<bool>) {
+    if let Some(at_once) = quickack {
+        let _ = SockRef::from(stream).set_tcp_quickack(at_once);
     }
 }
 
@@ -256,13 +273,20 @@ fn send(stream: &TcpStream, out: &mut BytesMut, splits: bool) -> io::Result<()> 
     Ok(())
 }
 
-async fn keep_time(carrier: Rc<Carrier>) {
+/// Waits until `at`, by the runtime's coarser clock where the alarm fails.
+async fn wait(alarm: &Alarm, at: Instant) {
+    if alarm.until(at).await.is_err() {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+async fn keep_time(carrier: Rc<Carrier>, alarm: Alarm) {
     loop {
         let deadline = carrier.centre.borrow().deadline();
         carrier.armed.set(deadline);
         match deadline {
             Some(at) => tokio::select! {
-                () = tokio::time::sleep_until(at.into()) => carrier.with(|centre| centre.tick(Instant::now())),
+                () = wait(&alarm, at) => carrier.with(|centre| centre.tick(Instant::now())),
                 () = carrier.rearm.notified() => {}
             },
             None => carrier.rearm.notified().await,
@@ -274,5 +298,23 @@ async fn keep_log(carrier: Rc<Carrier>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         carrier.centre.borrow_mut().flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn acknowledgements_go_as_the_scenario_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let at_once = || SockRef::from(&stream).tcp_quickack().unwrap();
+        for wish in [false, true, false] {
+            acknowledge(&stream, Some(wish));
+            assert_eq!(at_once(), wish);
+            acknowledge(&stream, None);
+            assert_eq!(at_once(), wish, "nothing is said of it");
+        }
     }
 }

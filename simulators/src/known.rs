@@ -16,7 +16,7 @@ pub type Numbered = (Option<Link>, Sequence);
 /// See the module's head.
 #[derive(Debug, Default)]
 pub struct Known {
-    order: VecDeque<(Numbered, u64)>,
+    order: VecDeque<(Numbered, u64, Id)>,
     numbers: HashMap<Numbered, (Id, u64)>,
     prints: HashMap<u64, (Id, Instant)>,
 }
@@ -25,12 +25,17 @@ impl Known {
     /// Adds one; the oldest is forgotten.
     pub fn add(&mut self, number: Numbered, print: u64, id: Id, at: Instant) {
         if self.order.len() >= KEPT
-            && let Some((number, print)) = self.order.pop_front()
+            && let Some((number, print, id)) = self.order.pop_front()
         {
-            self.numbers.remove(&number);
-            self.prints.remove(&print);
+            // A later one may have come under the same number, or said the same.
+            if self.numbers.get(&number).is_some_and(|(last, _)| *last == id) {
+                self.numbers.remove(&number);
+            }
+            if self.prints.get(&print).is_some_and(|(last, _)| *last == id) {
+                self.prints.remove(&print);
+            }
         }
-        self.order.push_back((number, print));
+        self.order.push_back((number, print, id));
         self.numbers.insert(number, (id, print));
         self.prints.insert(print, (id, at));
     }
@@ -65,5 +70,18 @@ mod tests {
             known.add(number(n + 2), u64::from(n), Id::Number(2), now);
         }
         assert_eq!((known.numbered(number(1)), known.order.len()), (None, KEPT));
+    }
+
+    #[test]
+    fn what_came_again_is_not_forgotten_with_what_came_first() {
+        let (mut known, now) = (Known::default(), Instant::now());
+        let number = |n| (Some(1), [0, 0, n]);
+        known.add(number(1), 77, Id::Number(1), now);
+        for n in 0..KEPT as u32 - 1 {
+            known.add(number(n + 2), u64::from(n) + 100, Id::Number(2), now);
+        }
+        known.add(number(1), 77, Id::Number(3), now);
+        assert_eq!(known.numbered(number(1)), Some((Id::Number(3), 77)));
+        assert_eq!(known.alike(77, now, Duration::from_secs(1)), Some(Id::Number(3)));
     }
 }

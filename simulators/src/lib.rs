@@ -4,6 +4,7 @@
 //! sink ([`callbacks`]) and the checker that compares what all three wrote down ([`ledger`]).
 //! Knows wire formats through `codecs` and nothing of the gateway's own code: it could not share its mistakes.
 
+pub mod alarm;
 pub mod args;
 pub mod callbacks;
 pub mod carrier;

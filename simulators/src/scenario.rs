@@ -104,6 +104,9 @@ pub struct Carrier {
     /// From submit to answer.
     #[serde(default = "at_once")]
     pub answer_latency: Latency,
+    /// Whether what comes is acknowledged at once (TCP_QUICKACK): true always, false as late as TCP allows. Absent: as the
+    /// kernel sees fit.
+    pub quickack: Option<bool>,
     /// How receipts are made.
     #[serde(default)]
     pub receipts: Receipts,

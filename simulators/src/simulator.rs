@@ -80,7 +80,7 @@ async fn run(
         let (lines, wire) = (open(&config.log)?, open(&config.wire)?);
         let seed = scenario.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(index as u64);
         let centre = Centre::new(Desk::new(config.clone(), seed, clock, lines).with_wire(wire));
-        let carrier = Carrier::start(centre, config.listen).await;
+        let carrier = Carrier::start(centre, config.listen, config.quickack).await;
         carriers.push(carrier.map_err(io_error(format!("`{}` on {}", config.name, config.listen)))?);
     }
     let door = control.or(scenario.control).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));

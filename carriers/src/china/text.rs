@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::dialect::Dialect;
-use crate::message::{Coding, Mt, Part, Parts, Quote, Segment, Unsendable};
+use crate::message::{Coding, Mt, Parts, Quote, Segment, Unsendable};
 use crate::protocol::Common;
 
 /// Most characters of ASCII that are one part even where they are counted as septets on the air.
@@ -62,23 +62,9 @@ impl Texts {
     /// The parts, each with a user data header where there are several.
     pub fn split(&self, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
         let (alphabet, coding) = self.choose(mt.text);
-        let segments = split::split(mt.text, alphabet, self.reference(mt), self.max_parts)
+        let segments = split::segments(mt.text, alphabet, self.reference(mt), self.max_parts)
             .map_err(|split::TooMany { needed, allowed }| Unsendable::TooLong(needed, allowed.into()))?;
-        let total = u8::try_from(segments.len()).unwrap_or(self.max_parts);
-        let part = |(index, split::Segment { udh, data })| Part {
-            to: mt.to.to_owned(),
-            sender: mt.sender.map(str::to_owned),
-            coding,
-            data,
-            udh,
-            index,
-            total,
-            reference: mt.reference,
-            valid_for: mt.valid_for,
-            receipt: mt.receipt,
-            options: mt.options.as_str().to_owned(),
-        };
-        Ok((0..).zip(segments).map(part).collect())
+        Ok(mt.parts(coding, segments))
     }
 
     /// The alphabet to split by, and what the parts are written in. ASCII in octets splits as GBK, which has it whole.

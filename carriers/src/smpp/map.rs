@@ -132,30 +132,17 @@ pub(super) fn quote(settings: &Settings, mt: &Mt<'_>) -> Result<Quote, Unsendabl
 
 /// The parts of a message, in the carrier's default alphabet where that loses nothing, else in UCS-2.
 pub(super) fn split(settings: &Settings, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
-    let quote = quote(settings, mt)?;
+    check(mt)?;
     let (alphabet, coding) = alphabet(settings, mt.text);
-    let segments = if settings.long == Long::Payload {
+    let segments = split::segments(mt.text, alphabet, reference(settings, mt), settings.max_parts)
+        .map_err(|split::TooMany { needed, allowed }| Unsendable::TooLong(needed, allowed.into()))?;
+    if settings.long == Long::Payload {
         let mut data = BytesMut::new();
         alphabet.encode(mt.text, &mut data);
-        vec![split::Segment { udh: false, data: data.freeze() }]
-    } else {
-        split::split(mt.text, alphabet, reference(settings, mt), settings.max_parts)
-            .map_err(|split::TooMany { needed, allowed }| Unsendable::TooLong(needed, allowed.into()))?
-    };
-    let part = |(index, split::Segment { udh, data })| Part {
-        to: mt.to.to_owned(),
-        sender: mt.sender.map(str::to_owned),
-        coding,
-        data,
-        udh,
-        index,
-        total: quote.parts,
-        reference: mt.reference,
-        valid_for: mt.valid_for,
-        receipt: mt.receipt,
-        options: mt.options.as_str().to_owned(),
-    };
-    Ok((0..).zip(segments).map(part).collect())
+        let whole = split::Segment { udh: false, data: data.freeze() };
+        return Ok(mt.parts(coding, std::iter::once(whole)));
+    }
+    Ok(mt.parts(coding, segments))
 }
 
 fn alphabet(settings: &Settings, text: &str) -> (Alphabet, Coding) {

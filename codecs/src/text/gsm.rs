@@ -81,7 +81,35 @@ pub(super) fn units(c: char) -> Option<usize> {
     }
 }
 
+/// What a text costs; `None` where it has other characters.
+pub(super) fn measure(text: &str) -> Option<usize> {
+    if !text.is_ascii() {
+        return text.chars().map(units).sum();
+    }
+    let (mut escaped, mut lacking) = (0, false);
+    for octet in text.bytes() {
+        let code = LATIN[usize::from(octet)];
+        escaped += usize::from(code >> 7);
+        lacking |= code == NONE;
+    }
+    (!lacking).then_some(text.len() + escaped)
+}
+
 pub(super) fn encode(text: &str, out: &mut BytesMut) {
+    if text.is_ascii() {
+        // Nearly always one septet each.
+        let start = out.len();
+        out.put_slice(text.as_bytes());
+        let mut codes = 0;
+        for octet in out[start..].iter_mut() {
+            *octet = LATIN[usize::from(*octet)];
+            codes |= *octet;
+        }
+        if codes & ESCAPED == 0 {
+            return;
+        }
+        out.truncate(start);
+    }
     out.reserve(text.len());
     for c in text.chars() {
         match code(c) {

@@ -43,7 +43,31 @@ impl Alphabet {
 
     /// What a whole text costs, in units; `None` where something would be lost.
     pub fn measure(self, text: &str) -> Option<usize> {
-        text.chars().map(|c| self.units(c)).sum()
+        match self {
+            Alphabet::Gsm7 => gsm::measure(text),
+            _ if text.is_ascii() => Some(text.len()),
+            _ => text.chars().map(|c| self.units(c)).sum(),
+        }
+    }
+
+    /// The most units that an octet of a text in UTF-8 costs.
+    fn units_of_octet(self) -> usize {
+        match self {
+            // `[` is one octet, and escaped.
+            Alphabet::Gsm7 => 2,
+            Alphabet::Ascii | Alphabet::Latin1 | Alphabet::Gbk | Alphabet::Ucs2 => 1,
+        }
+    }
+
+    /// The octets that [`Alphabet::encode`] appends for most texts.
+    fn usual_octets(self, text: &str) -> usize {
+        let characters = if text.is_ascii() { text.len() } else { text.chars().count() };
+        match self {
+            Alphabet::Gsm7 | Alphabet::Ascii | Alphabet::Latin1 => characters,
+            // Two for a Chinese character, which has three in UTF-8.
+            Alphabet::Gbk => text.len().midpoint(characters),
+            Alphabet::Ucs2 => 2 * characters,
+        }
     }
 
     /// The units that fit into `octets` octets of user data on the air (140 in a message without header).
@@ -59,6 +83,7 @@ impl Alphabet {
     pub fn encode(self, text: &str, out: &mut BytesMut) {
         match self {
             Alphabet::Gsm7 => gsm::encode(text, out),
+            Alphabet::Ascii | Alphabet::Latin1 | Alphabet::Gbk if text.is_ascii() => out.put_slice(text.as_bytes()),
             Alphabet::Ascii => out.extend(text.chars().map(|c| if c.is_ascii() { c as u8 } else { SUBSTITUTE })),
             Alphabet::Latin1 => out.extend(text.chars().map(|c| u8::try_from(c).unwrap_or(SUBSTITUTE))),
             Alphabet::Gbk => gbk::encode(text, out),
@@ -140,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_an_alphabet_holds_comes_back(text in "(\\PC|[a-zA-Z@£$_Δ€中文验证码{}\\[\\]~^\u{c}\n\r]){0,200}") {
+        fn what_an_alphabet_holds_comes_back(text in "([ -~]{0,60})|(\\PC|[a-zA-Z@£$_Δ€中文验证码{}\\[\\]~^\u{c}\n\r]){0,200}") {
             for alphabet in ALL {
                 let kept: String = text.chars().filter(|&c| alphabet.units(c).is_some()).collect();
                 let octets = encoded(alphabet, &kept);
@@ -148,6 +173,9 @@ mod tests {
                 let per_unit = if alphabet == Ucs2 { 2 } else { 1 };
                 prop_assert_eq!(alphabet.measure(&kept).unwrap() * per_unit, octets.len());
                 prop_assert_eq!(alphabet.measure(&text).is_some(), kept == text);
+                prop_assert_eq!(alphabet.measure(&text), text.chars().map(|c| alphabet.units(c)).sum());
+                let each: Vec<u8> = text.chars().flat_map(|c| encoded(alphabet, c.encode_utf8(&mut [0; 4]))).collect();
+                prop_assert_eq!(encoded(alphabet, &text), each);
             }
         }
 

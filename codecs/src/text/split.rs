@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::Alphabet;
+use super::{Alphabet, gsm};
 
 /// User data of one short message, in octets on the air.
 const USER_DATA: usize = 140;
@@ -69,33 +69,65 @@ pub fn count(text: &str, alphabet: Alphabet, reference: Reference) -> usize {
 
 /// The segments, in order; a single one has no header. What the alphabet lacks becomes `?`.
 pub fn split(text: &str, alphabet: Alphabet, reference: Reference, max_parts: u8) -> Result<Vec<Segment>, TooMany> {
-    let needed = count(text, alphabet, reference);
-    let total = u8::try_from(needed).ok().filter(|&total| total <= max_parts);
-    let total = total.ok_or(TooMany { needed, allowed: max_parts })?;
-    let udh = total > 1 && reference != Reference::Apart;
-    let mut octets = BytesMut::with_capacity(2 * text.len() + needed * reference.room());
-    let segment = |(text, sequence)| {
-        if udh {
-            reference.write(total, sequence, &mut octets);
-        }
-        alphabet.encode(text, &mut octets);
-        Segment { udh, data: octets.split().freeze() }
-    };
-    Ok(Cuts::new(text, alphabet, reference).zip(1..=total).map(segment).collect())
+    Ok(segments(text, alphabet, reference, max_parts)?.collect())
 }
 
+/// As [`split`], each segment made when it is asked for.
+pub fn segments(text: &str, alphabet: Alphabet, reference: Reference, max_parts: u8) -> Result<Segments<'_>, TooMany> {
+    let cuts = Cuts::new(text, alphabet, reference);
+    let needed = cuts.clone().count();
+    let total = u8::try_from(needed).ok().filter(|&total| total <= max_parts);
+    let total = total.ok_or(TooMany { needed, allowed: max_parts })?;
+    Ok(Segments { cuts, reference, total, made: 0 })
+}
+
+/// The segments of a text; their number is known.
+#[derive(Debug)]
+pub struct Segments<'t> {
+    cuts: Cuts<'t>,
+    reference: Reference,
+    total: u8,
+    made: u8,
+}
+
+impl Iterator for Segments<'_> {
+    type Item = Segment;
+
+    fn next(&mut self) -> Option<Segment> {
+        let text = self.cuts.next()?;
+        self.made += 1;
+        let udh = self.total > 1 && self.reference != Reference::Apart;
+        let header = if udh { self.reference.room() } else { 0 };
+        let alphabet = self.cuts.alphabet;
+        let mut octets = BytesMut::with_capacity(header + alphabet.usual_octets(text));
+        if udh {
+            self.reference.write(self.total, self.made, &mut octets);
+        }
+        alphabet.encode(text, &mut octets);
+        Some(Segment { udh, data: octets.freeze() })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::from(self.total - self.made);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Segments<'_> {}
+
 /// The pieces of text that each fit a segment; one, perhaps empty, where the whole fits.
+#[derive(Clone, Debug)]
 struct Cuts<'t> {
     left: Option<&'t str>,
     alphabet: Alphabet,
-    capacity: usize,
+    /// Units in a piece; none where one piece is all.
+    capacity: Option<usize>,
 }
 
 impl<'t> Cuts<'t> {
     fn new(text: &'t str, alphabet: Alphabet, reference: Reference) -> Self {
-        let alone = alphabet.capacity(USER_DATA);
-        let whole = fitting(text, alphabet, alone) == text.len();
-        let capacity = if whole { alone } else { alphabet.capacity(USER_DATA - reference.room()) };
+        let whole = fitting(text, alphabet, alphabet.capacity(USER_DATA)) == text.len();
+        let capacity = (!whole).then(|| alphabet.capacity(USER_DATA - reference.room()));
         Cuts { left: Some(text), alphabet, capacity }
     }
 }
@@ -104,7 +136,8 @@ impl<'t> Iterator for Cuts<'t> {
     type Item = &'t str;
     fn next(&mut self) -> Option<&'t str> {
         let left = self.left.take()?;
-        let (piece, rest) = left.split_at(fitting(left, self.alphabet, self.capacity));
+        let Some(capacity) = self.capacity else { return Some(left) };
+        let (piece, rest) = left.split_at(fitting(left, self.alphabet, capacity));
         self.left = (!rest.is_empty()).then_some(rest);
         Some(piece)
     }
@@ -112,9 +145,21 @@ impl<'t> Iterator for Cuts<'t> {
 
 /// How many octets of `text`, up to a character boundary, fit into `capacity` units.
 fn fitting(text: &str, alphabet: Alphabet, capacity: usize) -> usize {
+    // Short texts are not looked at.
+    if text.len() <= capacity / alphabet.units_of_octet() {
+        return text.len();
+    }
+    match alphabet {
+        Alphabet::Gsm7 => walk(text, capacity, gsm::units),
+        _ if text.is_ascii() => text.len().min(capacity),
+        _ => walk(text, capacity, |c| alphabet.units(c)),
+    }
+}
+
+fn walk(text: &str, capacity: usize, units: impl Fn(char) -> Option<usize>) -> usize {
     let mut used = 0;
     for (at, c) in text.char_indices() {
-        used += alphabet.units(c).unwrap_or(1);
+        used += units(c).unwrap_or(1);
         if used > capacity {
             return at;
         }
@@ -158,6 +203,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_escaped_counts_twice() {
+        for (text, parts) in [("[".repeat(80), 1), ("[".repeat(81), 2), ("[a".repeat(53), 1), ("[a".repeat(54), 2)] {
+            assert_eq!(count(&text, Alphabet::Gsm7, Reference::Udh8(1)), parts, "{}", text.len());
+        }
+    }
+
+    #[test]
     fn a_pair_moves_whole_to_the_next_segment() {
         let text = format!("{}€{}", "a".repeat(152), "b".repeat(20));
         let parts = split(&text, Alphabet::Gsm7, Reference::Udh8(7), 9).unwrap();
@@ -187,6 +239,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn as_much_fits_as_its_characters_cost(text in "([a-z \\[]|\\PC|[€Δ]|中){0,200}", capacity in 60usize..170) {
+            for alphabet in ALL {
+                prop_assert_eq!(fitting(&text, alphabet, capacity), walk(&text, capacity, |c| alphabet.units(c)));
+            }
+        }
+
         #[test]
         fn joined_segments_give_the_text_back(
             text in "([a-z ]|\\PC|[€{}\\[\\]~^]|😀|中){0,500}",

@@ -7,6 +7,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::plain::Plain;
 use super::problem::{Code, Place, Problem};
 use crate::admit::{Draft, Fault, Reason, Refusal};
 
@@ -14,7 +15,7 @@ use crate::admit::{Draft, Fault, Reason, Refusal};
 const DETAIL_LIMIT: usize = 160;
 
 /// `POST /v1/messages`.
-#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Message")]
 pub struct Body<'a> {
@@ -89,6 +90,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[derive(Debug)]
 struct Choices<'a>(Vec<(Text<'a>, Text<'a>)>);
 
+impl Choices<'_> {
+    fn pairs(&self) -> Vec<(&str, &str)> {
+        self.0.iter().map(|(name, value)| (&*name.0, &*value.0)).collect()
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
@@ -118,7 +125,48 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
 impl<'a> Body<'a> {
     /// Reads a body.
     pub fn read(octets: &'a [u8]) -> Result<Self, Box<Problem>> {
+        Body::whole(octets).map_or_else(|| Body::parse(octets), Ok)
+    }
+
+    /// The same, whatever the body looks like.
+    fn parse(octets: &'a [u8]) -> Result<Self, Box<Problem>> {
         serde_json::from_slice(octets).map_err(|e| unreadable(octets, &e))
+    }
+
+    /// A body written as they usually are.
+    fn whole(octets: &'a [u8]) -> Option<Self> {
+        let mut plain = Plain::new(std::str::from_utf8(octets).ok()?);
+        let body = Body::plain(&mut plain)?;
+        plain.peek().is_none().then_some(body)
+    }
+
+    /// The body that comes next, if it is written as they usually are.
+    pub(super) fn plain(plain: &mut Plain<'a>) -> Option<Self> {
+        fn string<'a>(field: &mut Option<Text<'a>>, plain: &mut Plain<'a>) -> Option<()> {
+            let text = Text(Cow::Borrowed(plain.string()?));
+            field.replace(text).is_none().then_some(())
+        }
+        let mut body = Body::default();
+        plain.take(b'{')?;
+        loop {
+            let field = plain.string()?;
+            plain.take(b':')?;
+            match field {
+                "to" => string(&mut body.to, plain)?,
+                "text" => string(&mut body.text, plain)?,
+                "type" => string(&mut body.kind, plain)?,
+                "tier" => string(&mut body.tier, plain)?,
+                "signature" => string(&mut body.signature, plain)?,
+                "sender" => string(&mut body.sender, plain)?,
+                "client_ref" => string(&mut body.client_ref, plain)?,
+                "expires_in" if body.expires_in.is_none() => body.expires_in = Some(plain.number()?),
+                "callback" if body.callback.is_none() => body.callback = Some(plain.boolean()?),
+                _ => return None,
+            }
+            if plain.take(b',').is_none() {
+                return plain.take(b'}').map(|()| body);
+            }
+        }
     }
 
     /// The draft it asks for.
@@ -145,7 +193,7 @@ impl<'a> Body<'a> {
             sender: plain(&self.sender),
             client_ref: plain(&self.client_ref),
             expires_in: self.expires_in,
-            options: self.options.iter().flat_map(|all| &all.0).map(|(name, value)| (&*name.0, &*value.0)).collect(),
+            options: self.options.as_ref().map_or_else(Vec::new, Choices::pairs),
         })
     }
 
@@ -263,7 +311,70 @@ mod tests {
         assert!(body.sender.is_none() && body.callback());
     }
 
+    /// As [`Body::parse`] reads it.
+    fn agrees(octets: &[u8]) -> bool {
+        Body::whole(octets).is_none_or(|quick| {
+            let parsed = Body::parse(octets).expect("what is plain is JSON");
+            format!("{quick:?}") == format!("{parsed:?}")
+        })
+    }
+
+    #[test]
+    fn what_is_plain_is_read_in_one_pass_and_the_rest_is_left() {
+        for body in [
+            r#"{"to":"1","text":"a","type":"sms","tier":"t","signature":"s","sender":"x","client_ref":"c"}"#,
+            " {\t\"to\" :\r\n\"1\" , \"text\":\"码\u{7f}\",\"expires_in\": 60 ,\"callback\":false } ",
+            r#"{"expires_in":0,"callback":true}"#,
+            r#"{"expires_in":999999999999999999}"#,
+            r#"{"text":""}"#,
+        ] {
+            assert!(Body::whole(body.as_bytes()).is_some() && agrees(body.as_bytes()), "{body}");
+        }
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "{",
+            r#"{"to":"1"} x"#,
+            r#"{"to":"1","#,
+            r#"{"to":"1",}"#,
+            r#"{"to":"1""#,
+            r#"{"to":"1"#,
+            r#"{"to""#,
+            r#"{to:"1"}"#,
+            r#"{"to":"1","to":"2"}"#,
+            r#"{"expires_in":1,"expires_in":1}"#,
+            r#"{"callback":true,"callback":true}"#,
+            r#"{"text":"a\nb"}"#,
+            "{\"text\":\"a\nb\"}",
+            r#"{"text":null}"#,
+            r#"{"text":1}"#,
+            r#"{"expires_in":01}"#,
+            r#"{"expires_in":-1}"#,
+            r#"{"expires_in":1.0}"#,
+            r#"{"expires_in":1e2}"#,
+            r#"{"expires_in":9999999999999999999}"#,
+            r#"{"expires_in":}"#,
+            r#"{"expires_in":1"#,
+            r#"{"callback":truer}"#,
+            r#"{"callback":1}"#,
+            r#"{"options":{}}"#,
+            r#"{"t\u006f":"1"}"#,
+        ] {
+            assert!(Body::whole(body.as_bytes()).is_none(), "{body}");
+        }
+        assert!(Body::whole(b"{\"to\":\"\xff\"}").is_none());
+    }
+
     proptest::proptest! {
+        #[test]
+        fn both_ways_of_reading_agree(
+            body in r#"[ \n]?\{( ?"(to|text|tier|sender|callback|expires_in|x)" ?: ?("[a-z码\\]{0,3}"|true|false|null|[0-9]{1,20}|-1|1\.5),?){0,4}\} ?x?"#,
+        ) {
+            proptest::prop_assert!(agrees(body.as_bytes()), "{}", body);
+        }
+
         #[test]
         fn no_octets_make_it_panic(octets: Vec<u8>) {
             let _ = Body::read(&octets);

@@ -8,6 +8,7 @@ pub mod commit;
 pub mod idempotency;
 pub mod openapi;
 pub mod pages;
+mod plain;
 pub mod problem;
 pub mod server;
 mod submit;

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 
 use super::pages::{self, BATCHES, MESSAGES};
 use super::{Door, Peer, method_name};
+use crate::descriptors;
 
 /// Most octets of a request's head.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -44,6 +45,7 @@ const FULL: &[u8] =
 pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::Receiver<bool>) {
     let router = pages::router(door.clone());
     let mut connections = JoinSet::new();
+    let most = descriptors::for_clients();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -52,7 +54,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if connections.len() >= door.tables.load().plan.node.http_max_connections => {
+            Ok((stream, _)) if connections.len() >= door.tables.load().plan.node.http_max_connections.min(most) => {
                 // Best effort: its socket buffer is empty, so this does not block.
                 let _ = stream.try_write(FULL);
             }

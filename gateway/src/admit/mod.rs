@@ -92,6 +92,9 @@ impl Admission {
 
     /// What an app asks for by name must mean something to one of the group's channels.
     fn know(&self, group: GroupId, asked: &[(&str, &str)]) -> Result<(), Refusal> {
+        if asked.is_empty() {
+            return Ok(());
+        }
         let offers = self.offers.get(usize::from(group.0)).map_or(&[][..], Vec::as_slice);
         let known = |name, value| offers.iter().any(|offer| offer.profile.takes(name, value) != Ok(false));
         let unknown = asked.iter().filter(|(name, value)| !known(name, value));
@@ -241,8 +244,13 @@ impl Tables {
         let route = self.routes.find(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
         let group = route.group;
         self.admission.know(group, &draft.options)?;
-        let all = Options::read(&route.options).iter().chain(Options::read(&app.options).iter());
-        let options = Options::joined(all.chain(draft.options.iter().copied()));
+        let options = match (&*route.options, &*app.options, &*draft.options) {
+            ("", "", []) => String::new(),
+            (route, app, own) => {
+                let all = Options::read(route).iter().chain(Options::read(app).iter());
+                Options::joined(all.chain(own.iter().copied()))
+            }
+        };
         let mt = Mt {
             to,
             sender: draft.sender,
@@ -325,7 +333,7 @@ impl Tables {
         match draft.text {
             None => fault("text", Reason::Missing, "a text is needed".into()),
             Some("") => fault("text", Reason::Empty, "the text is empty".into()),
-            Some(text) if text.chars().any(control) => {
+            Some(text) if may_control(text) && text.chars().any(control) => {
                 fault("text", Reason::InvalidCharacter, "control characters other than tab and line ends".into());
             }
             Some(_) => {}
@@ -334,7 +342,7 @@ impl Tables {
             let detail = "at most 21 digits, or at most 11 letters and digits";
             fault("sender", Reason::InvalidSender, detail.into());
         }
-        if draft.client_ref.is_some_and(|r| r.chars().count() > CLIENT_REF_LIMIT || r.chars().any(char::is_control)) {
+        if draft.client_ref.is_some_and(|r| !client_ref_fits(r)) {
             let detail = format!("at most {CLIENT_REF_LIMIT} characters, no control characters");
             fault("client_ref", Reason::OutOfRange, detail);
         }
@@ -349,8 +357,7 @@ impl Tables {
             fault("expires_in", Reason::OutOfRange, detail);
         }
         let text = signed(draft.signature, draft.text.unwrap_or_default());
-        // A character has at least one octet: short texts are not counted.
-        if text.len() > TEXT_LIMIT && text.chars().count() > TEXT_LIMIT {
+        if is_longer(&text, TEXT_LIMIT) {
             fault("text", Reason::TooLong, format!("more than {TEXT_LIMIT} characters"));
         }
         match (to, tier) {
@@ -383,6 +390,21 @@ struct Checked<'a, 't> {
 
 fn control(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\r' | '\t')
+}
+
+/// Whether a text has octets that control characters have: many can be looked at at once.
+fn may_control(text: &str) -> bool {
+    text.bytes().fold(false, |found, octet| found | matches!(octet, ..0x20 | 0x7f | 0xc2))
+}
+
+fn client_ref_fits(client_ref: &str) -> bool {
+    let control = may_control(client_ref) && client_ref.chars().any(char::is_control);
+    !control && !is_longer(client_ref, CLIENT_REF_LIMIT)
+}
+
+/// Whether it has more characters. Each has at least one octet: short texts are not counted.
+fn is_longer(text: &str, characters: usize) -> bool {
+    text.len() > characters && text.chars().count() > characters
 }
 
 fn sender_fits(sender: &str) -> bool {

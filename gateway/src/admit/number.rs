@@ -97,11 +97,13 @@ impl E164 {
         let mut octets = [0; 16];
         octets[0] = b'+';
         let mut length = 1;
-        for (slot, digit) in octets[1..].iter_mut().zip(pieces.iter().flat_map(|p| p.bytes())) {
-            *slot = digit;
-            length += 1;
+        for piece in pieces {
+            if let Some(place) = octets.get_mut(length..length + piece.len()) {
+                place.copy_from_slice(piece.as_bytes());
+                length += piece.len();
+            }
         }
-        E164 { octets, length }
+        E164 { octets, length: length as u8 }
     }
 
     /// The number.

@@ -326,6 +326,9 @@ impl Line {
     /// Brings gauges and the pressure gate up to date.
     pub(super) fn gauges(&mut self) {
         let now = self.clock.now();
+        if let Some(seconds) = self.jumps.look(now) {
+            tracing::warn!(seconds, "the wall clock has jumped: times in records and events follow it, waits do not");
+        }
         self.journal_gauges();
         let metrics = &self.metrics;
         self.pressure.messages.store(self.report.len(), Ordering::Relaxed);

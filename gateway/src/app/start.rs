@@ -1,7 +1,7 @@
 //! Opening and wiring: configuration, journal and store are opened, what they hold is brought back, then links, doors
 //! and the line start. Nothing is accepted before all of it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,23 +18,25 @@ use tracing::{error, info, warn};
 
 use super::batches::Batches;
 use super::desk::Desk;
+use super::entrance::Entrance;
 use super::metrics::{Meters, Scrape};
 use super::pressure::Pressure;
 use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::Service;
 use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
-use crate::accept::{self, Commit, Door, Flock, Found, Fresh, Idempotency};
+use crate::accept::{self, Door, Found, Idempotency};
 use crate::admit::Tables;
 use crate::callback::{BoxError, Courier, Office};
 use crate::clock::{Clock, Time, Wall};
 use crate::config::plan::{Channel, Names, OnFailed, Plan, Tier};
 use crate::config::{self, Problem};
 use crate::control;
+use crate::descriptors;
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
-use crate::journal::record::{Batch, Record, kind};
+use crate::journal::record::{Batch, Record};
 use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
 use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::listen;
@@ -51,6 +53,9 @@ use crate::vital::Vital;
 const END_KIND: u8 = 15;
 /// Idempotency keys kept in memory; older ones are looked up in the store.
 const KEYS_IN_MEMORY: usize = 200_000;
+/// So many keys in a row that the store has mean that it has all that are older: it takes them in their order, and what
+/// it has not got yet when a gateway dies is less than is kept in memory.
+const KEYS_KNOWN: usize = 4_096;
 /// Batches of link events that may wait for the line; beyond, links keep theirs.
 const LINK_BATCHES: usize = 1024;
 /// Orders to reload that may wait for the one under way.
@@ -88,11 +93,16 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     // First of all: until somebody listens, a signal ends the process as it stands.
     let hangup = signal(SignalKind::hangup())?;
     let stops = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let descriptors = descriptors::raise();
     let clock = Clock::start();
     let (outcome, seen) = config::load_seen(dir, Names::default());
     let (mut plan, warnings) = outcome.map_err(StartError::Config)?;
     for warning in warnings {
         warn!(problem = %warning, "configuration");
+    }
+    let (wanted, most) = (plan.node.http_max_connections, descriptors::for_clients());
+    if most < wanted {
+        warn!(limit = descriptors, wanted, most, "[http] max_connections is more than the limit of open files leaves");
     }
     let (arrivals, inbox) = mpsc::unbounded_channel();
     let idempotency = Idempotency::new(KEYS_IN_MEMORY);
@@ -116,7 +126,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let courier = Courier::spawn(
         &plan.node.data_dir.join("callbacks"),
         tables.clone(),
-        clock,
+        // Letters wait for hours: a jump of the wall clock must neither kill them nor keep them waiting.
+        clock.steady(),
         meters.shared(),
         // The line outlives the courier; once it is gone, nobody needs to know.
         move |events| drop(told.send(Arrival::Told(events))),
@@ -146,11 +157,13 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let latest = Arc::<ArcSwap<Latest>>::default();
     let reloader = (reload, latest.clone());
     let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
+    let entrance = Entrance::new(journal.clone());
+    let entering = tokio::spawn(entrance.clone().run());
     let door = Arc::new(Door {
         tables: tables.clone(),
         clock,
         ids: ids.clone(),
-        commit: Arc::new(Entrance(journal.clone())),
+        commit: Arc::new(entrance),
         gate: pressure.clone(),
         idempotency,
         remembered: desk.clone(),
@@ -215,11 +228,12 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         batches,
         endings: Default::default(),
         lateness: Default::default(),
+        jumps: Default::default(),
         stopping: None,
     };
     line.recall_health(began);
     line.apply(clock.now(), true);
-    line.recovered(found.waiting);
+    line.recovered(found);
     info!(
         http = %http_address,
         admin = %admin_address,
@@ -230,6 +244,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     );
     line.run(inbox, heard, door).await;
     reloading.abort();
+    entering.abort();
     admin.abort();
     Ok(())
 }
@@ -255,7 +270,13 @@ fn recover(
     let now = clock.now();
     let mut replay = Replay::new(report, names, now);
     let mut unreadable = 0u64;
-    let (mut keys, mut flocks) = (Vec::new(), BTreeMap::new());
+    let (mut keys, mut flocks) = (VecDeque::new(), BTreeMap::new());
+    let mut remember = |key| {
+        if keys.len() >= KEYS_IN_MEMORY {
+            keys.pop_front();
+        }
+        keys.push_back(key);
+    };
     let mut show = |replayed: crate::journal::Replayed<'_>| {
         let id = MessageId(replayed.id);
         if replayed.kind == END_KIND {
@@ -264,12 +285,12 @@ fn recover(
         }
         match Record::read(replayed.kind, replayed.body) {
             Ok(Record::Batch(batch)) => {
-                keys.extend(remembered_batch(id, &batch, now.wall));
+                remembered_batch(id, &batch, now.wall).into_iter().for_each(&mut remember);
                 flocks.insert(id, Bytes::copy_from_slice(replayed.body));
             }
             Ok(record) => {
                 if let Record::Accepted(accepted) = &record {
-                    keys.extend(remembered(id, accepted, now.wall));
+                    remembered(id, accepted, now.wall).into_iter().for_each(&mut remember);
                 }
                 replay.record(id, &record, replayed.at);
             }
@@ -296,14 +317,31 @@ fn recover(
     for (id, record) in flocks {
         batches.keep(id, record, &store);
     }
+    store_keys(&store, &keys);
     for (app, key, found) in keys {
-        if !found.is_batch() {
-            let (name, value) = super::desk::key_record(&app, &key, &found);
-            store.put(&Finished { id: found.id.0, idempotency: Some((&name, &value)), ..Finished::default() });
-        }
         idempotency.recall(&app, &key, found);
     }
     Ok((journal, store, recovery, found, opens, batches))
+}
+
+/// Has the store take the keys that it does not have: the newest.
+fn store_keys(store: &Store, keys: &VecDeque<(String, String, Found)>) {
+    let (mut missing, mut known) = (Vec::new(), 0);
+    for (app, key, found) in keys.iter().rev().filter(|(.., found)| !found.is_batch()) {
+        let (name, value) = super::desk::key_record(app, key, found);
+        if store.idempotency(&name).is_some() {
+            known += 1;
+            if known >= KEYS_KNOWN {
+                break;
+            }
+        } else {
+            known = 0;
+            missing.push((found.id.0, name, value));
+        }
+    }
+    for (id, name, value) in missing.into_iter().rev() {
+        store.put(&Finished { id, idempotency: Some((&name, &value)), ..Finished::default() });
+    }
 }
 
 /// The budget is a promise about the disk: one that the disk cannot keep is told at start, not when it is full.
@@ -410,11 +448,15 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 impl Line {
     /// What the journal held waits again. Routes may be others than when it was accepted.
-    fn recovered(&mut self, waiting: Vec<switch::Recovered>) {
+    fn recovered(&mut self, found: Recovered) {
         let now = self.clock.now();
         let plan = self.plan.clone();
-        for recovered in waiting {
-            self.tell_switch(now, Event::Recovered(on_known_tier(recovered, &plan.tiers)));
+        for message in found.fresh {
+            self.tell_switch(now, Event::Accepted(on_known_tier(message, &plan.tiers)));
+        }
+        for recovered in found.begun {
+            let message = on_known_tier(recovered.message, &plan.tiers);
+            self.tell_switch(now, Event::Recovered(switch::Recovered { message, ..recovered }));
         }
         self.look_again(now);
     }
@@ -526,29 +568,10 @@ pub(super) fn uplink_rules(plan: &Plan) -> uplink::Rules {
 }
 
 /// A message of a tier that is configured no more goes on with the lowest one.
-fn on_known_tier(mut recovered: switch::Recovered, tiers: &[Tier]) -> switch::Recovered {
-    let known = tiers.iter().any(|t| t.id == recovered.message.tier);
+fn on_known_tier(mut message: switch::Message, tiers: &[Tier]) -> switch::Message {
+    let known = tiers.iter().any(|t| t.id == message.tier);
     if let Some(lowest) = tiers.last().filter(|_| !known) {
-        recovered.message.tier = lowest.id;
+        message.tier = lowest.id;
     }
-    recovered
-}
-
-/// The way into the journal for messages.
-struct Entrance(Journal<Waiting>);
-
-impl Commit for Entrance {
-    fn commit_batch(&self, flock: Flock) {
-        let (id, members, octets, own) =
-            (flock.id.0, flock.members.clone(), flock.octets.clone(), flock.record.clone());
-        let body = |at: &std::ops::Range<u32>| octets.get(at.start as usize..at.end as usize).unwrap_or_default();
-        let messages = members.iter().map(|member| (kind::ACCEPTED, member.message.id.0, body(&member.octets)));
-        let records = messages.chain(std::iter::once((kind::BATCH, id, body(&own))));
-        self.0.append_whole(Priority::Admission, records, Waiting::Batch(Box::new(flock)));
-    }
-
-    fn commit(&self, fresh: Fresh) {
-        let (id, body) = (fresh.message.id, fresh.body.clone());
-        self.0.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(fresh));
-    }
+    message
 }

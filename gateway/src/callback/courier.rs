@@ -416,7 +416,7 @@ impl Round {
                 if self.endpoints.get(&id).is_none_or(|known| !known.is(callback, &self.settings)) {
                     self.endpoints.insert(id, Endpoint::new(callback, &self.settings));
                 }
-                let call = self.endpoints[&id].call(&letter, now.wall, &self.settings);
+                let call = self.endpoints[&id].call(&letter, Clock::wall(), &self.settings);
                 self.out.insert(self.calls.spawn(call).id(), (id, letter));
             }
             Step::Keep(letter, due) => letters.order(name, Order::Keep(letter, due)),

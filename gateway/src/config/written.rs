@@ -41,7 +41,7 @@ pub(super) struct Http {
     /// Allow plain HTTP on an address that is not loopback.
     #[serde(default)]
     pub(super) insecure: bool,
-    /// Most connections at once; default 10000.
+    /// Most connections at once, and never more than three quarters of the files the process may open; default 10000.
     #[schemars(with = "Option<u32>")]
     pub(super) max_connections: Option<Spanned<u32>>,
     /// How long a request's head may take; default "5s".

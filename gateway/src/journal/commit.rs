@@ -111,6 +111,7 @@ fn commit<A>(shared: &Shared<A>, mut tail: TailGuard<'_, A>) -> Settled<A> {
         return failed(shared, tail);
     }
     let (mended, before) = (tail.failures > 0, tail.segment);
+    tail.took = took;
     let discards = tail.finish(count, Instant::now());
     let settled = std::mem::take(&mut tail.settled);
     let rolled = tail.segment != before;

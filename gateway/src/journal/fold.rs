@@ -1,8 +1,10 @@
 //! Checkpoints: what is live in the last checkpoint and the closed segments after it, sorted by id in one new file,
 //! made from disk, after which those segments are free. A live record costs disk only for itself, never for a segment.
 //!
-//! Memory while folding: 8 octets for each id that ended in the folded segments, 24 for each live record in them.
+//! Memory while folding: 8 octets for each id that ended in the folded segments, 24 for each live record in them, 64 KiB
+//! for each segment.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,6 +22,8 @@ use super::tail::Tail;
 pub(super) const STRETCH: u64 = 16 * 1_024;
 /// Octets gathered before they are written.
 const BUFFER: usize = 1_024 * 1_024;
+/// Octets read ahead in each segment.
+const AHEAD: usize = 64 * 1_024;
 /// Closed segments at least folded at once, while there is room.
 const BATCH: u64 = 4;
 /// Fewer ends than this are not worth closing a segment for.
@@ -127,6 +131,8 @@ pub(super) fn fold<A>(shared: &Shared<A>) -> io::Result<bool> {
     Ok(true)
 }
 
+type Scans<'f> = BTreeMap<u32, Scan<'f>>;
+
 struct Fold<'a, A> {
     shared: &'a Shared<A>,
     table: &'a Table,
@@ -153,6 +159,7 @@ impl<A> Fold<'_, A> {
         let header = FileHeader { sort: Sort::Checkpoint, salt: shelf.salt, number: self.through, recycled: false };
         let mut out =
             Writer { file: &*file, stamp, buffer: header.write(), at: 0, records: 0, index: Index::default() };
+        let mut scans = self.scans()?;
         let mut live = live.into_iter().peekable();
         if let Some(old) = &self.table.checkpoint {
             let mut scan = Scan::new(&*old.file, old.stamp, true)?;
@@ -162,7 +169,7 @@ impl<A> Fold<'_, A> {
                     continue;
                 };
                 while let Some(next) = live.next_if(|next| next.id < head.id) {
-                    self.copy(&next, &mut out)?;
+                    self.copy(&next, &mut scans, &mut out)?;
                 }
                 if ended.binary_search(&head.id).is_err() {
                     out.put(head.kind, head.id, name, body)?;
@@ -173,7 +180,7 @@ impl<A> Fold<'_, A> {
             }
         }
         for next in live {
-            self.copy(&next, &mut out)?;
+            self.copy(&next, &mut scans, &mut out)?;
             if self.shared.stopping.load(Relaxed) {
                 return Ok(None);
             }
@@ -217,6 +224,16 @@ impl<A> Fold<'_, A> {
         Ok(live)
     }
 
+    /// The folded segments, to be read again record by record: those of one segment mostly as they follow one another.
+    fn scans(&self) -> io::Result<Scans<'_>> {
+        let mut scans = Scans::new();
+        for (number, segment) in self.table.segments.range(..=self.through) {
+            let span = (HEADER, segment.file.length()?);
+            scans.insert(*number, Scan::within(&*segment.file, segment.stamp, segment.zeroed, span, AHEAD));
+        }
+        Ok(scans)
+    }
+
     fn visit(&self, visit: &mut dyn FnMut(u32, Visit<'_>)) -> io::Result<()> {
         for (number, segment) in self.table.segments.range(..=self.through) {
             replay::walk(self.table, *number, segment, &self.evidence, &mut |item| visit(*number, item))?;
@@ -231,14 +248,14 @@ impl<A> Fold<'_, A> {
         tracing::warn!(segment = number, offset, octets, torn, ?kept, "journal damage set aside while folding");
     }
 
-    fn copy(&self, live: &Live, out: &mut Writer<'_>) -> io::Result<()> {
-        let Some(segment) = self.table.segments.get(&live.place.0) else { return Ok(()) };
-        let Some((head, body)) = segment.record(u64::from(live.place.1), live.len as usize)? else {
+    fn copy(&self, live: &Live, scans: &mut Scans<'_>, out: &mut Writer<'_>) -> io::Result<()> {
+        let Some(scan) = scans.get_mut(&live.place.0) else { return Ok(()) };
+        let Some((head, body)) = scan.record_at(u64::from(live.place.1), live.len as usize) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a record changed while it was folded"));
         };
         let (name, body) = match head.flags & MOVED {
-            0 => (live.place, &body[..]),
-            _ => frame::take_place(&body).unwrap_or((live.place, &body)),
+            0 => (live.place, body),
+            _ => frame::take_place(body).unwrap_or((live.place, body)),
         };
         out.put(head.kind, head.id, name, body)
     }

@@ -355,7 +355,38 @@ impl<A: Send + 'static> Journal<A> {
 
     /// Adds a record whose `ack` is delivered once it is on disk, or certainly is not, or neither can be told.
     pub fn append_synced(&self, priority: Priority, kind: u8, id: u64, body: &[u8], ack: A) {
-        self.append_group(priority, [Entry { kind, id, body, ack }]);
+        self.append_each(priority, [Entry { kind, id, body, ack }]);
+    }
+
+    /// The same for an `ack` that is in no hurry: its record goes with the next sync that someone waits for, or within
+    /// 20 ms.
+    pub fn append_acked(&self, priority: Priority, kind: u8, id: u64, body: &[u8], ack: A) {
+        let shared = self.shared();
+        let mut tail = shared.tail();
+        let before = tail.segment;
+        if !tail.holds(body.len()) || !shared.has_room(&tail, priority, frame::total(body.len())) {
+            tail.settled.push((ack, Err(CommitError::Full)));
+            return shared.appended(tail, before, true);
+        }
+        tail.acked(kind, id, body, ack, false);
+        let fresh = tail.lazy_since.is_none();
+        tail.lazy_since.get_or_insert_with(Instant::now);
+        shared.appended(tail, before, fresh);
+    }
+
+    /// The same for many records, each by itself, with one wake-up of the commit thread.
+    pub fn append_each<'a>(&self, priority: Priority, entries: impl IntoIterator<Item = Entry<'a, A>>) {
+        let shared = self.shared();
+        let mut tail = shared.tail();
+        let before = tail.segment;
+        for Entry { kind, id, body, ack } in entries {
+            if tail.holds(body.len()) && shared.has_room(&tail, priority, frame::total(body.len())) {
+                tail.synced(kind, id, body, ack, false);
+            } else {
+                tail.settled.push((ack, Err(CommitError::Full)));
+            }
+        }
+        shared.appended(tail, before, true);
     }
 
     /// Adds records that share one sync; each has its own ack.

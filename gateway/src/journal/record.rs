@@ -678,8 +678,13 @@ fn put_last(out: &mut Vec<u8>, text: &str) {
 }
 
 fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
-    out.push(u8::from(text.is_some()));
-    put_str(out, text.unwrap_or_default());
+    match text {
+        Some(text) => {
+            out.push(1);
+            put_str(out, text);
+        }
+        None => out.extend_from_slice(&[0; 3]),
+    }
 }
 
 /// Takes fields off a record's body.

@@ -5,7 +5,7 @@ use std::io;
 use super::disk::DiskFile;
 use super::frame::{self, ALIGN, HEAD, HEADER, Head, Stamp};
 
-/// Octets read at once.
+/// Octets read at once where all of a file is read.
 const WINDOW: usize = 256 * 1_024;
 /// Octets given up at once where the device cannot read.
 const PAGE: u64 = 4_096;
@@ -27,6 +27,8 @@ pub(super) struct Scan<'f> {
     zeroed: bool,
     length: u64,
     at: u64,
+    /// Octets read at once.
+    step: usize,
     window: Vec<u8>,
     window_at: u64,
     bad_from: Option<u64>,
@@ -37,26 +39,42 @@ pub(super) struct Scan<'f> {
 }
 
 impl<'f> Scan<'f> {
+    /// From the first record of a file to its end.
     pub(super) fn new(file: &'f dyn DiskFile, stamp: Stamp, zeroed: bool) -> io::Result<Self> {
-        let length = file.length()?;
-        Ok(Scan {
+        Ok(Self::within(file, stamp, zeroed, (HEADER, file.length()?), WINDOW))
+    }
+
+    /// From a record known to begin at the first offset to the second one, reading so many octets at once.
+    pub(super) fn within(
+        file: &'f dyn DiskFile,
+        stamp: Stamp,
+        zeroed: bool,
+        (at, length): (u64, u64),
+        step: usize,
+    ) -> Self {
+        Scan {
             file,
             stamp,
             zeroed,
             length,
-            at: HEADER,
+            at,
+            step,
             window: Vec::new(),
             window_at: 0,
             bad_from: None,
             held: None,
             body: (0, 0),
             unreadable: false,
-        })
+        }
     }
 
-    /// Goes on from a record known to begin at `offset`.
-    pub(super) fn seek(&mut self, offset: u64) {
-        (self.at, self.bad_from, self.held) = (offset, None, None);
+    /// The record known to stand at `offset` with a body of `len` octets as it stands; `None` where it is not whole. Where
+    /// records are asked for as they follow one another, many are read at once.
+    pub(super) fn record_at(&mut self, offset: u64, len: usize) -> Option<(Head, &[u8])> {
+        let (stamp, window) = (self.stamp, self.window_at..=self.window_at + self.window.len() as u64);
+        let step = if window.contains(&offset) { self.step } else { 0 };
+        let octets = self.view(offset, HEAD + len, step);
+        frame::decode(stamp, offset, octets).filter(|(head, _)| head.len as usize == len)
     }
 
     /// Body of the record last met.
@@ -96,11 +114,11 @@ impl<'f> Scan<'f> {
     /// The head of the record at `at` if all of it is there and sound; leaves it in the window.
     fn whole(&mut self, at: u64) -> Option<Head> {
         let stamp = self.stamp;
-        let head = Head::parse(stamp, self.view(at, HEAD))?;
+        let head = Head::parse(stamp, self.view(at, HEAD, self.step))?;
         if head.total() > self.length.next_multiple_of(ALIGN).saturating_sub(at) {
             return None;
         }
-        let octets = self.view(at, HEAD + head.len as usize);
+        let octets = self.view(at, HEAD + head.len as usize, self.step);
         frame::decode(stamp, at, octets).map(|(head, _)| head)
     }
 
@@ -108,7 +126,7 @@ impl<'f> Scan<'f> {
     fn torn(&mut self, from: u64) -> Option<Item> {
         let stamp = self.stamp;
         let rest = usize::try_from(self.length - from).unwrap_or(usize::MAX);
-        let begin = self.view(from, HEAD.min(rest)).to_vec();
+        let begin = self.view(from, HEAD.min(rest), self.step).to_vec();
         let meant = frame::was_meant(stamp, &begin) || (self.zeroed && begin.iter().any(|octet| *octet != 0));
         let short = rest < HEAD && begin.iter().any(|octet| *octet != 0);
         if !meant && !short && !self.unreadable {
@@ -118,20 +136,20 @@ impl<'f> Scan<'f> {
         Some(Item::Damage { offset: from, octets: claimed.min(self.length - from), torn: true })
     }
 
-    /// Up to `n` octets from `at`; fewer at the file's end.
-    fn view(&mut self, at: u64, n: usize) -> &[u8] {
+    /// Up to `n` octets from `at`, fewer at the file's end; `step` are read where they are not at hand.
+    fn view(&mut self, at: u64, n: usize, step: usize) -> &[u8] {
         let n = n.min(usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX));
         let have = self.window_at + self.window.len() as u64;
         if at < self.window_at || at + n as u64 > have {
-            self.fill(at, n.max(WINDOW));
+            self.fill(at, n.max(step));
         }
         let from = (at - self.window_at) as usize;
         &self.window[from..(from + n).min(self.window.len()).max(from)]
     }
 
     fn fill(&mut self, at: u64, n: usize) {
-        let n = n.min(usize::try_from(self.length - at).unwrap_or(usize::MAX));
-        self.window.clear();
+        let n = n.min(usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX));
+        // What it held is written over.
         self.window.resize(n, 0);
         self.window_at = at;
         if matches!(self.file.read_at(&mut self.window, at), Ok(read) if read == n) {

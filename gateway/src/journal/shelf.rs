@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::disk::{Disk, DiskFile};
+use super::fold::STRETCH;
 use super::frame::{self, FileHeader, HEAD, HEADER, Head, MOVED, Place, Sort, Stamp};
 use super::scan::{Item, Scan};
 use super::{At, ReadError};
@@ -39,7 +40,7 @@ pub(super) struct Checkpoint {
     pub(super) records: u64,
     /// Highest id ever, as its footer says.
     pub(super) highest_id: u64,
-    /// First id and offset of each stretch of about [`super::fold::STRETCH`] octets.
+    /// First id and offset of each stretch of about [`STRETCH`] octets.
     pub(super) index: Vec<(u64, u64)>,
 }
 
@@ -119,8 +120,10 @@ impl Checkpoint {
         let Some(stretch) = self.index.partition_point(|(first, _)| *first <= id).checked_sub(1) else {
             return Ok(None);
         };
-        let mut scan = Scan::new(&*self.file, self.stamp, true)?;
-        scan.seek(self.index[stretch].1);
+        let Some((_, from)) = self.index.get(stretch) else { return Ok(None) };
+        // One reading for the stretch, with the head of the record after it.
+        let step = STRETCH as usize + frame::HEAD;
+        let mut scan = Scan::within(&*self.file, self.stamp, true, (*from, self.octets), step);
         while let Some(item) = scan.next() {
             let Item::Record { head, .. } = item else { continue };
             if head.flags & MOVED == 0 || head.id > id {

@@ -15,6 +15,10 @@ use super::{At, CommitError, Settled};
 const COMMIT_RECORDS: usize = 256;
 /// Most octets in one commit, with the same exceptions.
 const COMMIT_OCTETS: usize = 1_024 * 1_024;
+/// What a commit should take. Where the last one took longer, it is the sync that costs, not what is in it: the next one
+/// may take as many times more, up to [`MOST_TIMES`], lest what arrives meanwhile wait for one sync after the other.
+const USUAL: Duration = Duration::from_millis(5);
+const MOST_TIMES: usize = 16;
 /// Most octets not yet on disk before synced records are refused.
 pub(super) const PENDING_OCTETS: usize = 64 * 1_024 * 1_024;
 /// Longest a record that no one waits for stays unsynced.
@@ -34,6 +38,8 @@ pub(super) struct Chunk<A> {
     /// Octets handed to the kernel.
     pub(super) written: usize,
     acks: Vec<(A, At)>,
+    /// How many of these are waited for, and do not only go along.
+    urgent: usize,
     /// Where groups that must be whole begin and end in here.
     groups: Vec<(u32, u32)>,
     /// Whose records the voids in here withdraw.
@@ -86,7 +92,7 @@ pub(super) struct Tail<A> {
     /// Not yet known to be on disk, oldest first.
     pub(super) chunks: VecDeque<Chunk<A>>,
     pub(super) pending: usize,
-    /// Acks and withdrawn acks in `chunks`.
+    /// Urgent acks and withdrawn acks in `chunks`.
     pub(super) waiting: usize,
     pub(super) lazy_since: Option<Instant>,
     /// Ready to be delivered.
@@ -97,6 +103,8 @@ pub(super) struct Tail<A> {
     pub(super) no_room: bool,
     /// A write failed; the commit thread must lay the tail out anew.
     pub(super) fault: bool,
+    /// How long the last commit took.
+    pub(super) took: Duration,
     /// Failures since the last success, and when to try again.
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,
@@ -136,6 +144,7 @@ impl<A> Tail<A> {
             prepared: segment,
             no_room: false,
             fault: false,
+            took: Duration::ZERO,
             failures: 0,
             retry_at: None,
             durable_segment: segment.saturating_sub(1),
@@ -201,9 +210,17 @@ impl<A> Tail<A> {
 
     /// A record that `ack` waits for; `joined` to the one before in one commit.
     pub(super) fn synced(&mut self, kind: u8, id: u64, body: &[u8], ack: A, joined: bool) {
+        self.acked(kind, id, body, ack, joined);
+        self.waiting += 1;
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.urgent += 1;
+        }
+    }
+
+    /// A record with an `ack` that is in no hurry.
+    pub(super) fn acked(&mut self, kind: u8, id: u64, body: &[u8], ack: A, joined: bool) {
         let place = self.put(SYNCED, kind, id, [body, &[]], joined);
         let at = self.name(place, body);
-        self.waiting += 1;
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.acks.push((ack, at));
         }
@@ -225,6 +242,7 @@ impl<A> Tail<A> {
                 let (at, end) = (self.name(place, body), self.offset as u32);
                 self.waiting += 1;
                 if let Some(chunk) = self.chunks.back_mut() {
+                    chunk.urgent += 1;
                     chunk.acks.push((ack, at));
                     chunk.groups.push((first, end));
                 }
@@ -275,6 +293,7 @@ impl<A> Tail<A> {
                 octets,
                 written: 0,
                 acks: Vec::new(),
+                urgent: 0,
                 groups: Vec::new(),
                 withdrawn: Vec::new(),
                 sealed: false,
@@ -288,9 +307,10 @@ impl<A> Tail<A> {
     /// How many chunks, from the front, the next commit takes; they take no more records.
     pub(super) fn take_batch(&mut self) -> usize {
         let (mut count, mut records, mut octets) = (0, 0, 0);
+        let times = (self.took.as_nanos() / USUAL.as_nanos()).clamp(1, MOST_TIMES as u128) as usize;
         for chunk in &mut self.chunks {
             (records, octets) = (records + chunk.acks.len(), octets + chunk.octets.len());
-            let fits = records <= COMMIT_RECORDS && octets <= COMMIT_OCTETS;
+            let fits = records <= COMMIT_RECORDS * times && octets <= COMMIT_OCTETS * times;
             if chunk.segment > self.prepared || (count > 0 && !fits && !chunk.is_written()) {
                 break;
             }
@@ -306,7 +326,7 @@ impl<A> Tail<A> {
         let whole: Vec<_> = self.chunks.iter().take(count).flat_map(groups).collect();
         for chunk in self.chunks.drain(..count) {
             self.pending -= chunk.octets.len();
-            self.waiting -= chunk.acks.len() + chunk.withdrawn.len();
+            self.waiting -= chunk.urgent + chunk.withdrawn.len();
             self.durable_segment = chunk.segment;
             self.settled.extend(chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Voided))));
             self.settled.extend(chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))));
@@ -393,9 +413,9 @@ impl<A> Tail<A> {
                 let zeros = vec![0; at.len as usize];
                 frame::encode(&mut pad, stamp, u64::from(at.offset), OWN, own::PAD, 0, [&zeros, &[]]);
                 chunk.octets[from..from + pad.len()].copy_from_slice(&pad);
-                self.waiting -= 1;
                 self.settled.push((ack, Err(CommitError::Full)));
             }
+            self.waiting -= std::mem::take(&mut chunk.urgent);
         }
     }
 
@@ -426,5 +446,30 @@ impl<A> Tail<A> {
         let (head, body) = frame::decode(Stamp::new(self.salt, Sort::Segment, place.0), offset, octets)?;
         let body = &body[if moved { frame::PLACE } else { 0 }..];
         (head.id == id && body.len() == len && (head.flags & MOVED != 0) == moved).then(|| Bytes::copy_from_slice(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records that the next commit takes of so many, after one that took that long.
+    fn taken(records: usize, took: Duration) -> usize {
+        let mut tail: Tail<usize> = Tail::new(1, 16 << 20, 1);
+        for ack in 0..records {
+            tail.synced(1, ack as u64, b"body", ack, false);
+        }
+        tail.took = took;
+        let count = tail.take_batch();
+        tail.finish(count, Instant::now());
+        tail.settled.len()
+    }
+
+    #[test]
+    fn the_slower_the_syncs_the_more_each_takes() {
+        let ms = Duration::from_millis;
+        let all = [ms(0), ms(9), ms(10), ms(25), ms(1_000)].map(|took| taken(10_000, took));
+        assert_eq!(all, [256, 256, 512, 1_280, 4_096]);
+        assert_eq!(taken(1_000, ms(1_000)), 1_000);
     }
 }

@@ -103,10 +103,16 @@ impl Detail {
         self.attempts.iter().fold(0, |sum, a| sum.saturating_add(a.uses()))
     }
 
+    /// The last attempt of which something left. The report forgets at once what was handed back whole; the journal does
+    /// not.
+    fn last_sent(&self) -> Option<&AttemptState> {
+        self.attempts.iter().rev().find(|attempt| !attempt.unsent())
+    }
+
     /// Why the message may go on to another channel now, if it may. Only what the switch is done with does, without
     /// having given it up.
     fn further(&self, now: Moment, rule: &Rule, margin: Duration) -> Option<Why> {
-        let last = self.attempts.last()?;
+        let last = self.last_sent()?;
         let over = !self.done || self.end.is_some() || !self.outcomes.is_empty();
         if over || self.used() >= rule.attempts.max(1) || now.time.after(margin) >= self.expires {
             return None;
@@ -122,23 +128,21 @@ impl Detail {
     /// When a missing receipt moves the message on.
     fn overdue_at(&self, now: Moment, rule: &Rule) -> Option<Time> {
         let within = u64::try_from(rule.receipt_within?.as_millis()).unwrap_or(u64::MAX);
-        let last = self.attempts.last().filter(|a| a.submitted() && !a.dead() && !a.delivered())?;
+        let last = self.last_sent().filter(|a| a.submitted() && !a.dead() && !a.delivered())?;
         let taken = last.parts.iter().map(|p| p.answered).max()?;
         Some(now.deadline(Wall(taken.0.saturating_add(within))).max(self.not_due_before))
     }
 }
 
+/// What the switch must know of any message.
+pub(super) fn message(now: Moment, id: MessageId, live: &Live, expires: Time) -> Message {
+    let Live { app, group, tier, reserve: parts, .. } = *live;
+    Message { id, app, group, tier, parts, expires, accepted: past(now, id.wall()) }
+}
+
 /// What the switch must know of a message that goes on, or is found in the journal.
 pub(super) fn recovered(now: Moment, id: MessageId, live: &Live, expires: Time) -> Recovered {
-    let message = Message {
-        id,
-        app: live.app,
-        group: live.group,
-        tier: live.tier,
-        parts: live.reserve,
-        expires,
-        accepted: past(now, id.wall()),
-    };
+    let message = message(now, id, live, expires);
     let attempts = live.detail.as_deref().map_or(&[][..], |d| &d.attempts);
     let in_doubt = attempts.last().filter(|a| a.in_doubt() && !a.superseded).map(|a| (a.channel, a.doubt()));
     // The switch itself counts the last attempt if that is in doubt.

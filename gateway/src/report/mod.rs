@@ -13,13 +13,13 @@ pub mod quality;
 pub mod recover;
 pub mod state;
 pub mod story;
+mod table;
 pub mod tell;
 #[cfg(test)]
 mod tests;
 pub mod uplink;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use link::LinkId;
 
 use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, TierId};
-use crate::ids::{IdHasher, MessageId};
+use crate::ids::MessageId;
 use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
 use crate::switch::{End, Home, Message, Recovered};
@@ -37,6 +37,7 @@ use correlate::{Correlation, Match, Place, Waiting};
 use late::Reopened;
 use quality::Fate;
 use state::{Detail, Live, PartState};
+use table::Table;
 use uplink::Uplinks;
 
 /// The longest wait for receipts after a message's validity.
@@ -124,7 +125,7 @@ pub enum Effect {
 
 /// The state of everything accepted and not yet forgotten.
 pub struct Report {
-    live: HashMap<u64, Live, BuildHasherDefault<IdHasher>>,
+    live: Table<Live>,
     /// How many of them are each app's.
     by_app: Vec<usize>,
     correlation: Correlation,
@@ -150,7 +151,7 @@ impl Report {
     /// An empty report.
     pub fn new(receipt_wait: Duration) -> Self {
         Report {
-            live: HashMap::default(),
+            live: Table::default(),
             by_app: Vec::new(),
             correlation: Correlation::default(),
             waits: BTreeSet::new(),

@@ -1,21 +1,20 @@
 //! From the journal's records back to the state before the stop. Records of one message come in the order they were
 //! written; reading one twice changes nothing. What was open when the process died is in doubt.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use carriers::{AttemptRef, CarrierId, Doubt, Receipt, Verdict};
 
-use super::again::recovered;
+use super::again::{message, recovered};
 use super::correlate::{ORPHAN_LIFE, Place};
 use super::state::{AttemptState, Detail, Live, PartState};
 use super::{Ack, Effect, Ledger, Report, history, past, uplink};
-use crate::clock::{Moment, Wall};
+use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
 use crate::journal::At;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Orphan, Record, kind};
-use crate::switch::{End, Recovered};
+use crate::switch::{End, Message, Recovered};
 
 /// Carriers keep receipts while we are away: so long (or the whole wait, where that is shorter) they may still come
 /// before a message ends without one.
@@ -23,6 +22,9 @@ const RETURN: Duration = Duration::from_secs(600);
 
 /// And so long before a message goes on to another channel for want of one.
 const FIRST_RECEIPTS: Duration = Duration::from_secs(60);
+
+/// Ends of validity kept beside those of messages that live, before they are looked through.
+const SPARE: usize = 65_536;
 
 /// Fills a [`Report`] from records.
 pub struct Replay<'a> {
@@ -32,8 +34,9 @@ pub struct Replay<'a> {
     /// What replay itself concluded: to be written once the journal is open.
     pub notes: Notes,
     highest_attempt: u64,
-    /// End of validity; needed no longer once the switch knows it.
-    expires: HashMap<u64, Wall>,
+    /// End of validity, in the order of the records and perhaps of messages that have ended; needed no longer once the
+    /// switch knows it. A row, since there may be millions.
+    expires: Vec<(MessageId, Wall)>,
     uplinks: uplink::Found,
     /// Attempts seen before their message's accepted record was (it was damaged).
     strays: u64,
@@ -82,8 +85,10 @@ impl Ledger for Notes {
 
 /// What replay found for the other stages.
 pub struct Found {
-    /// For the switch, oldest first.
-    pub waiting: Vec<Recovered>,
+    /// For the switch: what was never tried, oldest first.
+    pub fresh: Vec<Message>,
+    /// For the switch: what was tried and has not ended, oldest first.
+    pub begun: Vec<Recovered>,
     /// Attempt references must be above this.
     pub highest_attempt: u64,
     /// Records whose message is unknown because its accepted record was damaged.
@@ -93,7 +98,7 @@ pub struct Found {
 impl<'a> Replay<'a> {
     /// Starts with an empty report that has its plan.
     pub fn new(report: &'a mut Report, names: &'a mut Names, now: Moment) -> Self {
-        let (notes, expires, uplinks) = (Notes::default(), HashMap::new(), uplink::Found::default());
+        let (notes, expires, uplinks) = (Notes::default(), Vec::new(), uplink::Found::default());
         Replay { report, names, now, notes, highest_attempt: 0, expires, uplinks, strays: 0 }
     }
 
@@ -112,7 +117,6 @@ impl<'a> Replay<'a> {
         self.uplinks.ended(id);
         self.report.correlation.take(id);
         self.report.forget(id);
-        self.expires.remove(&id.0);
     }
 
     fn accepted(&mut self, id: MessageId, accepted: &Accepted<'_>, at: At) {
@@ -126,10 +130,14 @@ impl<'a> Replay<'a> {
             callback: accepted.callback,
             reserve: accepted.reserve,
         };
-        if self.report.live(id).is_none() {
-            self.report.insert(id, live);
+        if self.report.live(id).is_some() {
+            return;
         }
-        self.expires.insert(id.0, accepted.expires);
+        self.report.insert(id, live);
+        if self.expires.len() > 2 * self.report.len() + SPARE {
+            self.expires.retain(|(id, _)| self.report.live(*id).is_some());
+        }
+        self.expires.push((id, accepted.expires));
     }
 
     fn progress(&mut self, id: MessageId, record: &Record<'_>) {
@@ -180,17 +188,17 @@ impl<'a> Replay<'a> {
         mut body: impl FnMut(MessageId, At) -> Option<Vec<u8>>,
         early: impl Fn(ChannelId, AttemptRef, u8) -> Option<CarrierId>,
     ) -> (Found, Notes) {
-        let Replay { report, names, now, mut notes, highest_attempt, expires, uplinks, strays } = self;
+        let Replay { report, names, now, mut notes, highest_attempt, mut expires, uplinks, strays } = self;
         report.names = names.clone();
         report.effects.clear();
         report.uplinks.resume(now, uplinks, &mut notes);
-        let ids: BTreeMap<u64, bool> = report.live.iter().map(|(id, live)| (*id, live.detail.is_some())).collect();
-        let begun = || ids.iter().filter(|(_, begun)| **begun).map(|(id, _)| MessageId(*id));
-        let until = |id: MessageId| expires.get(&id.0).copied().unwrap_or_default();
-        for id in begun() {
+        expires.sort_unstable();
+        let (fresh, begun) = waiting(report, now, &expires);
+        drop(expires);
+        for (id, until) in begun.iter().copied() {
             let Some(live) = report.live.get(&id.0) else { continue };
             let octets = body(id, live.at).unwrap_or_default();
-            resume(report, now, id, until(id), &octets, &mut notes);
+            resume(report, now, id, until, &octets, &mut notes);
             retell(report, id);
             expect(report, id, &early);
         }
@@ -201,18 +209,51 @@ impl<'a> Replay<'a> {
                 None => report.seek(orphan),
             }
         }
-        for id in begun() {
-            settle(report, now, id, &mut notes);
+        for (id, _) in &begun {
+            settle(report, now, *id, &mut notes);
         }
         // The switch knows nothing yet. What goes on to other channels is found below like everything that has not ended,
         // and must not be stopped by what came before that.
         report.effects.retain(|effect| !matches!(effect, Effect::Again(..) | Effect::Conclude(_)));
-        let undecided = |live: &Live| live.detail.as_deref().is_none_or(|d| !d.done);
-        let live = |id: &u64| report.live.get(id).filter(|live| undecided(live)).map(|live| (MessageId(*id), live));
-        let waiting =
-            ids.keys().filter_map(live).map(|(id, live)| recovered(now, id, live, now.deadline(until(id)))).collect();
-        (Found { waiting, highest_attempt, strays }, notes)
+        let undecided = |(id, until): (MessageId, Wall)| {
+            let live = report.live(id).filter(|live| !live.is_done())?;
+            Some(recovered(now, id, live, now.deadline(until)))
+        };
+        let begun = begun.into_iter().filter_map(undecided).collect();
+        (Found { fresh, begun, highest_attempt, strays }, notes)
     }
+}
+
+/// What was never tried, for the switch, and what was, with the end of its validity; each in the order of its id. The
+/// table is read in its own order and what it gives is sorted: to look up each of a million messages there would take
+/// several times as long.
+fn waiting(report: &Report, now: Moment, expires: &[(MessageId, Wall)]) -> (Vec<Message>, Vec<(MessageId, Wall)>) {
+    let (mut fresh, mut begun) = (Vec::with_capacity(report.len()), Vec::new());
+    for (id, live) in report.live.iter() {
+        if live.detail.is_some() {
+            begun.push((MessageId(*id), Wall::default()));
+        } else {
+            fresh.push(message(now, MessageId(*id), live, Time::default()));
+        }
+    }
+    fresh.sort_unstable_by_key(|message| message.id);
+    begun.sort_unstable();
+    let mut rest = expires;
+    fresh.iter_mut().for_each(|message| message.expires = now.deadline(until(&mut rest, message.id)));
+    let mut rest = expires;
+    begun.iter_mut().for_each(|(id, expires)| *expires = until(&mut rest, *id));
+    (fresh, begun)
+}
+
+/// The end of a message's validity; those of all before it are passed over.
+fn until(rest: &mut &[(MessageId, Wall)], id: MessageId) -> Wall {
+    while let Some(((of, until), after)) = rest.split_first() {
+        if *of >= id {
+            return if *of == id { *until } else { Wall::default() };
+        }
+        *rest = after;
+    }
+    Wall::default()
 }
 
 /// Completes what records say of a message: its number, and that what was open is in doubt now.

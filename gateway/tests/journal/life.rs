@@ -64,6 +64,22 @@ fn a_lazy_record_is_synced_without_being_asked() {
 }
 
 #[test]
+fn an_ack_in_no_hurry_goes_with_the_next_sync_that_somebody_waits_for() {
+    let disk = Faulty::new(0);
+    let opened = open(&disk, BUDGET);
+    opened.put(1, b"first").unwrap();
+    let appended = Instant::now();
+    opened.journal.append_acked(Priority::Reserved, 1, 2, b"alone", 2);
+    let alone = opened.acks.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(alone[..], [(2, Ok(_))]));
+    assert!(appended.elapsed() >= Duration::from_millis(15), "it waits for company");
+    opened.journal.append_acked(Priority::Reserved, 1, 3, b"patient", 3);
+    opened.journal.append_synced(Priority::Reserved, 1, 4, b"urgent", 4);
+    let together = opened.acks.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(together[..], [(3, Ok(_)), (4, Ok(_))]), "{together:?}");
+}
+
+#[test]
 fn writing_out_does_not_wait_for_the_sync_in_flight() {
     let disk = Faulty::new(0);
     let opened = open(&disk, BUDGET);

@@ -141,6 +141,11 @@ impl Run {
     }
 
     fn append_synced(&mut self) {
+        if self.rng.u8(..) < 50 {
+            let (serial, kind, id, body) = self.record();
+            self.waiting.insert(serial);
+            return self.journal().append_acked(Priority::Admission, kind, id, &body, serial);
+        }
         let count = if self.rng.bool() { 1 } else { self.rng.usize(1..6) };
         let records: Vec<_> = (0..count).map(|_| self.record()).collect();
         self.waiting.extend(records.iter().map(|(serial, ..)| *serial));

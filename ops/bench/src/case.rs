@@ -13,6 +13,7 @@ use crate::door::Page;
 use crate::line::{Far, Gateway, Load, Sink};
 use crate::process::{cpu, peak_rss_mb};
 use crate::trace;
+use crate::watch::Watch;
 
 /// Key and secrets of the benchmark's own gateway, which lives for seconds and on loopback only.
 const KEY: &str = "BENCH-ONLY-app-key-0123456789";
@@ -43,6 +44,8 @@ pub struct Case {
     pub parts: u32,
     /// What the far side speaks.
     pub protocol: Protocol,
+    /// Whether the far side's TCP acknowledges at once (TCP_QUICKACK), or as late as it may; none: as the kernel sees fit.
+    pub quickack: Option<bool>,
 }
 
 /// One message per post, nothing told back.
@@ -57,23 +60,22 @@ const SINGLE: Case = Case {
     window: 1000,
     parts: 1,
     protocol: Protocol::Smpp,
+    quickack: None,
 };
 
+/// The carrier is 20 ms away: a window of 100 allows 5,000 per second.
+const SLOW: Case = Case { name: "slow-carrier", answer_ms: 20, window: 100, ..SINGLE };
+
 /// All cases.
-pub const CASES: [Case; 7] = [
+pub const CASES: [Case; 10] = [
     SINGLE,
     Case { name: "single-receipts", messages: 80_000, receipts: true, ..SINGLE },
     Case { name: "light", messages: 1_000, warm_up: 100, rate: Some(100), ..SINGLE },
     Case { name: "long", messages: 8_000, warm_up: 1_000, parts: 10, ..SINGLE },
-    Case {
-        name: "slow-carrier",
-        messages: 12_000,
-        warm_up: 1_000,
-        rate: Some(3_000),
-        answer_ms: 20,
-        window: 100,
-        ..SINGLE
-    },
+    Case { messages: 12_000, warm_up: 1_000, rate: Some(3_000), ..SLOW },
+    Case { name: "slow-carrier-full", messages: 30_000, warm_up: 1_000, ..SLOW },
+    Case { name: "slow-carrier-quickack", messages: 30_000, warm_up: 1_000, quickack: Some(true), ..SLOW },
+    Case { name: "slow-carrier-no-quickack", messages: 30_000, warm_up: 1_000, quickack: Some(false), ..SLOW },
     Case { name: "batch", messages: 400_000, warm_up: 40_000, batch: Some(1_000), ..SINGLE },
     Case { name: "batch-receipts", messages: 200_000, warm_up: 40_000, batch: Some(1_000), receipts: true, ..SINGLE },
 ];
@@ -106,11 +108,16 @@ impl Case {
         }
     }
 
-    /// Runs it once in `dir`, which is emptied first.
+    /// Whether it goes as fast as gateway and far side can.
+    pub fn is_full(&self) -> bool {
+        self.rate.is_none() && self.answer_ms == 0
+    }
+
+    /// Runs it once in `dir`, which is emptied first; `watch` looks at the gateway while the measured load runs.
     ///
     /// # Errors
     /// Something does not start, does not finish, or a message is lost or repeated.
-    pub async fn run(&self, dir: &Path) -> Result<Measured> {
+    pub async fn run(&self, dir: &Path, watch: Option<&Watch>) -> Result<Measured> {
         let _ = fs::remove_dir_all(dir);
         fs::create_dir_all(dir.join("config"))?;
         let listen = self.protocol.calls_back().then(ports::free);
@@ -127,11 +134,18 @@ impl Case {
         let ours = pid(&gateway.process);
         let theirs = [Some(pid(&far.process)), sink.as_ref().map(|sink| pid(&sink.process))];
         let far_cpu = || theirs.iter().flatten().map(|pid| cpu(*pid)).sum::<Duration>();
+        let watching = match watch {
+            Some(watch) => Some(watch.start(dir, ours, self).await?),
+            None => None,
+        };
         let (before, far_before) = (cpu(ours), far_cpu());
         let summary = self.load(dir, "load", "+86138", self.messages, &gateway).await?;
         self.finished(&gateway, sink.as_ref(), self.warm_up + self.messages).await?;
         let (spent, far_spent, rss_mb) = (cpu(ours) - before, far_cpu() - far_before, peak_rss_mb(ours));
 
+        if let Some(watching) = watching {
+            watching.end().await?;
+        }
         gateway.process.stop().await?;
         far.process.stop().await?;
         if let Some(sink) = sink {
@@ -164,16 +178,32 @@ impl Case {
         count: u32,
         gateway: &Gateway,
     ) -> Result<serde_json::Value> {
-        let (count, rate) = (count.to_string(), self.rate.map(|rate| rate.to_string()));
-        let mut args = vec!["--count", &count, "--to-prefix", prefix, "--tiers", "", "--connections", "32"];
-        // Without --for a paced load would end after its default of ten seconds.
-        let text = "桥".repeat(67 * self.parts as usize);
-        args.extend(if self.parts > 1 { vec!["--text", &text] } else { Vec::new() });
-        let batch = self.batch.map(|batch| batch.to_string());
-        args.extend(batch.iter().flat_map(|batch| ["--batch", batch]));
-        args.extend(rate.iter().flat_map(|rate| ["--rate", rate, "--for", "1h"]));
+        let wishes = self.wishes(prefix, count);
+        let args: Vec<&str> = wishes.iter().map(String::as_str).collect();
         let summary = Load::start(dir, name, gateway, KEY, &args)?.finished().await?;
-        if summary["accepted"].as_u64() == count.parse().ok() { Ok(summary) } else { Err(format!("{summary}").into()) }
+        if summary["accepted"].as_u64() == Some(count.into()) { Ok(summary) } else { Err(format!("{summary}").into()) }
+    }
+
+    /// What the load client is told of `count` messages.
+    pub(crate) fn wishes(&self, prefix: &str, count: u32) -> Vec<String> {
+        let count = count.to_string();
+        let mut args: Vec<String> =
+            ["--count", &count, "--to-prefix", prefix, "--tiers", "", "--connections", "32"].map(str::to_owned).into();
+        let mut wish = |name: &str, value: String| args.extend([name.to_owned(), value]);
+        // A gateway under a profiler is slow.
+        wish("--answer-within", "60s".to_owned());
+        if self.parts > 1 {
+            wish("--text", "桥".repeat(67 * self.parts as usize));
+        }
+        if let Some(batch) = self.batch {
+            wish("--batch", batch.to_string());
+        }
+        if let Some(rate) = self.rate {
+            wish("--rate", rate.to_string());
+            // Without it a paced load would end after its default of ten seconds.
+            wish("--for", "1h".to_owned());
+        }
+        args
     }
 
     /// Waits until the gateway has concluded `messages` and nothing is left to do for any of them.
@@ -197,9 +227,10 @@ impl Case {
         }
     }
 
-    fn scenario(&self, callback: Option<SocketAddr>) -> String {
+    pub(crate) fn scenario(&self, callback: Option<SocketAddr>) -> String {
+        let quickack = self.quickack.map_or_else(String::new, |quickack| format!("quickack = {quickack}\n"));
         format!(
-            "[[carrier]]\nname = \"far\"\n{}answer_latency = {}\nwindow = 2000\nlog = \"carrier.jsonl\"\nreceipts = {{ after = 0, window = 1000 }}\n",
+            "[[carrier]]\nname = \"far\"\n{}{quickack}answer_latency = {}\nwindow = 2000\nlog = \"carrier.jsonl\"\nreceipts = {{ after = 0, window = 1000 }}\n",
             self.protocol.far("far", callback),
             self.answer_ms
         )
@@ -234,8 +265,10 @@ mod tests {
 
     #[test]
     fn case_names_are_those_other_tools_look_for() {
-        let names = ["single", "single-receipts", "light", "long", "slow-carrier", "batch", "batch-receipts"];
-        assert_eq!(CASES.map(|case| case.name), names);
+        let names = CASES.map(|case| case.name);
+        for name in ["single", "single-receipts", "light", "long", "slow-carrier", "batch", "batch-receipts"] {
+            assert_eq!(names.iter().filter(|found| **found == name).count(), 1, "{name}");
+        }
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! The line as real processes on loopback, started, watched and stopped from outside: what the benchmark and the demo
-//! have in common. Nothing here links with the gateway; it sees what an operator sees.
+//! have in common. It sees what an operator sees; only `alone` looks inside the gateway, at the journal by itself.
 
+pub mod alone;
+pub mod beside;
 pub mod board;
 pub mod case;
 pub mod door;
 pub mod failover;
 pub mod figures;
+pub mod kannel;
 pub mod line;
 pub mod process;
+pub mod queued;
 pub mod trace;
+pub mod watch;
 
 /// Anything that keeps a run from its end, in words for the person who started it.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

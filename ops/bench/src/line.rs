@@ -119,6 +119,16 @@ impl Far {
         Ok(Self { process, carriers, control })
     }
 
+    /// Submits that `carrier` has answered so far.
+    ///
+    /// # Errors
+    /// The control port does not answer.
+    pub async fn answered(&self, carrier: &str) -> Result<u64> {
+        let page = door::json(self.control, "/carriers").await?;
+        let mut carriers = page["carriers"].as_array().into_iter().flatten();
+        Ok(carriers.find(|found| found["name"] == carrier).and_then(|found| found["answered"].as_u64()).unwrap_or(0))
+    }
+
     /// Starts a fault of `carrier`, or ends all of them.
     ///
     /// # Errors
@@ -191,9 +201,28 @@ impl Load {
     /// # Errors
     /// It cannot be started.
     pub fn start(dir: &Path, name: &str, gateway: &Gateway, key: &str, args: &[&str]) -> Result<Self> {
-        let url = format!("http://{}", gateway.http);
+        Self::at(dir, name, &format!("http://{}", gateway.http), key, args)
+    }
+
+    /// As [`Load::start`], posting to whatever is at `url`.
+    ///
+    /// # Errors
+    /// As [`Load::start`].
+    pub fn at(dir: &Path, name: &str, url: &str, key: &str, args: &[&str]) -> Result<Self> {
         let ledger = format!("{name}.jsonl");
-        let fixed = ["load", "--url", &url, "--key", key, "--run", name, "--ledger", &ledger, "--quiet"];
+        Self::post(dir, name, url, key, &[&["--ledger", &ledger], args].concat())
+    }
+
+    /// As [`Load::start`], and nothing of what is posted is written down: a line for each of a million.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_without_ledger(dir: &Path, name: &str, gateway: &Gateway, key: &str, args: &[&str]) -> Result<Self> {
+        Self::post(dir, name, &format!("http://{}", gateway.http), key, args)
+    }
+
+    fn post(dir: &Path, name: &str, url: &str, key: &str, args: &[&str]) -> Result<Self> {
+        let fixed = ["load", "--url", url, "--key", key, "--run", name, "--quiet"];
         let all: Vec<&str> = fixed.into_iter().chain(args.iter().copied()).collect();
         Ok(Self { process: Process::start(name, "qiao-sim", &all, dir)?, out: dir.join(format!("{name}.out")) })
     }

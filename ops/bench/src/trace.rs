@@ -22,6 +22,8 @@ pub struct Trace {
     pub repeated: u64,
     /// First request to the last sign of any message, in seconds.
     pub seconds: f64,
+    /// When the first request left, ms since 1970.
+    pub first_ms: f64,
 }
 
 /// Reads the posts and lays `carrier` and, where there is one, the sink's `callbacks` beside them. Each message
@@ -60,6 +62,7 @@ pub fn read(posts: &Path, carrier: &Path, callbacks: Option<&Path>, parts: u32) 
     }
     trace.missing = left.values().filter(|(_, times)| *times < parts).count() as u64;
     trace.repeated = left.values().filter(|(_, times)| *times > parts).count() as u64;
+    trace.first_ms = first;
     trace.seconds = (last - first).max(0.0) / 1e3;
     Ok(trace)
 }

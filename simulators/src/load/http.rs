@@ -31,6 +31,43 @@ impl Head {
     }
 }
 
+/// What is asked of Kannel's sendsms, but for the number.
+#[derive(Debug, Clone)]
+pub struct Sendsms {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Sendsms {
+    /// A message with `text`, asked for at `host` with `account` as name and password; its ends (delivered or not) go to
+    /// `dlr_url`.
+    pub fn new(host: &str, account: &str, text: &str, dlr_url: Option<&str>) -> Self {
+        let (account, text) = (escaped(account), escaped(text));
+        let dlr = dlr_url.map_or_else(String::new, |url| format!("&dlr-mask=3&dlr-url={}", escaped(url)));
+        let before = format!(
+            "GET /cgi-bin/sendsms?username={account}&password={account}&from=10690001&coding=0&text={text}{dlr}&to="
+        );
+        Self { before: before.into_bytes(), after: format!(" HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes() }
+    }
+
+    /// Writes the whole request for `number` in place of what `into` held.
+    pub fn write(&self, into: &mut Vec<u8>, number: u64) {
+        into.clear();
+        into.extend_from_slice(&self.before);
+        into.extend_from_slice(number.to_string().as_bytes());
+        into.extend_from_slice(&self.after);
+    }
+}
+
+/// `text` as the value in a query.
+fn escaped(text: &str) -> String {
+    let octet = |octet: u8| match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(octet).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(octet).collect()
+}
+
 /// An answer, lying in the buffer it was read from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
@@ -169,6 +206,19 @@ mod tests {
             assert!(answer(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
         assert!(answer(&[b'x'; MAX_HEAD + 1]).is_err());
+    }
+
+    #[test]
+    fn sendsms_is_asked_in_a_query() {
+        let mut out = b"old".to_vec();
+        Sendsms::new("h:1", "k", "a b&c", Some("http://h:2/x")).write(&mut out, 861);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("GET /cgi-bin/sendsms?username=k&password=k&"), "{text}");
+        assert!(
+            text.contains("&text=a%20b%26c&dlr-mask=3&dlr-url=http%3A%2F%2Fh%3A2%2Fx&to=861 HTTP/1.1\r\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("Host: h:1\r\n\r\n"), "{text}");
     }
 
     #[test]

@@ -102,6 +102,13 @@ impl<'t> Basket<'t> {
         Basket { tables, app_at, most_octets, count: 0, items, octets, verdicts, busy: None }
     }
 
+    /// Drops what was put in.
+    pub(super) fn clear(&mut self) {
+        (self.count, self.verdicts) = (0, Verdicts::default());
+        self.items.clear();
+        self.octets.clear();
+    }
+
     /// How many items were put in, whatever was said to them.
     pub(super) fn len(&self) -> usize {
         usize::from(self.count)

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::ITEMS;
 use crate::accept::body::{Body, Text};
+use crate::accept::plain::Plain;
 use crate::accept::problem::{Code, Place, Problem};
 
 /// Longest line, as a single message's body.
@@ -55,6 +56,58 @@ impl<'a> Whole<'a> {
             }
             (whole, ..) => Ok(whole),
         }
+    }
+}
+
+/// The items of a body `{"messages":[…]}`, read one by one. Gives up where it is not exactly that, which is found out at
+/// the end at the latest: then [`Whole::read`] says what it is.
+pub(super) struct Messages<'a> {
+    plain: Plain<'a>,
+    taken: usize,
+}
+
+/// One of a body's items.
+#[derive(Debug)]
+pub(super) struct Item<'a> {
+    /// All of it.
+    pub(super) text: &'a str,
+    /// What it says, where it is written as they usually are.
+    pub(super) body: Option<Body<'a>>,
+}
+
+impl<'a> Messages<'a> {
+    /// Those of that body.
+    pub(super) fn begin(octets: &'a [u8]) -> Option<Self> {
+        let mut plain = Plain::new(std::str::from_utf8(octets).ok()?);
+        plain.take(b'{')?;
+        (plain.string()? == "messages").then_some(())?;
+        plain.take(b':')?;
+        plain.take(b'[')?;
+        Some(Messages { plain, taken: 0 })
+    }
+
+    /// The next item; none of it behind the last. `None`: gives up.
+    pub(super) fn next(&mut self) -> Option<Option<Item<'a>>> {
+        let plain = &mut self.plain;
+        if self.taken > 0 && plain.take(b',').is_none() {
+            plain.take(b']')?;
+            plain.take(b'}')?;
+            return plain.peek().is_none().then_some(None);
+        }
+        self.taken += 1;
+        if self.taken > ITEMS {
+            return None;
+        }
+        plain.peek()?;
+        let rest = plain.rest();
+        let mut ahead = plain.clone();
+        let body = Body::plain(&mut ahead);
+        let octets = match body {
+            Some(_) => ahead.at() - plain.at(),
+            None => <&RawValue>::deserialize(&mut serde_json::Deserializer::from_str(rest)).ok()?.get().len(),
+        };
+        plain.pass(octets);
+        Some(Some(Item { text: rest.get(..octets)?, body }))
     }
 }
 
@@ -321,12 +374,64 @@ mod tests {
         assert_eq!(Whole::read(list(ITEMS + 1).as_bytes()).unwrap_err().code, Code::TooManyItems);
     }
 
+    /// The items as the quick reader has them, if it has them.
+    fn messages(octets: &[u8]) -> Option<Vec<&str>> {
+        let (mut messages, mut all) = (Messages::begin(octets)?, Vec::new());
+        while let Some(item) = messages.next()? {
+            if let Some(body) = &item.body {
+                let again = Body::read(item.text.as_bytes()).expect("it is one");
+                assert_eq!(format!("{body:?}"), format!("{again:?}"));
+            }
+            all.push(item.text);
+        }
+        Some(all)
+    }
+
+    #[test]
+    fn items_read_one_by_one_are_those_of_the_whole() {
+        let body =
+            " {\"messages\" : [{\"to\":\"1\"} ,{} ,\t-1.5e3, \"]\\\"\",[{\"a\":[null]}] , {\"text\":\"码\" }\n] }\r\n";
+        let items = [r#"{"to":"1"}"#, "{}", "-1.5e3", r#""]\"""#, r#"[{"a":[null]}]"#, r#"{"text":"码" }"#];
+        assert_eq!(messages(body.as_bytes()).unwrap(), items);
+        for body in [
+            "{\"messages\":[]}",
+            "{\"messages\":[1,]}",
+            "{\"messages\":[,1]}",
+            "{\"messages\":[1 2]}",
+            "{\"messages\":[1]",
+            "{\"messages\":[1]}]",
+            "{\"messages\":[1],\"text\":\"a\"}",
+            "{\"messages\":[tru]}",
+            "{\"messages\":{}}",
+            "{\"text\":\"a\",\"messages\":[1]}",
+            "{\"to\":[\"1\"]}",
+            "[]",
+            "",
+        ] {
+            assert_eq!(messages(body.as_bytes()), None, "{body}");
+        }
+        let list = |count: usize| format!("{{\"messages\":[{}]}}", vec!["1"; count].join(","));
+        assert_eq!(messages(list(ITEMS).as_bytes()).map(|items| items.len()), Some(ITEMS));
+        assert_eq!(messages(list(ITEMS + 1).as_bytes()), None);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn both_ways_of_reading_agree(
+            body in r#" ?\{ ?"messages" ?:\[((\{("(to|text|x)":("[a-z码\\\]]{0,3}"|1|\[\])[,]?){0,2}\}|1|"a"|x) ?,? ?){0,4}\]\} ?"#,
+        ) {
+            if let Some(items) = messages(body.as_bytes()) {
+                let Ok(Whole::Messages(raw)) = Whole::read(body.as_bytes()) else { panic!("{body}") };
+                proptest::prop_assert_eq!(items, raw.iter().map(|raw| raw.get()).collect::<Vec<_>>());
+            }
+        }
+
         #[test]
         fn no_octets_make_the_readers_panic(octets: Vec<u8>, pieces in proptest::collection::vec(0usize..40, 0..6)) {
             if let Ok(Whole::Messages(items) | Whole::Numbers(items, _)) = Whole::read(&octets) {
                 items.iter().for_each(|item| drop((number(item), Body::read(item.get().as_bytes()).is_ok())));
             }
+            let _ = messages(&octets);
             let mut cut: Vec<usize> = pieces.iter().map(|at| at % (octets.len() + 1)).collect();
             cut.extend([0, octets.len()]);
             cut.sort_unstable();
@@ -340,6 +445,7 @@ mod tests {
             let at = at % octets.len();
             octets[at] = octet;
             octets.truncate(cut);
+            let _ = messages(&octets);
             if let Ok(Whole::Numbers(_, common)) = Whole::read(&octets) {
                 let _ = shared(&common);
             }

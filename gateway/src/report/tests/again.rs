@@ -220,6 +220,23 @@ fn receipts_that_were_kept_while_we_were_away_come_before_a_message_moves_on() {
 }
 
 #[test]
+fn an_attempt_that_never_left_hides_no_missing_receipt_after_a_restart() {
+    let mut world = World::new();
+    world.further(rule(false, Some(WITHIN)));
+    let id = world.accept(true);
+    let first = world.start(id, A, 1);
+    // What is in doubt goes again, comes back unsent, and the first answer comes after all.
+    let second = world.start(id, B, 1);
+    world.report.unsent(world.now(), second, u64::MAX, &mut world.log);
+    world.submitted(first, 0, "x");
+    world.run();
+    let mut again = world.crash();
+    again.pass(WITHIN);
+    again.run();
+    assert_eq!(asked(&mut again).iter().map(|(why, ..)| *why).collect::<Vec<_>>(), [Why::NoReceipt]);
+}
+
+#[test]
 fn the_timeline_tells_why_it_went_on() {
     let (mut world, id) = taken(rule(true, None), 1);
     world.pass(Duration::from_secs(1));

@@ -16,7 +16,7 @@ use link::LinkId;
 
 use super::again::{Rule, Why};
 use super::end::Past;
-use super::recover::{Found, Note, Replay};
+use super::recover::{Note, Replay};
 use super::uplink::{Received, Rules};
 use super::{Ack, Effect, Ledger, Report};
 use crate::clock::{Moment, Time, Wall};
@@ -109,6 +109,11 @@ struct World {
     next_id: u64,
     next_inbound: u64,
     found: Option<Found>,
+}
+
+/// What a restart found, as the switch gets it.
+struct Found {
+    waiting: Vec<Recovered>,
 }
 
 fn names() -> Names {
@@ -417,7 +422,10 @@ impl World {
                 Note::End => world.log.entries.push((id, None)),
             }
         }
-        world.found = Some(found);
+        let untried = |message| Recovered { message, refused: 0, excluded: vec![], in_doubt: None, doubtful: false };
+        let mut waiting: Vec<Recovered> = found.fresh.into_iter().map(untried).chain(found.begun).collect();
+        waiting.sort_by_key(|recovered| recovered.message.id);
+        world.found = Some(Found { waiting });
         world
     }
 

@@ -110,7 +110,11 @@ impl World {
         let mut line = Line { switch, report, ids, commands: Vec::new(), outgoing: Vec::new(), keys };
         self.ledger.excused = self.time();
         self.apply(&mut line);
-        for recovered in found.waiting {
+        for message in found.fresh {
+            self.ledger.accept(message);
+            self.tell(&mut line, Event::Accepted(message));
+        }
+        for recovered in found.begun {
             if recovered.in_doubt.is_some() {
                 self.books.reached.hit("in doubt at a restart");
             }

@@ -2,13 +2,12 @@
 //! for each message with an HTTP request of its own.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use conformance::Protocol;
 use conformance::account::PASSWORD;
-use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -21,14 +20,10 @@ use super::now_ms;
 use super::trial::{Times, outage};
 use crate::Result;
 use crate::door;
-use crate::process::Process;
+use crate::kannel::{Ports, Programs, loopback};
 
 /// Name and password of whoever posts.
 const ACCOUNT: &str = "bench";
-/// Where its packages put its programs.
-const HOMES: [&str; 3] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"];
-/// How long it may take to serve and to bind both carriers.
-const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long after the load a message may still reach a carrier: what piled up during the longest fault takes half of it.
@@ -45,18 +40,14 @@ pub enum Timers {
     AsShipped,
 }
 
-/// Kannel's programs on this machine.
+/// Kannel, to be run in the gateway's place.
 #[derive(Debug, Clone)]
-pub struct Kannel {
-    bearerbox: PathBuf,
-    smsbox: PathBuf,
-}
+pub struct Kannel(Programs);
 
 impl Kannel {
     /// Looks for it.
     pub fn find() -> Option<Self> {
-        let find = |name: &str| HOMES.iter().map(|home| Path::new(home).join(name)).find(|path| path.is_file());
-        Some(Self { bearerbox: find("bearerbox")?, smsbox: find("smsbox")? })
+        Programs::find().map(Self)
     }
 
     /// Whether it is run beside `row`: resets and hangs over SMPP, one channel before the other.
@@ -76,18 +67,8 @@ impl Kannel {
         let mut first = Carrier::start("first", &dir.join("first"), &row, None, None).await?;
         let second = Carrier::start("second", &dir.join("second"), &row, None, None).await?;
         let ports = Ports::choose()?;
-        let path = dir.join("kannel.conf");
-        fs::write(&path, config(&row, timers, &ports, &[first.address()?, second.address()?], dir))?;
-        let start = |name: &str, program: &Path| {
-            let mut command = Command::new(program);
-            command.arg(&path);
-            Process::spawn(name, command, dir)
-        };
-        let bearerbox = start("bearerbox", &self.bearerbox)?;
-        ports.until(ports.admin, "/status.txt?password=bench", |page| page.matches("(online").count() >= 2).await?;
-        let smsbox = start("smsbox", &self.smsbox)?;
-        // It answers without an account, too: then it serves.
-        ports.until_open(ports.sendsms).await?;
+        let config = config(&row, timers, &ports, &[first.address()?, second.address()?], dir);
+        let running = self.0.start(dir, &ports, &config, 2).await?;
 
         let (tell, mut told) = mpsc::unbounded_channel();
         let load = Load(spawn_local(post(row.rate, ports.sendsms, tell)));
@@ -100,9 +81,7 @@ impl Kannel {
             messages.push(message);
         }
         finished(&messages, [first.wire(), second.wire()]).await;
-        for mut process in [smsbox, bearerbox] {
-            process.kill().await?;
-        }
+        running.kill().await?;
         let wires = [first.wire().to_owned(), second.wire().to_owned()];
         first.stop().await?;
         second.stop().await?;
@@ -117,50 +96,6 @@ impl Kannel {
             resubmitted: 0,
         }))
     }
-}
-
-/// Ports that were free a moment ago; Kannel cannot be told to choose.
-struct Ports {
-    admin: u16,
-    boxes: u16,
-    sendsms: u16,
-}
-
-impl Ports {
-    fn choose() -> Result<Self> {
-        let open: Vec<TcpListener> =
-            (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
-        let port = |index: usize| open[index].local_addr().map(|address| address.port());
-        Ok(Self { admin: port(0)?, boxes: port(1)?, sendsms: port(2)? })
-    }
-
-    async fn until(&self, port: u16, path: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let give_up = Instant::now() + READY_WITHIN;
-        loop {
-            let page = door::ask(loopback(port), "GET", path, "").await;
-            match page {
-                Ok(page) if wanted(&page) => return Ok(()),
-                _ if Instant::now() < give_up => sleep(LOOK_EVERY).await,
-                Ok(page) => return Err(format!("Kannel does not come up: {}", page.trim()).into()),
-                Err(error) => return Err(format!("Kannel does not come up: {error}").into()),
-            }
-        }
-    }
-
-    async fn until_open(&self, port: u16) -> Result<()> {
-        let give_up = Instant::now() + READY_WITHIN;
-        while tokio::net::TcpStream::connect(loopback(port)).await.is_err() {
-            if Instant::now() >= give_up {
-                return Err("Kannel's smsbox does not come up".into());
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
-    }
-}
-
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// A load that ends when it is dropped.
