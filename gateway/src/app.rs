@@ -20,6 +20,7 @@ mod errands;
 mod explain;
 mod health;
 mod keep;
+mod keys;
 mod metrics;
 mod orders;
 mod patrol;

@@ -47,8 +47,9 @@ impl Batches {
     pub(super) fn keep(&mut self, id: MessageId, record: Bytes, store: &Store) {
         if let Some(batch) = read(&record) {
             let found = Found::batch(id, batch.body_hash, batch.at);
-            let idempotency = batch.idempotency_key.map(|key| desk::key_record(batch.app, key, &found));
-            store.put(Finished { id: id.0, batch: record.to_vec(), idempotency, ..Finished::default() });
+            let key = batch.idempotency_key.map(|key| desk::key_record(batch.app, key, &found));
+            let idempotency = key.as_ref().map(|(name, value)| (&name[..], &value[..]));
+            store.put(&Finished { id: id.0, batch: &record, idempotency, ..Finished::default() });
         }
         self.open.insert(id.0, record);
     }

@@ -28,7 +28,7 @@ use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::record::Outline;
-use crate::journal::store::{Finished, Store};
+use crate::journal::store::{Finished, Name, Store};
 use crate::report::story::{self, Status, Story};
 use crate::report::tell;
 use crate::report::uplink::Listed;
@@ -341,8 +341,8 @@ impl Line {
             encoding: accepted.encoding.to_owned().into(),
             accepted_at: accepted.at,
         };
-        let idempotency = Some(key_record(accepted.app, key, &found));
-        self.store.put(Finished { id: found.id.0, idempotency, ..Finished::default() });
+        let (name, value) = key_record(accepted.app, key, &found);
+        self.store.put(&Finished { id: found.id.0, idempotency: Some((&name, &value)), ..Finished::default() });
     }
 
     /// Hands a message that is over to the store, with its body, read first where it is not at hand.
@@ -357,14 +357,11 @@ impl Line {
     pub(super) fn keep(&mut self, id: MessageId, body: Option<&[u8]>) {
         let accepted = body.and_then(Outline::of);
         let Some(past) = self.report.finished(id, accepted.as_ref()) else { return };
-        self.store.put(Finished {
-            id: id.0,
-            history: past.history,
-            correlations: past.ids.iter().map(|(channel, id)| correlation_key(channel, id)).collect(),
-            // Named as keys are.
-            client_ref: accepted.and_then(|a| Some(idempotency::name(a.app, a.client_ref?))),
-            ..Finished::default()
-        });
+        let ids = past.ids.iter().map(|(channel, id)| Name::correlation(&correlation_key(channel, id)));
+        // Named as keys are.
+        let client_ref = accepted.and_then(|a| Some(Name::client_ref(&idempotency::name(a.app, a.client_ref?))));
+        let names: Vec<Name> = ids.chain(client_ref).collect();
+        self.store.put(&Finished { id: id.0, history: &past.history, names: &names, ..Finished::default() });
         self.bodies.remove(id);
     }
 

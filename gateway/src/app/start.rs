@@ -24,11 +24,11 @@ use super::pressure::Pressure;
 use super::reload::{Latest, Reloads};
 use super::seek::Seeker;
 use super::service::Service;
-use super::{Arrival, Line, Rerouting, Waiting, orders, patrol};
-use crate::accept::{self, Door, Found, Idempotency};
+use super::{Arrival, Line, Rerouting, Waiting, keys, orders, patrol};
+use crate::accept::{self, Door, Idempotency};
 use crate::admit::Tables;
 use crate::callback::{BoxError, Courier, Office};
-use crate::clock::{Clock, Time, Wall};
+use crate::clock::{Clock, Time};
 use crate::config::plan::{Channel, Names, OnFailed, Plan, Tier};
 use crate::config::{self, Problem};
 use crate::control;
@@ -36,8 +36,8 @@ use crate::descriptors;
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
-use crate::journal::record::{Batch, Record};
-use crate::journal::store::{Finished, Store, StoreError, StoreSettings};
+use crate::journal::record::Record;
+use crate::journal::store::{Store, StoreError, StoreSettings};
 use crate::journal::{Draft, Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::listen;
 use crate::observe::Metrics;
@@ -51,11 +51,6 @@ use crate::vital::Vital;
 
 /// The journal's mark for ids that have ended.
 const END_KIND: u8 = 15;
-/// Idempotency keys kept in memory; older ones are looked up in the store.
-const KEYS_IN_MEMORY: usize = 200_000;
-/// So many keys in a row that the store has mean that it has all that are older: it takes them in their order, and what
-/// it has not got yet when a gateway dies is less than is kept in memory.
-const KEYS_KNOWN: usize = 4_096;
 /// Batches of link events that may wait for the line; beyond, links keep theirs.
 const LINK_BATCHES: usize = 1024;
 /// Orders to reload that may wait for the one under way.
@@ -105,7 +100,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         warn!(limit = descriptors, wanted, most, "[http] max_connections is more than the limit of open files leaves");
     }
     let (arrivals, inbox) = mpsc::unbounded_channel();
-    let idempotency = Idempotency::new(KEYS_IN_MEMORY);
+    let idempotency = Idempotency::new(keys::IN_MEMORY);
     let (mut report, mut names) = (Report::new(plan.node.receipt_wait), plan.names.clone());
     // What the records lead to depends on which channels send receipts.
     report.plan(&names, plan.channels.iter().map(|c| (c.id, c.receipts)), uplink_rules(&plan));
@@ -157,7 +152,8 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let latest = Arc::<ArcSwap<Latest>>::default();
     let reloader = (reload, latest.clone());
     let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
-    learn_keys(&idempotency, &store, clock)?;
+    // It ends with the door.
+    drop(keys::learn(&idempotency, &store, clock)?);
     let entrance = Entrance::new(journal.clone());
     let entering = tokio::spawn(entrance.clone().run());
     let door = Arc::new(Door {
@@ -273,7 +269,7 @@ fn recover(
     let mut unreadable = 0u64;
     let (mut keys, mut flocks) = (VecDeque::new(), BTreeMap::new());
     let mut remember = |key| {
-        if keys.len() >= KEYS_IN_MEMORY {
+        if keys.len() >= keys::IN_MEMORY {
             keys.pop_front();
         }
         keys.push_back(key);
@@ -286,12 +282,12 @@ fn recover(
         }
         match Record::read(replayed.kind, replayed.body) {
             Ok(Record::Batch(batch)) => {
-                remembered_batch(id, &batch, now.wall).into_iter().for_each(&mut remember);
+                keys::of_batch(id, &batch, now.wall).into_iter().for_each(&mut remember);
                 flocks.insert(id, Bytes::copy_from_slice(replayed.body));
             }
             Ok(record) => {
                 if let Record::Accepted(accepted) = &record {
-                    remembered(id, accepted, now.wall).into_iter().for_each(&mut remember);
+                    keys::of_message(id, accepted, now.wall).into_iter().for_each(&mut remember);
                 }
                 replay.record(id, &record, replayed.at);
             }
@@ -318,31 +314,11 @@ fn recover(
     for (id, record) in flocks {
         batches.keep(id, record, &store);
     }
-    store_keys(&store, &keys);
+    keys::store(&store, &keys);
     for (app, key, found) in keys {
         idempotency.recall(&app, &key, found);
     }
     Ok((journal, store, recovery, found, opens, batches))
-}
-
-/// Has the store take the keys that it does not have: the newest.
-fn store_keys(store: &Store, keys: &VecDeque<(String, String, Found)>) {
-    let (mut missing, mut known) = (Vec::new(), 0);
-    for (app, key, found) in keys.iter().rev().filter(|(.., found)| !found.is_batch()) {
-        let (name, value) = super::desk::key_record(app, key, found);
-        if store.idempotency(&name).is_some() {
-            known += 1;
-            if known >= KEYS_KNOWN {
-                break;
-            }
-        } else {
-            known = 0;
-            missing.push(Finished { id: found.id.0, idempotency: Some((name, value)), ..Finished::default() });
-        }
-    }
-    for key in missing.into_iter().rev() {
-        store.put(key);
-    }
 }
 
 /// The budget is a promise about the disk: one that the disk cannot keep is told at start, not when it is full.
@@ -392,48 +368,6 @@ fn quiet(journal: &Path) -> Duration {
     };
     let age = |file: std::io::Result<std::fs::DirEntry>| file?.metadata()?.modified().map(|at| at.elapsed());
     files.map(|file| age(file).ok().and_then(Result::ok).unwrap_or_default()).min().unwrap_or(CONTRACT_SECOND)
-}
-
-/// The idempotency key of a message found in the journal, while it counts.
-fn remembered(
-    id: MessageId,
-    accepted: &crate::journal::record::Accepted<'_>,
-    now: Wall,
-) -> Option<(String, String, Found)> {
-    let key = accepted.idempotency_key?;
-    if accept::idempotency::outdated(now, accepted.at) {
-        return None;
-    }
-    let found = Found {
-        id,
-        body_hash: accepted.body_hash,
-        parts: accepted.parts,
-        encoding: accepted.encoding.to_owned().into(),
-        accepted_at: accepted.at,
-    };
-    Some((accepted.app.to_owned(), key.to_owned(), found))
-}
-
-/// Has the keys read that the store has from earlier lives, beside everything else. It ends with the door.
-fn learn_keys(idempotency: &Arc<Idempotency>, store: &Store, clock: Clock) -> io::Result<()> {
-    let (keys, store) = (Arc::downgrade(idempotency), store.clone());
-    let learn = move || {
-        let now = clock.now();
-        // A day more than keys count: the clock may be ahead now and set back later.
-        let since = Wall(now.wall.0.saturating_sub(2 * accept::idempotency::KEPT.as_millis() as u64));
-        let Some(learning) = keys.upgrade() else { return };
-        learning.learn(now.time, |tell| {
-            // This thread's own is the last one when the gateway has stopped.
-            store.idempotency_keys(since, &mut |name| tell(name) && keys.strong_count() > 1)
-        });
-    };
-    std::thread::Builder::new().name("learn-keys".into()).spawn(learn).map(drop)
-}
-
-/// The same for a batch.
-fn remembered_batch(id: MessageId, batch: &Batch<'_>, now: Wall) -> Option<(String, String, Found)> {
-    let key = batch.idempotency_key.filter(|_| !accept::idempotency::outdated(now, batch.at))?;
-    Some((batch.app.to_owned(), key.to_owned(), Found::batch(id, batch.body_hash, batch.at)))
 }
 
 fn write_notes(journal: &Journal<Waiting>, notes: Notes) {

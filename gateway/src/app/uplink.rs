@@ -29,8 +29,8 @@ impl Line {
         let Some(kept) = self.report.kept(id) else { return };
         // It is made of strings and numbers.
         let Ok(value) = serde_json::to_vec(&kept.listed) else { return };
-        let uplink = Some(ListedUplink { value, unmatched: kept.unmatched });
-        self.store.put(Finished { id: id.0, history: kept.history, uplink, ..Finished::default() });
+        let uplink = Some(ListedUplink { value: &value, unmatched: kept.unmatched });
+        self.store.put(&Finished { id: id.0, history: &kept.history, uplink, ..Finished::default() });
     }
 
     /// Nobody owns the number a message was sent to.

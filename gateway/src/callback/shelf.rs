@@ -33,6 +33,7 @@ const KIND: Kind = Kind {
     cache: 8 << 20,
     memtable: 8 << 20,
     ahead: 64 << 20,
+    not_its: &[],
 };
 /// Octets on disk beside a letter's body and events.
 const OVERHEAD: u64 = 256;

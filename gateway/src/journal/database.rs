@@ -43,12 +43,12 @@ impl From<fjall::Error> for Failure {
 
 /// Moves a directory aside, or where that is refused all that is in it; where to. What was aside before goes: one
 /// damaged database is enough to look into.
-fn move_aside(dir: &Path) -> io::Result<PathBuf> {
+fn move_aside(dir: &Path, not_its: &[&str]) -> io::Result<PathBuf> {
     let mut beside = dir.as_os_str().to_owned();
     beside.push(DAMAGED);
     let beside = PathBuf::from(beside);
     let _ = fs::remove_dir_all(&beside);
-    if fs::rename(dir, &beside).is_ok() {
+    if not_its.is_empty() && fs::rename(dir, &beside).is_ok() {
         return Ok(beside);
     }
     let inside = dir.join(DAMAGED);
@@ -56,7 +56,7 @@ fn move_aside(dir: &Path) -> io::Result<PathBuf> {
     fs::DirBuilder::new().mode(0o700).create(&inside)?;
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        if name != DAMAGED && name != LOST {
+        if name != DAMAGED && name != LOST && not_its.iter().all(|other| name != *other) {
             fs::rename(dir.join(&name), inside.join(&name))?;
         }
     }
@@ -77,12 +77,14 @@ pub(crate) struct Kind {
     pub(crate) memtable: u64,
     /// Most octets of its write-ahead files; at least 64 MiB.
     pub(crate) ahead: u64,
+    /// What else lies in its directory, and stays there when it is moved aside.
+    pub(crate) not_its: &'static [&'static str],
 }
 
 impl Kind {
     /// Opens or makes the database in `dir` (readable by its owner only) and takes from it with `read` what is needed
     /// of it at once. One that is damaged is moved aside (`<dir>.damaged`; where the directory itself cannot be moved,
-    /// as a mount point, its content goes to `<dir>/.damaged`) and begun anew.
+    /// as a mount point, or holds what is not its own, its content goes to `<dir>/.damaged`) and begun anew.
     pub(crate) fn open<T>(
         &self,
         dir: &Path,
@@ -93,7 +95,7 @@ impl Kind {
             Err(Failure::Refused(reason)) => Err(reason),
             Err(Failure::Damaged(reason)) => {
                 let (what, lost) = (self.name, self.lost);
-                let aside = move_aside(dir)
+                let aside = move_aside(dir, self.not_its)
                     .map_err(|error| format!("{what} is damaged ({reason}) and cannot be moved aside: {error}"))?;
                 tracing::error!(reason, dir = %dir.display(), aside = %aside.display(),
                     "{what} is damaged: moved aside and begun anew; {lost}");

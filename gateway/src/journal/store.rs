@@ -1,75 +1,86 @@
-//! The indexed store: histories of finished messages, receipt correlation and idempotency keys beyond memory. An
-//! index, filled lazily and begun anew when damaged: what is still live is in the journal.
+//! The store: histories of finished messages, and what finds them: carriers' ids for late receipts, idempotency keys,
+//! references of apps. What it has not got is in the journal still; what it has it keeps for as many days as it is told.
 //!
-//! One keyspace per UTC day of the messages' ids, so that what is too old goes as a whole. One thread writes.
+//! Everything of one UTC day (of the messages' ids) is in one file of records that only grows: a lot of messages is one
+//! write and one sync. What is finished is written once and read seldom, so its index is made as cheaply as can be: lines
+//! of 16 octets, gathered in memory, sorted a lot at a time, merged in the background ([`run`]). It follows from the
+//! records: what is lost of it is made again, and a day that is over is a few files less. `LIFECYCLE.md` has what holds.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+mod day;
+mod former;
+mod record;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, PersistMode};
-
-use super::database::Kind;
+use super::disk::{Disk, Files};
 use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::vital::Vital;
+use day::{Day, Place};
+use former::{Former, tag};
+use record::{Lot, Record, hashed, kind, ordered};
 
-const KIND: Kind = Kind {
-    name: "the store",
-    lost: "histories of finished messages before now are lost",
-    version: b"1",
-    cache: 16 << 20,
-    memtable: 16 << 20,
-    ahead: 512 << 20,
-};
+/// Where the days are, in the store's directory.
+const RECORDS: &str = "days";
 const DAY_MS: u64 = 86_400_000;
-/// Most messages in one batch, and how long a batch gathers.
-const BATCH: usize = 2_000;
+/// A lot is written once it has so many messages, or after so long.
+const LOT: usize = 8_192;
 const GATHER: Duration = Duration::from_millis(50);
-/// Pause after a batch that could not be written.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Longest sleep, so that days end even when nothing finishes.
 const LOOK: Duration = Duration::from_secs(600);
 
-/// First octets of keys.
-mod tag {
-    pub(super) const HISTORY: u8 = b'h';
-    pub(super) const CORRELATION: u8 = b'c';
-    pub(super) const IDEMPOTENCY: u8 = b'i';
-    pub(super) const CLIENT_REF: u8 = b'r';
-    /// With the id: what a list shows of a message from a handset.
-    pub(super) const UPLINK: u8 = b'u';
-    /// The same, of those that nobody owns.
-    pub(super) const UNMATCHED: u8 = b'n';
-    pub(super) const BATCH: u8 = b'b';
+/// A name under which a message is found, as the index knows it: its hash. Among a billion of
+/// them two are alike once in twenty times, so whoever asks looks at what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name(u64);
+
+impl Name {
+    /// Under which late receipts find it.
+    pub fn correlation(octets: &[u8]) -> Name {
+        Name(hashed(tag::CORRELATION, octets))
+    }
+
+    /// The app's own reference (with the app's id in it).
+    pub fn client_ref(octets: &[u8]) -> Name {
+        Name(hashed(tag::CLIENT_REF, octets))
+    }
+
+    fn idempotency(octets: &[u8]) -> Name {
+        Name(hashed(tag::IDEMPOTENCY, octets))
+    }
 }
 
 /// A message that is finished, as it goes to the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Finished {
+pub struct Finished<'a> {
     /// Its id; the day it was made decides how long it is kept.
     pub id: u64,
     /// Its history, as [`Store::history`] gives it back; empty where only a key is to be remembered.
-    pub history: Vec<u8>,
-    /// Keys under which late receipts find it.
-    pub correlations: Vec<Vec<u8>>,
+    pub history: &'a [u8],
+    /// What its history is found under.
+    pub names: &'a [Name],
     /// Idempotency key and what is remembered under it.
-    pub idempotency: Option<(Vec<u8>, Vec<u8>)>,
-    /// Key of the app's own reference (with the app's id in it).
-    pub client_ref: Option<Vec<u8>>,
+    pub idempotency: Option<(&'a [u8], &'a [u8])>,
     /// Where it is a message from a handset.
-    pub uplink: Option<ListedUplink>,
+    pub uplink: Option<ListedUplink<'a>>,
     /// A batch's record, where it is no message but a batch, as [`Store::batch`] gives it back; else empty.
-    pub batch: Vec<u8>,
+    pub batch: &'a [u8],
 }
 
 /// A message from a handset in the list of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListedUplink {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListedUplink<'a> {
     /// What the list shows, as [`Store::uplinks`] gives it back.
-    pub value: Vec<u8>,
+    pub value: &'a [u8],
     /// Whether it stands in the list of those that nobody owns; written again without, it leaves that list.
     pub unmatched: bool,
 }
@@ -81,6 +92,21 @@ pub struct StoreSettings {
     pub dir: PathBuf,
     /// How long messages are kept, rounded up to whole UTC days.
     pub history: Duration,
+}
+
+/// What tests have otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Entries of a day's index that stay in memory: 1 MiB of them.
+    pub fresh: usize,
+    /// Pause after a lot that could not be written.
+    pub pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { fresh: 1 << 16, pause: Duration::from_secs(1) }
+    }
 }
 
 /// The store cannot be opened, not even anew.
@@ -96,12 +122,12 @@ pub struct StoreError {
 /// The store; clones are handles to the same one. Look-ups read the disk: not for a thread that must not wait.
 #[derive(Clone)]
 pub struct Store {
-    thread: Arc<Writer>,
+    thread: Arc<Threads>,
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("dir", &self.thread.shared.dir).finish_non_exhaustive()
+        f.debug_struct("Store").field("dir", &self.thread.shared.place.dir).finish_non_exhaustive()
     }
 }
 
@@ -109,40 +135,84 @@ impl Store {
     /// More than this many waiting means that the store is falling behind.
     pub const CALM: usize = 10_000;
 
-    /// Opens or makes the store; one that is damaged is moved aside (`<dir>.damaged`) and begun anew. `clock` tells
-    /// the wall time; `persisted` is called by the store's thread with the ids of each batch that brought a history, once it is on disk.
+    /// Opens or makes the store; a day that is damaged is moved aside (`.damaged`) and begun anew. `clock` tells the wall
+    /// time; `persisted` is called by the store's thread with the ids of each lot that brought a history, once it is on
+    /// disk.
     pub fn open(
         settings: &StoreSettings,
         clock: impl Fn() -> Wall + Send + Sync + 'static,
-        mut persisted: impl FnMut(&[u64]) + Send + 'static,
+        persisted: impl FnMut(&[u64]) + Send + 'static,
     ) -> Result<Store, StoreError> {
         let failed = |reason: String| StoreError { dir: settings.dir.clone(), reason };
-        let (database, days) = open(&settings.dir).map_err(failed)?;
+        Files.make_dir(&settings.dir).map_err(|error| failed(error.to_string()))?;
+        let former = Former::open(&settings.dir).map_err(failed)?;
+        Store::start(Arc::new(Files), settings, Pace::default(), former, clock, persisted)
+    }
+
+    /// The same on another disk, at another pace.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        settings: &StoreSettings,
+        pace: Pace,
+        clock: impl Fn() -> Wall + Send + Sync + 'static,
+        persisted: impl FnMut(&[u64]) + Send + 'static,
+    ) -> Result<Store, StoreError> {
+        Store::start(disk, settings, pace, None, clock, persisted)
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        settings: &StoreSettings,
+        pace: Pace,
+        former: Option<Former>,
+        clock: impl Fn() -> Wall + Send + Sync + 'static,
+        mut persisted: impl FnMut(&[u64]) + Send + 'static,
+    ) -> Result<Store, StoreError> {
+        let failed = |error: io::Error| StoreError { dir: settings.dir.clone(), reason: error.to_string() };
+        let place = Place { disk, dir: settings.dir.join(RECORDS), fresh: pace.fresh };
+        let keep_days: u32 = settings.history.as_millis().div_ceil(u128::from(DAY_MS)).try_into().unwrap_or(u32::MAX);
+        let oldest = day_of(clock()).saturating_sub(keep_days);
+        let (days, holes) = open(&place, oldest).map_err(failed)?;
         let shared = Arc::new(Shared {
-            dir: settings.dir.clone(),
-            keep_days: settings.history.as_millis().div_ceil(u128::from(DAY_MS)).try_into().unwrap_or(u32::MAX),
+            place,
+            keep_days,
             days: RwLock::new(days),
+            former: RwLock::new(former),
             queue: Mutex::default(),
             wake: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            holes,
         });
-        let mut filling = Filling { shared: shared.clone(), database: Some(database), clock: Box::new(clock) };
+        let (folds, to_fold) = mpsc::channel();
+        let mut filling = Filling { shared: shared.clone(), folds, pause: pace.pause, clock: Box::new(clock) };
         filling.drop_old();
+        filling.rest(day_of((filling.clock)()));
+        let folding = {
+            let shared = shared.clone();
+            let run = move || {
+                let _vital = Vital("the store's folding thread");
+                let stop = || shared.stopping.load(Relaxed);
+                to_fold.into_iter().for_each(|day: Arc<Day>| while !stop() && day.fold(&stop) {});
+            };
+            Builder::new().name("store-fold".into()).spawn(run).map_err(failed)?
+        };
         let run = move || {
             let _vital = Vital("the store");
             filling.run(&mut persisted);
         };
-        let handle = Builder::new().name("store".into()).spawn(run).map_err(|error| failed(error.to_string()))?;
-        Ok(Store { thread: Arc::new(Writer { shared, handle: Mutex::new(Some(handle)) }) })
+        let filling = Builder::new().name("store".into()).spawn(run).map_err(failed)?;
+        Ok(Store { thread: Arc::new(Threads { shared, handles: Mutex::new(vec![filling, folding]) }) })
     }
 
     /// Hands a finished message to the store's thread and tells how many wait there. Never blocks; a caller that sees
     /// more than [`Store::CALM`] waiting slows down. It can be looked up once `persisted` has named it.
-    pub fn put(&self, finished: Finished) -> usize {
+    pub fn put(&self, finished: &Finished<'_>) -> usize {
+        let day = day_of(MessageId(finished.id).wall());
         let mut queue = self.thread.shared.queue();
-        queue.waiting.push_back(finished);
-        let backlog = queue.waiting.len() + queue.writing;
+        queue.gathered.push(day, finished);
+        let (count, backlog) = (queue.gathered.count, queue.gathered.count + queue.writing);
         drop(queue);
-        if backlog == 1 || backlog >= BATCH {
+        if count == 1 || count == LOT {
             self.thread.shared.wake.notify_one();
         }
         backlog
@@ -151,100 +221,143 @@ impl Store {
     /// How many wait to be written.
     pub fn backlog(&self) -> usize {
         let queue = self.thread.shared.queue();
-        queue.waiting.len() + queue.writing
+        queue.gathered.count + queue.writing
     }
 
     /// The history of a message.
     pub fn history(&self, id: u64) -> Option<Vec<u8>> {
-        self.thread.shared.find(&key(tag::HISTORY, &id.to_be_bytes()))
+        self.by_id(kind::HISTORY, tag::HISTORY, id)
     }
 
     /// The record of a batch.
     pub fn batch(&self, id: u64) -> Option<Vec<u8>> {
-        self.thread.shared.find(&key(tag::BATCH, &id.to_be_bytes()))
+        self.by_id(kind::BATCH, tag::BATCH, id)
+    }
+
+    fn by_id(&self, kind: u8, tag: u8, id: u64) -> Option<Vec<u8>> {
+        let shared = &self.thread.shared;
+        let own = |record: Record| (record.kind == kind && record.id == id).then(|| record.into_body());
+        shared.by_id(kind, id, own).or_else(|| shared.former(tag, &id.to_be_bytes()))
     }
 
     /// The message that a receipt with this key speaks of.
     pub fn correlate(&self, key_octets: &[u8]) -> Option<u64> {
-        self.thread.shared.find_id(&key(tag::CORRELATION, key_octets))
+        self.named(Name::correlation(key_octets), tag::CORRELATION, key_octets)
     }
 
     /// What is remembered under an idempotency key.
     pub fn idempotency(&self, key_octets: &[u8]) -> Option<Vec<u8>> {
-        self.thread.shared.find(&key(tag::IDEMPOTENCY, key_octets))
+        let own = |record: Record| {
+            let (key, value) = key_and_value(&record)?;
+            (key == key_octets).then(|| value.to_vec())
+        };
+        let shared = &self.thread.shared;
+        shared
+            .find_since(0, Name::idempotency(key_octets).0, own)
+            .or_else(|| shared.former(tag::IDEMPOTENCY, key_octets))
     }
 
     /// Shows the idempotency keys of messages made since that time (and of some made before) until it is told that this is
-    /// enough. False where it has not shown them all. For a thread that may wait: it reads the disk.
+    /// enough. False where it has not shown all that [`Store::idempotency`] may find. For a thread that may wait: it reads
+    /// the disk.
     pub fn idempotency_keys(&self, since: Wall, tell: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        let days: Vec<Keyspace> = {
-            let days = self.thread.shared.days.read().unwrap_or_else(PoisonError::into_inner);
-            days.range(day_of(since)..).map(|(_, day)| day.clone()).collect()
-        };
-        let mut entries = days.iter().flat_map(|day| day.prefix([tag::IDEMPOTENCY]));
-        entries.all(|entry| match entry.key() {
-            Ok(key) => tell(key.get(1..).unwrap_or_default()),
-            Err(error) => {
-                tracing::warn!(%error, "the store cannot read");
-                false
+        let (shared, since) = (&self.thread.shared, day_of(since));
+        let days: Vec<Arc<Day>> = shared.days().range(since..).map(|(_, day)| day.clone()).collect();
+        let (from, to) = (ordered(kind::IDEMPOTENCY, 0), ordered(kind::IDEMPOTENCY + 1, 0));
+        let mut more = true;
+        for day in days {
+            let show = |record: Record| {
+                more = key_and_value(&record).is_none_or(|(key, _)| tell(key));
+                more
+            };
+            if !day.walk(from, to, true, show) || !more {
+                return false;
             }
-        })
+        }
+        let former = {
+            let former = shared.former.read().unwrap_or_else(PoisonError::into_inner);
+            former.as_ref().map(|former| former.since(since))
+        };
+        former.is_none_or(|days| days.keys(tag::IDEMPOTENCY, tell))
+    }
+
+    /// Whether the last life was cut short so that the store may have something and yet not all that was put before it. The
+    /// journal has that still.
+    pub fn has_holes(&self) -> bool {
+        self.thread.shared.holes
     }
 
     /// The newest message with this client reference key.
     pub fn client_ref(&self, key_octets: &[u8]) -> Option<u64> {
-        self.thread.shared.find_id(&key(tag::CLIENT_REF, key_octets))
+        self.named(Name::client_ref(key_octets), tag::CLIENT_REF, key_octets)
+    }
+
+    fn named(&self, name: Name, tag: u8, octets: &[u8]) -> Option<u64> {
+        let shared = &self.thread.shared;
+        let former = || shared.former(tag, octets)?.try_into().ok().map(u64::from_be_bytes);
+        shared.find_since(0, name.0, |record| (record.kind == kind::HISTORY).then_some(record.id)).or_else(former)
     }
 
     /// Histories of messages with ids above `after`, in the order of their ids, at most `most` of them; fewer only at
     /// the end. For a thread that may wait: it reads the disk.
     pub fn histories(&self, after: u64, most: usize) -> Vec<(u64, Vec<u8>)> {
-        let shared = &self.thread.shared;
-        let first = day_of(MessageId(after).wall());
-        let days = shared.days.read().unwrap_or_else(PoisonError::into_inner);
-        let days: Vec<(u32, Keyspace)> = days.iter().map(|(day, keyspace)| (*day, keyspace.clone())).collect();
+        let (shared, next) = (&self.thread.shared, after.saturating_add(1));
+        let (from, to) = (ordered(kind::HISTORY, next), ordered(kind::HISTORY + 1, 0));
         let mut found = Vec::new();
-        // What was stored late (its own day was dropped before) lies in a later day than its id's: it is passed over.
-        for (day, keyspace) in days.into_iter().filter(|(day, _)| *day >= first) {
-            let (from, to) = (key(tag::HISTORY, &after.saturating_add(1).to_be_bytes()), [tag::HISTORY + 1]);
-            for entry in keyspace.range(&from[..]..&to[..]).take(most - found.len()) {
-                match entry.into_inner() {
-                    Ok((name, value)) => {
-                        let id = name.get(1..).and_then(|id| id.try_into().ok()).map(u64::from_be_bytes);
-                        found.extend(id.map(|id| (id, value.to_vec())));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, day, "the store cannot read");
-                        break;
-                    }
-                }
-            }
+        let first = day_of(MessageId(after).wall());
+        let days: Vec<Arc<Day>> = shared.days().range(first..).map(|(_, day)| day.clone()).collect();
+        for day in days {
             if found.len() >= most {
                 break;
             }
+            let show = |record: Record| {
+                found.push((record.id, record.into_body()));
+                found.len() < most
+            };
+            day.walk(from, to, false, show);
         }
-        found
+        let former = shared.former.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(former) = former.as_ref() else { return found };
+        let mut all: BTreeMap<u64, Vec<u8>> = former.list(tag::HISTORY, (next, u64::MAX), most).collect();
+        all.extend(found);
+        all.into_iter().take(most).collect()
     }
 
     /// Messages from handsets with ids below `before`, newest first, or only those that nobody owns.
     pub fn uplinks(&self, unmatched: bool, before: u64, limit: usize) -> Vec<(u64, Vec<u8>)> {
-        let tag = if unmatched { tag::UNMATCHED } else { tag::UPLINK };
-        let (first, end) = (key(tag, &0u64.to_be_bytes()), key(tag, &before.to_be_bytes()));
-        let days = self.thread.shared.days.read().unwrap_or_else(PoisonError::into_inner);
-        let newest_first = days.values().rev().flat_map(|day| day.range(first.clone()..end.clone()).rev());
-        let entry = |guard: fjall::Guard| match guard.into_inner() {
-            Ok((key, value)) => Some((u64::from_be_bytes(key.get(1..)?.try_into().ok()?), value.to_vec())),
-            Err(error) => {
-                tracing::warn!(%error, "the store cannot read");
-                None
+        let shared = &self.thread.shared;
+        let (kind, tag) = if unmatched { (kind::UNMATCHED, tag::UNMATCHED) } else { (kind::UPLINK, tag::UPLINK) };
+        let (from, to) = (ordered(kind, before).saturating_add(1), ordered(kind, 0).saturating_add(1));
+        let mut found = Vec::new();
+        let days: Vec<Arc<Day>> = shared.days().values().rev().cloned().collect();
+        for day in days {
+            if found.len() >= limit {
+                break;
             }
-        };
-        newest_first.filter_map(entry).take(limit).collect()
+            let show = |record: Record| {
+                // One that somebody owns by now was written again.
+                if !unmatched || shared.uplink(record.id) == Some(kind::UNMATCHED) {
+                    found.push((record.id, record.into_body()));
+                }
+                found.len() < limit
+            };
+            day.walk(from, to, false, show);
+        }
+        let former = shared.former.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(former) = former.as_ref() else { return found };
+        let still = |(id, _): &(u64, Vec<u8>)| shared.uplink(*id).is_none();
+        let mut all: BTreeMap<u64, Vec<u8>> = former.list_last(tag, before).filter(still).take(limit).collect();
+        all.extend(found);
+        all.into_iter().rev().take(limit).collect()
     }
 
     /// Whether a message from a handset stands in the list of those that nobody owns.
     pub fn is_unmatched(&self, id: u64) -> bool {
-        self.thread.shared.find(&key(tag::UNMATCHED, &id.to_be_bytes())).is_some()
+        let shared = &self.thread.shared;
+        match shared.uplink(id) {
+            Some(kind) => kind == kind::UNMATCHED,
+            None => shared.former(tag::UNMATCHED, &id.to_be_bytes()).is_some(),
+        }
     }
 
     /// Drops the days that are too old by now; the thread does so by itself within ten minutes.
@@ -253,28 +366,91 @@ impl Store {
         self.thread.shared.wake.notify_one();
     }
 
-    /// Writes what waits and ends the thread.
+    /// Writes what waits and ends the threads.
     pub fn close(self) {
         self.thread.end();
     }
-}
-
-fn key(tag: u8, rest: &[u8]) -> Vec<u8> {
-    // Keys of the engine end at 65,536 octets; ours are short, and what is longer would not be found.
-    let rest = &rest[..rest.len().min(60_000)];
-    let mut key = Vec::with_capacity(1 + rest.len());
-    key.push(tag);
-    key.extend_from_slice(rest);
-    key
 }
 
 fn day_of(wall: Wall) -> u32 {
     u32::try_from(wall.0 / DAY_MS).unwrap_or(u32::MAX)
 }
 
+/// A key and what is remembered under it, of such a record.
+fn key_and_value(record: &Record) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = record.body().split_first_chunk()?;
+    rest.split_at_checked(u16::from_le_bytes(*length).into()).filter(|_| record.kind == kind::IDEMPOTENCY)
+}
+
+/// The days there are, and whether any has holes; what is left of older ones, and of what was never finished, goes.
+fn open(place: &Place, oldest: u32) -> io::Result<(BTreeMap<u32, Arc<Day>>, bool)> {
+    place.disk.make_dir(&place.dir)?;
+    let names = place.disk.list(&place.dir)?;
+    let old = |name: &&String| name.ends_with(".new") || day::day_of_file(name).is_some_and(|day| day < oldest);
+    for name in names.iter().filter(old) {
+        if let Err(error) = place.disk.remove(&place.dir.join(name)) {
+            tracing::warn!(%error, name, "an old file of the store could not be removed");
+        }
+    }
+    let (mut days, mut any) = (BTreeMap::new(), false);
+    for number in names.iter().filter(|name| day::holds_records(name)).filter_map(|name| day::day_of_file(name)) {
+        if number >= oldest {
+            let (day, holes) = Day::open(place, number, &names)?;
+            days.insert(number, Arc::new(day));
+            any |= holes;
+        }
+    }
+    Ok((days, any))
+}
+
+/// Messages that go to disk together.
+#[derive(Default)]
+struct Gathered {
+    lots: BTreeMap<u32, Lot>,
+    count: usize,
+    /// Those that bring a history: a key alone is no finished message, its history is still to come.
+    finished: Vec<u64>,
+}
+
+impl Gathered {
+    fn push(&mut self, day: u32, finished: &Finished<'_>) {
+        let Finished { id, history, names, idempotency, uplink, batch } = *finished;
+        let lot = self.lots.entry(day).or_default();
+        if !history.is_empty() {
+            lot.push(kind::HISTORY, id, names.iter().map(|name| name.0), &[history]);
+        }
+        if !batch.is_empty() {
+            lot.push(kind::BATCH, id, std::iter::empty(), &[batch]);
+        }
+        if let Some(ListedUplink { value, unmatched }) = uplink {
+            let kind = if unmatched { kind::UNMATCHED } else { kind::UPLINK };
+            lot.push(kind, id, std::iter::empty(), &[value]);
+        }
+        if let Some((key, value)) = idempotency
+            && let Ok(length) = u16::try_from(key.len())
+        {
+            let name = std::iter::once(Name::idempotency(key).0);
+            lot.push(kind::IDEMPOTENCY, id, name, &[&length.to_le_bytes(), key, value]);
+        }
+        self.count += 1;
+        if !history.is_empty() || !batch.is_empty() {
+            self.finished.push(id);
+        }
+    }
+
+    /// What it holds of memory stays for the next.
+    fn clear(&mut self) {
+        self.lots.retain(|_, lot| !lot.is_empty());
+        self.lots.values_mut().for_each(Lot::clear);
+        self.count = 0;
+        self.finished.clear();
+        self.finished.shrink_to(4 * LOT);
+    }
+}
+
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Finished>,
+    gathered: Gathered,
     /// Taken by the thread, not yet on disk.
     writing: usize,
     look: bool,
@@ -282,11 +458,15 @@ struct Queue {
 }
 
 struct Shared {
-    dir: PathBuf,
+    place: Place,
     keep_days: u32,
-    days: RwLock<BTreeMap<u32, Keyspace>>,
+    days: RwLock<BTreeMap<u32, Arc<Day>>>,
+    former: RwLock<Option<Former>>,
     queue: Mutex<Queue>,
     wake: Condvar,
+    stopping: AtomicBool,
+    /// See [`Store::has_holes`].
+    holes: bool,
 }
 
 impl Shared {
@@ -294,44 +474,58 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Newest day first.
-    fn find(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let days = self.days.read().unwrap_or_else(PoisonError::into_inner);
-        for (day, keyspace) in days.iter().rev() {
-            match keyspace.get(key) {
-                Ok(Some(value)) => return Some(value.to_vec()),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, day, "the store cannot read"),
-            }
-        }
-        None
+    fn days(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Arc<Day>>> {
+        self.days.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find_id(&self, key: &[u8]) -> Option<u64> {
-        self.find(key)?.try_into().ok().map(u64::from_be_bytes)
+    /// In the days from that one on, the newest first.
+    fn find_since<T>(&self, day: u32, key: record::Key, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
+        let days: Vec<Arc<Day>> = self.days().range(day..).rev().map(|(_, day)| day.clone()).collect();
+        days.iter().find_map(|day| day.find(key, &mut take))
+    }
+
+    /// What a day has under the key of an id: it is in its own day, or where that was over in a later one.
+    fn by_id<T>(&self, kind: u8, id: u64, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
+        let (day, key) = (day_of(MessageId(id).wall()), ordered(kind, id));
+        let own = self.days().get(&day).cloned();
+        let found = own.and_then(|day| day.find(key, &mut take));
+        found.or_else(|| self.find_since(day.saturating_add(1), key, take))
+    }
+
+    /// Of which kind the list's entry of a message from a handset is.
+    fn uplink(&self, id: u64) -> Option<u8> {
+        self.by_id(kind::UPLINK, id, |record| (record.id == id).then_some(record.kind))
+    }
+
+    fn former(&self, tag: u8, rest: &[u8]) -> Option<Vec<u8>> {
+        self.former.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.find(tag, rest)
     }
 }
 
-/// The thread, ended when the last handle goes.
-struct Writer {
+/// The threads, ended when the last handle goes.
+struct Threads {
     shared: Arc<Shared>,
-    handle: Mutex<Option<JoinHandle<()>>>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Writer {
+impl Threads {
     fn end(&self) {
+        self.shared.stopping.store(true, Relaxed);
         self.shared.queue().closed = true;
         self.shared.wake.notify_one();
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The last handle may be dropped by the thread itself, inside `persisted`.
-        let foreign = handle.filter(|handle| handle.thread().id() != std::thread::current().id());
-        if foreign.is_some_and(|handle| handle.join().is_err()) {
-            tracing::error!("the store's thread panicked");
+        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        // The last handle may be dropped by the thread itself, inside `persisted`; the folding thread ends after it.
+        if handles.iter().all(|handle| handle.thread().id() != std::thread::current().id()) {
+            for handle in handles {
+                if handle.join().is_err() {
+                    tracing::error!("a thread of the store panicked");
+                }
+            }
         }
     }
 }
 
-impl Drop for Writer {
+impl Drop for Threads {
     fn drop(&mut self) {
         self.end();
     }
@@ -340,332 +534,125 @@ impl Drop for Writer {
 /// What the thread owns.
 struct Filling {
     shared: Arc<Shared>,
-    /// `None` while it could not be opened again after a failure.
-    database: Option<Database>,
+    folds: mpsc::Sender<Arc<Day>>,
+    pause: Duration,
     clock: Box<dyn Fn() -> Wall + Send + Sync>,
 }
 
 impl Filling {
     fn run(&mut self, persisted: &mut (dyn FnMut(&[u64]) + Send)) {
-        while let Some(batch) = self.gather() {
-            // A key alone is no finished message: its history is still to come.
-            let ids: Vec<u64> =
-                batch.iter().filter(|f| !f.history.is_empty() || !f.batch.is_empty()).map(|f| f.id).collect();
-            if !batch.is_empty() && !self.write_or_give_up(batch) {
+        let mut gathered = Gathered::default();
+        while self.gather(&mut gathered) {
+            if !self.write_or_give_up(&mut gathered) {
                 return;
             }
             self.shared.queue().writing = 0;
-            if !ids.is_empty() {
-                persisted(&ids);
+            if !gathered.finished.is_empty() {
+                persisted(&gathered.finished);
             }
+            gathered.clear();
             self.drop_old();
         }
     }
 
-    /// The next batch; empty when it is only time to look at the days; `None` at the end.
-    fn gather(&self) -> Option<Vec<Finished>> {
+    /// Takes what waits, nothing when it is only time to look at the days; false at the end. `gathered` is empty.
+    fn gather(&self, gathered: &mut Gathered) -> bool {
         let wait = |queue, pause| self.shared.wake.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner).0;
         let mut queue = self.shared.queue();
-        if queue.waiting.is_empty() && !queue.closed && !queue.look {
+        if queue.gathered.count == 0 && !queue.closed && !queue.look {
             queue = wait(queue, LOOK);
         }
-        if queue.waiting.is_empty() && queue.closed {
-            return None;
+        if queue.gathered.count == 0 && queue.closed {
+            return false;
         }
-        if !queue.waiting.is_empty() && queue.waiting.len() < BATCH && !queue.closed {
+        if (1..LOT).contains(&queue.gathered.count) && !queue.closed {
             queue = wait(queue, GATHER);
         }
         queue.look = false;
-        let count = queue.waiting.len().min(BATCH);
-        queue.writing = count;
-        Some(queue.waiting.drain(..count).collect())
+        queue.writing = queue.gathered.count;
+        std::mem::swap(&mut queue.gathered, gathered);
+        true
     }
 
     /// Writes until it works; false if the store is closed before it does. The messages are in the journal still.
-    fn write_or_give_up(&mut self, batch: Vec<Finished>) -> bool {
-        loop {
-            match self.write(&batch) {
-                Ok(()) => return true,
-                Err(error) => tracing::error!(%error, "the store cannot write; opening it again"),
-            }
-            let mut queue = self.shared.queue();
-            if !queue.closed {
-                queue = self.shared.wake.wait_timeout(queue, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
-            }
-            if queue.closed {
-                return false;
-            }
-            drop(queue);
-            // After a failed write the engine takes no more until it is opened again.
-            self.shared.days.write().unwrap_or_else(PoisonError::into_inner).clear();
-            self.database = None;
-            match open(&self.shared.dir) {
-                Ok((database, days)) => {
-                    *self.shared.days.write().unwrap_or_else(PoisonError::into_inner) = days;
-                    self.database = Some(database);
+    fn write_or_give_up(&self, gathered: &mut Gathered) -> bool {
+        let oldest = self.oldest();
+        for (day, lot) in &mut gathered.lots {
+            while let Err(error) = self.write((*day).max(oldest), lot) {
+                tracing::error!(%error, day, "the store cannot write");
+                let mut queue = self.shared.queue();
+                if !queue.closed {
+                    queue = self.shared.wake.wait_timeout(queue, self.pause).unwrap_or_else(PoisonError::into_inner).0;
                 }
-                Err(reason) => tracing::error!(reason, "the store cannot be opened again"),
-            }
-        }
-    }
-
-    fn write(&self, batch: &[Finished]) -> Result<(), String> {
-        let database = self.database.as_ref().ok_or("it is not open")?;
-        let oldest = day_of((self.clock)()).saturating_sub(self.shared.keep_days);
-        let mut out = database.batch().durability(Some(PersistMode::SyncData));
-        for finished in batch {
-            let day = self.day(database, day_of(MessageId(finished.id).wall()).max(oldest))?;
-            let id = finished.id.to_be_bytes();
-            if !finished.history.is_empty() {
-                out.insert(&day, key(tag::HISTORY, &id), finished.history.as_slice());
-            }
-            if !finished.batch.is_empty() {
-                out.insert(&day, key(tag::BATCH, &id), finished.batch.as_slice());
-            }
-            for correlation in &finished.correlations {
-                out.insert(&day, key(tag::CORRELATION, correlation), id);
-            }
-            if let Some((name, value)) = &finished.idempotency {
-                out.insert(&day, key(tag::IDEMPOTENCY, name), value.as_slice());
-            }
-            if let Some(client_ref) = &finished.client_ref {
-                out.insert(&day, key(tag::CLIENT_REF, client_ref), id);
-            }
-            if let Some(ListedUplink { value, unmatched }) = &finished.uplink {
-                out.insert(&day, key(tag::UPLINK, &id), value.as_slice());
-                if *unmatched {
-                    out.insert(&day, key(tag::UNMATCHED, &id), value.as_slice());
-                } else {
-                    out.remove(&day, key(tag::UNMATCHED, &id));
+                if queue.closed {
+                    return false;
                 }
             }
         }
-        out.commit().map_err(|error| error.to_string())
+        true
     }
 
-    fn day(&self, database: &Database, day: u32) -> Result<Keyspace, String> {
-        let known = self.shared.days.read().unwrap_or_else(PoisonError::into_inner).get(&day).cloned();
-        if let Some(known) = known {
-            return Ok(known);
+    fn write(&self, number: u32, lot: &mut Lot) -> io::Result<()> {
+        if lot.is_empty() {
+            return Ok(());
         }
-        let made = database.keyspace(&day_name(day), || KIND.options()).map_err(|error| error.to_string())?;
-        self.shared.days.write().unwrap_or_else(PoisonError::into_inner).insert(day, made.clone());
-        Ok(made)
+        let known = self.shared.days().get(&number).cloned();
+        let day = match known {
+            Some(day) => day,
+            None => {
+                let made = Arc::new(Day::make(&self.shared.place, number)?);
+                self.shared.days.write().unwrap_or_else(PoisonError::into_inner).insert(number, made.clone());
+                self.rest(number);
+                made
+            }
+        };
+        if day.append(lot)? {
+            // The thread lives as long as this.
+            let _ = self.folds.send(day);
+        }
+        Ok(())
+    }
+
+    /// Lets the days before this one rest, and fold.
+    fn rest(&self, today: u32) {
+        let days: Vec<(u32, Arc<Day>)> =
+            self.shared.days().iter().map(|(number, day)| (*number, day.clone())).collect();
+        for (number, day) in days {
+            if number < today {
+                // In the day after, many a message of it finishes yet.
+                day.rest(number.saturating_add(1) < today);
+            }
+            // The thread lives as long as this.
+            let _ = self.folds.send(day);
+        }
+    }
+
+    fn oldest(&self) -> u32 {
+        day_of((self.clock)()).saturating_sub(self.shared.keep_days)
     }
 
     fn drop_old(&mut self) {
-        let Some(database) = &self.database else { return };
-        let oldest = day_of((self.clock)()).saturating_sub(self.shared.keep_days);
-        let mut days = self.shared.days.write().unwrap_or_else(PoisonError::into_inner);
-        let kept = days.split_off(&oldest);
-        let old = std::mem::replace(&mut *days, kept);
-        drop(days);
-        for (day, keyspace) in old {
-            if let Err(error) = database.delete_keyspace(keyspace) {
-                tracing::warn!(%error, day, "an old day of the store could not be dropped");
+        let oldest = self.oldest();
+        if self.shared.days().first_key_value().is_some_and(|(day, _)| *day < oldest) {
+            let mut days = self.shared.days.write().unwrap_or_else(PoisonError::into_inner);
+            let kept = days.split_off(&oldest);
+            let old = std::mem::replace(&mut *days, kept);
+            drop(days);
+            for day in old.into_keys() {
+                if let Err(error) = day::remove(&self.shared.place, day) {
+                    tracing::warn!(%error, day, "an old day of the store could not be dropped");
+                }
             }
         }
-    }
-}
-
-fn day_name(day: u32) -> String {
-    format!("day-{day}")
-}
-
-fn open(dir: &Path) -> Result<(Database, BTreeMap<u32, Keyspace>), String> {
-    KIND.open(dir, |database| {
-        let mut days = BTreeMap::new();
-        for name in database.list_keyspace_names() {
-            if let Some(day) = name.strip_prefix("day-").and_then(|day| day.parse().ok()) {
-                days.insert(day, database.keyspace(&name, || KIND.options())?);
+        let due = |former: &Former| former.is_over(oldest);
+        if self.shared.former.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(due) {
+            let mut slot = self.shared.former.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(mut former) = slot.take() else { return };
+            if former.drop_before(oldest) {
+                *slot = Some(former);
+            } else if let Err(error) = former.remove() {
+                tracing::warn!(%error, "the store's former layout cannot be removed");
             }
         }
-        Ok(days)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    use std::sync::mpsc::{Receiver, channel};
-
-    use super::*;
-    use crate::ids::Ids;
-
-    /// 2026-01-01.
-    const TODAY: u64 = 1_767_225_600_000;
-
-    struct Fixture {
-        dir: tempfile::TempDir,
-        now: Arc<AtomicU64>,
-    }
-
-    impl Fixture {
-        fn new() -> Self {
-            Fixture { dir: tempfile::tempdir().unwrap(), now: Arc::new(AtomicU64::new(TODAY)) }
-        }
-
-        fn dir(&self) -> PathBuf {
-            self.dir.path().join("store")
-        }
-
-        fn open(&self) -> (Store, Receiver<Vec<u64>>) {
-            let (tell, persisted) = channel();
-            let settings = StoreSettings { dir: self.dir(), history: Duration::from_millis(2 * DAY_MS) };
-            let now = self.now.clone();
-            let clock = move || Wall(now.load(Relaxed));
-            let persisted_now = move |ids: &[u64]| drop(tell.send(ids.to_vec()));
-            (Store::open(&settings, clock, persisted_now).unwrap(), persisted)
-        }
-
-        fn id(&self) -> u64 {
-            Ids::default().next(Wall(self.now.load(Relaxed))).0
-        }
-    }
-
-    fn finished(id: u64, name: &str) -> Finished {
-        Finished {
-            id,
-            history: format!("history of {name}").into_bytes(),
-            correlations: vec![format!("a:{name}").into_bytes(), format!("b:{name}").into_bytes()],
-            idempotency: Some((format!("key {name}").into_bytes(), format!("value {name}").into_bytes())),
-            client_ref: Some(b"order 1".to_vec()),
-            uplink: None,
-            batch: format!("batch {name}").into_bytes(),
-        }
-    }
-
-    fn wait(persisted: &Receiver<Vec<u64>>, mut count: usize) {
-        while count > 0 {
-            count -= persisted.recv_timeout(Duration::from_secs(20)).unwrap().len();
-        }
-    }
-
-    fn knows(store: &Store, id: u64, name: &str) -> bool {
-        let all = finished(id, name);
-        let (key, value) = all.idempotency.unwrap();
-        let found = [
-            store.history(id) == Some(all.history),
-            store.batch(id) == Some(all.batch),
-            all.correlations.iter().all(|key| store.correlate(key) == Some(id)),
-            store.idempotency(&key) == Some(value),
-        ];
-        assert!(found.iter().all(|one| *one == found[0]), "a message is known whole or not at all: {found:?}");
-        found[0]
-    }
-
-    #[test]
-    fn what_was_persisted_is_found_now_and_after_reopening() {
-        let fixture = Fixture::new();
-        let (store, persisted) = fixture.open();
-        let id = fixture.id();
-        store.put(finished(id, "one"));
-        store.put(finished(id + 1, "two"));
-        wait(&persisted, 2);
-        assert_eq!(store.backlog(), 0);
-        drop(store);
-        let (store, _persisted) = fixture.open();
-        assert!(knows(&store, id, "one") && knows(&store, id + 1, "two"));
-        assert!(!knows(&store, id + 2, "three"));
-        assert_eq!(store.client_ref(b"order 1"), Some(id + 1));
-        let mut keys = Vec::new();
-        let mut tell = |key: &[u8]| {
-            keys.push(String::from_utf8(key.to_vec()).unwrap());
-            true
-        };
-        assert!(store.idempotency_keys(Wall(TODAY), &mut tell));
-        assert!(store.idempotency_keys(Wall(TODAY + DAY_MS), &mut tell));
-        assert!(!store.idempotency_keys(Wall(TODAY), &mut |_| false));
-        assert_eq!(keys, ["key one", "key two"]);
-        assert_eq!(fs::metadata(fixture.dir()).unwrap().permissions().mode() & 0o777, 0o700);
-    }
-
-    #[test]
-    fn uplinks_are_listed_newest_first_over_days_and_leave_the_unmatched_once_owned() {
-        let fixture = Fixture::new();
-        let (store, persisted) = fixture.open();
-        let uplink = |id: u64, unmatched| {
-            let uplink = Some(ListedUplink { value: id.to_string().into_bytes(), unmatched });
-            store.put(Finished { id, history: b"h".to_vec(), uplink, ..Finished::default() });
-        };
-        let yesterday = fixture.id();
-        uplink(yesterday, true);
-        uplink(yesterday + 1, false);
-        fixture.now.store(TODAY + DAY_MS, Relaxed);
-        let today = fixture.id();
-        uplink(today, true);
-        wait(&persisted, 3);
-        let ids = |unmatched, before, limit| -> Vec<u64> {
-            store.uplinks(unmatched, before, limit).into_iter().map(|(id, _)| id).collect()
-        };
-        assert_eq!(ids(false, u64::MAX, 9), [today, yesterday + 1, yesterday]);
-        assert_eq!(ids(true, u64::MAX, 9), [today, yesterday]);
-        assert_eq!(ids(false, today, 1), [yesterday + 1], "pages go on below the last id");
-        assert!(store.is_unmatched(yesterday) && !store.is_unmatched(yesterday + 1));
-        uplink(yesterday, false);
-        wait(&persisted, 1);
-        assert!(!store.is_unmatched(yesterday));
-        assert_eq!((ids(true, u64::MAX, 9), ids(false, u64::MAX, 9).len()), (vec![today], 3));
-    }
-
-    #[test]
-    fn closing_writes_what_waits() {
-        let fixture = Fixture::new();
-        let (store, _persisted) = fixture.open();
-        let id = fixture.id();
-        for i in 0..5_000 {
-            store.put(finished(id + i, &i.to_string()));
-        }
-        store.close();
-        let (store, _persisted) = fixture.open();
-        assert!(knows(&store, id, "0") && knows(&store, id + 4_999, "4999"));
-    }
-
-    #[test]
-    fn days_go_whole_once_history_has_passed() {
-        let fixture = Fixture::new();
-        let (store, persisted) = fixture.open();
-        let old = fixture.id();
-        store.put(finished(old, "old"));
-        wait(&persisted, 1);
-        for days in 1..=2 {
-            fixture.now.store(TODAY + days * DAY_MS, Relaxed);
-            let id = fixture.id();
-            store.put(finished(id, "new"));
-            wait(&persisted, 1);
-            assert!(knows(&store, old, "old") && knows(&store, id, "new"), "day {days}");
-        }
-        fixture.now.store(TODAY + 3 * DAY_MS, Relaxed);
-        drop(store);
-        let (store, _persisted) = fixture.open();
-        assert!(!knows(&store, old, "old"));
-        assert_eq!(store.thread.shared.days.read().unwrap().len(), 2);
-        assert_eq!(store.client_ref(b"order 1"), Some(Ids::default().next(Wall(TODAY + 2 * DAY_MS)).0));
-    }
-
-    #[test]
-    fn a_damaged_store_is_moved_aside_and_begun_anew() {
-        let fixture = Fixture::new();
-        let (store, persisted) = fixture.open();
-        let id = fixture.id();
-        store.put(finished(id, "one"));
-        wait(&persisted, 1);
-        drop(store);
-        let mut files = vec![fixture.dir()];
-        while let Some(path) = files.pop() {
-            if path.is_dir() {
-                files.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-            } else {
-                fs::write(path, b"not what it was").unwrap();
-            }
-        }
-        let (store, persisted) = fixture.open();
-        assert!(!knows(&store, id, "one"));
-        assert!(fixture.dir.path().join("store.damaged").is_dir());
-        store.put(finished(id, "one"));
-        wait(&persisted, 1);
-        assert!(knows(&store, id, "one"));
     }
 }

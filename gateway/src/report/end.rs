@@ -181,7 +181,7 @@ impl Report {
             Some(accepted) => history::write(accepted, detail, &self.names, &mut history),
             None => history::write(&self.bare(id, live), detail, &self.names, &mut history),
         }
-        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names)) })
+        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names, |_| true)) })
     }
 
     /// The same from the accepted record's octets, which are copied: this is for every message.
@@ -189,7 +189,9 @@ impl Report {
         let (Some(accepted), Some(live)) = (accepted, self.live.get(&id.0)) else { return self.past(id, None) };
         let (detail, mut history) = (live.detail.as_deref(), Vec::with_capacity(256));
         history::copy(accepted, detail, &self.names, &mut history);
-        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names)) })
+        // Where no receipts come, none come late.
+        let sends = |channel: ChannelId| self.receipts.get(usize::from(channel.0)).copied().unwrap_or(true);
+        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names, sends)) })
     }
 
     /// An accepted record as far as memory knows it.
@@ -211,10 +213,14 @@ impl Report {
     }
 }
 
-/// The carriers' ids of a message's parts.
-pub(super) fn ids(detail: &Detail, names: &Names) -> Vec<(std::sync::Arc<str>, CarrierId)> {
+/// The carriers' ids of a message's parts, of those channels.
+pub(super) fn ids(
+    detail: &Detail,
+    names: &Names,
+    of: impl Fn(ChannelId) -> bool,
+) -> Vec<(std::sync::Arc<str>, CarrierId)> {
     let mut ids = Vec::new();
-    for attempt in &detail.attempts {
+    for attempt in detail.attempts.iter().filter(|attempt| of(attempt.channel)) {
         let Some(name) = names.channels.get(usize::from(attempt.channel.0)) else { continue };
         ids.extend(attempt.parts.iter().filter_map(|p| Some((name.clone(), p.id.clone()?))));
     }

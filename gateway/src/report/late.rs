@@ -177,7 +177,7 @@ impl Report {
         let Some(Ok(Record::Accepted(accepted))) = history::read(&past.history).next() else { return None };
         let mut history = Vec::with_capacity(past.history.len() + 64);
         history::write(&accepted, Some(&past.detail), &past.names, &mut history);
-        Some(Past { history, ids: ids(&past.detail, &past.names) })
+        Some(Past { history, ids: ids(&past.detail, &past.names, |_| true) })
     }
 }
 

@@ -24,6 +24,8 @@ struct State {
     failing_commits: u32,
     failing_writes: u32,
     no_space: bool,
+    /// Changes that are made yet before whoever makes them is dead.
+    life: Option<u32>,
     failed: u64,
     rng: fastrand::Rng,
     /// Runs inside every sync of a file, before its effect.
@@ -62,6 +64,7 @@ impl Faulty {
             failing_commits: 0,
             failing_writes: 0,
             no_space: false,
+            life: None,
             failed: 0,
             rng: fastrand::Rng::with_seed(seed),
             in_sync: None,
@@ -93,6 +96,24 @@ impl Faulty {
     /// No file can be made or grow.
     pub fn set_full(&self, full: bool) {
         self.state().no_space = full;
+    }
+
+    /// From so many changes on nothing more happens on the disk, as if the process were killed there; `None` for ever.
+    pub fn die_after(&self, changes: Option<u32>) {
+        self.state().life = changes;
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.state().life == Some(0)
+    }
+
+    fn live(&self) -> io::Result<()> {
+        match &mut self.state().life {
+            Some(0) => return Err(eio()),
+            Some(life) => *life -= 1,
+            None => {}
+        }
+        Ok(())
     }
 
     pub fn in_sync(&self, run: Option<Arc<dyn Fn() + Send + Sync>>) {
@@ -206,6 +227,7 @@ impl Disk for Faulty {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.live()?;
         if self.state().no_space {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -220,12 +242,14 @@ impl Disk for Faulty {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.live()?;
         let inode = self.state().names.get(from).cloned().ok_or(io::ErrorKind::NotFound)?;
         self.change(vec![(from.into(), None), (to.into(), Some(inode))]);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.live()?;
         if !self.state().names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -234,6 +258,7 @@ impl Disk for Faulty {
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        self.live()?;
         let mut state = self.state();
         state.changes.clear();
         state.durable_names = state.names.clone();
@@ -256,6 +281,7 @@ impl DiskFile for Open {
     }
 
     fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.live()?;
         let mut state = self.disk.state();
         let mut content = self.inode.0.lock().unwrap();
         let mut octets = octets;
@@ -278,6 +304,7 @@ impl DiskFile for Open {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.live()?;
         let in_sync = self.disk.state().in_sync.clone();
         if let Some(run) = in_sync {
             run();

@@ -12,6 +12,7 @@ mod faulty;
 mod groups;
 mod life;
 mod model;
+mod store;
 
 const END: u8 = 255;
 

@@ -1,0 +1,526 @@
+//! One day's messages: a file of records that only grows, and its index. What is in the index follows from the records:
+//! its newest part is in memory, the rest in sorted runs, which become fewer and longer behind the writer's back.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::super::disk::{Disk, DiskFile};
+use super::record::{self, Entry, Hole, Key, Lot, Record, Scanned, both};
+use super::run::{self, Failure, Merge, Run};
+
+/// Runs of about the same length that become one.
+const FOLD: usize = 8;
+/// Runs that a day may keep that is over.
+const FEW: usize = 4;
+/// So many times as many entries as make a run stay in memory where runs cannot be written.
+const PATIENCE: usize = 8;
+/// Runs of a day that are made again in one life: a device that reads nothing back must not be written to for ever.
+const MENDS: usize = 64;
+/// Damaged records of a day that are told of one by one.
+const TOLD: usize = 64;
+
+/// Where days are, and how.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    /// Entries that stay in memory before they become a run.
+    pub(super) fresh: usize,
+}
+
+/// A day, open. One thread appends, one folds, any looks up.
+pub(super) struct Day {
+    place: Place,
+    number: u32,
+    file: Arc<dyn DiskFile>,
+    index: RwLock<Index>,
+    /// Whether no more than stragglers come.
+    over: AtomicBool,
+    /// Held while a run is made again; how often that was so.
+    mends: Mutex<usize>,
+    /// Places of records that were found damaged.
+    told: Mutex<BTreeSet<u64>>,
+}
+
+/// What is known of the records of a stretch.
+#[derive(Default)]
+struct Stretch {
+    runs: Vec<Arc<Run>>,
+    /// Entries behind the last of the runs.
+    rest: Vec<Entry>,
+    /// Where these begin.
+    from: u64,
+    scanned: Scanned,
+}
+
+#[derive(Default)]
+struct Index {
+    /// Entries of the records that no run covers, in the records' order.
+    fresh: Vec<Entry>,
+    /// Behind the last record.
+    end: u64,
+    /// Oldest first, one beginning where the one before it ends.
+    runs: Vec<Arc<Run>>,
+}
+
+impl Index {
+    fn covered(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.to)
+    }
+}
+
+fn file_name(day: u32) -> String {
+    format!("{day}.records")
+}
+
+/// The day whose file has this name, whatever file it is.
+pub(super) fn day_of_file(name: &str) -> Option<u32> {
+    name.split(['.', '-']).next()?.parse().ok()
+}
+
+/// Whether the file of that name holds a day's records.
+pub(super) fn holds_records(name: &str) -> bool {
+    day_of_file(name).is_some_and(|day| file_name(day) == name)
+}
+
+/// Removes all files of a day.
+pub(super) fn remove(place: &Place, number: u32) -> io::Result<()> {
+    for name in place.disk.list(&place.dir)?.iter().filter(|name| day_of_file(name) == Some(number)) {
+        place.disk.remove(&place.dir.join(name))?;
+    }
+    Ok(())
+}
+
+impl Day {
+    fn new(place: &Place, number: u32, file: Arc<dyn DiskFile>) -> Day {
+        Day {
+            place: place.clone(),
+            number,
+            file,
+            index: RwLock::default(),
+            over: AtomicBool::new(false),
+            mends: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Makes a new day.
+    pub(super) fn make(place: &Place, number: u32) -> io::Result<Day> {
+        // Runs whose records are gone would hide the new ones.
+        let runs = place.disk.list(&place.dir)?;
+        for name in runs.iter().filter(|name| run::named(name).is_some_and(|(day, ..)| day == number)) {
+            place.disk.remove(&place.dir.join(name))?;
+        }
+        let file = place.disk.create(&place.dir.join(file_name(number)))?;
+        place.disk.sync_dir(&place.dir)?;
+        Ok(Day::new(place, number, file))
+    }
+
+    /// Opens a day of which `names` are in the directory. Whatever no run covers is read. True where a record may be
+    /// missing that stood before one that is there.
+    pub(super) fn open(place: &Place, number: u32, names: &[String]) -> io::Result<(Day, bool)> {
+        let path = place.dir.join(file_name(number));
+        let file = place.disk.open(&path)?;
+        let day = Day::new(place, number, file);
+        let length = day.file.length()?;
+        let mut index = Index::default();
+        for run in day.runs(names) {
+            let covered = index.covered();
+            if run.to <= covered {
+                // Its content went on in a longer one.
+                let _ = place.disk.remove(&run.path);
+                continue;
+            }
+            if run.from > covered {
+                index.runs.extend(day.index_again(covered, run.from)?);
+            }
+            index.runs.push(Arc::new(run));
+        }
+        let covered = index.covered();
+        if length > covered {
+            // Its last writer may have been killed before its sync, and runs cover only what lasts.
+            day.file.sync()?;
+        }
+        let Stretch { runs, rest, scanned, .. } = day.read_in(covered, length)?;
+        if length > 0 && scanned.end == 0 {
+            let aside = place.dir.join(format!("{}.damaged", file_name(number)));
+            place.disk.rename(&path, &aside)?;
+            tracing::error!(aside = %aside.display(), octets = length, "a file of the store has no record that reads: \
+                moved aside, and the day begun anew");
+            return Ok((Day::make(place, number)?, true));
+        }
+        day.tell_damage(scanned.damaged);
+        let holes = scanned.damaged.is_some() || scanned.torn.is_some();
+        let behind = length.checked_sub(scanned.end).filter(|octets| *octets > 0);
+        if let Some(hole) = both(scanned.torn, behind.map(|octets| Hole { at: scanned.end, octets })) {
+            tracing::warn!(file = %day.path().display(), offset = hole.at, octets = hole.octets, "the store's last write \
+                was cut short: what it held is in the journal still");
+        }
+        index.runs.extend(runs);
+        (index.fresh, index.end) = (rest, scanned.end);
+        *day.index_mut() = index;
+        Ok((day, holes))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.place.dir.join(file_name(self.number))
+    }
+
+    fn tell_damage(&self, damage: Option<Hole>) {
+        if let Some(Hole { at, octets }) = damage {
+            tracing::error!(file = %self.path().display(), offset = at, octets, "the store is damaged there, or from there \
+                on here and there; histories of finished messages are lost");
+        }
+    }
+
+    /// Those that are whole, the first and of these the longest first.
+    fn runs(&self, names: &[String]) -> Vec<Run> {
+        let mut named: Vec<_> = names.iter().filter_map(|name| run::named(name)).collect();
+        named.retain(|(day, from, to)| *day == self.number && from < to);
+        named.sort_by_key(|(_, from, to)| (*from, std::cmp::Reverse(*to)));
+        let open = |(day, from, to)| {
+            let path = self.place.dir.join(run::name(day, from, to));
+            match Run::open(&*self.place.disk, path.clone(), from, to) {
+                Ok(run) => Some(run),
+                Err(error) => {
+                    tracing::error!(%error, file = %path.display(), offset = 0, "a part of the store's index is damaged: \
+                        made again from the records");
+                    let _ = self.place.disk.remove(&path);
+                    None
+                }
+            }
+        };
+        named.into_iter().filter_map(open).collect()
+    }
+
+    /// Reads the records of a stretch that no run covers. Whenever there are enough they become a run.
+    fn read_in(&self, from: u64, to: u64) -> io::Result<Stretch> {
+        let mut stretch = Stretch { from, ..Stretch::default() };
+        stretch.scanned = record::scan(&*self.file, from, to, |end, found| {
+            stretch.rest.append(found);
+            if stretch.rest.len() >= self.place.fresh {
+                self.run_of(&mut stretch, end);
+            }
+        })?;
+        Ok(stretch)
+    }
+
+    /// The same of a stretch whose runs are gone: all of it becomes runs.
+    fn index_again(&self, from: u64, to: u64) -> io::Result<Vec<Arc<Run>>> {
+        let end = to.min(self.file.length()?);
+        let mut stretch = self.read_in(from, end)?;
+        let Scanned { end, damaged, torn } = stretch.scanned;
+        // What stood in it was on disk, be it the end of it.
+        let behind = to.checked_sub(end).filter(|octets| *octets > 0).map(|octets| Hole { at: end, octets });
+        self.tell_damage(both(both(damaged, torn), behind));
+        self.run_of(&mut stretch, to);
+        if stretch.from < to {
+            self.give_up(&mut stretch, to);
+        }
+        Ok(stretch.runs)
+    }
+
+    /// What is left of a stretch becomes a run up to `end`, unless that fails.
+    fn run_of(&self, stretch: &mut Stretch, end: u64) {
+        if stretch.from >= end {
+            return;
+        }
+        match self.write_run(stretch.from, end, &mut stretch.rest) {
+            Ok(run) => {
+                stretch.runs.push(run);
+                stretch.rest.clear();
+                stretch.from = end;
+            }
+            Err(error) if stretch.rest.len() < PATIENCE * self.place.fresh => {
+                tracing::warn!(%error, day = self.number, "the store cannot write its index");
+            }
+            Err(_) => self.give_up(stretch, end),
+        }
+    }
+
+    /// Memory is not for a whole day's index.
+    fn give_up(&self, stretch: &mut Stretch, end: u64) {
+        tracing::error!(
+            day = self.number,
+            from = stretch.from,
+            to = end,
+            "the store cannot write its index: what stands \
+            there is not found before the next start"
+        );
+        stretch.rest.clear();
+        stretch.from = end;
+    }
+
+    fn write_run(&self, from: u64, to: u64, entries: &mut [Entry]) -> io::Result<Arc<Run>> {
+        // Of one key the oldest comes first.
+        entries.sort_unstable_by_key(|entry| (entry.key, entry.at));
+        let Place { disk, dir, .. } = &self.place;
+        let entries = entries.iter().copied().map(Ok::<_, io::Error>);
+        Run::write(&**disk, dir, (self.number, from, to), entries).map(Arc::new)
+    }
+
+    /// What is fresh becomes a run. Where that fails it stays in memory, as it does in the records.
+    fn put_run(&self) -> io::Result<()> {
+        let (from, to, mut entries) = {
+            let index = self.index();
+            (index.covered(), index.end, index.fresh.clone())
+        };
+        if from >= to {
+            return Ok(());
+        }
+        let run = self.write_run(from, to, &mut entries)?;
+        let mut index = self.index_mut();
+        index.fresh.clear();
+        index.runs.push(run);
+        Ok(())
+    }
+
+    /// A later day has begun: its entries leave the memory. `over` where hardly anything comes any more.
+    pub(super) fn rest(&self, over: bool) {
+        self.over.fetch_or(over, Relaxed);
+        if let Err(error) = self.put_run() {
+            tracing::warn!(%error, day = self.number, "the store cannot write its index");
+        }
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a lot; all of it is on disk and found when this returns, and none of it is found where it fails: then the
+    /// same lot is to be written again, in its place. True where a new run may make others fold.
+    pub(super) fn append(&self, lot: &mut Lot) -> io::Result<bool> {
+        if self.index().fresh.len() >= PATIENCE * self.place.fresh {
+            self.put_run()?;
+        }
+        let end = self.index().end;
+        let mut entries = Vec::new();
+        let octets = lot.seal(end, &mut entries);
+        self.file.write_at(octets, end)?;
+        self.file.sync()?;
+        let end = end + octets.len() as u64;
+        let mut index = self.index_mut();
+        index.fresh.append(&mut entries);
+        index.end = end;
+        let full = index.fresh.len() >= self.place.fresh;
+        drop(index);
+        if full && let Err(error) = self.put_run() {
+            tracing::warn!(%error, day = self.number, "the store cannot write its index");
+        }
+        Ok(full)
+    }
+
+    /// What the newest record of a key says, of those that `take` takes.
+    pub(super) fn find<T>(&self, key: Key, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
+        let mut without = Vec::new();
+        loop {
+            match self.seek(key, &without, &mut take) {
+                Ok(found) => return found,
+                Err(failure) => self.mend(failure, &mut without)?,
+            }
+        }
+    }
+
+    fn seek<T>(
+        &self,
+        key: Key,
+        without: &[Arc<Run>],
+        take: &mut impl FnMut(Record) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        let (fresh, runs) = {
+            let index = self.index();
+            let places = index.fresh.iter().rev().filter(|entry| entry.key == key).map(|entry| entry.at);
+            (places.collect::<Vec<_>>(), index.runs.clone())
+        };
+        let taken = fresh.into_iter().find_map(|at| take(self.read(at)?));
+        if taken.is_some() {
+            return Ok(taken);
+        }
+        for run in runs.iter().rev().filter(|run| !is_among(run, without)) {
+            for place in run.newest(key) {
+                if let Some(taken) = self.read(place?).and_then(&mut *take) {
+                    return Ok(Some(taken));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows the records of the keys from `from` to before `to`, in the keys' order, until `show` has enough: of each key the
+    /// newest, or `every` one, some perhaps twice. False where some of the index does not read.
+    pub(super) fn walk(&self, mut from: Key, to: Key, every: bool, mut show: impl FnMut(Record) -> bool) -> bool {
+        let mut without = Vec::new();
+        loop {
+            match self.stroll(&mut from, to, every, &without, &mut show) {
+                Ok(()) => return without.is_empty(),
+                Err(failure) => {
+                    if self.mend(failure, &mut without).is_none() {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A walk up to the first failure; it goes on at `from`.
+    fn stroll(
+        &self,
+        from: &mut Key,
+        to: Key,
+        every: bool,
+        without: &[Arc<Run>],
+        show: &mut impl FnMut(Record) -> bool,
+    ) -> Result<(), Failure> {
+        let (mut fresh, runs) = {
+            let index = self.index();
+            let within = |entry: &&Entry| (*from..to).contains(&entry.key);
+            (index.fresh.iter().filter(within).copied().collect::<Vec<_>>(), index.runs.clone())
+        };
+        fresh.sort_unstable_by_key(|entry| (entry.key, entry.at));
+        type Row = Box<dyn Iterator<Item = Result<Entry, Failure>>>;
+        let mut rows: Vec<Row> = Vec::with_capacity(runs.len() + 1);
+        rows.extend(runs.iter().filter(|run| !is_among(run, without)).map(|run| Box::new(run.since(*from)) as Row));
+        rows.push(Box::new(fresh.into_iter().map(Ok)));
+        let mut entries = Merge::new(rows)?.peekable();
+        let mut places = Vec::new();
+        while let Some(entry) = entries.next() {
+            let Entry { key, at } = entry?;
+            if key >= to {
+                break;
+            }
+            places.push(at);
+            match entries.peek() {
+                Some(Ok(next)) if next.key == key => continue,
+                // Whether that was the newest record is not known.
+                Some(Err(_)) => continue,
+                _ => {}
+            }
+            let mut records = places.drain(..).rev().filter_map(|at| self.read(at));
+            let wanted = if every { usize::MAX } else { 1 };
+            let more = records.by_ref().take(wanted).all(&mut *show);
+            *from = key + 1;
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, offset: u64) -> Option<Record> {
+        let failed = |error: io::Error| {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < TOLD && told.insert(offset) {
+                tracing::error!(%error, file = %self.path().display(), offset, "a record of the store is damaged and lost");
+            }
+        };
+        Record::read(&*self.file, offset).map_err(failed).ok()
+    }
+
+    /// Makes the damaged run again from the records, so that whoever met it can go on; if not by itself or with others'
+    /// help, then without that run. `None` where nobody can.
+    fn mend(&self, failure: Failure, without: &mut Vec<Arc<Run>>) -> Option<()> {
+        let (run, offset, error) = match failure {
+            Failure::Damaged(run, offset, error) => (run, offset, error),
+            Failure::Disk(error) => {
+                tracing::warn!(%error, day = self.number, "the store cannot read");
+                return None;
+            }
+        };
+        let mut mends: MutexGuard<'_, usize> = self.mends.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_among(&run, &self.index().runs) {
+            // It went into a longer one meanwhile, or was made again.
+            return Some(());
+        }
+        if *mends >= MENDS {
+            without.push(run);
+            return Some(());
+        }
+        *mends += 1;
+        tracing::error!(%error, file = %run.path.display(), offset, "the store's index is damaged: made again from the \
+            records");
+        // Its place on the disk is needed; what is only half made again is finished at the next start.
+        let _ = self.place.disk.remove(&run.path);
+        match self.index_again(run.from, run.to) {
+            Ok(again) => {
+                let mut index = self.index_mut();
+                if let Some(at) = index.runs.iter().position(|other| Arc::ptr_eq(other, &run)) {
+                    index.runs.splice(at..=at, again);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, day = self.number, "the store cannot make its index again");
+                without.push(run);
+            }
+        }
+        Some(())
+    }
+
+    /// Makes one run of several where there are enough; false where there are not, or where it failed.
+    pub(super) fn fold(&self, stop: &dyn Fn() -> bool) -> bool {
+        let runs = self.index().runs.clone();
+        let Some(some) = self.alike(&runs) else { return false };
+        let (Some(first), Some(last)) = (some.first(), some.last()) else { return false };
+        let folded = (|| {
+            let stopped = || Err(Failure::Disk(io::ErrorKind::Interrupted.into()));
+            let entries = Merge::new(some.iter().map(|run| run.since(0)))?;
+            let entries = entries.map(|entry| if stop() { stopped() } else { entry });
+            let Place { disk, dir, .. } = &self.place;
+            Run::write(&**disk, dir, (self.number, first.from, last.to), entries)
+        })();
+        let new = match folded {
+            Ok(new) => Arc::new(new),
+            Err(Failure::Disk(error)) => {
+                if !stop() {
+                    tracing::warn!(%error, day = self.number, "runs of the store's index cannot become one");
+                }
+                return false;
+            }
+            Err(damaged) => {
+                let mut without = Vec::new();
+                return self.mend(damaged, &mut without).is_some() && without.is_empty();
+            }
+        };
+        let mut index = self.index_mut();
+        let at = index.runs.iter().position(|run| Arc::ptr_eq(run, first)).unwrap_or(usize::MAX);
+        let there = at.checked_add(some.len()).and_then(|end| index.runs.get(at..end));
+        // One of them may have been made again meanwhile.
+        let same = there.is_some_and(|there| there.iter().zip(some).all(|(run, other)| Arc::ptr_eq(run, other)));
+        if same {
+            index.runs.splice(at..at + some.len(), [new]);
+            drop(index);
+            some.iter().for_each(|run| drop(self.place.disk.remove(&run.path)));
+        } else {
+            drop(index);
+            let _ = self.place.disk.remove(&new.path);
+        }
+        true
+    }
+
+    /// Neighbours that are to become one: several of about the same length, or in a day that is over all there are, unless
+    /// that would write nearly all of it again for a few.
+    fn alike<'r>(&self, runs: &'r [Arc<Run>]) -> Option<&'r [Arc<Run>]> {
+        let fresh = self.place.fresh as u64;
+        let level = |run: &Arc<Run>| (run.count / fresh.max(1)).checked_ilog(FOLD as u64).unwrap_or(0);
+        // What is missing between two is made at the next start.
+        let touch = |some: &[Arc<Run>]| some.iter().zip(some.iter().skip(1)).all(|(one, next)| one.to == next.from);
+        let alike =
+            |some: &&[Arc<Run>]| touch(some) && some.iter().all(|run| some.first().map(level) == Some(level(run)));
+        runs.windows(FOLD).find(alike).or_else(|| {
+            let all: u64 = runs.iter().map(|run| run.count).sum();
+            let longest = runs.iter().map(|run| run.count).max().unwrap_or(0);
+            let worth = runs.len() > FEW && longest / 4 <= all - longest && touch(runs);
+            (self.over.load(Relaxed) && worth).then_some(runs)
+        })
+    }
+}
+
+fn is_among(run: &Arc<Run>, runs: &[Arc<Run>]) -> bool {
+    runs.iter().any(|other| Arc::ptr_eq(run, other))
+}

@@ -1,0 +1,306 @@
+//! Records of a day's file, and the keys under which its index names them.
+//!
+//! A record begins on a multiple of 8 octets: length, kind, whether a lot begins with it, count of keys, id, a CRC32C of
+//! what follows, and one of this head with its place in the file, so that reading finds its feet again after damage. Then
+//! come its hashed keys and its body. What is in the index follows from the records alone.
+
+use std::io;
+
+use super::super::disk::DiskFile;
+
+const ALIGN: u64 = 8;
+const HEAD: usize = 24;
+/// Begins every head's sum: another layout gets another one.
+const LAYOUT: u32 = 0x5149_0001;
+/// Octets read at once by a scan.
+const WINDOW: usize = 1 << 20;
+/// Octets read at once for one record: most are shorter.
+const GUESS: usize = 1_024;
+/// Octets given up at once where the device cannot read.
+const PAGE: u64 = 4_096;
+
+/// What a record is.
+pub(super) mod kind {
+    pub(in super::super) const HISTORY: u8 = 1;
+    pub(in super::super) const BATCH: u8 = 2;
+    /// What a list shows of a message from a handset.
+    pub(in super::super) const UPLINK: u8 = 3;
+    /// The same, of one that nobody owns.
+    pub(in super::super) const UNMATCHED: u8 = 4;
+    pub(in super::super) const IDEMPOTENCY: u8 = 5;
+}
+
+/// Ids are shorter than this.
+const ID_BITS: u32 = 56;
+const ID: u64 = (1 << ID_BITS) - 1;
+const HASHED: u64 = 1 << 63;
+
+/// A key of the index. Those of a kind with ids stand together in the order of their ids; hashed ones behind them all.
+pub(super) type Key = u64;
+
+/// One line of the index: a key, and where its record begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) at: u64,
+}
+
+/// The key of an id; in lists that are read newest first the highest id has the lowest key.
+pub(super) fn ordered(kind: u8, id: u64) -> Key {
+    let id = id.min(ID);
+    let newest_first = matches!(kind, kind::UPLINK | kind::UNMATCHED);
+    u64::from(kind) << ID_BITS | if newest_first { ID - id } else { id }
+}
+
+/// The key of a name, of a sort of its own.
+pub(super) fn hashed(sort: u8, name: &[u8]) -> Key {
+    xxhash_rust::xxh3::xxh3_64_with_seed(name, u64::from(sort)) | HASHED
+}
+
+/// The keys of a record that follow from its id.
+fn own_keys(kind: u8, id: u64) -> [Option<Key>; 2] {
+    match kind {
+        // Those of idempotency keys find nothing: they have all of them read in the order in which they lie.
+        kind::HISTORY | kind::BATCH | kind::UPLINK | kind::IDEMPOTENCY => [Some(ordered(kind, id)), None],
+        kind::UNMATCHED => [Some(ordered(kind::UPLINK, id)), Some(ordered(kind, id))],
+        _ => [None, None],
+    }
+}
+
+struct Head {
+    /// Octets of keys and body.
+    length: u32,
+    kind: u8,
+    /// Whether a lot begins with it: whatever stands before it was on disk when it was written.
+    first: bool,
+    keys: u16,
+    id: u64,
+    sum: u32,
+}
+
+impl Head {
+    fn write(&self, into: &mut [u8; HEAD], at: u64) {
+        into[..4].copy_from_slice(&self.length.to_le_bytes());
+        into[4..6].copy_from_slice(&[self.kind, u8::from(self.first)]);
+        into[6..8].copy_from_slice(&self.keys.to_le_bytes());
+        into[8..16].copy_from_slice(&self.id.to_le_bytes());
+        into[16..20].copy_from_slice(&self.sum.to_le_bytes());
+        let sum = head_sum(into, at);
+        into[20..].copy_from_slice(&sum.to_le_bytes());
+    }
+
+    fn read(octets: &[u8; HEAD]) -> Head {
+        let four = |from: usize| u32::from_le_bytes(std::array::from_fn(|i| octets[from + i]));
+        Head {
+            length: four(0),
+            kind: octets[4],
+            first: octets[5] != 0,
+            keys: u16::from_le_bytes([octets[6], octets[7]]),
+            id: u64::from_le_bytes(std::array::from_fn(|i| octets[8 + i])),
+            sum: four(16),
+        }
+    }
+
+    /// One whose place and sum agree.
+    fn checked(octets: &[u8; HEAD], at: u64) -> Option<Head> {
+        let sum = u32::from_le_bytes(std::array::from_fn(|i| octets[20 + i]));
+        let head = Head::read(octets);
+        (sum == head_sum(octets, at) && u32::from(head.keys) * 8 <= head.length).then_some(head)
+    }
+
+    /// Octets of the whole record.
+    fn size(&self) -> u64 {
+        (HEAD as u64 + u64::from(self.length)).next_multiple_of(ALIGN)
+    }
+
+    fn entries(&self, content: &[u8], at: u64, into: &mut Vec<Entry>) {
+        let (keys, _) = content.as_chunks::<8>();
+        let hashed = keys.iter().take(usize::from(self.keys)).map(|key| u64::from_le_bytes(*key));
+        let own = own_keys(self.kind, self.id).into_iter().flatten();
+        into.extend(own.chain(hashed).map(|key| Entry { key, at }));
+    }
+}
+
+fn head_sum(octets: &[u8; HEAD], at: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(LAYOUT, &at.to_le_bytes()), &octets[..20])
+}
+
+/// Records that go to a file in one write.
+#[derive(Default)]
+pub(super) struct Lot {
+    octets: Vec<u8>,
+}
+
+impl Lot {
+    /// Adds a record; its body in pieces. Of more keys than can be counted only so many.
+    pub(super) fn push(&mut self, kind: u8, id: u64, keys: impl ExactSizeIterator<Item = Key>, body: &[&[u8]]) {
+        let count = u16::try_from(keys.len()).unwrap_or(u16::MAX);
+        let length = usize::from(count) * 8 + body.iter().map(|piece| piece.len()).sum::<usize>();
+        // Nobody has 4 GiB to say of one message.
+        let Ok(length) = u32::try_from(length) else { return };
+        let (first, mut head) = (self.octets.is_empty(), [0; HEAD]);
+        Head { length, kind, first, keys: count, id, sum: 0 }.write(&mut head, 0);
+        self.octets.extend_from_slice(&head);
+        keys.take(count.into()).for_each(|key| self.octets.extend_from_slice(&key.to_le_bytes()));
+        body.iter().for_each(|piece| self.octets.extend_from_slice(piece));
+        self.octets.resize(self.octets.len().next_multiple_of(ALIGN as usize), 0);
+    }
+
+    /// Whether it has no record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.octets.is_empty()
+    }
+
+    /// Empties it; what it holds of memory stays for the next, unless that is much.
+    pub(super) fn clear(&mut self) {
+        self.octets.clear();
+        self.octets.shrink_to(4 << 20);
+    }
+
+    /// Completes the records for this place in the file and gives the octets; `entries` takes their index.
+    pub(super) fn seal(&mut self, mut at: u64, entries: &mut Vec<Entry>) -> &[u8] {
+        let mut rest = &mut self.octets[..];
+        while let Some((octets, behind)) = rest.split_first_chunk_mut::<HEAD>() {
+            let mut head = Head::read(octets);
+            let size = head.size();
+            let Some((content, behind)) = behind.split_at_mut_checked(size as usize - HEAD) else { break };
+            head.sum = crc32c::crc32c(content.get(..head.length as usize).unwrap_or_default());
+            head.write(octets, at);
+            head.entries(content, at, entries);
+            rest = behind;
+            at += size;
+        }
+        &self.octets
+    }
+}
+
+/// A record as it was read back.
+pub(super) struct Record {
+    pub(super) kind: u8,
+    pub(super) id: u64,
+    octets: Vec<u8>,
+    body: usize,
+}
+
+impl Record {
+    pub(super) fn body(&self) -> &[u8] {
+        self.octets.get(self.body..).unwrap_or_default()
+    }
+
+    pub(super) fn into_body(mut self) -> Vec<u8> {
+        self.octets.drain(..self.body.min(self.octets.len()));
+        self.octets
+    }
+
+    /// The record that begins there; `InvalidData` where none does, or not whole.
+    pub(super) fn read(file: &dyn DiskFile, at: u64) -> io::Result<Record> {
+        let damaged = || io::Error::from(io::ErrorKind::InvalidData);
+        let mut octets = vec![0; GUESS];
+        let read = file.read_at(&mut octets, at)?;
+        octets.truncate(read);
+        let head = octets.first_chunk().and_then(|head| Head::checked(head, at)).ok_or_else(damaged)?;
+        let end = HEAD + head.length as usize;
+        if octets.len() < end {
+            if at.saturating_add(end as u64) > file.length()? {
+                return Err(damaged());
+            }
+            let known = octets.len();
+            octets.resize(end, 0);
+            if file.read_at(&mut octets[known..], at + known as u64)? < end - known {
+                return Err(damaged());
+            }
+        }
+        octets.truncate(end);
+        if crc32c::crc32c(&octets[HEAD..]) != head.sum {
+            return Err(damaged());
+        }
+        Ok(Record { kind: head.kind, id: head.id, octets, body: HEAD + 8 * usize::from(head.keys) })
+    }
+}
+
+/// What a scan came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Behind the last whole record; where it began if there is none.
+    pub(super) end: u64,
+    /// Octets before a later lot that are no record: they were on disk before that was written.
+    pub(super) damaged: Option<Hole>,
+    /// Octets among the last lot's records that are none: as like a lot that a power cut did not let finish.
+    pub(super) torn: Option<Hole>,
+}
+
+/// Octets that are no record: where the first of them is, and how many there are from there on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hole {
+    pub(super) at: u64,
+    pub(super) octets: u64,
+}
+
+/// Both together.
+pub(super) fn both(one: Option<Hole>, other: Option<Hole>) -> Option<Hole> {
+    let Some((one, other)) = one.zip(other) else { return one.or(other) };
+    Some(Hole { at: one.at.min(other.at), octets: one.octets.saturating_add(other.octets) })
+}
+
+/// Shows the entries of all whole records that begin from `from` on and end by `to`, in order, some at a time.
+pub(super) fn scan(
+    file: &dyn DiskFile,
+    from: u64,
+    to: u64,
+    mut show: impl FnMut(u64, &mut Vec<Entry>),
+) -> io::Result<Scanned> {
+    let (mut window, mut at, mut entries) = (Window { file, at: 0, octets: Vec::new() }, from, Vec::new());
+    let mut scanned = Scanned { end: from, ..Scanned::default() };
+    while at.saturating_add(HEAD as u64) <= to {
+        let head = match window.get(at, HEAD) {
+            Ok(octets) => octets.and_then(|octets| Head::checked(octets.first_chunk()?, at)),
+            // A place the device cannot read is damage, too.
+            Err(error) if error.raw_os_error() == Some(5) => {
+                at = (at / PAGE + 1) * PAGE;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(head) = head.filter(|head| at.saturating_add(head.size()) <= to) else {
+            at += ALIGN;
+            continue;
+        };
+        match window.get(at + HEAD as u64, head.length as usize) {
+            Ok(Some(content)) if crc32c::crc32c(content) == head.sum => {
+                head.entries(content, at, &mut entries);
+                if at > scanned.end {
+                    scanned.torn = both(scanned.torn, Some(Hole { at: scanned.end, octets: at - scanned.end }));
+                }
+                if head.first {
+                    scanned.damaged = both(scanned.damaged, scanned.torn.take());
+                }
+                at += head.size();
+                scanned.end = at;
+                show(at, &mut entries);
+            }
+            _ => at += ALIGN,
+        }
+    }
+    Ok(scanned)
+}
+
+struct Window<'f> {
+    file: &'f dyn DiskFile,
+    at: u64,
+    octets: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// So many octets from there; `None` where the file ends before.
+    fn get(&mut self, at: u64, count: usize) -> io::Result<Option<&[u8]>> {
+        let within = |window: &Self| usize::try_from(at.checked_sub(window.at)?).ok();
+        let known = within(self).is_some_and(|from| from.saturating_add(count) <= self.octets.len());
+        if !known {
+            self.at = at;
+            self.octets.resize(count.max(WINDOW), 0);
+            let read = self.file.read_at(&mut self.octets, at).inspect_err(|_| self.octets.clear())?;
+            self.octets.truncate(read);
+        }
+        Ok(within(self).and_then(|from| self.octets.get(from..from.checked_add(count)?)))
+    }
+}

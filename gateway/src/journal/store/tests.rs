@@ -1,0 +1,259 @@
+//! The store on real files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, channel};
+
+use super::*;
+use crate::ids::Ids;
+
+/// 2026-01-01.
+const TODAY: u64 = 1_767_225_600_000;
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    now: Arc<AtomicU64>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Fixture { dir: tempfile::tempdir().unwrap(), now: Arc::new(AtomicU64::new(TODAY)) }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn open(&self) -> (Store, Receiver<Vec<u64>>) {
+        let (tell, persisted) = channel();
+        let settings = StoreSettings { dir: self.dir(), history: Duration::from_millis(2 * DAY_MS) };
+        let now = self.now.clone();
+        let clock = move || Wall(now.load(Relaxed));
+        let persisted_now = move |ids: &[u64]| drop(tell.send(ids.to_vec()));
+        (Store::open(&settings, clock, persisted_now).unwrap(), persisted)
+    }
+
+    fn id(&self) -> u64 {
+        Ids::default().next(Wall(self.now.load(Relaxed))).0
+    }
+}
+
+/// A message with everything that can go to the store.
+fn put(store: &Store, id: u64, name: &str) {
+    let names = [
+        Name::correlation(format!("a:{name}").as_bytes()),
+        Name::correlation(format!("b:{name}").as_bytes()),
+        Name::client_ref(b"order 1"),
+    ];
+    store.put(&Finished {
+        id,
+        history: format!("history of {name}").as_bytes(),
+        names: &names,
+        idempotency: Some((format!("key {name}").as_bytes(), format!("value {name}").as_bytes())),
+        uplink: None,
+        batch: format!("batch {name}").as_bytes(),
+    });
+}
+
+fn wait(persisted: &Receiver<Vec<u64>>, mut count: usize) {
+    while count > 0 {
+        count -= persisted.recv_timeout(Duration::from_secs(20)).unwrap().len();
+    }
+}
+
+fn knows(store: &Store, id: u64, name: &str) -> bool {
+    let is = |found: Option<Vec<u8>>, wanted: String| found == Some(wanted.into_bytes());
+    let found = [
+        is(store.history(id), format!("history of {name}")),
+        is(store.batch(id), format!("batch {name}")),
+        ["a:", "b:"].iter().all(|key| store.correlate(format!("{key}{name}").as_bytes()) == Some(id)),
+        is(store.idempotency(format!("key {name}").as_bytes()), format!("value {name}")),
+    ];
+    assert!(found.iter().all(|one| *one == found[0]), "a message is known whole or not at all: {found:?}");
+    found[0]
+}
+
+#[test]
+fn what_was_persisted_is_found_now_and_after_reopening() {
+    let fixture = Fixture::new();
+    let (store, persisted) = fixture.open();
+    let id = fixture.id();
+    put(&store, id, "one");
+    put(&store, id + 1, "two");
+    wait(&persisted, 2);
+    assert_eq!(store.backlog(), 0);
+    drop(store);
+    let (store, _persisted) = fixture.open();
+    assert!(knows(&store, id, "one") && knows(&store, id + 1, "two"));
+    assert!(!knows(&store, id + 2, "three"));
+    assert_eq!(store.client_ref(b"order 1"), Some(id + 1));
+    assert_eq!(fs::metadata(fixture.dir()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn uplinks_are_listed_newest_first_over_days_and_leave_the_unmatched_once_owned() {
+    let fixture = Fixture::new();
+    let (store, persisted) = fixture.open();
+    let uplink = |id: u64, unmatched| {
+        let value = id.to_string();
+        let uplink = Some(ListedUplink { value: value.as_bytes(), unmatched });
+        store.put(&Finished { id, history: b"h", uplink, ..Finished::default() });
+    };
+    let yesterday = fixture.id();
+    uplink(yesterday, true);
+    uplink(yesterday + 1, false);
+    fixture.now.store(TODAY + DAY_MS, Relaxed);
+    let today = fixture.id();
+    uplink(today, true);
+    wait(&persisted, 3);
+    let ids = |unmatched, before, limit| -> Vec<u64> {
+        store.uplinks(unmatched, before, limit).into_iter().map(|(id, _)| id).collect()
+    };
+    assert_eq!(ids(false, u64::MAX, 9), [today, yesterday + 1, yesterday]);
+    assert_eq!(ids(true, u64::MAX, 9), [today, yesterday]);
+    assert_eq!(ids(false, today, 1), [yesterday + 1], "pages go on below the last id");
+    assert!(store.is_unmatched(yesterday) && !store.is_unmatched(yesterday + 1));
+    uplink(yesterday, false);
+    wait(&persisted, 1);
+    assert!(!store.is_unmatched(yesterday));
+    assert_eq!((ids(true, u64::MAX, 9), ids(false, u64::MAX, 9).len()), (vec![today], 3));
+}
+
+#[test]
+fn closing_writes_what_waits() {
+    let fixture = Fixture::new();
+    let (store, _persisted) = fixture.open();
+    let id = fixture.id();
+    for i in 0..5_000 {
+        put(&store, id + i, &i.to_string());
+    }
+    store.close();
+    let (store, _persisted) = fixture.open();
+    assert!(knows(&store, id, "0") && knows(&store, id + 4_999, "4999"));
+}
+
+#[test]
+fn days_go_whole_once_history_has_passed() {
+    let fixture = Fixture::new();
+    let (store, persisted) = fixture.open();
+    let old = fixture.id();
+    put(&store, old, "old");
+    wait(&persisted, 1);
+    for days in 1..=2 {
+        fixture.now.store(TODAY + days * DAY_MS, Relaxed);
+        let id = fixture.id();
+        put(&store, id, "new");
+        wait(&persisted, 1);
+        assert!(knows(&store, old, "old") && knows(&store, id, "new"), "day {days}");
+    }
+    fixture.now.store(TODAY + 3 * DAY_MS, Relaxed);
+    drop(store);
+    let (store, _persisted) = fixture.open();
+    assert!(!knows(&store, old, "old"));
+    assert_eq!(store.thread.shared.days().len(), 2);
+    let names = fs::read_dir(fixture.dir().join(RECORDS)).unwrap().map(|e| e.unwrap().file_name());
+    assert_eq!(names.count(), 2, "its files are gone");
+    assert_eq!(store.client_ref(b"order 1"), Some(Ids::default().next(Wall(TODAY + 2 * DAY_MS)).0));
+}
+
+#[test]
+fn a_damaged_day_is_moved_aside_and_begun_anew() {
+    let fixture = Fixture::new();
+    let (store, persisted) = fixture.open();
+    let id = fixture.id();
+    put(&store, id, "one");
+    wait(&persisted, 1);
+    drop(store);
+    let day = fixture.dir().join(RECORDS).join(format!("{}.records", TODAY / DAY_MS));
+    fs::write(&day, b"not what it was, and long enough to be a record").unwrap();
+    let (store, persisted) = fixture.open();
+    assert!(!knows(&store, id, "one"));
+    assert!(day.with_extension("records.damaged").is_file());
+    put(&store, id, "one");
+    wait(&persisted, 1);
+    assert!(knows(&store, id, "one"));
+}
+
+#[test]
+fn messages_of_several_days_in_one_lot_go_each_to_its_own() {
+    let fixture = Fixture::new();
+    let (store, persisted) = fixture.open();
+    let id = |days: u64| Ids::default().next(Wall(TODAY + days * DAY_MS)).0;
+    fixture.now.store(TODAY + 9 * DAY_MS, Relaxed);
+    for days in [9, 0, 8, 5] {
+        put(&store, id(days), &days.to_string());
+    }
+    wait(&persisted, 4);
+    // What is older than all that is kept is kept as long as the oldest.
+    let days: Vec<u64> = store.thread.shared.days().keys().map(|day| u64::from(*day) - TODAY / DAY_MS).collect();
+    assert_eq!(days, [7, 8, 9]);
+    assert!([9, 0, 8, 5].iter().all(|days| knows(&store, id(*days), &days.to_string())));
+    let all: Vec<u64> = store.histories(0, 10).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(all, [id(0), id(5), id(8), id(9)]);
+}
+
+#[test]
+fn a_message_stored_again_is_told_as_it_is_now() {
+    let fixture = Fixture::new();
+    let (store, persisted) = fixture.open();
+    let id = fixture.id();
+    for round in 0..3 {
+        store.put(&Finished { id, history: format!("round {round}").as_bytes(), ..Finished::default() });
+        store.put(&Finished { id: id + 1, history: b"other", ..Finished::default() });
+        wait(&persisted, 2);
+        assert_eq!(store.history(id), Some(format!("round {round}").into_bytes()));
+        assert_eq!(store.histories(0, 1), [(id, format!("round {round}").into_bytes())]);
+    }
+    assert_eq!(store.histories(0, 9).len(), 2, "each message once");
+    assert_eq!((store.histories(id, 9).len(), store.histories(id + 1, 9).len()), (1, 0));
+}
+
+/// What the former layout held is found, listed and corrected until its days are over; then its files go.
+#[test]
+fn a_store_of_the_former_layout_is_read_until_its_days_are_over() {
+    let fixture = Fixture::new();
+    let old = fixture.id();
+    former::tests::write(&fixture.dir(), &[(old, "old", true), (old + 1, "older", true)]);
+    fixture.now.store(TODAY + DAY_MS, Relaxed);
+    let new = fixture.id();
+    let ids = |found: Vec<(u64, Vec<u8>)>| found.into_iter().map(|(id, _)| id).collect::<Vec<u64>>();
+    for _ in 0..2 {
+        let (store, persisted) = fixture.open();
+        assert!(knows(&store, old, "old") && knows(&store, old + 1, "older"));
+        assert_eq!(store.client_ref(b"order 1"), Some(old + 1));
+        let uplink = |unmatched| Some(ListedUplink { value: b"listed", unmatched });
+        store.put(&Finished { id: new, history: b"new", uplink: uplink(true), ..Finished::default() });
+        store.put(&Finished { id: old, history: b"history of old", uplink: uplink(false), ..Finished::default() });
+        wait(&persisted, 2);
+        assert_eq!(ids(store.histories(0, 9)), [old, old + 1, new]);
+        assert_eq!(ids(store.histories(old, 1)), [old + 1]);
+        assert_eq!(ids(store.uplinks(false, u64::MAX, 9)), [new, old + 1, old]);
+        assert_eq!(ids(store.uplinks(true, u64::MAX, 9)), [new, old + 1]);
+        assert_eq!(ids(store.uplinks(true, new, 1)), [old + 1]);
+        assert!(!store.is_unmatched(old) && store.is_unmatched(old + 1));
+        store.close();
+    }
+    fixture.now.store(TODAY + 3 * DAY_MS, Relaxed);
+    let (store, _persisted) = fixture.open();
+    assert_eq!((store.history(old + 1), store.history(new).is_some()), (None, true));
+    let left: Vec<_> = fs::read_dir(fixture.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [RECORDS], "nothing of the former layout is left");
+}
+
+#[test]
+fn a_damaged_store_of_the_former_layout_takes_nothing_with_it() {
+    let fixture = Fixture::new();
+    let id = fixture.id();
+    let (store, persisted) = fixture.open();
+    put(&store, id, "one");
+    wait(&persisted, 1);
+    drop(store);
+    former::tests::write(&fixture.dir(), &[(id + 1, "two", false)]);
+    for name in ["version", "keyspaces/0/current"] {
+        fs::write(fixture.dir().join(name), b"not what it was").unwrap();
+    }
+    let (store, _persisted) = fixture.open();
+    assert!(knows(&store, id, "one") && !knows(&store, id + 1, "two"));
+    assert!(fixture.dir().join(".damaged/keyspaces").is_dir());
+}
