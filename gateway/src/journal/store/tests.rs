@@ -88,6 +88,15 @@ fn what_was_persisted_is_found_now_and_after_reopening() {
     assert!(knows(&store, id, "one") && knows(&store, id + 1, "two"));
     assert!(!knows(&store, id + 2, "three"));
     assert_eq!(store.client_ref(b"order 1"), Some(id + 1));
+    let mut keys = Vec::new();
+    let mut tell = |key: &[u8]| {
+        keys.push(String::from_utf8(key.to_vec()).unwrap());
+        true
+    };
+    assert!(store.idempotency_keys(Wall(TODAY), &mut tell));
+    assert!(store.idempotency_keys(Wall(TODAY + DAY_MS), &mut tell));
+    assert!(!store.idempotency_keys(Wall(TODAY), &mut |_| false));
+    assert_eq!(keys, ["key one", "key two"]);
     assert_eq!(fs::metadata(fixture.dir()).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
@@ -153,7 +162,8 @@ fn days_go_whole_once_history_has_passed() {
     assert!(!knows(&store, old, "old"));
     assert_eq!(store.thread.shared.days().len(), 2);
     let names = fs::read_dir(fixture.dir().join(RECORDS)).unwrap().map(|e| e.unwrap().file_name());
-    assert_eq!(names.count(), 2, "its files are gone");
+    let days: Vec<Option<u32>> = names.map(|name| day::day_of_file(&name.to_string_lossy())).collect();
+    assert!(!days.contains(&Some((TODAY / DAY_MS) as u32)), "its files are gone");
     assert_eq!(store.client_ref(b"order 1"), Some(Ids::default().next(Wall(TODAY + 2 * DAY_MS)).0));
 }
 
@@ -232,6 +242,16 @@ fn a_store_of_the_former_layout_is_read_until_its_days_are_over() {
         assert_eq!(ids(store.uplinks(true, u64::MAX, 9)), [new, old + 1]);
         assert_eq!(ids(store.uplinks(true, new, 1)), [old + 1]);
         assert!(!store.is_unmatched(old) && store.is_unmatched(old + 1));
+        let mut keys = Vec::new();
+        let mut tell = |key: &[u8]| {
+            keys.push(key.to_vec());
+            true
+        };
+        assert!(
+            store.idempotency_keys(Wall(TODAY), &mut tell) && store.idempotency_keys(Wall(TODAY + DAY_MS), &mut tell)
+        );
+        assert_eq!(keys, [b"key old".as_slice(), b"key older"]);
+        assert!(!store.idempotency_keys(Wall(TODAY), &mut |_| false));
         store.close();
     }
     fixture.now.store(TODAY + 3 * DAY_MS, Relaxed);
@@ -256,4 +276,82 @@ fn a_damaged_store_of_the_former_layout_takes_nothing_with_it() {
     let (store, _persisted) = fixture.open();
     assert!(knows(&store, id, "one") && !knows(&store, id + 1, "two"));
     assert!(fixture.dir().join(".damaged/keyspaces").is_dir());
+}
+
+/// What a day has that is over leaves the memory, and becomes one run in time; stragglers do not make it written again.
+#[test]
+fn a_day_that_is_over_is_one_run() {
+    let fixture = Fixture::new();
+    let disk: Arc<dyn Disk> = Arc::new(Files);
+    Files.make_dir(&fixture.dir()).unwrap();
+    let place = Place { disk, dir: fixture.dir(), fresh: 10 };
+    let day = Day::make(&place, 7).unwrap();
+    let append = |from: u64, count: u64| {
+        let mut lot = Lot::default();
+        (from..from + count).for_each(|id| lot.push(kind::HISTORY, id, std::iter::empty(), &[b"history"]));
+        day.append(&mut lot).unwrap();
+    };
+    let fold = || while day.fold(&|| false) {};
+    let runs = || {
+        let names = Files.list(&fixture.dir()).unwrap();
+        names.iter().filter(|name| name.ends_with(".run")).count()
+    };
+    (0..6).for_each(|lot| append(100 * lot, 12));
+    append(1_000, 3);
+    fold();
+    assert_eq!(runs(), 6);
+    day.rest(false);
+    fold();
+    assert_eq!(runs(), 7, "nothing is left in memory");
+    day.rest(true);
+    fold();
+    assert_eq!(runs(), 1);
+    for straggler in 0..20 {
+        append(2_000 + straggler, 1);
+        day.rest(true);
+        fold();
+    }
+    assert!((2..9).contains(&runs()), "{}", runs());
+    let mut count = 0;
+    assert!(day.walk(ordered(kind::HISTORY, 0), ordered(kind::HISTORY + 1, 0), false, |_| {
+        count += 1;
+        true
+    }));
+    assert_eq!(count, 6 * 12 + 3 + 20);
+}
+
+/// A write that a power cut has torn is told from damage to what was on disk before it.
+#[test]
+fn what_was_torn_is_told_from_what_was_damaged() {
+    use record::{Hole, Scanned, scan};
+    let fixture = Fixture::new();
+    Files.make_dir(&fixture.dir()).unwrap();
+    let place = Place { disk: Arc::new(Files), dir: fixture.dir(), fresh: 100 };
+    let day = Day::make(&place, 7).unwrap();
+    // Each of its records is 32 octets long.
+    for _ in 0..3 {
+        let mut lot = Lot::default();
+        (0..4).for_each(|id| lot.push(kind::HISTORY, id, std::iter::empty(), &[b"history"]));
+        day.append(&mut lot).unwrap();
+    }
+    let path = fixture.dir().join("7.records");
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(whole.len(), 12 * 32);
+    let scanned = |damaged: &[usize]| {
+        let mut octets = whole.clone();
+        damaged.iter().for_each(|record| octets[record * 32 + 25] ^= 1);
+        fs::write(&path, octets).unwrap();
+        let mut found = 0;
+        let scanned = scan(&*Files.open(&path).unwrap(), 0, 12 * 32, |_, entries| found += entries.drain(..).count());
+        assert_eq!(found, 12 - damaged.len());
+        scanned.unwrap()
+    };
+    let hole = |at: u64, octets: u64| Some(Hole { at: at * 32, octets: octets * 32 });
+    let end = 12 * 32;
+    assert_eq!(scanned(&[]), Scanned { end, damaged: None, torn: None });
+    assert_eq!(scanned(&[0, 1, 6]), Scanned { end, damaged: hole(0, 3), torn: None });
+    assert_eq!(scanned(&[2, 9]), Scanned { end, damaged: hole(2, 1), torn: hole(9, 1) });
+    // Whether the last lot begins there is not known; it may.
+    assert_eq!(scanned(&[8]), Scanned { end, damaged: None, torn: hole(8, 1) });
+    assert_eq!(scanned(&[11]), Scanned { end: end - 32, damaged: None, torn: None });
 }
