@@ -239,11 +239,16 @@ impl Desk {
         receiver.await.ok()
     }
 
+    /// Asks the store on a thread that may wait: it reads the disk, and what is damaged there it makes again first.
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Store) -> T + Send + 'static) -> Option<T> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || look(&store)).await.ok()
+    }
+
     /// Messages from handsets, newest first: ids below `before` (or the newest), `limit` at most. Reads the disk.
     pub async fn uplinks(&self, unmatched: bool, before: Option<MessageId>, limit: usize) -> Vec<(MessageId, Listed)> {
-        let store = self.store.clone();
-        let list = move || store.uplinks(unmatched, before.map_or(u64::MAX, |id| id.0), limit);
-        let found = tokio::task::spawn_blocking(list).await.unwrap_or_default();
+        let list = move |store: &Store| store.uplinks(unmatched, before.map_or(u64::MAX, |id| id.0), limit);
+        let found = self.look(list).await.unwrap_or_default();
         found.into_iter().filter_map(|(id, v)| Some((MessageId(id), serde_json::from_slice(&v).ok()?))).collect()
     }
 
@@ -251,7 +256,7 @@ impl Desk {
     pub async fn batch_record(&self, id: MessageId) -> Option<Bytes> {
         match self.ask(|answer| Question::Batch(id, answer)).await? {
             Some(record) => Some(record),
-            None => self.store.batch(id.0).map(Bytes::from),
+            None => self.look(move |store| store.batch(id.0)).await?.map(Bytes::from),
         }
     }
 
@@ -259,7 +264,7 @@ impl Desk {
     pub async fn story(&self, id: MessageId, reader: story::Reader) -> Option<Story> {
         let (records, rests) = match self.ask(|answer| Question::Message(id, reader, answer)).await? {
             Some(known) => known,
-            None => (self.store.history(id.0)?, None),
+            None => (self.look(move |store| store.history(id.0)).await??, None),
         };
         let story = tell::story(id, &records, reader, |channel| self.company(channel))?;
         Some(match rests {
@@ -287,15 +292,15 @@ impl Inquiry for Desk {
             // Reading ten thousand histories is work for one thread at a time.
             let _turn = self.counting.lock().await;
             let live = self.ask(|answer| Question::Standings(id, count, answer)).await?;
-            let store = self.store.clone();
-            tokio::task::spawn_blocking(move || batches::count(&store, id, &live)).await.ok()
+            self.look(move |store| batches::count(store, id, &live)).await
         })
     }
 }
 
 impl Remembered for Desk {
     fn find<'a>(&'a self, app: &'a str, key: &'a str) -> BoxFuture<'a, Option<Found>> {
-        Box::pin(async move { read_key_record(&self.store.idempotency(&idempotency::name(app, key))?) })
+        let name = idempotency::name(app, key);
+        Box::pin(async move { read_key_record(&self.look(move |store| store.idempotency(&name)).await??) })
     }
 }
 

@@ -39,6 +39,10 @@ pub(super) struct Day {
     index: RwLock<Index>,
     /// Whether no more than stragglers come.
     over: AtomicBool,
+    /// Whether the last lot in the file was torn, and nothing written since.
+    torn: AtomicBool,
+    /// Whether there are holes that the next start is to see: until what is put again after this one is on disk.
+    holes: AtomicBool,
     /// Held while a run is made again; how often that was so.
     mends: Mutex<usize>,
     /// Places of records that were found damaged.
@@ -60,6 +64,8 @@ struct Stretch {
 struct Index {
     /// Entries of the records that no run covers, in the records' order.
     fresh: Vec<Entry>,
+    /// Where these begin.
+    from: u64,
     /// Behind the last record.
     end: u64,
     /// Oldest first, one beginning where the one before it ends.
@@ -102,6 +108,8 @@ impl Day {
             file,
             index: RwLock::default(),
             over: AtomicBool::new(false),
+            torn: AtomicBool::new(false),
+            holes: AtomicBool::new(false),
             mends: Mutex::default(),
             told: Mutex::default(),
         }
@@ -127,7 +135,7 @@ impl Day {
         let day = Day::new(place, number, file);
         let length = day.file.length()?;
         let mut index = Index::default();
-        for run in day.runs(names) {
+        for run in day.runs(names)? {
             let covered = index.covered();
             if run.to <= covered {
                 // Its content went on in a longer one.
@@ -144,7 +152,7 @@ impl Day {
             // Its last writer may have been killed before its sync, and runs cover only what lasts.
             day.file.sync()?;
         }
-        let Stretch { runs, rest, scanned, .. } = day.read_in(covered, length)?;
+        let Stretch { runs, rest, from, scanned, .. } = day.read_in(covered, length)?;
         if length > 0 && scanned.end == 0 {
             let aside = place.dir.join(format!("{}.damaged", file_name(number)));
             place.disk.rename(&path, &aside)?;
@@ -160,8 +168,10 @@ impl Day {
                 was cut short: what it held is in the journal still");
         }
         index.runs.extend(runs);
-        (index.fresh, index.end) = (rest, scanned.end);
+        (index.fresh, index.from, index.end) = (rest, from, scanned.end);
         *day.index_mut() = index;
+        day.torn.store(scanned.torn.is_some(), Relaxed);
+        day.holes.store(holes, Relaxed);
         Ok((day, holes))
     }
 
@@ -177,14 +187,17 @@ impl Day {
     }
 
     /// Those that are whole, the first and of these the longest first.
-    fn runs(&self, names: &[String]) -> Vec<Run> {
+    fn runs(&self, names: &[String]) -> io::Result<Vec<Run>> {
         let mut named: Vec<_> = names.iter().filter_map(|name| run::named(name)).collect();
         named.retain(|(day, from, to)| *day == self.number && from < to);
         named.sort_by_key(|(_, from, to)| (*from, std::cmp::Reverse(*to)));
         let open = |(day, from, to)| {
             let path = self.place.dir.join(run::name(day, from, to));
             match Run::open(&*self.place.disk, path.clone(), from, to) {
-                Ok(run) => Some(run),
+                Ok(run) => Some(Ok(run)),
+                Err(error) if error.kind() != io::ErrorKind::InvalidData && error.raw_os_error() != Some(5) => {
+                    Some(Err(error))
+                }
                 Err(error) => {
                     tracing::error!(%error, file = %path.display(), offset = 0, "a part of the store's index is damaged: \
                         made again from the records");
@@ -199,10 +212,12 @@ impl Day {
     /// Reads the records of a stretch that no run covers. Whenever there are enough they become a run.
     fn read_in(&self, from: u64, to: u64) -> io::Result<Stretch> {
         let mut stretch = Stretch { from, ..Stretch::default() };
+        let mut enough = self.place.fresh;
         stretch.scanned = record::scan(&*self.file, from, to, |end, found| {
             stretch.rest.append(found);
-            if stretch.rest.len() >= self.place.fresh {
+            if stretch.rest.len() >= enough {
                 self.run_of(&mut stretch, end);
+                enough = self.place.fresh.max(2 * stretch.rest.len());
             }
         })?;
         Ok(stretch)
@@ -266,7 +281,7 @@ impl Day {
     fn put_run(&self) -> io::Result<()> {
         let (from, to, mut entries) = {
             let index = self.index();
-            (index.covered(), index.end, index.fresh.clone())
+            (index.from, index.end, index.fresh.clone())
         };
         if from >= to {
             return Ok(());
@@ -274,7 +289,9 @@ impl Day {
         let run = self.write_run(from, to, &mut entries)?;
         let mut index = self.index_mut();
         index.fresh.clear();
+        index.from = to;
         index.runs.push(run);
+        self.holes.store(false, Relaxed);
         Ok(())
     }
 
@@ -302,14 +319,15 @@ impl Day {
         }
         let end = self.index().end;
         let mut entries = Vec::new();
-        let octets = lot.seal(end, &mut entries);
+        let octets = lot.seal(end, self.torn.load(Relaxed), &mut entries);
         self.file.write_at(octets, end)?;
         self.file.sync()?;
+        self.torn.store(false, Relaxed);
         let end = end + octets.len() as u64;
         let mut index = self.index_mut();
         index.fresh.append(&mut entries);
         index.end = end;
-        let full = index.fresh.len() >= self.place.fresh;
+        let full = index.fresh.len() >= self.place.fresh && !self.holes.load(Relaxed);
         drop(index);
         if full && let Err(error) = self.put_run() {
             tracing::warn!(%error, day = self.number, "the store cannot write its index");

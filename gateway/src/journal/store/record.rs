@@ -1,6 +1,6 @@
 //! Records of a day's file, and the keys under which its index names them.
 //!
-//! A record begins on a multiple of 8 octets: length, kind, whether a lot begins with it, count of keys, id, a CRC32C of
+//! A record begins on a multiple of 8 octets: length, kind, whether a lot begins there, count of keys, id, a CRC32C of
 //! what follows, and one of this head with its place in the file, so that reading finds its feet again after damage. Then
 //! come its hashed keys and its body. What is in the index follows from the records alone.
 
@@ -67,12 +67,17 @@ fn own_keys(kind: u8, id: u64) -> [Option<Key>; 2] {
     }
 }
 
+/// Begins a lot: whatever stands before it was on disk when it was written,
+const LOT: u8 = 1;
+/// but for the lot before, which was torn.
+const BEHIND_TORN: u8 = 2;
+
 struct Head {
     /// Octets of keys and body.
     length: u32,
     kind: u8,
-    /// Whether a lot begins with it: whatever stands before it was on disk when it was written.
-    first: bool,
+    /// Whether and how a lot begins with it.
+    begins: u8,
     keys: u16,
     id: u64,
     sum: u32,
@@ -81,7 +86,7 @@ struct Head {
 impl Head {
     fn write(&self, into: &mut [u8; HEAD], at: u64) {
         into[..4].copy_from_slice(&self.length.to_le_bytes());
-        into[4..6].copy_from_slice(&[self.kind, u8::from(self.first)]);
+        into[4..6].copy_from_slice(&[self.kind, self.begins]);
         into[6..8].copy_from_slice(&self.keys.to_le_bytes());
         into[8..16].copy_from_slice(&self.id.to_le_bytes());
         into[16..20].copy_from_slice(&self.sum.to_le_bytes());
@@ -94,7 +99,7 @@ impl Head {
         Head {
             length: four(0),
             kind: octets[4],
-            first: octets[5] != 0,
+            begins: octets[5],
             keys: u16::from_le_bytes([octets[6], octets[7]]),
             id: u64::from_le_bytes(std::array::from_fn(|i| octets[8 + i])),
             sum: four(16),
@@ -138,8 +143,8 @@ impl Lot {
         let length = usize::from(count) * 8 + body.iter().map(|piece| piece.len()).sum::<usize>();
         // Nobody has 4 GiB to say of one message.
         let Ok(length) = u32::try_from(length) else { return };
-        let (first, mut head) = (self.octets.is_empty(), [0; HEAD]);
-        Head { length, kind, first, keys: count, id, sum: 0 }.write(&mut head, 0);
+        let (begins, mut head) = (if self.octets.is_empty() { LOT } else { 0 }, [0; HEAD]);
+        Head { length, kind, begins, keys: count, id, sum: 0 }.write(&mut head, 0);
         self.octets.extend_from_slice(&head);
         keys.take(count.into()).for_each(|key| self.octets.extend_from_slice(&key.to_le_bytes()));
         body.iter().for_each(|piece| self.octets.extend_from_slice(piece));
@@ -157,13 +162,17 @@ impl Lot {
         self.octets.shrink_to(4 << 20);
     }
 
-    /// Completes the records for this place in the file and gives the octets; `entries` takes their index.
-    pub(super) fn seal(&mut self, mut at: u64, entries: &mut Vec<Entry>) -> &[u8] {
+    /// Completes the records for this place in the file, be it behind a lot that was torn, and gives the octets; `entries`
+    /// takes their index.
+    pub(super) fn seal(&mut self, mut at: u64, behind_torn: bool, entries: &mut Vec<Entry>) -> &[u8] {
         let mut rest = &mut self.octets[..];
         while let Some((octets, behind)) = rest.split_first_chunk_mut::<HEAD>() {
             let mut head = Head::read(octets);
             let size = head.size();
             let Some((content, behind)) = behind.split_at_mut_checked(size as usize - HEAD) else { break };
+            if head.begins > 0 {
+                head.begins = if behind_torn { BEHIND_TORN } else { LOT };
+            }
             head.sum = crc32c::crc32c(content.get(..head.length as usize).unwrap_or_default());
             head.write(octets, at);
             head.entries(content, at, entries);
@@ -225,7 +234,7 @@ pub(super) struct Scanned {
     pub(super) end: u64,
     /// Octets before a later lot that are no record: they were on disk before that was written.
     pub(super) damaged: Option<Hole>,
-    /// Octets among the last lot's records that are none: as like a lot that a power cut did not let finish.
+    /// Octets among the last lot's records that are none, or among those of one that was torn before.
     pub(super) torn: Option<Hole>,
 }
 
@@ -251,6 +260,7 @@ pub(super) fn scan(
 ) -> io::Result<Scanned> {
     let (mut window, mut at, mut entries) = (Window { file, at: 0, octets: Vec::new() }, from, Vec::new());
     let mut scanned = Scanned { end: from, ..Scanned::default() };
+    let mut hole = None;
     while at.saturating_add(HEAD as u64) <= to {
         let head = match window.get(at, HEAD) {
             Ok(octets) => octets.and_then(|octets| Head::checked(octets.first_chunk()?, at)),
@@ -269,10 +279,12 @@ pub(super) fn scan(
             Ok(Some(content)) if crc32c::crc32c(content) == head.sum => {
                 head.entries(content, at, &mut entries);
                 if at > scanned.end {
-                    scanned.torn = both(scanned.torn, Some(Hole { at: scanned.end, octets: at - scanned.end }));
+                    hole = both(hole, Some(Hole { at: scanned.end, octets: at - scanned.end }));
                 }
-                if head.first {
-                    scanned.damaged = both(scanned.damaged, scanned.torn.take());
+                match head.begins {
+                    LOT => scanned.damaged = both(scanned.damaged, hole.take()),
+                    BEHIND_TORN => scanned.torn = both(scanned.torn, hole.take()),
+                    _ => {}
                 }
                 at += head.size();
                 scanned.end = at;
@@ -281,6 +293,8 @@ pub(super) fn scan(
             _ => at += ALIGN,
         }
     }
+    // As like as not the last lot's.
+    scanned.torn = both(scanned.torn, hole);
     Ok(scanned)
 }
 

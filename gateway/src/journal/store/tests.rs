@@ -354,4 +354,16 @@ fn what_was_torn_is_told_from_what_was_damaged() {
     // Whether the last lot begins there is not known; it may.
     assert_eq!(scanned(&[8]), Scanned { end, damaged: None, torn: hole(8, 1) });
     assert_eq!(scanned(&[11]), Scanned { end: end - 32, damaged: None, torn: None });
+    // A torn lot stays one once others stand behind it.
+    scanned(&[9]);
+    for lot in 0..2 {
+        let names = Files.list(&fixture.dir()).unwrap();
+        let (day, holes) = Day::open(&place, 7, &names).unwrap();
+        assert!(holes, "as long as no run covers them");
+        let mut more = Lot::default();
+        more.push(kind::HISTORY, 9 + lot, std::iter::empty(), &[b"history"]);
+        day.append(&mut more).unwrap();
+    }
+    let scan = scan(&*Files.open(&path).unwrap(), 0, 14 * 32, |_, _| {}).unwrap();
+    assert_eq!(scan, Scanned { end: 14 * 32, damaged: None, torn: hole(9, 1) });
 }
