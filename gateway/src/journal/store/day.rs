@@ -164,8 +164,8 @@ impl Day {
         let holes = scanned.damaged.is_some() || scanned.torn.is_some();
         let behind = length.checked_sub(scanned.end).filter(|octets| *octets > 0);
         if let Some(hole) = both(scanned.torn, behind.map(|octets| Hole { at: scanned.end, octets })) {
-            tracing::warn!(file = %day.path().display(), offset = hole.at, octets = hole.octets, "the store's last write \
-                was cut short: what it held is in the journal still");
+            tracing::warn!(file = %day.path().display(), offset = hole.at, octets = hole.octets,
+                "the store's last write was cut short: what it held is in the journal still");
         }
         index.runs.extend(runs);
         (index.fresh, index.from, index.end) = (rest, from, scanned.end);
@@ -181,8 +181,8 @@ impl Day {
 
     fn tell_damage(&self, damage: Option<Hole>) {
         if let Some(Hole { at, octets }) = damage {
-            tracing::error!(file = %self.path().display(), offset = at, octets, "the store is damaged there, or from there \
-                on here and there; histories of finished messages are lost");
+            tracing::error!(file = %self.path().display(), offset = at, octets,
+                "the store is damaged there, or from there on here and there; histories of finished messages are lost");
         }
     }
 
@@ -199,8 +199,8 @@ impl Day {
                     Some(Err(error))
                 }
                 Err(error) => {
-                    tracing::error!(%error, file = %path.display(), offset = 0, "a part of the store's index is damaged: \
-                        made again from the records");
+                    tracing::error!(%error, file = %path.display(), offset = 0,
+                        "the store's index is damaged: made again from the records");
                     let _ = self.place.disk.remove(&path);
                     None
                 }
@@ -461,8 +461,8 @@ impl Day {
             return Some(());
         }
         *mends += 1;
-        tracing::error!(%error, file = %run.path.display(), offset, "the store's index is damaged: made again from the \
-            records");
+        tracing::error!(%error, file = %run.path.display(), offset,
+            "the store's index is damaged: made again from the records");
         // Its place on the disk is needed; what is only half made again is finished at the next start.
         let _ = self.place.disk.remove(&run.path);
         match self.index_again(run.from, run.to) {
