@@ -1,11 +1,13 @@
-//! Connections: accepted up to a limit, watched by one coarse timer each, finished in order on shutdown.
+//! Connections: accepted up to a limit, watched by one coarse timer for all, finished in order on shutdown.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, fence};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -42,13 +44,14 @@ const FULL: &[u8] =
 /// Dropping the future drops all connections.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::Receiver<bool>) {
     let router = pages::router(door.clone());
-    let mut connections = JoinSet::new();
+    let (mut connections, mut warden) = (JoinSet::new(), Warden::default());
     let most = descriptors::for_clients();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            () = warden.tick(&door), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -58,7 +61,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
             }
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                connections.spawn(connection(stream, peer, door.clone(), router.clone(), shutdown.clone()));
+                let pulse = warden.watch();
+                connections.spawn(connection(stream, peer, door.clone(), router.clone(), pulse));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections now; trying again");
@@ -67,7 +71,13 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    warden.finish();
+    while !connections.is_empty() {
+        tokio::select! {
+            _ = connections.join_next() => {}
+            () = warden.tick(&door) => {}
+        }
+    }
 }
 
 /// The client is not told, since nobody knows: its connection ends without an answer.
@@ -75,15 +85,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
 #[error("closed without an answer")]
 struct Unanswered;
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    door: Arc<Door>,
-    router: Router,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    let header_timeout = door.tables.load().plan.node.header_timeout;
-    let pulse = Arc::new(Pulse::default());
+async fn connection(stream: TcpStream, peer: SocketAddr, door: Arc<Door>, router: Router, pulse: Arc<Pulse>) {
     let watched = TokioIo::new(Watched { stream, pulse: pulse.clone() });
     let guest = Arc::new(Guest { door, router, peer: Peer::new(peer), pulse: pulse.clone() });
     let service = service_fn(move |request| answer(Beat::start(&guest), request));
@@ -96,26 +98,19 @@ async fn connection(
             .writev(false)
             .serve_connection(watched, service)
     );
-    let tick = header_timeout / 2;
-    let mut timer = pin!(tokio::time::sleep(tick));
-    let mut watchdog = Watchdog { header_timeout, last: pulse.phase(), since: Instant::now() };
-    loop {
-        tokio::select! {
-            biased;
-            // Errors here are the client's: a broken request or connection. Nothing to tell anybody.
-            _ = connection.as_mut() => return,
-            () = timer.as_mut() => {
-                if watchdog.bites(pulse.phase(), Instant::now()) {
-                    return;
-                }
-                timer.as_mut().reset(tokio::time::Instant::now() + tick);
-            }
-            _ = shutdown.wait_for(|stop| *stop), if !pulse.stopping.load(Relaxed) => {
-                pulse.stopping.store(true, Relaxed);
-                connection.as_mut().graceful_shutdown();
-            }
+    let mut finishing = false;
+    poll_fn(|cx| {
+        pulse.listen(cx);
+        if pulse.ended.load(Relaxed) {
+            return Poll::Ready(());
         }
-    }
+        if pulse.stopping.load(Relaxed) && !std::mem::replace(&mut finishing, true) {
+            connection.as_mut().graceful_shutdown();
+        }
+        // Errors here are the client's: a broken request or connection. Nothing to tell anybody.
+        connection.as_mut().poll(cx).map(drop)
+    })
+    .await;
 }
 
 /// What a connection's requests are answered with.
@@ -145,14 +140,19 @@ async fn answer(
     Ok(answer)
 }
 
-/// What the connection is doing, as its watchdog sees it.
+/// What a connection is doing, as the warden sees it, and what the warden has ordered.
 #[derive(Debug, Default)]
 struct Pulse {
     requests: AtomicU32,
     answering: AtomicBool,
     arrived: AtomicBool,
     closing: AtomicBool,
+    /// Ordered: to finish what is being answered.
     stopping: AtomicBool,
+    /// Ordered: to end at once.
+    ended: AtomicBool,
+    /// The connection's task, which it never leaves.
+    waker: OnceLock<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,22 @@ impl Pulse {
         };
         (phase, self.requests.load(Relaxed))
     }
+
+    /// Before the orders are read: who gives one later finds the waker, one given before is seen. The fences see to that.
+    fn listen(&self, cx: &Context<'_>) {
+        if self.waker.get().is_none() {
+            let _ = self.waker.set(cx.waker().clone());
+            fence(SeqCst);
+        }
+    }
+
+    fn order(&self, what: &AtomicBool) {
+        what.store(true, Relaxed);
+        fence(SeqCst);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// One request being answered.
@@ -201,23 +217,61 @@ impl Drop for Beat {
     }
 }
 
-/// Ends connections that stay in one phase too long. One timer for a connection's whole life costs nothing per request;
-/// in exchange a limit is kept to within half a header timeout.
+/// Watches all connections. One timer for all of them costs nothing per request or connection; in exchange a limit is
+/// kept to within half a header timeout.
+#[derive(Default)]
+struct Warden {
+    connections: Vec<(Arc<Pulse>, Watchdog)>,
+    due: Option<tokio::time::Instant>,
+}
+
+impl Warden {
+    fn watch(&mut self) -> Arc<Pulse> {
+        let pulse = Arc::new(Pulse::default());
+        let watchdog = Watchdog { last: pulse.phase(), since: Instant::now() };
+        self.connections.push((pulse.clone(), watchdog));
+        pulse
+    }
+
+    /// Waits for the next look at them, and takes it. May be dropped at any time.
+    async fn tick(&mut self, door: &Door) {
+        let header_timeout = door.tables.load().plan.node.header_timeout;
+        let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + header_timeout / 2);
+        tokio::time::sleep_until(due).await;
+        self.due = None;
+        self.look(header_timeout, Instant::now());
+    }
+
+    fn look(&mut self, header_timeout: Duration, now: Instant) {
+        self.connections.retain_mut(|(pulse, watchdog)| {
+            if watchdog.bites(pulse.phase(), header_timeout, now) {
+                pulse.order(&pulse.ended);
+            }
+            // Where it is the last to know of it, the connection is gone.
+            Arc::strong_count(pulse) > 1
+        });
+    }
+
+    fn finish(&self) {
+        self.connections.iter().for_each(|(pulse, _)| pulse.order(&pulse.stopping));
+    }
+}
+
+/// Bites where a connection stays in one phase too long.
 struct Watchdog {
-    header_timeout: Duration,
     last: (Phase, u32),
     since: Instant,
 }
 
 impl Watchdog {
-    fn bites(&mut self, seen: (Phase, u32), now: Instant) -> bool {
+    fn bites(&mut self, seen: (Phase, u32), header_timeout: Duration, now: Instant) -> bool {
         if seen != self.last {
             (self.last, self.since) = (seen, now);
             return false;
         }
         let limit = match seen.0 {
             Phase::Idle => IDLE_LIMIT,
-            Phase::Head => self.header_timeout,
+            Phase::Head => header_timeout,
             Phase::Answering => return false,
             Phase::Closing => LINGER,
         };
@@ -292,8 +346,8 @@ mod tests {
             [(Phase::Idle, Some(60)), (Phase::Head, Some(5)), (Phase::Answering, None), (Phase::Closing, Some(1))]
         {
             let start = Instant::now();
-            let mut watchdog = Watchdog { header_timeout: 5 * second, last: (phase, 0), since: start };
-            let bitten = (0..1_000u32).find(|s| watchdog.bites((phase, 0), start + *s * second));
+            let mut watchdog = Watchdog { last: (phase, 0), since: start };
+            let bitten = (0..1_000u32).find(|s| watchdog.bites((phase, 0), 5 * second, start + *s * second));
             assert_eq!(bitten, limit, "{phase:?}");
         }
     }
@@ -301,8 +355,24 @@ mod tests {
     #[test]
     fn a_busy_connection_is_left_alone() {
         let start = Instant::now();
-        let mut watchdog = Watchdog { header_timeout: Duration::ZERO, last: (Phase::Head, 0), since: start };
+        let mut watchdog = Watchdog { last: (Phase::Head, 0), since: start };
         // The same phase of another request each time.
-        assert!((1..1_000).all(|n| !watchdog.bites((Phase::Head, n), start + Duration::from_secs(u64::from(n)))));
+        let later = |n| start + Duration::from_secs(u64::from(n));
+        assert!((1..1_000).all(|n| !watchdog.bites((Phase::Head, n), Duration::ZERO, later(n))));
+    }
+
+    #[test]
+    fn the_warden_ends_who_stays_too_long_and_forgets_who_is_gone() {
+        let (second, mut warden, start) = (Duration::from_secs(1), Warden::default(), Instant::now());
+        let [slow, busy, gone] = [0; 3].map(|_| warden.watch());
+        [&slow, &busy, &gone].into_iter().for_each(|pulse| pulse.arrived.store(true, Relaxed));
+        busy.answering.store(true, Relaxed);
+        warden.look(second, start);
+        drop(gone);
+        warden.look(second, start + second);
+        assert_eq!([&slow, &busy].map(|pulse| pulse.ended.load(Relaxed)), [true, false]);
+        assert_eq!(warden.connections.len(), 2);
+        warden.finish();
+        assert!(busy.stopping.load(Relaxed));
     }
 }
