@@ -1,5 +1,6 @@
 //! Connections: accepted up to a limit, watched by one coarse timer for all, finished in order on shutdown.
 
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::pages::{self, BATCHES, MESSAGES};
 use super::{Door, Peer, method_name};
@@ -50,7 +51,10 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
         let accepted = tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            Some(gone) = connections.join_next_with_id() => {
+                warden.forget(gone);
+                continue;
+            }
             () = warden.tick(&door), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -61,8 +65,9 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
             }
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                let pulse = warden.watch();
-                connections.spawn(connection(stream, peer, door.clone(), router.clone(), pulse));
+                let pulse = Arc::new(Pulse::default());
+                let task = connections.spawn(connection(stream, peer, door.clone(), router.clone(), pulse.clone()));
+                warden.watch(task, pulse);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections now; trying again");
@@ -74,7 +79,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
     warden.finish();
     while !connections.is_empty() {
         tokio::select! {
-            _ = connections.join_next() => {}
+            Some(gone) = connections.join_next_with_id() => warden.forget(gone),
             () = warden.tick(&door) => {}
         }
     }
@@ -86,7 +91,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
 struct Unanswered;
 
 async fn connection(stream: TcpStream, peer: SocketAddr, door: Arc<Door>, router: Router, pulse: Arc<Pulse>) {
-    let watched = TokioIo::new(Watched { stream, pulse: pulse.clone() });
+    let stream = TokioIo::new(Felt { stream, pulse: pulse.clone() });
     let guest = Arc::new(Guest { door, router, peer: Peer::new(peer), pulse: pulse.clone() });
     let service = service_fn(move |request| answer(Beat::start(&guest), request));
     let mut connection = pin!(
@@ -96,14 +101,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, door: Arc<Door>, router
             .max_buf_size(HEAD_LIMIT)
             // Answers are short: one buffer costs less than a list of two.
             .writev(false)
-            .serve_connection(watched, service)
+            .serve_connection(stream, service)
     );
     let mut finishing = false;
     poll_fn(|cx| {
         pulse.listen(cx);
-        if pulse.ended.load(Relaxed) {
-            return Poll::Ready(());
-        }
         if pulse.stopping.load(Relaxed) && !std::mem::replace(&mut finishing, true) {
             connection.as_mut().graceful_shutdown();
         }
@@ -149,8 +151,6 @@ struct Pulse {
     closing: AtomicBool,
     /// Ordered: to finish what is being answered.
     stopping: AtomicBool,
-    /// Ordered: to end at once.
-    ended: AtomicBool,
     /// The connection's task, which it never leaves.
     waker: OnceLock<Waker>,
 }
@@ -181,7 +181,7 @@ impl Pulse {
         (phase, self.requests.load(Relaxed))
     }
 
-    /// Before the orders are read: who gives one later finds the waker, one given before is seen. The fences see to that.
+    /// Before `stopping` is read: who sets it later finds the waker, and set before it is seen. The fences see to that.
     fn listen(&self, cx: &Context<'_>) {
         if self.waker.get().is_none() {
             let _ = self.waker.set(cx.waker().clone());
@@ -189,8 +189,8 @@ impl Pulse {
         }
     }
 
-    fn order(&self, what: &AtomicBool) {
-        what.store(true, Relaxed);
+    fn stop(&self) {
+        self.stopping.store(true, Relaxed);
         fence(SeqCst);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
@@ -221,16 +221,24 @@ impl Drop for Beat {
 /// kept to within half a header timeout.
 #[derive(Default)]
 struct Warden {
-    connections: Vec<(Arc<Pulse>, Watchdog)>,
+    connections: HashMap<Id, Watched>,
     due: Option<tokio::time::Instant>,
 }
 
+struct Watched {
+    task: AbortHandle,
+    pulse: Arc<Pulse>,
+    watchdog: Watchdog,
+}
+
 impl Warden {
-    fn watch(&mut self) -> Arc<Pulse> {
-        let pulse = Arc::new(Pulse::default());
+    fn watch(&mut self, task: AbortHandle, pulse: Arc<Pulse>) {
         let watchdog = Watchdog { last: pulse.phase(), since: Instant::now() };
-        self.connections.push((pulse.clone(), watchdog));
-        pulse
+        self.connections.insert(task.id(), Watched { task, pulse, watchdog });
+    }
+
+    fn forget(&mut self, gone: Result<(Id, ()), JoinError>) {
+        self.connections.remove(&gone.map_or_else(|error| error.id(), |(id, ())| id));
     }
 
     /// Waits for the next look at them, and takes it. May be dropped at any time.
@@ -243,17 +251,15 @@ impl Warden {
     }
 
     fn look(&mut self, header_timeout: Duration, now: Instant) {
-        self.connections.retain_mut(|(pulse, watchdog)| {
+        for Watched { task, pulse, watchdog } in self.connections.values_mut() {
             if watchdog.bites(pulse.phase(), header_timeout, now) {
-                pulse.order(&pulse.ended);
+                task.abort();
             }
-            // Where it is the last to know of it, the connection is gone.
-            Arc::strong_count(pulse) > 1
-        });
+        }
     }
 
     fn finish(&self) {
-        self.connections.iter().for_each(|(pulse, _)| pulse.order(&pulse.stopping));
+        self.connections.values().for_each(|watched| watched.pulse.stop());
     }
 }
 
@@ -280,12 +286,12 @@ impl Watchdog {
 }
 
 /// A stream that notes what arrives, and lingers when shut down.
-struct Watched {
+struct Felt {
     stream: TcpStream,
     pulse: Arc<Pulse>,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Felt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -296,7 +302,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Felt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -361,18 +367,23 @@ mod tests {
         assert!((1..1_000).all(|n| !watchdog.bites((Phase::Head, n), Duration::ZERO, later(n))));
     }
 
-    #[test]
-    fn the_warden_ends_who_stays_too_long_and_forgets_who_is_gone() {
+    #[tokio::test]
+    async fn the_warden_ends_who_stays_too_long_and_forgets_who_is_gone() {
         let (second, mut warden, start) = (Duration::from_secs(1), Warden::default(), Instant::now());
-        let [slow, busy, gone] = [0; 3].map(|_| warden.watch());
-        [&slow, &busy, &gone].into_iter().for_each(|pulse| pulse.arrived.store(true, Relaxed));
-        busy.answering.store(true, Relaxed);
+        let mut tasks = JoinSet::new();
+        let [slow, busy] = [false, true].map(|answering| {
+            let pulse = Arc::new(Pulse::default());
+            pulse.arrived.store(true, Relaxed);
+            pulse.answering.store(answering, Relaxed);
+            warden.watch(tasks.spawn(std::future::pending()), pulse.clone());
+            pulse
+        });
         warden.look(second, start);
-        drop(gone);
         warden.look(second, start + second);
-        assert_eq!([&slow, &busy].map(|pulse| pulse.ended.load(Relaxed)), [true, false]);
-        assert_eq!(warden.connections.len(), 2);
+        let gone = tasks.join_next_with_id().await.unwrap();
+        warden.forget(gone);
+        assert_eq!(warden.connections.len(), 1);
         warden.finish();
-        assert!(busy.stopping.load(Relaxed));
+        assert_eq!([slow, busy].map(|pulse| pulse.stopping.load(Relaxed)), [false, true]);
     }
 }
