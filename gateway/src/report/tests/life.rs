@@ -405,6 +405,20 @@ fn a_channel_without_receipts_delivers_by_its_answer() {
 }
 
 #[test]
+fn carriers_ids_are_kept_only_where_receipts_may_come() {
+    let mut world = World::new();
+    for (channel, ids) in [(SILENT, 0), (A, 1)] {
+        let id = world.accept(true);
+        let attempt = world.start(id, channel, 1);
+        world.submitted(attempt, 0, "x");
+        let body = world.body(id).unwrap();
+        let accepted = crate::journal::record::Outline::of(&body);
+        assert!(accepted.is_some());
+        assert_eq!(world.report.finished(id, accepted.as_ref()).unwrap().ids.len(), ids);
+    }
+}
+
+#[test]
 fn a_message_whose_body_is_lost_ends_and_is_stored_with_what_is_known() {
     let mut world = World::new();
     let id = world.accept(true);
