@@ -3,8 +3,7 @@
 /// Appends a string with its quotes.
 pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    // One pass without branches; hardly a text needs more.
-    if text.bytes().fold(false, |any, octet| any | is_special(octet)) {
+    if has_special(text.as_bytes()) {
         escaped(text, out);
     } else {
         out.extend_from_slice(text.as_bytes());
@@ -29,6 +28,23 @@ pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
 /// Cannot stand in a string by itself (RFC 8259 §7).
 fn is_special(octet: u8) -> bool {
     octet < b' ' || octet == b'"' || octet == b'\\'
+}
+
+/// Whether there is any such. Eight octets are looked at together: taking so much from each borrows into the highest bit
+/// of those that hold less, and of none before the first of them.
+fn has_special(octets: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & HIGHS;
+    let among = |eight: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*eight);
+        let is = |octet: u8| less(word ^ (ONES * u64::from(octet)), 1);
+        less(word, b' '.into()) | is(b'"') | is(b'\\') != 0
+    };
+    match octets.last_chunk() {
+        Some(last) => octets.as_chunks().0.iter().any(among) || among(last),
+        None => octets.iter().any(|octet| is_special(*octet)),
+    }
 }
 
 #[cold]
@@ -65,8 +81,10 @@ mod tests {
     #[test]
     fn every_character_is_written_as_serde_writes_it() {
         for character in (0..0x250).filter_map(char::from_u32).chain("\u{4f60}\u{1f600}\u{2028}".chars()) {
-            let text = format!("a{character}b");
-            assert_eq!(written(|out| string(&text, out)), serde_json::to_string(&text).unwrap());
+            for around in ["a", "\u{7f}eight or more", "\u{80} !#[]"] {
+                let text = format!("{around}{character}{around}");
+                assert_eq!(written(|out| string(&text, out)), serde_json::to_string(&text).unwrap());
+            }
         }
     }
 
