@@ -3,22 +3,25 @@
 //! [`Unsettled`] keeps what a protocol needs to answer the carrier later (a sequence number, a path). Where it is full
 //! the session answers "later" at once in its protocol's words, tells the gateway nothing, and goes on reading.
 
-use crate::numbers::NumberMap;
+use std::collections::VecDeque;
+
 use crate::session::Inbound;
 
-/// Unsettled inbound events per link.
-pub const LIMIT: usize = 512;
+/// Unsettled inbound events per link: more than the windows that carriers use, up to 1,000. What is answered with
+/// "later" comes again, and costs as much each time.
+pub const LIMIT: usize = 1_024;
 
 /// What waits for [`crate::Input::Settle`], each with what its answer needs.
 #[derive(Debug)]
 pub struct Unsettled<T> {
     next: u64,
-    waiting: NumberMap<u64, T>,
+    /// By their numbers. Nearly all are settled in the order they came in, the first first.
+    waiting: VecDeque<(u64, T)>,
 }
 
 impl<T> Default for Unsettled<T> {
     fn default() -> Self {
-        Unsettled { next: 0, waiting: NumberMap::default() }
+        Unsettled { next: 0, waiting: VecDeque::new() }
     }
 }
 
@@ -40,13 +43,17 @@ impl<T> Unsettled<T> {
         }
         let inbound = Inbound(self.next);
         self.next += 1;
-        self.waiting.insert(inbound.0, answer);
+        self.waiting.push_back((inbound.0, answer));
         Some(inbound)
     }
 
     /// Hands back what the answer needs, once.
     pub fn settle(&mut self, inbound: Inbound) -> Option<T> {
-        self.waiting.remove(&inbound.0)
+        let at = match self.waiting.front() {
+            Some((first, _)) if *first == inbound.0 => 0,
+            _ => self.waiting.binary_search_by_key(&inbound.0, |(number, _)| *number).ok()?,
+        };
+        self.waiting.remove(at).map(|(_, answer)| answer)
     }
 }
 
@@ -63,5 +70,17 @@ mod tests {
         assert_eq!(u.settle(all[7]), None);
         let next = u.take(LIMIT).unwrap();
         assert!(!all.contains(&next));
+    }
+
+    #[test]
+    fn each_is_handed_back_once_in_whatever_order() {
+        let mut u = Unsettled::default();
+        let all: Vec<_> = (0..LIMIT).map(|n| u.take(n).unwrap()).collect();
+        let order = (0..LIMIT).map(|n| n * 7 % LIMIT);
+        for n in order.clone() {
+            assert_eq!(u.settle(all[n]), Some(n));
+            assert_eq!(u.settle(all[n]), None);
+        }
+        assert!(u.is_empty() && order.count() == LIMIT);
     }
 }

@@ -53,13 +53,11 @@ impl Wall {
         let year = year + 400 * era + u64::from(month <= 2);
         let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        for (end, digits, mut number) in
-            [(4, 4, year), (7, 2, month), (10, 2, day), (13, 2, h), (16, 2, m), (19, 2, s), (23, 3, ms % 1_000)]
-        {
-            for letter in text[end - digits..end].iter_mut().rev() {
-                *letter = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
+        let (century, year, rest) = (year / 100, year % 100, ms % 100);
+        text[20] = b'0' + (ms / 100 % 10) as u8;
+        for (at, number) in [(0, century), (2, year), (5, month), (8, day), (11, h), (14, m), (17, s), (21, rest)] {
+            text[at] = b'0' + (number / 10) as u8;
+            text[at + 1] = b'0' + (number % 10) as u8;
         }
         text
     }

@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod fleet;
 pub mod ids;
 pub mod journal;
+mod json;
 pub mod listen;
 pub mod meter;
 pub mod observe;

@@ -32,6 +32,11 @@ impl Outbox {
         Outbox { generation: generation.saturating_sub(1), ..Outbox::new(id, channel) }
     }
 
+    /// So many events are about to be pushed.
+    pub(crate) fn reserve(&mut self, events: usize) {
+        self.pending.reserve(events);
+    }
+
     /// Adds an event to the next batch.
     pub(crate) fn push(&mut self, event: FromLink) {
         self.pending.push(event);

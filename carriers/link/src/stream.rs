@@ -571,6 +571,7 @@ impl Conversation {
     fn tell(&mut self, outbox: &mut Outbox, spec: &Spec) {
         let mut progress = None;
         let mut said = std::mem::take(&mut self.said);
+        outbox.reserve(said.len());
         for event in said.drain(..) {
             outbox.push(match event {
                 Event::Bound(window) => {

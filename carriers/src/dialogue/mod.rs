@@ -435,7 +435,7 @@ impl<T: Tongue> Dialogue<T> {
             }
             Said::Refused(refusal) => self.answered(sequence, |ticket, _| Event::Refused(ticket, refusal)),
             Said::Receipt(delivery, receipt) => self.receipt(sequence, delivery, receipt),
-            Said::Mo(delivery, mo) => self.delivered(sequence, delivery, |inbound| Event::Mo(inbound, mo)),
+            Said::Mo(delivery, mo) => self.delivered(sequence, delivery, |inbound| Event::Mo(inbound, Box::new(mo))),
             Said::Phrase(Phrase::Probe) => {
                 self.say(Phrase::ProbeAnswer, sequence);
                 if self.alive(sequence) {
@@ -512,7 +512,7 @@ impl<T: Tongue> Dialogue<T> {
 
     fn receipt(&mut self, sequence: T::Number, delivery: T::Delivery, receipt: Option<Receipt>) {
         if let Some(receipt) = receipt {
-            return self.delivered(sequence, delivery, |inbound| Event::Receipt(inbound, receipt));
+            return self.delivered(sequence, delivery, |inbound| Event::Receipt(inbound, Box::new(receipt)));
         }
         // A repetition would say no more.
         let bound = matches!(self.state, State::Bound | State::Finishing { .. });

@@ -160,14 +160,14 @@ impl SmppSession {
                     return self.answer_deliver(sequence, status::ROK);
                 }
                 if let Some(inbound) = self.unsettled.take(sequence) {
-                    self.outbox.event(Event::Receipt(inbound, read.receipt));
+                    self.outbox.event(Event::Receipt(inbound, Box::new(read.receipt)));
                 }
             }
             None => {
                 let (mo, leniency) = map::mo(&self.settings, sm);
                 leniency.into_iter().for_each(|what| self.outbox.lenient(what));
                 if let Some(inbound) = self.unsettled.take(sequence) {
-                    self.outbox.event(Event::Mo(inbound, mo));
+                    self.outbox.event(Event::Mo(inbound, Box::new(mo)));
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! TLVs are believed before text. Every id found is a candidate: the TLV usually repeats the answer's spelling, the text
 //! has its own, and carriers disagree about which.
 
+use codecs::octets::until_nul;
 use codecs::smpp::receipt::ReceiptText;
 use codecs::smpp::tag::{self, message_state};
 use codecs::smpp::{Sm, Tlvs};
@@ -26,23 +27,55 @@ pub(super) struct Reading {
     pub(super) leniency: Option<&'static str>,
 }
 
+/// What TLVs tell of a receipt; of each the first.
+#[derive(Clone, Copy, Default)]
+struct Told<'a> {
+    /// Up to its NUL, which is often missing.
+    id: Option<&'a [u8]>,
+    state: Option<u8>,
+    /// Network type and error.
+    network: Option<(u8, u16)>,
+}
+
+impl<'a> Told<'a> {
+    /// All in one pass. A value of another size than its own is as good as none.
+    fn read(tlvs: &Tlvs<'a>) -> Told<'a> {
+        let [mut id, mut state, mut network] = [None; 3];
+        for (tag, value) in tlvs.iter() {
+            let first = match tag {
+                tag::RECEIPTED_MESSAGE_ID => &mut id,
+                tag::MESSAGE_STATE => &mut state,
+                tag::NETWORK_ERROR_CODE => &mut network,
+                _ => continue,
+            };
+            first.get_or_insert(value);
+        }
+        let octet = |value: &[u8]| <[u8; 1]>::try_from(value).ok().map(u8::from_be_bytes);
+        let pair = |value: &[u8]| match *value {
+            [network, high, low] => Some((network, u16::from_be_bytes([high, low]))),
+            _ => None,
+        };
+        Told { id: id.map(until_nul), state: state.and_then(octet), network: network.and_then(pair) }
+    }
+}
+
 /// The receipt in a deliver_sm, or `None` where it is a message from a handset. Its ids are empty where it has none.
 pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
-    let text = ReceiptText::read(sm.user_data());
+    let (text, told) = (ReceiptText::read(sm.user_data()), Told::read(&sm.tlvs));
     let kind = sm.esm_class & KIND;
     let marked = kind == RECEIPT || kind == NOTIFICATION;
-    if !marked && sm.tlvs.get(tag::RECEIPTED_MESSAGE_ID).is_none() && !text.is_receipt() {
+    if !marked && told.id.is_none() && !text.is_receipt() {
         return None;
     }
-    let told = state(&sm.tlvs, &text);
+    let state = told.state.and_then(by_number).or_else(|| text.stat.and_then(by_word));
     let receipt = Receipt {
-        ids: candidates(settings, &sm.tlvs, &text),
+        ids: candidates(settings, &told, &text),
         attempt: None,
         to: map::address(handset(settings, sm)),
-        state: if kind == NOTIFICATION { ReceiptState::Intermediate } else { told.unwrap_or(ReceiptState::Unknown) },
-        code: code(&sm.tlvs, &text),
+        state: if kind == NOTIFICATION { ReceiptState::Intermediate } else { state.unwrap_or(ReceiptState::Unknown) },
+        code: code(&told, &text),
     };
-    let leniency = match (marked, told) {
+    let leniency = match (marked, state) {
         (false, _) => Some("a receipt without its esm_class"),
         (true, None) => Some("a receipt without a known state"),
         (true, Some(_)) => None,
@@ -50,16 +83,17 @@ pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
     Some(Reading { receipt, leniency })
 }
 
-fn candidates(settings: &Settings, tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> Vec<CarrierId> {
+fn candidates(settings: &Settings, told: &Told<'_>, text: &ReceiptText<'_>) -> Vec<CarrierId> {
     let bases = settings.ids;
-    let in_tlv = tlvs.get(tag::RECEIPTED_MESSAGE_ID);
-    let again = in_tlv.filter(|_| bases.receipt != bases.answer);
+    let one_base = bases.receipt == bases.answer;
+    // Most carriers write the same in both places.
+    let in_text = text.id.filter(|id| !one_base || told.id != Some(*id));
     let found = [
-        in_tlv.and_then(|id| ids::normalise(id, bases.answer)),
-        text.id.and_then(|id| ids::normalise(id, bases.receipt)),
-        again.and_then(|id| ids::normalise(id, bases.receipt)),
+        told.id.and_then(|id| ids::normalise(id, bases.answer)),
+        in_text.and_then(|id| ids::normalise(id, bases.receipt)),
+        told.id.filter(|_| !one_base).and_then(|id| ids::normalise(id, bases.receipt)),
     ];
-    let mut ids: Vec<CarrierId> = Vec::new();
+    let mut ids: Vec<CarrierId> = Vec::with_capacity(found.iter().flatten().count());
     for id in found.into_iter().flatten() {
         if !ids.contains(&id) {
             ids.push(id);
@@ -73,10 +107,6 @@ fn handset<'a>(settings: &Settings, sm: &Sm<'a>) -> &'a [u8] {
     let own = settings.source.addr.trim_start_matches('+').as_bytes();
     let swapped = !own.is_empty() && sm.source_addr == own && sm.destination_addr != own;
     if swapped { sm.destination_addr } else { sm.source_addr }
-}
-
-fn state(tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> Option<ReceiptState> {
-    tlvs.get_u8(tag::MESSAGE_STATE).and_then(by_number).or_else(|| text.stat.and_then(by_word))
 }
 
 fn by_number(state: u8) -> Option<ReceiptState> {
@@ -116,26 +146,29 @@ fn by_word(stat: &[u8]) -> Option<ReceiptState> {
 }
 
 /// The carrier's own words, each cut short: a carrier may write anything after a label.
-fn code(tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> String {
+fn code(told: &Told<'_>, text: &ReceiptText<'_>) -> String {
     let mut code = String::with_capacity(2 * WORD);
-    match (text.stat, tlvs.get_u8(tag::MESSAGE_STATE)) {
-        (Some(stat), _) => code.extend(word(stat)),
+    match (text.stat, told.state) {
+        (Some(stat), _) => put_word(stat, &mut code),
         (None, Some(state)) => code.push_str(&format!("message_state:{state}")),
         (None, None) => {}
     }
     if let Some(err) = text.err {
         code.push_str(if code.is_empty() { "err:" } else { " err:" });
-        code.extend(word(err));
+        put_word(err, &mut code);
     }
-    if let Some(&[network, high, low]) = tlvs.get(tag::NETWORK_ERROR_CODE) {
+    if let Some((network, error)) = told.network {
         let gap = if code.is_empty() { "" } else { " " };
-        code.push_str(&format!("{gap}network_error_code:{network}/{}", u16::from_be_bytes([high, low])));
+        code.push_str(&format!("{gap}network_error_code:{network}/{error}"));
     }
     code
 }
 
-fn word(octets: &[u8]) -> impl Iterator<Item = char> + '_ {
-    octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from)
+fn put_word(octets: &[u8], code: &mut String) {
+    match std::str::from_utf8(octets) {
+        Ok(word) if word.len() <= WORD && word.bytes().all(|octet| octet.is_ascii_graphic()) => code.push_str(word),
+        _ => code.extend(octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from)),
+    }
 }
 
 #[cfg(test)]
