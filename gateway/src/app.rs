@@ -696,7 +696,7 @@ impl Line {
                 self.meters.mo(&self.metrics, &self.fleet, channel);
                 let (id, carrier) = (self.ids.next(now.wall), Carrier { link, generation, inbound });
                 let (report, mut pen) = report!(self, pen);
-                report.uplink(now, channel, mo, id, carrier, &mut pen);
+                report.uplink(now, channel, *mo, id, carrier, &mut pen);
                 self.tell_switch(now, Event::Heard(link));
             }
             Heard::Leniency(what) => self.meters.leniency(&self.metrics, &self.fleet, channel, what),

@@ -37,6 +37,15 @@ impl Outbox {
         self.pending.push(event);
     }
 
+    /// Adds events to the next batch, in order; `events` is empty then.
+    pub(crate) fn append(&mut self, events: &mut Vec<FromLink>) {
+        if self.pending.is_empty() {
+            std::mem::swap(&mut self.pending, events);
+        } else {
+            self.pending.append(events);
+        }
+    }
+
     /// The connection all events belong to until [`Outbox::next_generation`].
     pub(crate) fn generation(&self) -> u64 {
         self.generation

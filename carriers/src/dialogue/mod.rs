@@ -435,7 +435,7 @@ impl<T: Tongue> Dialogue<T> {
             }
             Said::Refused(refusal) => self.answered(sequence, |ticket, _| Event::Refused(ticket, refusal)),
             Said::Receipt(delivery, receipt) => self.receipt(sequence, delivery, receipt),
-            Said::Mo(delivery, mo) => self.delivered(sequence, delivery, |inbound| Event::Mo(inbound, mo)),
+            Said::Mo(delivery, mo) => self.delivered(sequence, delivery, |inbound| Event::Mo(inbound, Box::new(mo))),
             Said::Phrase(Phrase::Probe) => {
                 self.say(Phrase::ProbeAnswer, sequence);
                 if self.alive(sequence) {
@@ -626,6 +626,10 @@ impl<T: Tongue> Session for Dialogue<T> {
 
     fn output(&mut self) -> Option<Output> {
         self.outbox.pop()
+    }
+
+    fn drain(&mut self, octets: &mut BytesMut, tell: &mut dyn FnMut(Output)) {
+        self.outbox.drain(octets, tell);
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -167,7 +167,7 @@ impl SmppSession {
                 let (mo, leniency) = map::mo(&self.settings, sm);
                 leniency.into_iter().for_each(|what| self.outbox.lenient(what));
                 if let Some(inbound) = self.unsettled.take(sequence) {
-                    self.outbox.event(Event::Mo(inbound, mo));
+                    self.outbox.event(Event::Mo(inbound, Box::new(mo)));
                 }
             }
         }

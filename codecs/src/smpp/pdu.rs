@@ -6,14 +6,14 @@
 
 use std::fmt;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use super::bind::{Bind, BindResp};
 use super::header::{HEADER, Header};
 use super::sm::{Sm, SmResp};
 use super::{command, status};
 use crate::framing::Skip;
-use crate::layout::{Layout, Misread, Show};
+use crate::layout::{Layout, Misread, Show, in_place};
 use crate::octets::{Cause, Reader, until_nul};
 use crate::tlv::Tlvs;
 
@@ -84,9 +84,11 @@ impl<'a> Pdu<'a> {
     pub fn write(&self, out: &mut BytesMut) {
         let octets = self.octets();
         let length = u32::try_from(octets).unwrap_or(u32::MAX);
-        out.reserve(octets);
-        Header { length, command: self.body.command(), status: self.status, sequence: self.sequence }.write(out);
-        self.body.write(self.status, out);
+        in_place(octets, out, |mut out| {
+            Header { length, command: self.body.command(), status: self.status, sequence: self.sequence }
+                .write(&mut out);
+            self.body.write(self.status, &mut out);
+        });
     }
 
     /// How many octets `write` appends.
@@ -161,7 +163,7 @@ impl<'a> Body<'a> {
         })
     }
 
-    fn write(&self, status: u32, out: &mut BytesMut) {
+    fn write(&self, status: u32, out: &mut impl BufMut) {
         match self {
             Body::BindReceiver(bind) | Body::BindTransmitter(bind) | Body::BindTransceiver(bind) => bind.write((), out),
             Body::BindReceiverResp(answer) | Body::BindTransmitterResp(answer) | Body::BindTransceiverResp(answer) => {
@@ -170,7 +172,7 @@ impl<'a> Body<'a> {
             Body::SubmitSm(sm) | Body::DeliverSm(sm) => sm.write((), out),
             Body::SubmitSmResp(answer) | Body::DeliverSmResp(answer) => write_answer(answer, status, out),
             Body::EnquireLink | Body::EnquireLinkResp | Body::Unbind | Body::UnbindResp | Body::GenericNack => {}
-            Body::Unknown { body, .. } => out.extend_from_slice(body),
+            Body::Unknown { body, .. } => out.put_slice(body),
         }
     }
 
@@ -217,7 +219,7 @@ fn has_body<'a>(answer: &impl Answer<'a>, status: u32) -> bool {
     status == status::ROK || !answer.is_empty()
 }
 
-fn write_answer<'a>(answer: &impl Answer<'a>, status: u32, out: &mut BytesMut) {
+fn write_answer<'a>(answer: &impl Answer<'a>, status: u32, out: &mut impl BufMut) {
     if has_body(answer, status) {
         answer.write((), out);
     }
