@@ -247,6 +247,11 @@ impl Attempt {
         self.slots = 0;
     }
 
+    /// Whether all its parts have ended: what that means, if anything yet, its outcome says.
+    pub(super) fn has_ended(&self) -> bool {
+        self.started && self.open == 0
+    }
+
     /// What the end of all its parts means, once all have ended and those not taken have freed their slots; all
     /// slots where the attempt goes on (a part that goes again would otherwise meet its own earlier slot).
     pub(super) fn outcome(&self) -> Option<Outcome> {

@@ -13,7 +13,7 @@ use super::doubt::{self, Resolve};
 use super::examine::{Watch, sign};
 use super::fair::{Shares, Turn};
 use super::health::{Ending, Memory};
-use super::lane::{LaneKey, Lanes, Pending};
+use super::lane::{LaneKey, Lanes, Pending, Spot};
 use super::later::Later;
 use super::matching::ENDINGS;
 use super::pace::Pace;
@@ -24,6 +24,7 @@ use super::why::Cause;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Settings, TierRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
+use crate::few::Few;
 use crate::ids::{IdMap, Ids, MessageId};
 
 /// The rule of a tier the plan does not name (any more).
@@ -68,11 +69,11 @@ pub struct Switch {
     pub(super) ranks: Ranks,
     pub(super) shares: Shares,
     /// Apps with a rate of their own.
-    pub(super) apps: BTreeMap<AppId, Pace>,
-    pub(super) groups: BTreeMap<GroupId, GroupRule>,
+    pub(super) apps: Few<AppId, Pace>,
+    pub(super) groups: Few<GroupId, GroupRule>,
     /// What the groups' strategies remember.
-    pub(super) choices: BTreeMap<GroupId, Choice>,
-    pub(super) channels: BTreeMap<ChannelId, Channel>,
+    pub(super) choices: Few<GroupId, Choice>,
+    pub(super) channels: Few<ChannelId, Channel>,
     /// Messages that may go now.
     pub(super) lanes: Lanes,
     /// Messages that wait for a time.
@@ -92,7 +93,7 @@ pub struct Switch {
     /// Which messages kill sessions.
     pub(super) poison: Poison,
     /// Scratch of the matching: (rank, turn, head, lane).
-    pub(super) heads: BinaryHeap<Reverse<(usize, Turn, MessageId, LaneKey)>>,
+    pub(super) heads: BinaryHeap<Reverse<(usize, Turn, MessageId, Spot)>>,
     pub(super) wake: Time,
     /// Messages that may end by expiry until the next [`Switch::may_end`].
     pub(super) may_end: usize,
@@ -156,10 +157,10 @@ impl Switch {
             tiers: Vec::new(),
             ranks: Ranks::default(),
             shares: Shares::default(),
-            apps: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            choices: BTreeMap::new(),
-            channels: BTreeMap::new(),
+            apps: Few::new(),
+            groups: Few::new(),
+            choices: Few::new(),
+            channels: Few::new(),
             lanes: Lanes::default(),
             later: Later::default(),
             attempts: IdMap::default(),
@@ -396,7 +397,7 @@ impl Switch {
 
     fn channel_mut(&mut self, now: Time, id: ChannelId) -> &mut Channel {
         let opens = self.opens;
-        self.channels.entry(id).or_insert_with(|| match opens {
+        self.channels.get_or_insert_with(id, || match opens {
             Some(opens) => Channel::opening(now, opens),
             None => Channel::new(now),
         })
@@ -409,7 +410,7 @@ impl Switch {
         for rule in &settings.channels {
             self.channel_mut(now, rule.id);
         }
-        for (id, channel) in &mut self.channels {
+        for (id, channel) in self.channels.iter_mut() {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
             channel.budget.set(&settings.health);
         }
@@ -422,7 +423,7 @@ impl Switch {
             let burst = (app.rate / 50.0) as u32;
             // No contract: it need not hold over a restart.
             let pace = || Pace::new(now, app.rate, burst).opening(now);
-            self.apps.entry(app.id).or_insert_with(pace).set(now, app.rate, burst);
+            self.apps.get_or_insert_with(app.id, pace).set(now, app.rate, burst);
         }
         let cost = |id| settings.channels.iter().find(|rule| rule.id == id).map_or(0.0, |rule| rule.cost);
         let choice = |rule: &GroupRule| (rule.id, Choice::new(rule, self.choices.get(&rule.id), cost));
@@ -463,17 +464,24 @@ impl Switch {
             self.watch.machines.sent(now, channel, link, open);
         }
         if let Some(channel) = self.channels.get_mut(&channel) {
-            channel.free(link, u32::from(unneeded));
-            channel.pace.give_back(attempt.taken, unneeded);
+            if unneeded > 0 {
+                channel.free(link, u32::from(unneeded));
+                channel.pace.give_back(attempt.taken, unneeded);
+            }
             channel.pace.left(now, attempt.taken, parts);
             if first && strictest && open > 0 && !again {
                 channel.hedges.sent(now, id);
             }
-            if let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app) {
+            if unneeded > 0
+                && let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app)
+            {
                 pace.give_back(attempt.taken, unneeded);
             }
         }
-        self.review(now, id, out);
+        // Answers that were quicker than this word decide now.
+        if attempt.has_ended() {
+            self.review(now, id, out);
+        }
     }
 
     fn not_started(&mut self, now: Time, id: AttemptRef, why: NotStarted, out: &mut Vec<Command>) {
@@ -568,7 +576,9 @@ impl Switch {
                 Answer::Refused(_) | Answer::Unanswered(_) => {}
             }
         }
-        self.review(now, ticket.attempt(), out);
+        if attempt.has_ended() {
+            self.review(now, ticket.attempt(), out);
+        }
     }
 
     fn freed(&mut self, now: Time, ticket: Ticket, out: &mut Vec<Command>) {
@@ -578,7 +588,9 @@ impl Switch {
         {
             channel.free(attempt.link, 1);
         }
-        self.review(now, ticket.attempt(), out);
+        if attempt.has_ended() {
+            self.review(now, ticket.attempt(), out);
+        }
     }
 
     /// Wherever the message is, it is bound for another lane. Attempts keep their channel until they have ended; the

@@ -7,7 +7,6 @@
 mod score;
 mod weighted;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::GroupRule;
@@ -16,6 +15,7 @@ use super::lane::{Class, Entry};
 use super::why::{Reason, Why};
 use crate::clock::Time;
 use crate::config::plan::{ChannelId, Strategy, TierId};
+use crate::few::Few;
 
 pub(super) use score::Scores;
 
@@ -123,7 +123,7 @@ impl Choice {
     pub(super) fn rank(
         &mut self,
         now: Time,
-        channels: &mut BTreeMap<ChannelId, Channel>,
+        channels: &mut Few<ChannelId, Channel>,
         asks: &Asks<'_>,
         out: &mut Vec<Ranked>,
     ) {
@@ -179,7 +179,7 @@ impl Choice {
     }
 
     /// Looks at the statistics, if that is due.
-    fn look(&mut self, now: Time, channels: &mut BTreeMap<ChannelId, Channel>) {
+    fn look(&mut self, now: Time, channels: &mut Few<ChannelId, Channel>) {
         let due = self.looked.is_none_or(|looked| now.since(looked) >= REFRESH);
         if !due || matches!(self.strategy, Strategy::Preference | Strategy::Weighted(_) | Strategy::LeastCost) {
             return;
