@@ -15,7 +15,7 @@ const LENIENCIES: usize = 64;
 /// Octets of room to begin with: once what was handed out has been written and dropped, it is used again.
 const ROOM: usize = 4096;
 /// Events whose room is kept between two drains.
-const KEPT: usize = 256;
+const KEPT: usize = 512;
 
 /// Outputs of one stream session, in order.
 pub struct Outbox {

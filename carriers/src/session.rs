@@ -152,7 +152,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// What a session tells the gateway.
+/// What a session tells the gateway. Small, whatever it carries: events are moved from list to list on their way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The far side accepted our login; submits may come. Carries the window in parts.
@@ -170,7 +170,7 @@ pub enum Event {
     /// at the call's end.
     Freed(Ticket),
     /// The carrier's word on a part's fate. The carrier is answered after [`Input::Settle`].
-    Receipt(Inbound, Receipt),
+    Receipt(Inbound, Box<Receipt>),
     /// A message from a handset. The carrier is answered after [`Input::Settle`].
     Mo(Inbound, Box<Mo>),
     /// The answer to [`Input::Probe`].

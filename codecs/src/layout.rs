@@ -29,6 +29,10 @@ pub trait Field<'a, E: Copy = ()> {
     fn write(value: Self::Value, edition: E, out: &mut impl BufMut);
     /// How many octets `write` appends.
     fn octets(value: Self::Value, edition: E) -> usize;
+    /// How many it would append if nothing of the value had to be cut: without a look at the value, where that is more.
+    fn uncut(value: Self::Value, edition: E) -> usize {
+        Self::octets(value, edition)
+    }
     /// Whether `write` appends all of the value.
     fn fits(value: Self::Value, edition: E) -> bool;
     /// Shows the value in logs; private ones show their size only.
@@ -46,6 +50,8 @@ pub trait Layout<'a, E: Copy = ()>: Sized {
     fn write(&self, edition: E, out: &mut impl BufMut);
     /// How many octets `write` appends.
     fn octets(&self, edition: E) -> usize;
+    /// How many it would append if no value had to be cut.
+    fn uncut(&self, edition: E) -> usize;
     /// The first field whose value `write` would cut.
     fn unfit(&self, edition: E) -> Option<&'static str>;
     /// Appends some valid body.
@@ -106,6 +112,9 @@ macro_rules! layout {
                 fn octets(&self, edition: $edition) -> usize {
                     0 $(+ <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::octets(self.$field, edition))+
                 }
+                fn uncut(&self, edition: $edition) -> usize {
+                    0 $(+ <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::uncut(self.$field, edition))+
+                }
                 fn unfit(&self, edition: $edition) -> Option<&'static str> {
                     $(if !<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::fits(self.$field, edition) {
                         return Some(stringify!($field));
@@ -144,10 +153,10 @@ macro_rules! kind {
 pub(crate) use kind;
 
 /// Appends exactly `octets` octets, which `write` fills from the front: one look at the room instead of one per field.
-pub(crate) fn in_place(octets: usize, out: &mut BytesMut, write: impl FnOnce(&mut [u8])) {
+pub(crate) fn in_place<R>(octets: usize, out: &mut BytesMut, write: impl FnOnce(&mut [u8]) -> R) -> R {
     let start = out.len();
     out.put_bytes(0, octets);
-    write(out.get_mut(start..).unwrap_or_default());
+    write(out.get_mut(start..).unwrap_or_default())
 }
 
 /// Lends a closure to `debug_struct`.

@@ -24,6 +24,7 @@ impl<K: Copy + Ord, V> Few<K, V> {
     }
 
     /// Where the key is, or where it would be.
+    #[inline]
     fn find(&self, key: &K) -> Result<usize, usize> {
         if self.keys.len() > LINE {
             return self.keys.binary_search(key);
@@ -43,10 +44,12 @@ impl<K: Copy + Ord, V> Few<K, V> {
         self.keys.is_empty()
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.values.get(self.find(key).ok()?)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let at = self.find(key).ok()?;
         self.values.get_mut(at)
@@ -116,7 +119,8 @@ impl<K: Copy + Ord, V> Few<K, V> {
             Ok(at) => at + 1,
             Err(at) => at,
         };
-        self.iter().skip(start).chain(self.iter().take(start))
+        let round = (start..self.len()).chain(0..start);
+        round.filter_map(|at| Some((self.keys.get(at)?, self.values.get(at)?)))
     }
 }
 

@@ -8,6 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::{BACKLOG, Batch, FromLink, LinkId};
 
+/// Events that the next batch has room for from the start, if the one before had as many.
+const ROOM: usize = 1024;
+
 type Permit = Result<mpsc::OwnedPermit<Batch>, mpsc::error::SendError<()>>;
 
 /// Collects events and hands them over whenever the channel has a place.
@@ -64,7 +67,8 @@ impl Outbox {
         }
         match self.channel.try_reserve() {
             Ok(permit) => {
-                let events = std::mem::take(&mut self.pending);
+                let next = Vec::with_capacity(self.pending.len().min(ROOM));
+                let events = std::mem::replace(&mut self.pending, next);
                 permit.send(Batch { id: self.id, generation: self.generation, events });
             }
             Err(mpsc::error::TrySendError::Full(())) => {

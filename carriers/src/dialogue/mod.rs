@@ -512,7 +512,7 @@ impl<T: Tongue> Dialogue<T> {
 
     fn receipt(&mut self, sequence: T::Number, delivery: T::Delivery, receipt: Option<Receipt>) {
         if let Some(receipt) = receipt {
-            return self.delivered(sequence, delivery, |inbound| Event::Receipt(inbound, receipt));
+            return self.delivered(sequence, delivery, |inbound| Event::Receipt(inbound, Box::new(receipt)));
         }
         // A repetition would say no more.
         let bound = matches!(self.state, State::Bound | State::Finishing { .. });

@@ -160,7 +160,7 @@ impl SmppSession {
                     return self.answer_deliver(sequence, status::ROK);
                 }
                 if let Some(inbound) = self.unsettled.take(sequence) {
-                    self.outbox.event(Event::Receipt(inbound, read.receipt));
+                    self.outbox.event(Event::Receipt(inbound, Box::new(read.receipt)));
                 }
             }
             None => {

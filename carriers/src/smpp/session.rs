@@ -121,13 +121,14 @@ impl SmppSession {
         let reference = (settings.user_message_reference && self.knows_tlvs).then_some(attempt.short());
         let body = Body::SubmitSm(map::submit(settings, part, reference, scratch));
         let pdu = Pdu { status: status::ROK, sequence, body };
-        if let Some(field) = pdu.unfit() {
+        let mut written = Ok(());
+        let offset = outbox.write(|out| written = pdu.write_whole(out));
+        if let Err(field) = written {
             let code = format!("not sent: {field} does not fit");
             outbox.event(Event::Refused(ticket, Refusal { verdict: Verdict::Reroute, code }));
             outbox.event(Event::Freed(ticket));
             return;
         }
-        let offset = outbox.write(|out| pdu.write(out));
         window.open(now.mono, sequence, Open { ticket, offset });
     }
 

@@ -77,6 +77,9 @@ impl<'a, E: Copy, const MAX: usize> Field<'a, E> for CString<MAX> {
     fn octets(value: &'a [u8], _: E) -> usize {
         at_most(until_nul(value), MAX - 1).len() + 1
     }
+    fn uncut(value: &'a [u8], _: E) -> usize {
+        value.len() + 1
+    }
     fn fits(value: &'a [u8], _: E) -> bool {
         value.len() < MAX && !value.contains(&0)
     }
@@ -142,6 +145,9 @@ macro_rules! prefixed {
             fn octets(value: &'a [u8], _: E) -> usize {
                 size_of::<$prefix>() + value.len().min($prefix::MAX as usize)
             }
+            fn uncut(value: &'a [u8], _: E) -> usize {
+                size_of::<$prefix>() + value.len()
+            }
             fn fits(value: &'a [u8], _: E) -> bool {
                 $prefix::try_from(value.len()).is_ok()
             }
@@ -172,6 +178,9 @@ impl<'a, E: Copy, K: Field<'a, E, Value: AsRef<[u8]>>> Field<'a, E> for Hidden<K
     }
     fn octets(value: K::Value, edition: E) -> usize {
         K::octets(value, edition)
+    }
+    fn uncut(value: K::Value, edition: E) -> usize {
+        K::uncut(value, edition)
     }
     fn fits(value: K::Value, edition: E) -> bool {
         K::fits(value, edition)

@@ -83,12 +83,31 @@ impl<'a> Pdu<'a> {
     /// Appends the PDU. Values too long for their field are cut: see [`Pdu::unfit`].
     pub fn write(&self, out: &mut BytesMut) {
         let octets = self.octets();
-        let length = u32::try_from(octets).unwrap_or(u32::MAX);
-        in_place(octets, out, |mut out| {
-            Header { length, command: self.body.command(), status: self.status, sequence: self.sequence }
-                .write(&mut out);
-            self.body.write(self.status, &mut out);
+        in_place(octets, out, |mut out| self.put(octets, &mut out));
+    }
+
+    /// Appends the PDU, unless a value is too long for its field or has a NUL in it: says which then. As
+    /// [`Pdu::unfit`] before [`Pdu::write`], in one go; TLVs are taken to be whole.
+    ///
+    /// # Errors
+    /// The first field whose value does not fit; nothing is appended.
+    pub fn write_whole(&self, out: &mut BytesMut) -> Result<(), &'static str> {
+        let (start, octets) = (out.len(), HEADER + self.body.uncut(self.status));
+        let left = in_place(octets, out, |mut out| {
+            self.put(octets, &mut out);
+            out.len()
         });
+        if left == 0 {
+            return Ok(());
+        }
+        out.truncate(start);
+        Err(self.unfit().unwrap_or("command_length"))
+    }
+
+    fn put(&self, octets: usize, out: &mut impl BufMut) {
+        let length = u32::try_from(octets).unwrap_or(u32::MAX);
+        Header { length, command: self.body.command(), status: self.status, sequence: self.sequence }.write(out);
+        self.body.write(self.status, out);
     }
 
     /// How many octets `write` appends.
@@ -186,6 +205,20 @@ impl<'a> Body<'a> {
             Body::SubmitSmResp(answer) | Body::DeliverSmResp(answer) => answer_octets(answer, status),
             Body::EnquireLink | Body::EnquireLinkResp | Body::Unbind | Body::UnbindResp | Body::GenericNack => 0,
             Body::Unknown { body, .. } => body.len(),
+        }
+    }
+
+    fn uncut(&self, status: u32) -> usize {
+        match self {
+            Body::BindReceiver(bind) | Body::BindTransmitter(bind) | Body::BindTransceiver(bind) => bind.uncut(()),
+            Body::SubmitSm(sm) | Body::DeliverSm(sm) => sm.uncut(()),
+            Body::BindReceiverResp(answer) | Body::BindTransmitterResp(answer) | Body::BindTransceiverResp(answer)
+                if has_body(answer, status) =>
+            {
+                answer.uncut(())
+            }
+            Body::SubmitSmResp(answer) | Body::DeliverSmResp(answer) if has_body(answer, status) => answer.uncut(()),
+            other => other.octets(status),
         }
     }
 

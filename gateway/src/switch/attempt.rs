@@ -102,6 +102,8 @@ pub(super) struct Attempt {
     pub(super) alone: bool,
     /// Nothing may follow.
     pub(super) concluded: bool,
+    /// The carrier has all of it, and its message is followed no further: only slots are left.
+    pub(super) done: bool,
 }
 
 impl Attempt {
@@ -127,6 +129,7 @@ impl Attempt {
             mixed: false,
             alone: false,
             concluded: false,
+            done: false,
         }
     }
 

@@ -100,6 +100,8 @@ pub(super) struct Channel {
     /// What it takes of messages that go again.
     pub(super) budget: Budget,
     links: Few<u16, Link>,
+    /// The largest window of a link that is not told to end, 0 where none was ever seen.
+    largest: usize,
     last: u16,
     paused_until: Time,
     next_pause: Duration,
@@ -151,6 +153,7 @@ impl Channel {
             pace: Pace::new(now, 0.0, 1),
             budget: Budget::default(),
             links: Few::new(),
+            largest: 0,
             last: 0,
             paused_until: Time(0),
             next_pause: PAUSE,
@@ -201,6 +204,7 @@ impl Channel {
         link.up = true;
         link.rests = false;
         link.unacked_from = Time::NEVER;
+        self.measure();
     }
 
     /// A link is gone, and its slots with it.
@@ -271,6 +275,7 @@ impl Channel {
         if let Some(state) = self.links.get_mut(&link) {
             state.closing = true;
         }
+        self.measure();
         self.aside = self.aside.filter(|aside| *aside != link);
     }
 
@@ -278,13 +283,18 @@ impl Channel {
     pub(super) fn gone(&mut self, link: u16) {
         self.down(link);
         self.links.remove(&link);
+        self.measure();
     }
 
     /// No link seen so far could ever hold that many parts at once.
     pub(super) fn too_small(&self, parts: u8) -> bool {
-        let largest =
-            self.links.values().filter(|link| !link.closing).map(|link| link.window.most()).max().unwrap_or(0);
-        largest > 0 && largest < usize::from(parts)
+        self.largest > 0 && self.largest < usize::from(parts)
+    }
+
+    /// After links came, went or changed.
+    fn measure(&mut self) {
+        let lasting = self.links.values().filter(|link| !link.closing);
+        self.largest = lasting.map(|link| link.window.most()).max().unwrap_or(0);
     }
 
     /// Whether the channel may be used at all now.
@@ -346,8 +356,10 @@ impl Channel {
     /// The link with most room; among equals the next one in turn.
     fn roomiest(&self, parts: usize, reserves: bool) -> Option<u16> {
         let mut best: Option<(usize, u16)> = None;
-        let others = self.links.from_after(&self.last).filter(|(index, _)| Some(**index) != self.aside);
-        for (index, link) in others.filter(|(_, link)| link.open() && !link.rests && link.window.most() >= parts) {
+        for (index, link) in self.links.from_after(&self.last) {
+            if !link.open() || link.rests || link.window.most() < parts || Some(*index) == self.aside {
+                continue;
+            }
             let window = link.window.room_for(parts);
             let reserve = if reserves && window > 1 { (window / 8).max(1) } else { 0 };
             let free = window.saturating_sub(link.used);

@@ -1,6 +1,7 @@
 //! The machine: what each event changes. What may start because of it is found afterwards, in `matching`.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
@@ -582,13 +583,17 @@ impl Switch {
     }
 
     fn freed(&mut self, now: Time, ticket: Ticket, out: &mut Vec<Command>) {
-        let Some(attempt) = self.attempts.get_mut(&ticket.attempt()) else { return };
+        let Entry::Occupied(mut place) = self.attempts.entry(ticket.attempt()) else { return };
+        let attempt = place.get_mut();
         if attempt.freed(ticket)
             && let Some(channel) = self.channels.get_mut(&attempt.channel)
         {
             channel.free(attempt.link, 1);
         }
-        if attempt.has_ended() {
+        if attempt.done && attempt.slots() == 0 {
+            // As almost always: nothing follows.
+            place.remove();
+        } else if attempt.has_ended() {
             self.review(now, ticket.attempt(), out);
         }
     }
@@ -635,19 +640,23 @@ impl Switch {
 
     /// Decides about the attempt's message once the attempt has ended; forgets the attempt with its last slot.
     pub(super) fn review(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) {
-        let Some(attempt) = self.attempts.get(&id) else { return };
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let message = attempt.pending.entry.id;
-        let undecided = self.flying.get(&message) == Some(&id);
         let Some(outcome) = attempt.outcome() else { return };
+        let undecided = match self.flying.entry(message) {
+            Entry::Occupied(flying) if *flying.get() == id => flying.remove() == id,
+            _ => false,
+        };
         if !undecided {
             let done = attempt.slots() == 0;
-            self.late(id, outcome, out);
+            if attempt.superseded {
+                self.late(id, outcome, out);
+            }
             if done {
                 self.attempts.remove(&id);
             }
             return;
         }
-        self.flying.remove(&message);
         if let Outcome::Missing { refused, .. } = outcome {
             if let Some(attempt) = self.attempts.remove(&id).filter(|attempt| !attempt.concluded) {
                 self.go_on(now, attempt, refused, out);
@@ -655,7 +664,7 @@ impl Switch {
             return;
         }
         if outcome == Outcome::Submitted && attempt.doubt.is_none() && !attempt.alone {
-            // As almost always: nothing follows.
+            attempt.done = true;
             if attempt.slots() == 0 {
                 self.attempts.remove(&id);
             }

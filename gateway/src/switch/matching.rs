@@ -128,7 +128,7 @@ impl Switch {
                 }
                 continue;
             }
-            let mut next_turn = turn;
+            let mut served = None;
             let moved = match self.place(now.time, rank, turn, &lane, &entry) {
                 Place::Wait(until) => {
                     self.wake = self.wake.min(until);
@@ -144,10 +144,7 @@ impl Switch {
                         choice.took(now.time, &self.ranked, chosen.at, entry.parts);
                     }
                     self.start(now, &lane, entry, LinkId { channel: channel.0, link }, chosen.why, out);
-                    // Most likely the next one goes there, too.
-                    if let (Some(next), Some(channel)) = (self.lanes.head(spot), self.channels.get(&channel)) {
-                        next_turn = channel.turns.turn(lane.tier, next.app);
-                    }
+                    served = Some(channel);
                     None
                 }
                 Place::End(End::Expired) => {
@@ -199,7 +196,10 @@ impl Switch {
                 }
             }
             if let Some(next) = self.lanes.head(spot) {
-                heads.push(Reverse((rank, next_turn, next.id, spot)));
+                // Most likely it goes where the one before went.
+                let there = served.and_then(|channel| self.channels.get(&channel));
+                let turn = there.map_or(turn, |channel| channel.turns.turn(lane.tier, next.app));
+                heads.push(Reverse((rank, turn, next.id, spot)));
             }
         }
         self.heads = heads;
@@ -414,6 +414,9 @@ impl Switch {
     /// messages rank only those in service, so that one is not among those it was offered before.
     fn chosen_for(&self, now: Time, lane: &LaneKey, entry: &Entry, ranked: &[Ranked], at: usize) -> Why {
         let Some(choice) = self.choices.get(&lane.group) else { return Why::default() };
+        if !choice.spreads() {
+            return choice.reason(ranked, at);
+        }
         let better = choice.kept_from(ranked, at).filter_map(|id| Some((id, self.channels.get(&id)?)));
         let mut better = better.filter(|(_, channel)| channel.admits(lane.tier) && !channel.too_small(entry.parts));
         let Some((other, channel)) = better.next() else { return choice.reason(ranked, at) };

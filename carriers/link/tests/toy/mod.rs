@@ -128,7 +128,7 @@ impl ToySession {
                     state: ReceiptState::Delivered,
                     code: String::new(),
                 };
-                self.say(Event::Receipt(Inbound(number), receipt));
+                self.say(Event::Receipt(Inbound(number), Box::new(receipt)));
             }
             UNBIND_OK => return self.end(Fault::Closed),
             PING => self.transmit(frame(PONG, number, &vec![0; self.pong_size])),

@@ -115,6 +115,11 @@ impl Choice {
         Choice { strategy: rule.strategy.clone(), members, order, looked: None, curiosity: 0.0 }
     }
 
+    /// Whether it spreads messages, and so ranks only what is of use.
+    pub(super) fn spreads(&self) -> bool {
+        matches!(self.strategy, Strategy::Weighted(_) | Strategy::Balanced(_))
+    }
+
     fn ids(&self) -> impl Iterator<Item = ChannelId> {
         self.order.iter().filter_map(|at| self.members.get(*at)).map(|member| member.id)
     }
@@ -130,7 +135,7 @@ impl Choice {
         self.look(now, channels);
         let Class { excluded, avoid, only, alone: _ } = asks.class;
         let may = |id: &ChannelId| only.is_none_or(|only| only == *id) && excluded.binary_search(id).is_err();
-        let spread = matches!(self.strategy, Strategy::Weighted(_) | Strategy::Balanced(_));
+        let spread = self.spreads();
         let explores = self.curiosity >= 1.0 && *asks.class == Class::default();
         let open = |id: &ChannelId| {
             (spread || explores)
