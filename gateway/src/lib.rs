@@ -14,6 +14,7 @@ mod few;
 pub mod fleet;
 pub mod ids;
 pub mod journal;
+mod json;
 pub mod listen;
 pub mod meter;
 pub mod observe;

@@ -3,6 +3,9 @@
 //! Carriers and platforms write far more words there than the books have. Whatever is neither "delivered" nor "on its way"
 //! is an end without delivery, and stays readable as it came.
 
+use std::ascii;
+use std::fmt::Write as _;
+
 use codecs::stat;
 use codecs::words::Words;
 
@@ -10,6 +13,9 @@ use crate::message::ReceiptState;
 
 /// How misspelt a delivery may be: `DELIVRD`, `DELIVERED`, `DELIVED`.
 const DELIVERED: &[u8] = b"DELIV";
+
+/// Octets that the code of a delivery needs: `DELIVRD err:000`.
+const CODE: usize = 16;
 
 /// The words that are no plain failure.
 const WORDS: &[(&[u8], ReceiptState)] = &[
@@ -37,14 +43,29 @@ pub fn state(stat: &[u8]) -> (ReceiptState, Option<&'static str>) {
     }
 }
 
-/// The carrier's word as it came, and what it means where that is known and no delivery.
-pub fn code(stat: &[u8], more: &str, meaning: Option<Words>) -> String {
+/// The carrier's word as it came, its error where it names one, and what they mean (`meaning` first) where that is known
+/// and no delivery.
+pub fn code(stat: &[u8], err: Option<&[u8]>, meaning: Option<Words>) -> String {
     let word = stat::trimmed(stat);
-    let meaning = meaning.or_else(|| stat::words(word)).filter(|_| word != stat::DELIVRD);
-    let word = word.escape_ascii();
-    match meaning {
-        Some(Words { zh, en }) => format!("{word}{more} ({zh}, {en})"),
-        None => format!("{word}{more}"),
+    let mut code = String::with_capacity(CODE);
+    put(word, &mut code);
+    if let Some(err) = err {
+        code.push_str(" err:");
+        put(err, &mut code);
+    }
+    if word != stat::DELIVRD
+        && let Some(Words { zh, en }) = meaning.or_else(|| stat::words(word))
+    {
+        let _ = write!(code, " ({zh}, {en})");
+    }
+    code
+}
+
+/// Appends a carrier's octets, escaped where they need it.
+fn put(word: &[u8], code: &mut String) {
+    match std::str::from_utf8(word) {
+        Ok(plain) if plain.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b':') => code.push_str(plain),
+        _ => code.extend(word.iter().copied().flat_map(ascii::escape_default).map(char::from)),
     }
 }
 
@@ -84,12 +105,13 @@ mod tests {
 
     #[test]
     fn words_are_kept_and_explained() {
-        assert_eq!(code(b"DELIVRD", "", None), "DELIVRD");
-        assert_eq!(code(b"MK:0024", "", None), "MK:0024 (用户关机, switched off)");
-        assert_eq!(code(b"NOSEND ", "", None), "NOSEND (签名未报备, signature missing or not registered)");
-        assert_eq!(code(b"660\0\0\0\0", "", None), "660");
-        assert_eq!(code(b"\xffX", "", None), "\\xffX");
+        assert_eq!(code(b"DELIVRD", None, None), "DELIVRD");
+        assert_eq!(code(b"MK:0024", None, None), "MK:0024 (用户关机, switched off)");
+        assert_eq!(code(b"NOSEND ", None, None), "NOSEND (签名未报备, signature missing or not registered)");
+        assert_eq!(code(b"660\0\0\0\0", None, None), "660");
+        assert_eq!(code(b"\xffX", None, None), "\\xffX");
+        assert_eq!(code(b"a'b\\", Some(b"\x01 \""), None), r#"a\'b\\ err:\x01 \""#, "as escape_ascii has it");
         let meaning = Words { zh: "用户忙", en: "user busy" };
-        assert_eq!(code(b"EXPIRED", " err:002", Some(meaning)), "EXPIRED err:002 (用户忙, user busy)");
+        assert_eq!(code(b"EXPIRED", Some(b"002"), Some(meaning)), "EXPIRED err:002 (用户忙, user busy)");
     }
 }

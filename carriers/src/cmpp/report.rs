@@ -36,7 +36,7 @@ pub(super) fn read(deliver: &Deliver<'_>, ids: ReportId, version: Version) -> Re
         attempt: None,
         to: if named.is_empty() { number::plain(deliver.src_terminal_id) } else { named },
         state,
-        code: stat::code(report.stat, "", None),
+        code: stat::code(report.stat, None, None),
     };
     Reading { receipt: Some(receipt), leniency: misspelt.or(odd) }
 }

@@ -27,10 +27,7 @@ pub(super) fn read(deliver: &Deliver<'_>, text: &ReceiptText<'_>) -> Reading {
         attempt: None,
         to: number::plain(deliver.src_term_id),
         state,
-        code: match cause {
-            Some(cause) => stat::code(told, &format!(" err:{}", cause.escape_ascii()), err::of(cause)),
-            None => stat::code(told, "", None),
-        },
+        code: stat::code(told, cause, cause.and_then(err::of)),
     });
     Reading { receipt, leniency }
 }

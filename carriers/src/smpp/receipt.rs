@@ -52,14 +52,16 @@ pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
 
 fn candidates(settings: &Settings, tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> Vec<CarrierId> {
     let bases = settings.ids;
-    let in_tlv = tlvs.get(tag::RECEIPTED_MESSAGE_ID);
-    let again = in_tlv.filter(|_| bases.receipt != bases.answer);
+    let in_tlv = tlvs.get_cstring(tag::RECEIPTED_MESSAGE_ID);
+    let one_base = bases.receipt == bases.answer;
+    // Most carriers write the same in both places.
+    let in_text = text.id.filter(|id| !one_base || in_tlv != Some(*id));
     let found = [
         in_tlv.and_then(|id| ids::normalise(id, bases.answer)),
-        text.id.and_then(|id| ids::normalise(id, bases.receipt)),
-        again.and_then(|id| ids::normalise(id, bases.receipt)),
+        in_text.and_then(|id| ids::normalise(id, bases.receipt)),
+        in_tlv.filter(|_| !one_base).and_then(|id| ids::normalise(id, bases.receipt)),
     ];
-    let mut ids: Vec<CarrierId> = Vec::new();
+    let mut ids: Vec<CarrierId> = Vec::with_capacity(found.iter().flatten().count());
     for id in found.into_iter().flatten() {
         if !ids.contains(&id) {
             ids.push(id);
@@ -119,13 +121,13 @@ fn by_word(stat: &[u8]) -> Option<ReceiptState> {
 fn code(tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> String {
     let mut code = String::with_capacity(2 * WORD);
     match (text.stat, tlvs.get_u8(tag::MESSAGE_STATE)) {
-        (Some(stat), _) => code.extend(word(stat)),
+        (Some(stat), _) => put_word(stat, &mut code),
         (None, Some(state)) => code.push_str(&format!("message_state:{state}")),
         (None, None) => {}
     }
     if let Some(err) = text.err {
         code.push_str(if code.is_empty() { "err:" } else { " err:" });
-        code.extend(word(err));
+        put_word(err, &mut code);
     }
     if let Some(&[network, high, low]) = tlvs.get(tag::NETWORK_ERROR_CODE) {
         let gap = if code.is_empty() { "" } else { " " };
@@ -134,8 +136,11 @@ fn code(tlvs: &Tlvs<'_>, text: &ReceiptText<'_>) -> String {
     code
 }
 
-fn word(octets: &[u8]) -> impl Iterator<Item = char> + '_ {
-    octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from)
+fn put_word(octets: &[u8], code: &mut String) {
+    match std::str::from_utf8(octets) {
+        Ok(word) if word.len() <= WORD && word.bytes().all(|octet| octet.is_ascii_graphic()) => code.push_str(word),
+        _ => code.extend(octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from)),
+    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,6 @@ impl Line {
             return Event::render(EventRef { id, seq, at }, kind, &data);
         }
         let (kind, at, data) = self.report.event(id, seq, company)?;
-        Event::render(EventRef { id, seq, at }, kind, &data)
+        Some(Event::form(EventRef { id, seq, at }, kind, data.octets(), |json| data.write(json)))
     }
 }

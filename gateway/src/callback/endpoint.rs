@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -16,7 +16,7 @@ use super::letter::Letter;
 use super::queue::Called;
 use super::reach::Reach;
 use super::settings::Settings;
-use super::signature::sign;
+use super::signature::Signer;
 use crate::clock::Wall;
 use crate::config::plan::Callback;
 
@@ -31,9 +31,18 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Most characters of what went wrong.
 const WORDS: usize = 120;
 
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// Headers of a call: those five, and host and length, which the client adds.
+const HEADERS: usize = 7;
+
 /// A callback and its client. Its connections are as many as its calls, which the queue bounds.
 pub(super) struct Endpoint {
     pub(super) callback: Callback,
+    /// Its URL; none where that cannot be called.
+    uri: Option<Uri>,
+    signer: Signer,
     connect: Duration,
     client: Client<HttpsConnector<Reach>, Full<Bytes>>,
 }
@@ -48,7 +57,8 @@ impl Endpoint {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(settings.in_flight)
             .build(connector);
-        Endpoint { callback: callback.clone(), connect: settings.connect, client }
+        let (uri, signer) = (callback.url.parse().ok(), Signer::new(&callback.secrets));
+        Endpoint { callback: callback.clone(), uri, signer, connect: settings.connect, client }
     }
 
     /// Whether it is what the configuration says now.
@@ -64,19 +74,10 @@ impl Endpoint {
         settings: &Settings,
     ) -> impl Future<Output = Called> + Send + use<> {
         let timestamp = now.0 / 1_000;
-        let signature = sign(&self.callback.secrets, &letter.id, timestamp, &letter.body);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(&self.callback.url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("qiao/", env!("CARGO_PKG_VERSION")))
-            .header("webhook-id", &letter.id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            .body(Full::new(letter.body.clone()));
+        let request = self.request(letter, timestamp);
         let (client, total) = (self.client.clone(), settings.total);
         async move {
-            let Ok(request) = request else { return Called::Failed("the call could not be made".into(), None) };
+            let Some(request) = request else { return Called::Failed("the call could not be made".into(), None) };
             let answer = match tokio::time::timeout(total, client.request(request)).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(error)) => return Called::Failed(words(&error), None),
@@ -87,6 +88,21 @@ impl Endpoint {
             let _ = tokio::time::timeout(DRAIN, Limited::new(body, ANSWER_LIMIT).collect()).await;
             verdict(head.status, head.headers.get(RETRY_AFTER), now)
         }
+    }
+
+    fn request(&self, letter: &Letter, timestamp: u64) -> Option<Request<Full<Bytes>>> {
+        let signature = self.signer.sign(&letter.id, timestamp, &letter.body);
+        let mut request = Request::new(Full::new(letter.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone()?;
+        let headers = request.headers_mut();
+        headers.reserve(HEADERS);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("qiao/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(WEBHOOK_ID, HeaderValue::from_str(&letter.id).ok()?);
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
+        headers.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signature).ok()?);
+        Some(request)
     }
 }
 

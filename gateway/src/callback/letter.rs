@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Wall;
 use crate::ids::MessageId;
+use crate::json;
 
 /// Which event; `Display` is its id in the body, the same over repetitions and restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +33,7 @@ impl EventRef {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.letters());
         out.push(b'-');
-        number(self.seq, out);
-    }
-}
-
-/// Appends a number; hardly a message has ten events.
-fn number(number: u32, out: &mut Vec<u8>) {
-    match u8::try_from(number) {
-        Ok(digit @ 0..10) => out.push(b'0' + digit),
-        _ => out.extend_from_slice(number.to_string().as_bytes()),
+        json::number(self.seq.into(), out);
     }
 }
 
@@ -53,14 +46,14 @@ pub struct Event {
     pub json: Bytes,
 }
 
-/// Octets that most events need no more than.
-const USUAL: usize = 512;
+/// Octets around the content: no event has more of them.
+const FRAME: usize = r#"{"id":"000000000000-4294967295","type":"message.delivered","time":"2025-01-01T00:00:00.000Z","seq":4294967295,"data":}"#.len();
 
 impl Event {
-    /// An event of that kind (`message.delivered` and its like) as it stands in a body; `data` becomes a JSON object.
-    /// `None` where it cannot.
-    pub fn render(which: EventRef, kind: &str, data: &impl Serialize) -> Option<Event> {
-        let mut json = Vec::with_capacity(USUAL);
+    /// An event of that kind (`message.delivered` and its like) as it stands in a body. `content` appends its JSON
+    /// object, which needs about so many `octets`.
+    pub fn form(which: EventRef, kind: &str, octets: usize, content: impl FnOnce(&mut Vec<u8>)) -> Event {
+        let mut json = Vec::with_capacity(FRAME + octets);
         // Ids, kinds and times hold nothing that needs escapes.
         json.extend_from_slice(b"{\"id\":\"");
         which.write(&mut json);
@@ -69,12 +62,18 @@ impl Event {
         json.extend_from_slice(b"\",\"time\":\"");
         json.extend_from_slice(&which.at.letters());
         json.extend_from_slice(b"\",\"seq\":");
-        number(which.seq, &mut json);
+        json::number(which.seq.into(), &mut json);
         json.extend_from_slice(b",\"data\":");
-        serde_json::to_writer(&mut json, data).ok()?;
+        content(&mut json);
         json.push(b'}');
         // Memory holds many of them.
-        Some(Event { which, json: json.into_boxed_slice().into() })
+        Event { which, json: json.into_boxed_slice().into() }
+    }
+
+    /// The same of anything that becomes a JSON object. `None` where it cannot.
+    pub fn render(which: EventRef, kind: &str, data: &impl Serialize) -> Option<Event> {
+        let content = serde_json::to_vec(data).ok()?;
+        Some(Event::form(which, kind, content.len(), |json| json.extend_from_slice(&content)))
     }
 }
 

@@ -224,10 +224,11 @@ impl Office {
                 let message = MessageId(id);
                 let received =
                     uplink::again(message, &history, &owners, app, (from, to), |name| company(name).map(str::to_owned));
-                let received = received.and_then(|(kind, at, data)| rendered(message, 1, kind, at, &data));
+                let which = |seq, at| EventRef { id: message, seq, at };
+                let received = received.and_then(|(kind, at, data)| Event::render(which(1, at), kind, &data));
                 let mut events =
                     tell::again(message, &history, &app.name, (from, to), company, |seq, kind, at, data| {
-                        rendered(message, seq, kind, at, data)
+                        Some(Event::form(which(seq, at), kind, data.octets(), |json| data.write(json)))
                     });
                 events.extend(received);
                 (id, events)
@@ -260,10 +261,6 @@ impl Office {
         }
         Ok((id, bag.name(id).ok_or(Refused::NoApp)?))
     }
-}
-
-fn rendered(id: MessageId, seq: u32, kind: &str, at: Wall, data: &impl Serialize) -> Option<Event> {
-    Event::render(EventRef { id, seq, at }, kind, data)
 }
 
 /// Scheme, host and port of a URL: what of it may be shown.

@@ -8,7 +8,7 @@ mod stratum;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub use kept::{Damaged, Kept};
 
 use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
+use crate::ids::SeededMap;
 use delays::Delays;
 use stratum::{Count, Stratum};
 
@@ -140,7 +141,7 @@ struct Sick {
 #[derive(Debug)]
 pub struct Quality {
     flows: BTreeMap<ChannelId, Flow>,
-    strata: HashMap<Key, Stratum>,
+    strata: SeededMap<Key, Stratum>,
     sick: BTreeMap<(ChannelId, Network), Sick>,
     networks: Vec<Arc<str>>,
     /// Those known only by their calling code.
@@ -161,7 +162,7 @@ impl Quality {
     pub fn new(now: Moment) -> Quality {
         Quality {
             flows: BTreeMap::new(),
-            strata: HashMap::new(),
+            strata: SeededMap::default(),
             sick: BTreeMap::new(),
             networks: Vec::new(),
             codes: BTreeMap::new(),
