@@ -228,6 +228,16 @@ impl Attempt {
         self.open.count_ones()
     }
 
+    /// Whether the slots of all its parts are taken.
+    pub(super) fn holds_all(&self) -> bool {
+        self.slots == self.run
+    }
+
+    /// Whether all its slots are free.
+    pub(super) fn is_free(&self) -> bool {
+        self.slots == 0
+    }
+
     /// Slots it holds.
     pub(super) fn slots(&self) -> u32 {
         self.slots.count_ones()

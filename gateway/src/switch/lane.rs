@@ -83,7 +83,7 @@ impl Entry {
 }
 
 /// Which channels a message may not, should rather not, or must use. Almost always: any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Class {
     /// Never again for this message; sorted.
     pub(super) excluded: Vec<ChannelId>,
@@ -93,6 +93,14 @@ pub(super) struct Class {
     pub(super) only: Option<ChannelId>,
     /// Sent with nothing else in flight on its link, see `poison`.
     pub(super) alone: bool,
+}
+
+impl Clone for Class {
+    /// Every attempt has one: nothing is asked of the allocator where nothing is excluded.
+    fn clone(&self) -> Class {
+        let excluded = if self.excluded.is_empty() { Vec::new() } else { self.excluded.clone() };
+        Class { excluded, ..*self }
+    }
 }
 
 impl Class {
@@ -156,9 +164,9 @@ impl Pending {
     }
 }
 
-impl From<Message> for Pending {
-    fn from(m: Message) -> Pending {
-        let entry = Entry {
+impl From<Message> for Entry {
+    fn from(m: Message) -> Entry {
+        Entry {
             id: m.id,
             accepted: m.accepted,
             expires: m.expires,
@@ -168,8 +176,13 @@ impl From<Message> for Pending {
             doubtful: false,
             strikes: 0,
             again: Again::No,
-        };
-        Pending { entry, lane: LaneKey::of(&m) }
+        }
+    }
+}
+
+impl From<Message> for Pending {
+    fn from(message: Message) -> Pending {
+        Pending { entry: Entry::from(message), lane: LaneKey::of(&message) }
     }
 }
 
@@ -456,6 +469,17 @@ impl Lanes {
     /// Puts a message into its lane, at its place by id; false if it is there already.
     pub(super) fn insert(&mut self, pending: Pending) -> bool {
         self.put(pending).1
+    }
+
+    /// Puts a message that just came into its common lane.
+    pub(super) fn accept(&mut self, message: Message) {
+        let known = self.lately.filter(|lately| {
+            let fits = |key: &LaneKey| key.group == message.group && key.tier == message.tier && key.class.is_any();
+            self.key(*lately).is_some_and(fits)
+        });
+        let spot = known.unwrap_or_else(|| self.spot(LaneKey::of(&message)));
+        let new = self.at(spot).is_some_and(|lane| lane.insert(Entry::from(message)));
+        self.len += usize::from(new);
     }
 
     /// As [`Lanes::insert`]; and which lane that is.

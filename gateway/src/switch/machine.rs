@@ -201,9 +201,7 @@ impl Switch {
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Command>) {
         match event {
             Event::Plan(settings) => self.plan(now, settings),
-            Event::Accepted(message) => {
-                self.lanes.insert(message.into());
-            }
+            Event::Accepted(message) => self.lanes.accept(message),
             Event::Recovered(recovered) => self.recover(now, recovered, out),
             Event::LinkUp(link, window) => {
                 self.link_up(now, link, window);
@@ -364,7 +362,7 @@ impl Switch {
     /// that follows knows nothing of its slots.
     #[must_use]
     pub fn stands(&self, attempt: AttemptRef) -> bool {
-        self.attempts.get(&attempt).is_some_and(|attempt| attempt.slots() == u32::from(attempt.reserved()))
+        self.attempts.get(&attempt).is_some_and(Attempt::holds_all)
     }
 
     /// When an attempt was handed to its link; `None` where nothing of it can be on the wire any more.
@@ -590,7 +588,7 @@ impl Switch {
         {
             channel.free(attempt.link, 1);
         }
-        if attempt.done && attempt.slots() == 0 {
+        if attempt.done && attempt.is_free() {
             // As almost always: nothing follows.
             place.remove();
         } else if attempt.has_ended() {
@@ -665,7 +663,7 @@ impl Switch {
         }
         if outcome == Outcome::Submitted && attempt.doubt.is_none() && !attempt.alone {
             attempt.done = true;
-            if attempt.slots() == 0 {
+            if attempt.is_free() {
                 self.attempts.remove(&id);
             }
             return;

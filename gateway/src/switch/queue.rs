@@ -2,7 +2,7 @@
 //!
 //! Messages lie in chunks; each chunk knows a lower bound of when its first message expires. So taking the oldest,
 //! putting one back, removing one by id and expiring on time all cost O(log n) amortised, without a map entry per
-//! message.
+//! message; a chunk that comes in between moves the heads of those on its shorter side, half an octet a message.
 
 use std::collections::{BTreeSet, VecDeque};
 
