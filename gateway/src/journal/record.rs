@@ -3,7 +3,6 @@
 //! changed layout gets a new kind. What most records do not have may follow at the end, where a bit of their flags says so.
 
 mod outline;
-mod take;
 
 use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verdict};
 
@@ -12,7 +11,6 @@ use crate::ids::MessageId;
 use crate::switch::{Cause, Reason};
 
 pub use outline::Outline;
-use take::Take;
 
 /// A record's octets do not read as its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -525,7 +523,7 @@ impl Record<'_> {
 
     /// Reads a body of that kind.
     pub fn read(kind: u8, body: &[u8]) -> Result<Record<'_>, Unreadable> {
-        let mut take = Take::new(kind, body);
+        let mut take = Take { kind, body, at: 0 };
         let record = match kind {
             kind::ACCEPTED => return Accepted::read(body).map(Record::Accepted),
             kind::ATTEMPT | kind::ATTEMPT_ALONE => {
@@ -617,15 +615,12 @@ impl<'a> Accepted<'a> {
     /// # Errors
     /// It does not read as one.
     pub fn read(body: &'a [u8]) -> Result<Accepted<'a>, Unreadable> {
-        let mut take = Take::new(kind::ACCEPTED, body);
+        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
         let (at, expires) = (take.wall()?, take.wall()?);
         let [flags, parts, reserve] = take.array()?;
         let callback = flags & !WITH_OPTIONS != 0;
-        take.know(5, 0);
         let (app, tier, group) = (take.str()?, take.str()?, take.str()?);
-        let (kind, to, text) = (take.str()?, take.str()?, take.str()?);
-        take.know(1, 3);
-        let encoding = take.str()?;
+        let (kind, to, text, encoding) = (take.str()?, take.str()?, take.str()?, take.str()?);
         let (sender, client_ref, idempotency_key) = (take.option()?, take.option()?, take.option()?);
         let body_hash = take.array()?;
         let options = take.last(flags)?;
@@ -705,6 +700,89 @@ fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
             put_str(out, text);
         }
         None => out.extend_from_slice(&[0; 3]),
+    }
+}
+
+/// Takes fields off a record's body.
+struct Take<'a> {
+    kind: u8,
+    body: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Take<'a> {
+    fn unreadable(&self) -> Unreadable {
+        Unreadable { kind: self.kind, at: self.at }
+    }
+
+    #[inline]
+    fn bytes(&mut self, n: usize) -> Result<&'a [u8], Unreadable> {
+        let rest = self.body.get(self.at..).and_then(|rest| rest.get(..n));
+        let bytes = rest.ok_or_else(|| self.unreadable())?;
+        self.at += n;
+        Ok(bytes)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        let array = self.body.get(self.at..).and_then(|rest| rest.first_chunk());
+        let array = *array.ok_or_else(|| self.unreadable())?;
+        self.at += N;
+        Ok(array)
+    }
+
+    fn u8(&mut self) -> Result<u8, Unreadable> {
+        Ok(self.bytes(1)?[0])
+    }
+
+    fn flag(&mut self) -> Result<bool, Unreadable> {
+        Ok(self.u8()? != 0)
+    }
+
+    fn u16(&mut self) -> Result<u16, Unreadable> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, Unreadable> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn wall(&mut self) -> Result<Wall, Unreadable> {
+        Ok(Wall(self.u64()?))
+    }
+
+    #[inline]
+    fn octets(&mut self) -> Result<&'a [u8], Unreadable> {
+        let length = u16::from_le_bytes(self.array()?);
+        self.bytes(usize::from(length))
+    }
+
+    fn str(&mut self) -> Result<&'a str, Unreadable> {
+        match self.octets()? {
+            [] => Ok(""),
+            octets => std::str::from_utf8(octets).map_err(|_| self.unreadable()),
+        }
+    }
+
+    /// See [`put_last`].
+    fn last(&mut self, flags: u8) -> Result<&'a str, Unreadable> {
+        if flags & WITH_OPTIONS == 0 { Ok("") } else { self.str() }
+    }
+
+    fn because(&mut self) -> Result<Because<'a>, Unreadable> {
+        let (reason, cause) = (Reason::read(self.u8()?), Cause::read(self.u8()?));
+        Ok(Because { reason, cause, number: u32::from_le_bytes(self.array()?), other: self.str()? })
+    }
+
+    fn option(&mut self) -> Result<Option<&'a str>, Unreadable> {
+        let present = self.flag()?;
+        let text = self.str()?;
+        Ok(present.then_some(text))
+    }
+
+    fn one_of<T: Copy>(&mut self, values: &[T]) -> Result<T, Unreadable> {
+        let index = self.u8()?;
+        values.get(usize::from(index)).copied().ok_or(self.unreadable())
     }
 }
 

@@ -23,7 +23,7 @@ impl<'a> Outline<'a> {
     /// Of an [`Accepted`](super::Accepted) record's body. That its strings are text is not looked at: whoever reads the
     /// record finds out.
     pub fn of(body: &'a [u8]) -> Option<Outline<'a>> {
-        let mut take = Take::new(kind::ACCEPTED, body);
+        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
         take.bytes(FIXED).ok()?;
         let app = take.octets().ok()?;
         for _tier_group_kind_to in 0..4 {
