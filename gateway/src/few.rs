@@ -113,8 +113,8 @@ impl<K: Copy + Ord, V> Few<K, V> {
         self.values.iter_mut()
     }
 
-    /// All, beginning with the first key after that one.
-    pub(crate) fn from_after(&self, key: &K) -> impl Iterator<Item = (&K, &V)> {
+    /// All, beginning with the first key after that one and ending with that one.
+    pub(crate) fn round_after(&self, key: &K) -> impl Iterator<Item = (&K, &V)> {
         let start = match self.find(key) {
             Ok(at) => at + 1,
             Err(at) => at,
@@ -175,7 +175,7 @@ mod tests {
                 prop_assert_eq!(few.get(&key), model.get(&key));
                 prop_assert!(few.iter().eq(model.iter()) && few.values().eq(model.values()));
                 let round = model.range(key + 1..).chain(model.range(..=key));
-                prop_assert!(few.from_after(&key).eq(round));
+                prop_assert!(few.round_after(&key).eq(round));
             }
             prop_assert_eq!(few, model.into_iter().collect());
         }

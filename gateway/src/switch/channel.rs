@@ -356,7 +356,7 @@ impl Channel {
     /// The link with most room; among equals the next one in turn.
     fn roomiest(&self, parts: usize, reserves: bool) -> Option<u16> {
         let mut best: Option<(usize, u16)> = None;
-        for (index, link) in self.links.from_after(&self.last) {
+        for (index, link) in self.links.round_after(&self.last) {
             if !link.open() || link.rests || link.window.most() < parts || Some(*index) == self.aside {
                 continue;
             }

@@ -118,7 +118,7 @@ impl Class {
 }
 
 /// A lane's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LaneKey {
     pub(super) group: GroupId,
     pub(super) tier: TierId,

@@ -106,7 +106,7 @@ impl Switch {
         }
         let most = out.len() + ROUND;
         // Mostly one lane has a whole run.
-        let mut lane = LaneKey::last();
+        let mut lane = LaneKey::default();
         while let Some(Reverse((rank, turn, id, spot))) = heads.pop() {
             let Some(entry) = self.lanes.head(spot).copied().filter(|head| head.id == id) else { continue };
             match self.lanes.key(spot) {
