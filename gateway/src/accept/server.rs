@@ -369,8 +369,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_warden_ends_who_stays_too_long_and_forgets_who_is_gone() {
-        let (second, mut warden, start) = (Duration::from_secs(1), Warden::default(), Instant::now());
-        let mut tasks = JoinSet::new();
+        let (second, mut warden, mut tasks) = (Duration::from_secs(1), Warden::default(), JoinSet::new());
         let [slow, busy] = [false, true].map(|answering| {
             let pulse = Arc::new(Pulse::default());
             pulse.arrived.store(true, Relaxed);
@@ -378,8 +377,7 @@ mod tests {
             warden.watch(tasks.spawn(std::future::pending()), pulse.clone());
             pulse
         });
-        warden.look(second, start);
-        warden.look(second, start + second);
+        warden.look(second, Instant::now() + second);
         let gone = tasks.join_next_with_id().await.unwrap();
         warden.forget(gone);
         assert_eq!(warden.connections.len(), 1);
