@@ -605,13 +605,11 @@ impl Line {
                 self.unsent(now, start);
                 continue;
             }
-            let mut sent = 0_u8;
-            for part in parts {
-                if is_named(&part, start.only) {
-                    sent = sent.saturating_add(1);
-                    let ticket = Ticket::new(start.attempt, part.index);
-                    self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
-                }
+            let mut sent = 0u8;
+            for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
+                sent = sent.saturating_add(1);
+                let ticket = Ticket::new(start.attempt, part.index);
+                self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
             }
             self.meters.started(ChannelId(start.link.channel), sent);
             self.tell_switch(now, Event::Started(start.attempt, sent));
