@@ -605,9 +605,8 @@ impl Line {
                 self.unsent(now, start);
                 continue;
             }
-            let mut sent = 0u8;
+            let sent = u8::try_from(named(&parts, start.only)).unwrap_or(u8::MAX);
             for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
-                sent = sent.saturating_add(1);
                 let ticket = Ticket::new(start.attempt, part.index);
                 self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
             }
