@@ -38,7 +38,8 @@ impl<'a> Options<'a> {
 
     /// The value of that name.
     pub fn get(self, name: &str) -> Option<&'a str> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+        let found = || self.iter().find(|(known, _)| *known == name);
+        if self.is_empty() { None } else { found().map(|(_, value)| value) }
     }
 
     /// All of them, to be kept; of one name the last. Nothing is allocated where there is none.

@@ -77,6 +77,26 @@ impl Outbox {
         self.handed_out
     }
 
+    /// All outputs at once: the octets to the end of `octets`, which costs no buffer of their own.
+    pub fn drain(&mut self, octets: &mut BytesMut, tell: &mut dyn FnMut(Output)) {
+        self.handed_out += self.octets.len() as u64;
+        octets.extend_from_slice(&self.octets);
+        self.octets.clear();
+        for event in self.events.drain(..) {
+            tell(Output::Event(event));
+        }
+        self.settled().into_iter().for_each(tell);
+    }
+
+    /// What follows the last event.
+    fn settled(&mut self) -> Option<Output> {
+        self.leniencies = 0;
+        if self.events.capacity() > KEPT {
+            self.events.shrink_to(KEPT);
+        }
+        std::mem::take(&mut self.close).then_some(Output::Close(PathId(0)))
+    }
+
     /// The next output.
     pub fn pop(&mut self) -> Option<Output> {
         if !self.octets.is_empty() {
@@ -87,11 +107,7 @@ impl Outbox {
         if let Some(event) = self.events.pop_front() {
             return Some(Output::Event(event));
         }
-        self.leniencies = 0;
-        if self.events.capacity() > KEPT {
-            self.events.shrink_to(KEPT);
-        }
-        std::mem::take(&mut self.close).then_some(Output::Close(PathId(0)))
+        self.settled()
     }
 }
 
@@ -113,6 +129,19 @@ mod tests {
         assert!(outbox.pop().is_none());
         assert_eq!(outbox.write(|out| out.extend_from_slice(b"f")), 6);
         assert_eq!(outbox.cut_off(), 5);
+        assert!(outbox.pop().is_none());
+    }
+
+    #[test]
+    fn drained_at_once_it_says_the_same() {
+        let (mut outbox, mut octets, mut told) = (Outbox::default(), BytesMut::from("ab"), Vec::new());
+        outbox.close();
+        outbox.event(Event::ProbeAnswered);
+        assert_eq!(outbox.write(|out| out.extend_from_slice(b"cde")), 3);
+        outbox.drain(&mut octets, &mut |output| told.push(output));
+        assert!(matches!(told[..], [Output::Event(Event::ProbeAnswered), Output::Close(PathId(0))]));
+        assert_eq!((&octets[..], outbox.write(|out| out.extend_from_slice(b"f"))), (&b"abcde"[..], 4));
+        assert_eq!(outbox.cut_off(), 3);
         assert!(outbox.pop().is_none());
     }
 

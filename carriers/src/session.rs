@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::message::{CarrierId, Mo, Part, Receipt};
 
@@ -249,6 +249,16 @@ pub trait Session: Send {
     fn input(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault>;
     /// The next thing to do; drain until `None` after each input.
     fn output(&mut self) -> Option<Output>;
+    /// Everything there is to do, as [`Session::output`] tells it one by one: octets for path 0 go to the end of `octets`,
+    /// the rest is told in order.
+    fn drain(&mut self, octets: &mut BytesMut, tell: &mut dyn FnMut(Output)) {
+        while let Some(output) = self.output() {
+            match output {
+                Output::Transmit(PathId(0), payload) => octets.extend_from_slice(&payload.body),
+                other => tell(other),
+            }
+        }
+    }
     /// When to call with [`Input::Tick`], at the latest.
     fn deadline(&self) -> Option<Instant>;
     /// How many more parts may be submitted now: window less open tickets, 0 unless bound.

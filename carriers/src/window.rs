@@ -3,6 +3,7 @@
 //! [`Window`] serves every protocol that numbers its requests; the key is whatever identifies a request there (a
 //! `u32` in SMPP, CMPP and SMGP, three of them in SGIP). Every operation is O(1); memory is bounded by the limit.
 
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
@@ -73,9 +74,10 @@ impl<K: Copy + Eq + Hash> Window<K> {
 
     /// Opens a ticket, sent at `now`. Returns false, changing nothing, where there is no room or the key is taken.
     pub fn open(&mut self, now: Instant, key: K, open: Open) -> bool {
-        if self.room() == 0 || self.contains(key) {
+        if self.room() == 0 {
             return false;
         }
+        let Entry::Vacant(place) = self.by_key.entry(key) else { return false };
         let newest = self.ends.map(|ends| ends.newest);
         let slot = Slot { key, open, answer_deadline: now + self.patience, older: newest, newer: None };
         let at = match self.free.pop() {
@@ -92,7 +94,7 @@ impl<K: Copy + Eq + Hash> Window<K> {
             self.slots[newest].newer = Some(at);
         }
         self.ends = Some(Ends { oldest: self.ends.map_or(at, |ends| ends.oldest), newest: at });
-        self.by_key.insert(key, at);
+        place.insert(at);
         true
     }
 

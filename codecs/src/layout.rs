@@ -13,7 +13,7 @@ mod kinds;
 
 use std::fmt;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use crate::octets::{Cause, Reader};
 
@@ -26,9 +26,13 @@ pub trait Field<'a, E: Copy = ()> {
     /// Takes the field from the front.
     fn read(from: &mut Reader<'a>, edition: E) -> Result<Self::Value, Cause>;
     /// Appends the field.
-    fn write(value: Self::Value, edition: E, out: &mut BytesMut);
+    fn write(value: Self::Value, edition: E, out: &mut impl BufMut);
     /// How many octets `write` appends.
     fn octets(value: Self::Value, edition: E) -> usize;
+    /// How many it would append if nothing of the value had to be cut: without a look at the value, where that is more.
+    fn uncut(value: Self::Value, edition: E) -> usize {
+        Self::octets(value, edition)
+    }
     /// Whether `write` appends all of the value.
     fn fits(value: Self::Value, edition: E) -> bool;
     /// Shows the value in logs; private ones show their size only.
@@ -43,9 +47,11 @@ pub trait Layout<'a, E: Copy = ()>: Sized {
     /// Takes all fields from the front; the error names the first that cannot be read.
     fn read(from: &mut Reader<'a>, edition: E) -> Result<Self, Misread>;
     /// Appends all fields.
-    fn write(&self, edition: E, out: &mut BytesMut);
+    fn write(&self, edition: E, out: &mut impl BufMut);
     /// How many octets `write` appends.
     fn octets(&self, edition: E) -> usize;
+    /// How many it would append if no value had to be cut.
+    fn uncut(&self, edition: E) -> usize;
     /// The first field whose value `write` would cut.
     fn unfit(&self, edition: E) -> Option<&'static str>;
     /// Appends some valid body.
@@ -86,6 +92,8 @@ macro_rules! layout {
         }
 
         const _: () = {
+            use bytes::BufMut;
+            #[cfg(test)]
             use bytes::BytesMut;
             use std::fmt;
             use $crate::layout::{Field, Layout, Misread, Show, kind as on_wire};
@@ -98,11 +106,14 @@ macro_rules! layout {
                             .map_err(|cause| Misread { field: stringify!($field), cause })?,)+
                     })
                 }
-                fn write(&self, edition: $edition, out: &mut BytesMut) {
+                fn write(&self, edition: $edition, out: &mut impl BufMut) {
                     $(<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::write(self.$field, edition, out);)+
                 }
                 fn octets(&self, edition: $edition) -> usize {
                     0 $(+ <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::octets(self.$field, edition))+
+                }
+                fn uncut(&self, edition: $edition) -> usize {
+                    0 $(+ <on_wire!($value $(, $kind)?) as Field<$life, $edition>>::uncut(self.$field, edition))+
                 }
                 fn unfit(&self, edition: $edition) -> Option<&'static str> {
                     $(if !<on_wire!($value $(, $kind)?) as Field<$life, $edition>>::fits(self.$field, edition) {
@@ -140,6 +151,13 @@ macro_rules! kind {
     };
 }
 pub(crate) use kind;
+
+/// Appends exactly `octets` octets, which `write` fills from the front: one look at the room instead of one per field.
+pub(crate) fn in_place<R>(octets: usize, out: &mut BytesMut, write: impl FnOnce(&mut [u8]) -> R) -> R {
+    let start = out.len();
+    out.put_bytes(0, octets);
+    write(out.get_mut(start..).unwrap_or_default())
+}
 
 /// Lends a closure to `debug_struct`.
 pub(crate) struct Show<F>(pub(crate) F);
@@ -208,7 +226,7 @@ mod tests {
                 Edition::Three => <Fixed<32> as Field<'a>>::read(from, ()),
             }
         }
-        fn write(value: &'a [u8], edition: Edition, out: &mut BytesMut) {
+        fn write(value: &'a [u8], edition: Edition, out: &mut impl BufMut) {
             match edition {
                 Edition::Two => <Fixed<21> as Field<'a>>::write(value, (), out),
                 Edition::Three => <Fixed<32> as Field<'a>>::write(value, (), out),

@@ -7,7 +7,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::framing::Skip;
-use crate::layout::{Field, Misread};
+use crate::layout::{Field, Misread, in_place};
 use crate::octets::{Cause, Reader};
 
 /// One PDU, its body one of `B`, numbered by an `S`; its length is known when it is written.
@@ -30,7 +30,7 @@ pub trait Bodies<'a, E: Copy>: Sized {
     /// Takes the body of `command`; all that is left where the command is not known.
     fn read(command: u32, from: &mut Reader<'a>, edition: E) -> Result<Self, Misread>;
     /// Appends the body.
-    fn write(&self, edition: E, out: &mut BytesMut);
+    fn write(&self, edition: E, out: &mut impl BufMut);
     /// How many octets `write` appends.
     fn octets(&self, edition: E) -> usize;
     /// The first field whose value `write` would cut.
@@ -62,11 +62,12 @@ impl<B, S: Sequence> Pdu<B, S> {
         B: Bodies<'a, E>,
     {
         let octets = self.octets(edition);
-        out.reserve(octets);
-        out.put_u32(u32::try_from(octets).unwrap_or(u32::MAX));
-        out.put_u32(self.body.command());
-        S::write(self.sequence, (), out);
-        self.body.write(edition, out);
+        in_place(octets, out, |mut out| {
+            out.put_u32(u32::try_from(octets).unwrap_or(u32::MAX));
+            out.put_u32(self.body.command());
+            S::write(self.sequence, (), &mut out);
+            self.body.write(edition, &mut out);
+        });
     }
 
     /// How many octets `write` appends.
@@ -123,7 +124,7 @@ macro_rules! bodies {
         }
 
         const _: () = {
-            use bytes::BytesMut;
+            use bytes::BufMut;
             use std::fmt;
             use $crate::layout::{Layout, Misread, Show};
             use $crate::octets::Reader;
@@ -150,12 +151,12 @@ macro_rules! bodies {
                         command => $name::Unknown { command, body: from.rest() },
                     })
                 }
-                fn write(&self, edition: $edition, out: &mut BytesMut) {
+                fn write(&self, edition: $edition, out: &mut impl BufMut) {
                     match self {
                         $($name::$variant $((given!(body for $fields)))? => {
                             $(<$fields as Layout<$life, $edition>>::write(body, edition, out);)?
                         })+
-                        $name::Unknown { body, .. } => out.extend_from_slice(body),
+                        $name::Unknown { body, .. } => out.put_slice(body),
                     }
                 }
                 fn octets(&self, edition: $edition) -> usize {

@@ -102,9 +102,9 @@ impl<'a> Iterator for Iter<'a> {
 /// Appends a TLV; of the value, no more than a length can say (65535 octets).
 pub fn put(out: &mut BytesMut, tag: u16, value: &[u8]) {
     let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
+    let ([t, u], [l, m]) = (tag.to_be_bytes(), length.to_be_bytes());
     out.reserve(TLV_HEADER + usize::from(length));
-    out.put_u16(tag);
-    out.put_u16(length);
+    out.put_slice(&[t, u, l, m]);
     out.put_slice(at_most(value, length.into()));
 }
 
@@ -114,7 +114,7 @@ impl<'a, E: Copy> Field<'a, E> for Tlvs<'a> {
     fn read(from: &mut Reader<'a>, _: E) -> Result<Tlvs<'a>, Cause> {
         Ok(Tlvs::new(from.rest()))
     }
-    fn write(value: Tlvs<'a>, _: E, out: &mut BytesMut) {
+    fn write(value: Tlvs<'a>, _: E, out: &mut impl BufMut) {
         out.put_slice(value.octets);
     }
     fn octets(value: Tlvs<'a>, _: E) -> usize {

@@ -17,7 +17,11 @@ use tokio::sync::mpsc;
 
 use crate::clock::Wall;
 use crate::config::plan::{Channel, ChannelId};
+use crate::few::Few;
 use crate::observe::{ChannelMeter, Metrics};
+
+/// Room that a link's list of things to do begins with, at most.
+const LIST: usize = 256;
 
 /// How one link stands.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +50,7 @@ pub struct Member {
     pub protocol: &'static str,
     /// What the plan wants; none: the channel is to leave.
     wanted: Option<Wanted>,
-    links: BTreeMap<u16, Link>,
+    links: Few<u16, Link>,
     /// Where the search for a free link number begins.
     next: u16,
 }
@@ -86,7 +90,7 @@ struct Link {
 
 /// All channels.
 pub struct Fleet {
-    members: BTreeMap<u16, Member>,
+    members: Few<u16, Member>,
     /// An operator wants no links, whatever the plan says.
     drained: BTreeSet<u16>,
     metrics: Arc<Metrics>,
@@ -101,7 +105,7 @@ impl Fleet {
     /// No channels yet; links report to `events`.
     pub fn new(metrics: Arc<Metrics>, events: mpsc::Sender<link::Batch>, settings: link::Settings) -> Self {
         Fleet {
-            members: BTreeMap::new(),
+            members: Few::new(),
             drained: BTreeSet::new(),
             metrics,
             events,
@@ -135,7 +139,7 @@ impl Fleet {
             }
             None => {
                 let meter = ChannelMeter::new(&self.metrics, &channel.name);
-                let member = Member { profile, meter, carrier, protocol, wanted, links: BTreeMap::new(), next: 0 };
+                let member = Member { profile, meter, carrier, protocol, wanted, links: Few::new(), next: 0 };
                 self.members.insert(channel.id.0, member);
             }
         }
@@ -281,7 +285,9 @@ impl Fleet {
     pub fn flush(&mut self) {
         for link in self.pending.drain(..) {
             if let Some(slot) = find(&mut self.members, link) {
-                slot.handle.send(std::mem::take(&mut slot.outgoing));
+                // The next one is mostly as long.
+                let next = Vec::with_capacity(slot.outgoing.len().min(LIST));
+                slot.handle.send(std::mem::replace(&mut slot.outgoing, next));
             }
         }
     }
@@ -313,7 +319,7 @@ impl Fleet {
 
     /// Asks every link to finish and end; none is started any more.
     pub fn unbind(&mut self, now: Wall) {
-        let all: Vec<ChannelId> = self.members.keys().map(|id| ChannelId(*id)).collect();
+        let all: Vec<ChannelId> = self.members.iter().map(|(id, _)| ChannelId(*id)).collect();
         for channel in all {
             self.stop(channel, now);
         }
@@ -347,13 +353,13 @@ impl Member {
     /// A number for a new link. One that was used comes back only after all others: a late word to the earlier link
     /// must not reach the new one.
     fn number(&mut self) -> Option<u16> {
-        let free = (0..=u16::MAX).map(|n| self.next.wrapping_add(n)).find(|n| !self.links.contains_key(n))?;
+        let free = (0..=u16::MAX).map(|n| self.next.wrapping_add(n)).find(|n| self.links.get(n).is_none())?;
         self.next = free.wrapping_add(1);
         Some(free)
     }
 }
 
-fn find(members: &mut BTreeMap<u16, Member>, link: LinkId) -> Option<&mut Link> {
+fn find(members: &mut Few<u16, Member>, link: LinkId) -> Option<&mut Link> {
     members.get_mut(&link.channel)?.links.get_mut(&link.link)
 }
 

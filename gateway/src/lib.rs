@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod ctl;
 pub mod descriptors;
+mod few;
 pub mod fleet;
 pub mod ids;
 pub mod journal;

@@ -8,6 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::{BACKLOG, Batch, FromLink, LinkId};
 
+/// Events that the next batch has room for from the start, if the one before had as many.
+const ROOM: usize = 1024;
+
 type Permit = Result<mpsc::OwnedPermit<Batch>, mpsc::error::SendError<()>>;
 
 /// Collects events and hands them over whenever the channel has a place.
@@ -32,14 +35,18 @@ impl Outbox {
         Outbox { generation: generation.saturating_sub(1), ..Outbox::new(id, channel) }
     }
 
-    /// So many events are about to be pushed.
-    pub(crate) fn reserve(&mut self, events: usize) {
-        self.pending.reserve(events);
-    }
-
     /// Adds an event to the next batch.
     pub(crate) fn push(&mut self, event: FromLink) {
         self.pending.push(event);
+    }
+
+    /// Adds events to the next batch, in order; `events` is empty then.
+    pub(crate) fn append(&mut self, events: &mut Vec<FromLink>) {
+        if self.pending.is_empty() {
+            std::mem::swap(&mut self.pending, events);
+        } else {
+            self.pending.append(events);
+        }
     }
 
     /// The connection all events belong to until [`Outbox::next_generation`].
@@ -60,7 +67,8 @@ impl Outbox {
         }
         match self.channel.try_reserve() {
             Ok(permit) => {
-                let events = std::mem::take(&mut self.pending);
+                let next = Vec::with_capacity(self.pending.len().min(ROOM));
+                let events = std::mem::replace(&mut self.pending, next);
                 permit.send(Batch { id: self.id, generation: self.generation, events });
             }
             Err(mpsc::error::TrySendError::Full(())) => {

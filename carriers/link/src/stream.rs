@@ -37,8 +37,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
 use carriers::{
-    AttemptRef, Event, Fault, Input, Life, Now, NumberSet, Output, Part, PathId, Payload, Refusal, Session, Ticket,
-    Verdict,
+    AttemptRef, Doubt, Event, Fault, Input, Life, Now, NumberSet, Output, Part, PathId, Payload, Refusal, Session,
+    Ticket, Verdict,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -56,6 +56,8 @@ use crate::{Batch, Down, FromLink, OUT_LIMIT, READ_BUFFER, Spec, ToLink, tcp_inf
 
 /// A stream has this path only.
 const STREAM: PathId = PathId(0);
+/// A session reads so many octets at a time, so that what it says of them is little, and near.
+const SIP: usize = 2048;
 /// Reads after a failed write, at most: answers that were already here spare their tickets the doubt.
 const SALVAGE_READS: usize = 64;
 
@@ -228,7 +230,7 @@ impl Link {
     }
 
     fn unsent(&mut self, ticket: Ticket) {
-        self.outbox.push(FromLink::Unanswered(ticket, carriers::Doubt::Unsent));
+        self.outbox.push(FromLink::Unanswered(ticket, Doubt::Unsent));
         self.outbox.push(FromLink::Event(Event::Freed(ticket)));
     }
 
@@ -264,10 +266,12 @@ impl Link {
         let mut welcomed = false;
         loop {
             talk.write(&mut self.buffer);
-            talk.tell(&mut self.outbox, &self.spec);
+            talk.tell(&mut self.outbox);
             self.lost |= talk.lost;
             if let Some(window) = talk.window.filter(|_| !welcomed) {
                 welcomed = true;
+                let (channel, link, address) = (&*self.spec.name, self.spec.id.link, talk.address);
+                tracing::debug!(channel, link, %address, window, "link up");
                 guest.into_iter().for_each(Guest::welcome);
                 if let Some(porter) = &mut self.porter {
                     porter.open(window);
@@ -358,7 +362,9 @@ struct Conversation {
     /// How long octets wait to be acknowledged.
     unacked: Unacked,
     /// What the session said since the last batch.
-    said: Vec<Event>,
+    said: Vec<FromLink>,
+    /// Places in `said` of parts that got no answer, with their offsets: how far each got is known after the write.
+    unsure: Vec<(usize, u64)>,
     /// Tickets the session has not ended yet; only a session that broke its promises leaves any at its end.
     open: NumberSet<Ticket>,
     bound_at: Option<Instant>,
@@ -389,6 +395,7 @@ impl Conversation {
             written: 0,
             unacked: Unacked::default(),
             said: Vec::new(),
+            unsure: Vec::new(),
             open: NumberSet::default(),
             bound_at: None,
             window: None,
@@ -442,9 +449,8 @@ impl Conversation {
     /// may have lost some, and what is not known counts as acknowledged.
     fn finish(&mut self, why: Down) {
         self.over = Some(why);
-        for ticket in self.open.drain() {
-            self.said.push(Event::Unanswered(ticket, 0));
-            self.said.push(Event::Freed(ticket));
+        for ticket in std::mem::take(&mut self.open) {
+            self.unanswered(ticket, 0);
         }
     }
 
@@ -462,30 +468,52 @@ impl Conversation {
     }
 
     fn drain(&mut self) {
-        while let Some(output) = self.session.output() {
-            match output {
-                Output::Transmit(STREAM, payload) => self.out.extend_from_slice(&payload.body),
-                Output::Close(STREAM) => self.closing = true,
-                Output::Event(event) => {
-                    if let Event::Submitted(ticket, _) | Event::Refused(ticket, _) | Event::Unanswered(ticket, _) =
-                        event
-                    {
-                        self.open.remove(&ticket);
+        let Conversation { session, out, said, unsure, open, closing, bound_at, window, quiet, address, .. } = self;
+        session.drain(out, &mut |output| match output {
+            Output::Close(STREAM) => *closing = true,
+            Output::Event(event) => said.push(match event {
+                Event::Bound(room) => {
+                    (*bound_at, *window) = (Some(Instant::now()), Some(room));
+                    if *quiet {
+                        return;
                     }
-                    self.said.push(event);
+                    FromLink::Up { window: room, address: *address }
                 }
-                // A stream has no further paths.
-                Output::Transmit(..) | Output::Open(..) | Output::Close(_) => {}
-            }
-        }
+                Event::Unanswered(ticket, offset) => {
+                    open.remove(&ticket);
+                    unsure.push((said.len(), offset));
+                    FromLink::Unanswered(ticket, Doubt::Acked)
+                }
+                Event::Submitted(ticket, _) | Event::Refused(ticket, _) => {
+                    open.remove(&ticket);
+                    FromLink::Event(event)
+                }
+                other => FromLink::Event(other),
+            }),
+            // A stream has no further paths.
+            Output::Transmit(..) | Output::Open(..) | Output::Close(_) => {}
+        });
+    }
+
+    /// A part gets no answer; the offset as in [`Event::Unanswered`].
+    fn unanswered(&mut self, ticket: Ticket, offset: u64) {
+        self.unsure.push((self.said.len(), offset));
+        self.said.push(FromLink::Unanswered(ticket, Doubt::Acked));
+        self.said.push(FromLink::Event(Event::Freed(ticket)));
     }
 
     fn take_read(&mut self, now: Now, read: Option<io::Result<usize>>, buffer: &[u8]) {
         match read {
             None => {}
             Some(Ok(0)) => self.lose(now, Down::Ended),
-            Some(Ok(length)) => self.input(now, Input::Octets(STREAM, Payload::octets(&buffer[..length]))),
+            Some(Ok(length)) => self.take_octets(now, &buffer[..length]),
             Some(Err(error)) => self.lose(now, Down::Broken(error.to_string())),
+        }
+    }
+
+    fn take_octets(&mut self, now: Now, octets: &[u8]) {
+        for sip in octets.chunks(SIP) {
+            self.input(now, Input::Octets(STREAM, Payload::octets(sip)));
         }
     }
 
@@ -515,8 +543,8 @@ impl Conversation {
         let outcome = self.call(now, Input::Submit(ticket, attempt, part));
         if outcome == Err(Down::Panicked) && self.out.len() == waiting && self.open.remove(&ticket) {
             let refusal = Refusal { verdict: Verdict::Reroute, code: "internal error on this part".to_owned() };
-            self.said.push(Event::Refused(ticket, refusal));
-            self.said.push(Event::Freed(ticket));
+            self.said.push(FromLink::Event(Event::Refused(ticket, refusal)));
+            self.said.push(FromLink::Event(Event::Freed(ticket)));
         }
         self.follow(now, outcome);
     }
@@ -533,8 +561,7 @@ impl Conversation {
     }
 
     fn turn_away(&mut self, ticket: Ticket) {
-        self.said.push(Event::Unanswered(ticket, u64::MAX));
-        self.said.push(Event::Freed(ticket));
+        self.unanswered(ticket, u64::MAX);
     }
 
     /// One write of all there is; the rest waits for the socket. After the session's end this is its goodbye, sent as
@@ -561,35 +588,24 @@ impl Conversation {
     fn salvage(&mut self, buffer: &mut [u8]) {
         for _ in 0..SALVAGE_READS {
             match self.stream.try_read(buffer) {
-                Ok(length @ 1..) => self.input(now(), Input::Octets(STREAM, Payload::octets(&buffer[..length]))),
+                Ok(length @ 1..) => self.take_octets(now(), &buffer[..length]),
                 Ok(0) | Err(_) => return,
             }
         }
     }
 
     /// Puts what the session said into the outbox, judging doubt by what is written and acknowledged now.
-    fn tell(&mut self, outbox: &mut Outbox, spec: &Spec) {
-        let mut progress = None;
-        let mut said = std::mem::take(&mut self.said);
-        outbox.reserve(said.len());
-        for event in said.drain(..) {
-            outbox.push(match event {
-                Event::Bound(window) => {
-                    let up = self.came_up(window, spec);
-                    if self.quiet {
-                        continue;
-                    }
-                    up
+    fn tell(&mut self, outbox: &mut Outbox) {
+        if !self.unsure.is_empty() {
+            self.lost |= self.over.is_some();
+            let progress = self.progress();
+            for (at, offset) in self.unsure.drain(..) {
+                if let Some(FromLink::Unanswered(_, doubt)) = self.said.get_mut(at) {
+                    *doubt = progress.doubt(offset);
                 }
-                Event::Unanswered(ticket, offset) => {
-                    self.lost |= self.over.is_some();
-                    let progress = progress.get_or_insert_with(|| self.progress());
-                    FromLink::Unanswered(ticket, progress.doubt(offset))
-                }
-                other => FromLink::Event(other),
-            });
+            }
         }
-        self.said = said;
+        outbox.append(&mut self.said);
     }
 
     /// Tells how long octets have waited to be acknowledged, where that is due. Not while events wait for a full
@@ -608,13 +624,6 @@ impl Conversation {
             }
             _ => self.unacked.blind(),
         }
-    }
-
-    fn came_up(&mut self, window: usize, spec: &Spec) -> FromLink {
-        self.bound_at = Some(Instant::now());
-        self.window = Some(window);
-        tracing::debug!(channel = &*spec.name, link = spec.id.link, address = %self.address, window, "link up");
-        FromLink::Up { window, address: self.address }
     }
 
     fn progress(&self) -> Progress {

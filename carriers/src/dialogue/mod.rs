@@ -628,6 +628,10 @@ impl<T: Tongue> Session for Dialogue<T> {
         self.outbox.pop()
     }
 
+    fn drain(&mut self, octets: &mut BytesMut, tell: &mut dyn FnMut(Output)) {
+        self.outbox.drain(octets, tell);
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let state = match self.state {
             State::Binding { deadline, .. } | State::Finishing { deadline } | State::Unbinding { deadline } => {

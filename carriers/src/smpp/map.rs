@@ -39,6 +39,7 @@ pub(super) fn submit<'a>(
     scratch: &'a mut Scratch,
 ) -> Sm<'a> {
     let Scratch { validity, tlvs } = scratch;
+    tlvs.clear();
     *validity = time::relative(part.valid_for);
     if let Some(reference) = reference {
         put_tlv(tlvs, tag::USER_MESSAGE_REFERENCE, &reference.to_be_bytes());

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use codecs::smpp::{Bind, Body, LIMITS, Pdu, SmResp, status};
 
 use super::config::Settings;
@@ -41,6 +42,7 @@ pub struct SmppSession {
     pub(super) knows_tlvs: bool,
     cutter: Cutter,
     sequence: u32,
+    scratch: map::Scratch,
 }
 
 /// Where the conversation stands.
@@ -75,6 +77,7 @@ impl SmppSession {
             knows_tlvs: false,
             cutter: Cutter::default(),
             sequence: 0,
+            scratch: map::Scratch::default(),
             settings,
         }
     }
@@ -114,18 +117,18 @@ impl SmppSession {
             return;
         }
         let sequence = self.next_sequence();
-        let Self { settings, outbox, window, .. } = self;
+        let Self { settings, outbox, window, scratch, .. } = self;
         let reference = (settings.user_message_reference && self.knows_tlvs).then_some(attempt.short());
-        let mut scratch = map::Scratch::default();
-        let body = Body::SubmitSm(map::submit(settings, part, reference, &mut scratch));
+        let body = Body::SubmitSm(map::submit(settings, part, reference, scratch));
         let pdu = Pdu { status: status::ROK, sequence, body };
-        if let Some(field) = pdu.unfit() {
+        let mut written = Ok(());
+        let offset = outbox.write(|out| written = pdu.write_whole(out));
+        if let Err(field) = written {
             let code = format!("not sent: {field} does not fit");
             outbox.event(Event::Refused(ticket, Refusal { verdict: Verdict::Reroute, code }));
             outbox.event(Event::Freed(ticket));
             return;
         }
-        let offset = outbox.write(|out| pdu.write(out));
         window.open(now.mono, sequence, Open { ticket, offset });
     }
 
@@ -288,6 +291,10 @@ impl Session for SmppSession {
         self.outbox.pop()
     }
 
+    fn drain(&mut self, octets: &mut BytesMut, tell: &mut dyn FnMut(Output)) {
+        self.outbox.drain(octets, tell);
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let state = match self.state {
             State::Binding { deadline, .. } | State::Finishing { deadline } | State::Unbinding { deadline, .. } => {
@@ -308,7 +315,6 @@ impl Session for SmppSession {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use bytes::BytesMut;
     use codecs::smpp::{BindResp, Sm, Tlvs, command, put_tlv, tag};
 
     use super::*;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
+#[cfg(test)]
+use bytes::BytesMut;
 
 #[cfg(test)]
 use crate::layout::Entropy;
@@ -63,7 +65,7 @@ where
             Version::V30 => B::read(from, version),
         }
     }
-    fn write(value: A::Value, version: Version, out: &mut BytesMut) {
+    fn write(value: A::Value, version: Version, out: &mut impl BufMut) {
         match version {
             Version::V20 => A::write(value, version, out),
             Version::V30 => B::write(value, version, out),
@@ -104,7 +106,7 @@ impl<'a, E: Copy, K: Field<'a, E, Value: Default + PartialEq>> Field<'a, E> for 
     fn read(_: &mut Reader<'a>, _: E) -> Result<K::Value, Cause> {
         Ok(K::Value::default())
     }
-    fn write(_: K::Value, _: E, _: &mut BytesMut) {}
+    fn write(_: K::Value, _: E, _: &mut impl BufMut) {}
     fn octets(_: K::Value, _: E) -> usize {
         0
     }
@@ -138,7 +140,7 @@ impl<'a, const AFTER: usize> Field<'a, Version> for Status<AFTER> {
             Version::V30 => from.u32(),
         }
     }
-    fn write(value: u32, version: Version, out: &mut BytesMut) {
+    fn write(value: u32, version: Version, out: &mut impl BufMut) {
         match version {
             Version::V20 => out.put_u8(u8::try_from(value).unwrap_or(u8::MAX)),
             Version::V30 => out.put_u32(value),

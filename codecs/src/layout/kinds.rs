@@ -17,7 +17,7 @@ macro_rules! integer {
             fn read(from: &mut Reader<'a>, _: E) -> Result<$kind, Cause> {
                 from.$kind()
             }
-            fn write(value: $kind, _: E, out: &mut BytesMut) {
+            fn write(value: $kind, _: E, out: &mut impl BufMut) {
                 out.$put(value);
             }
             fn octets(_: $kind, _: E) -> usize {
@@ -44,7 +44,7 @@ impl<'a, E: Copy, const N: usize> Field<'a, E> for [u8; N] {
     fn read(from: &mut Reader<'a>, _: E) -> Result<[u8; N], Cause> {
         from.array()
     }
-    fn write(value: [u8; N], _: E, out: &mut BytesMut) {
+    fn write(value: [u8; N], _: E, out: &mut impl BufMut) {
         out.put_slice(&value);
     }
     fn octets(_: [u8; N], _: E) -> usize {
@@ -70,12 +70,15 @@ impl<'a, E: Copy, const MAX: usize> Field<'a, E> for CString<MAX> {
     fn read(from: &mut Reader<'a>, _: E) -> Result<&'a [u8], Cause> {
         from.cstring(MAX)
     }
-    fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
+    fn write(value: &'a [u8], _: E, out: &mut impl BufMut) {
         out.put_slice(at_most(until_nul(value), MAX - 1));
         out.put_u8(0);
     }
     fn octets(value: &'a [u8], _: E) -> usize {
         at_most(until_nul(value), MAX - 1).len() + 1
+    }
+    fn uncut(value: &'a [u8], _: E) -> usize {
+        value.len() + 1
     }
     fn fits(value: &'a [u8], _: E) -> bool {
         value.len() < MAX && !value.contains(&0)
@@ -98,11 +101,10 @@ impl<'a, E: Copy, const WIDTH: usize> Field<'a, E> for Fixed<WIDTH> {
     fn read(from: &mut Reader<'a>, _: E) -> Result<&'a [u8], Cause> {
         from.fixed(WIDTH)
     }
-    fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
+    fn write(value: &'a [u8], _: E, out: &mut impl BufMut) {
         let value = at_most(until_nul(value), WIDTH);
-        let start = out.len();
-        out.put_bytes(0, WIDTH);
-        out[start..start + value.len()].copy_from_slice(value);
+        out.put_slice(value);
+        out.put_bytes(0, WIDTH - value.len());
     }
     fn octets(_: &'a [u8], _: E) -> usize {
         WIDTH
@@ -135,13 +137,16 @@ macro_rules! prefixed {
                 *from = ahead;
                 Ok(value)
             }
-            fn write(value: &'a [u8], _: E, out: &mut BytesMut) {
+            fn write(value: &'a [u8], _: E, out: &mut impl BufMut) {
                 let length = $prefix::try_from(value.len()).unwrap_or($prefix::MAX);
                 out.$put(length);
                 out.put_slice(at_most(value, length as usize));
             }
             fn octets(value: &'a [u8], _: E) -> usize {
                 size_of::<$prefix>() + value.len().min($prefix::MAX as usize)
+            }
+            fn uncut(value: &'a [u8], _: E) -> usize {
+                size_of::<$prefix>() + value.len()
             }
             fn fits(value: &'a [u8], _: E) -> bool {
                 $prefix::try_from(value.len()).is_ok()
@@ -168,11 +173,14 @@ impl<'a, E: Copy, K: Field<'a, E, Value: AsRef<[u8]>>> Field<'a, E> for Hidden<K
     fn read(from: &mut Reader<'a>, edition: E) -> Result<K::Value, Cause> {
         K::read(from, edition)
     }
-    fn write(value: K::Value, edition: E, out: &mut BytesMut) {
+    fn write(value: K::Value, edition: E, out: &mut impl BufMut) {
         K::write(value, edition, out);
     }
     fn octets(value: K::Value, edition: E) -> usize {
         K::octets(value, edition)
+    }
+    fn uncut(value: K::Value, edition: E) -> usize {
+        K::uncut(value, edition)
     }
     fn fits(value: K::Value, edition: E) -> bool {
         K::fits(value, edition)
@@ -197,7 +205,7 @@ impl<'a, E: Copy, K: Field<'a, E, Value: Default>> Field<'a, E> for Tail<K> {
             K::Value::default()
         }))
     }
-    fn write(value: K::Value, edition: E, out: &mut BytesMut) {
+    fn write(value: K::Value, edition: E, out: &mut impl BufMut) {
         K::write(value, edition, out);
     }
     fn octets(value: K::Value, edition: E) -> usize {
@@ -294,7 +302,7 @@ impl<'a, E: Copy, K: Field<'a, E, Value = &'a [u8]>> Field<'a, E> for Repeated<K
         *from = ahead;
         Ok(Items::new(count, octets))
     }
-    fn write(value: Items<'a>, edition: E, out: &mut BytesMut) {
+    fn write(value: Items<'a>, edition: E, out: &mut impl BufMut) {
         out.put_u8(value.count);
         match value.count {
             1 => K::write(value.octets, edition, out),

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
+#[cfg(test)]
+use bytes::BytesMut;
 
 #[cfg(test)]
 use crate::layout::Entropy;
@@ -49,7 +51,7 @@ impl<'a, E: Copy> Field<'a, E> for Sequence {
     fn read(from: &mut Reader<'a>, _: E) -> Result<Sequence, Cause> {
         from.array::<12>().map(Sequence::from)
     }
-    fn write(value: Sequence, _: E, out: &mut BytesMut) {
+    fn write(value: Sequence, _: E, out: &mut impl BufMut) {
         out.put_slice(&value.octets());
     }
     fn octets(_: Sequence, _: E) -> usize {

@@ -1,6 +1,6 @@
 //! The header before every PDU (SMPP 3.4 §3.2): length, command, status, sequence number.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use crate::octets::{Cause, Reader};
 
@@ -27,7 +27,7 @@ impl Header {
     }
 
     /// Appends the header.
-    pub fn write(&self, out: &mut BytesMut) {
+    pub fn write(&self, out: &mut impl BufMut) {
         let mut octets = [0; HEADER];
         let fields = [self.length, self.command, self.status, self.sequence];
         for (place, field) in octets.as_chunks_mut::<4>().0.iter_mut().zip(fields) {

@@ -6,14 +6,14 @@
 
 use std::fmt;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use super::bind::{Bind, BindResp};
 use super::header::{HEADER, Header};
 use super::sm::{Sm, SmResp};
 use super::{command, status};
 use crate::framing::Skip;
-use crate::layout::{Layout, Misread, Show};
+use crate::layout::{Layout, Misread, Show, in_place};
 use crate::octets::{Cause, Reader, until_nul};
 use crate::tlv::Tlvs;
 
@@ -83,8 +83,29 @@ impl<'a> Pdu<'a> {
     /// Appends the PDU. Values too long for their field are cut: see [`Pdu::unfit`].
     pub fn write(&self, out: &mut BytesMut) {
         let octets = self.octets();
+        in_place(octets, out, |mut out| self.put(octets, &mut out));
+    }
+
+    /// Appends the PDU, unless a value is too long for its field or has a NUL in it: says which then. As
+    /// [`Pdu::unfit`] before [`Pdu::write`], in one go; TLVs are taken to be whole.
+    ///
+    /// # Errors
+    /// The first field whose value does not fit; nothing is appended.
+    pub fn write_whole(&self, out: &mut BytesMut) -> Result<(), &'static str> {
+        let (start, octets) = (out.len(), HEADER + self.body.uncut(self.status));
+        let left = in_place(octets, out, |mut out| {
+            self.put(octets, &mut out);
+            out.len()
+        });
+        if left == 0 {
+            return Ok(());
+        }
+        out.truncate(start);
+        Err(self.unfit().unwrap_or("command_length"))
+    }
+
+    fn put(&self, octets: usize, out: &mut impl BufMut) {
         let length = u32::try_from(octets).unwrap_or(u32::MAX);
-        out.reserve(octets);
         Header { length, command: self.body.command(), status: self.status, sequence: self.sequence }.write(out);
         self.body.write(self.status, out);
     }
@@ -161,7 +182,7 @@ impl<'a> Body<'a> {
         })
     }
 
-    fn write(&self, status: u32, out: &mut BytesMut) {
+    fn write(&self, status: u32, out: &mut impl BufMut) {
         match self {
             Body::BindReceiver(bind) | Body::BindTransmitter(bind) | Body::BindTransceiver(bind) => bind.write((), out),
             Body::BindReceiverResp(answer) | Body::BindTransmitterResp(answer) | Body::BindTransceiverResp(answer) => {
@@ -170,7 +191,7 @@ impl<'a> Body<'a> {
             Body::SubmitSm(sm) | Body::DeliverSm(sm) => sm.write((), out),
             Body::SubmitSmResp(answer) | Body::DeliverSmResp(answer) => write_answer(answer, status, out),
             Body::EnquireLink | Body::EnquireLinkResp | Body::Unbind | Body::UnbindResp | Body::GenericNack => {}
-            Body::Unknown { body, .. } => out.extend_from_slice(body),
+            Body::Unknown { body, .. } => out.put_slice(body),
         }
     }
 
@@ -184,6 +205,20 @@ impl<'a> Body<'a> {
             Body::SubmitSmResp(answer) | Body::DeliverSmResp(answer) => answer_octets(answer, status),
             Body::EnquireLink | Body::EnquireLinkResp | Body::Unbind | Body::UnbindResp | Body::GenericNack => 0,
             Body::Unknown { body, .. } => body.len(),
+        }
+    }
+
+    fn uncut(&self, status: u32) -> usize {
+        match self {
+            Body::BindReceiver(bind) | Body::BindTransmitter(bind) | Body::BindTransceiver(bind) => bind.uncut(()),
+            Body::SubmitSm(sm) | Body::DeliverSm(sm) => sm.uncut(()),
+            Body::BindReceiverResp(answer) | Body::BindTransmitterResp(answer) | Body::BindTransceiverResp(answer)
+                if has_body(answer, status) =>
+            {
+                answer.uncut(())
+            }
+            Body::SubmitSmResp(answer) | Body::DeliverSmResp(answer) if has_body(answer, status) => answer.uncut(()),
+            other => other.octets(status),
         }
     }
 
@@ -217,7 +252,7 @@ fn has_body<'a>(answer: &impl Answer<'a>, status: u32) -> bool {
     status == status::ROK || !answer.is_empty()
 }
 
-fn write_answer<'a>(answer: &impl Answer<'a>, status: u32, out: &mut BytesMut) {
+fn write_answer<'a>(answer: &impl Answer<'a>, status: u32, out: &mut impl BufMut) {
     if has_body(answer, status) {
         answer.write((), out);
     }

@@ -80,6 +80,7 @@ impl<'a> Answer<'a> for SmResp<'a> {
 mod tests {
     use super::*;
     use crate::layout::round_trip;
+    use crate::smpp::{Body, Pdu};
     use crate::tlv::put;
     use bytes::BytesMut;
     use proptest::prelude::*;
@@ -95,6 +96,24 @@ mod tests {
     }
 
     proptest! {
+        /// Whether a value fits shows in how much is written.
+        #[test]
+        fn what_is_written_whole_is_what_fits(
+            texts in proptest::collection::vec(proptest::collection::vec(prop_oneof![9 => 1u8..255, 1 => Just(0)], 0..24), 4),
+            data in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let (a, b, c, d) = (&texts[0], &texts[1], &texts[2], &texts[3]);
+            let sm = Sm { service_type: a, source_addr: b, destination_addr: c, validity_period: d, short_message: &data, ..Sm::default() };
+            for (body, status) in [(Body::SubmitSm(sm), 0), (Body::DeliverSmResp(SmResp { message_id: b, ..SmResp::default() }), 8)] {
+                let pdu = Pdu { status, sequence: 7, body };
+                let (mut whole, mut cut) = (BytesMut::from("x"), BytesMut::from("x"));
+                let written = pdu.write_whole(&mut whole);
+                prop_assert_eq!(written.err(), pdu.unfit());
+                pdu.write(&mut cut);
+                prop_assert_eq!(&whole[..], if written.is_ok() { &cut[..] } else { b"x" });
+            }
+        }
+
         #[test]
         fn layouts_round_trip(entropy in proptest::collection::vec(any::<u8>(), 0..600)) {
             round_trip::<Sm<'_>, _>(&entropy, (), &mut BytesMut::new());

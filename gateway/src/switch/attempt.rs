@@ -102,6 +102,8 @@ pub(super) struct Attempt {
     pub(super) alone: bool,
     /// Nothing may follow.
     pub(super) concluded: bool,
+    /// The carrier has all of it, and its message is followed no further: only slots are left.
+    pub(super) done: bool,
 }
 
 impl Attempt {
@@ -127,6 +129,7 @@ impl Attempt {
             mixed: false,
             alone: false,
             concluded: false,
+            done: false,
         }
     }
 
@@ -225,6 +228,16 @@ impl Attempt {
         self.open.count_ones()
     }
 
+    /// Whether the slots of all its parts are taken.
+    pub(super) fn holds_all(&self) -> bool {
+        self.slots == self.run
+    }
+
+    /// Whether all its slots are free.
+    pub(super) fn is_free(&self) -> bool {
+        self.slots == 0
+    }
+
     /// Slots it holds.
     pub(super) fn slots(&self) -> u32 {
         self.slots.count_ones()
@@ -245,6 +258,11 @@ impl Attempt {
         self.missing |= self.run;
         self.open = 0;
         self.slots = 0;
+    }
+
+    /// Whether all its parts have ended: what that means, if anything yet, its outcome says.
+    pub(super) fn has_ended(&self) -> bool {
+        self.started && self.open == 0
     }
 
     /// What the end of all its parts means, once all have ended and those not taken have freed their slots; all

@@ -1,6 +1,5 @@
 //! A channel as the switch sees it: links with their windows, pace, pause and hold.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carriers::Doubt;
@@ -17,6 +16,7 @@ use super::why::Cause;
 use super::window::Window;
 use crate::clock::Time;
 use crate::config::plan::TierId;
+use crate::few::Few;
 
 /// Pause after a throttle answer; doubled while the carrier takes nothing between two of them.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -99,7 +99,9 @@ pub(super) struct Channel {
     pub(super) pace: Pace,
     /// What it takes of messages that go again.
     pub(super) budget: Budget,
-    links: BTreeMap<u16, Link>,
+    links: Few<u16, Link>,
+    /// The largest window of a link that is not told to end, 0 where none was ever seen.
+    largest: usize,
     last: u16,
     paused_until: Time,
     next_pause: Duration,
@@ -150,7 +152,8 @@ impl Channel {
             reserves: false,
             pace: Pace::new(now, 0.0, 1),
             budget: Budget::default(),
-            links: BTreeMap::new(),
+            links: Few::new(),
+            largest: 0,
             last: 0,
             paused_until: Time(0),
             next_pause: PAUSE,
@@ -194,13 +197,14 @@ impl Channel {
 
     /// A link is bound, with so many slots.
     pub(super) fn up(&mut self, link: u16, window: usize) {
-        let link = self.links.entry(link).or_insert_with(|| Link::new(window));
+        let link = self.links.get_or_insert_with(link, || Link::new(window));
         if link.window.most() != window {
             link.window = Window::new(window);
         }
         link.up = true;
         link.rests = false;
         link.unacked_from = Time::NEVER;
+        self.measure();
     }
 
     /// A link is gone, and its slots with it.
@@ -224,7 +228,7 @@ impl Channel {
 
     /// Which links rest from now on.
     pub(super) fn rest(&mut self, rests: impl Fn(u16) -> bool) {
-        for (index, link) in &mut self.links {
+        for (index, link) in self.links.iter_mut() {
             link.rests = rests(*index);
         }
     }
@@ -271,6 +275,7 @@ impl Channel {
         if let Some(state) = self.links.get_mut(&link) {
             state.closing = true;
         }
+        self.measure();
         self.aside = self.aside.filter(|aside| *aside != link);
     }
 
@@ -278,13 +283,18 @@ impl Channel {
     pub(super) fn gone(&mut self, link: u16) {
         self.down(link);
         self.links.remove(&link);
+        self.measure();
     }
 
     /// No link seen so far could ever hold that many parts at once.
     pub(super) fn too_small(&self, parts: u8) -> bool {
-        let largest =
-            self.links.values().filter(|link| !link.closing).map(|link| link.window.most()).max().unwrap_or(0);
-        largest > 0 && largest < usize::from(parts)
+        self.largest > 0 && self.largest < usize::from(parts)
+    }
+
+    /// After links came, went or changed.
+    fn measure(&mut self) {
+        let lasting = self.links.values().filter(|link| !link.closing);
+        self.largest = lasting.map(|link| link.window.most()).max().unwrap_or(0);
     }
 
     /// Whether the channel may be used at all now.
@@ -345,10 +355,11 @@ impl Channel {
 
     /// The link with most room; among equals the next one in turn.
     fn roomiest(&self, parts: usize, reserves: bool) -> Option<u16> {
-        let turn = self.links.range(self.last.saturating_add(1)..).chain(self.links.range(..=self.last));
         let mut best: Option<(usize, u16)> = None;
-        let others = turn.filter(|(index, _)| Some(**index) != self.aside);
-        for (index, link) in others.filter(|(_, link)| link.open() && !link.rests && link.window.most() >= parts) {
+        for (index, link) in self.links.round_after(&self.last) {
+            if !link.open() || link.rests || link.window.most() < parts || Some(*index) == self.aside {
+                continue;
+            }
             let window = link.window.room_for(parts);
             let reserve = if reserves && window > 1 { (window / 8).max(1) } else { 0 };
             let free = window.saturating_sub(link.used);

@@ -3,9 +3,8 @@
 //! What a flow is served moves its tag on by the cost; the flow with the lowest tag is next. A flow that could not be
 //! served while others were saves nothing up: it goes on where the others are. Invariants are in LIFECYCLE.md.
 
-use std::collections::BTreeMap;
-
 use crate::config::plan::{AppId, Service, TierId};
+use crate::few::Few;
 
 /// Cost of a part of a flow that is entitled to all there is.
 const PART: u64 = 1_000;
@@ -22,17 +21,17 @@ pub(super) struct Fair<K> {
     /// `now` at the beginning of the round; turns of one round compare with each other.
     base: u64,
     /// Where a flow may start next; one at or before `now` is as good as none.
-    tags: BTreeMap<K, u64>,
+    tags: Few<K, u64>,
     prune_at: usize,
 }
 
 impl<K> Default for Fair<K> {
     fn default() -> Fair<K> {
-        Fair { now: 0, base: 0, tags: BTreeMap::new(), prune_at: PRUNE }
+        Fair { now: 0, base: 0, tags: Few::default(), prune_at: PRUNE }
     }
 }
 
-impl<K: Ord> Fair<K> {
+impl<K: Copy + Ord> Fair<K> {
     /// A round begins: turns are counted from here.
     pub(super) fn round(&mut self) {
         self.base = self.now;
@@ -50,9 +49,10 @@ impl<K: Ord> Fair<K> {
 
     /// The flow is served at this cost. Returns where it starts next.
     pub(super) fn serve(&mut self, flow: K, cost: u64) -> u64 {
-        self.now = self.start(&flow);
+        let tag = self.tags.get_or_insert_with(flow, || 0);
+        self.now = self.now.max(*tag);
         let next = self.now.saturating_add(cost);
-        self.tags.insert(flow, next);
+        *tag = next;
         if self.tags.len() >= self.prune_at {
             let now = self.now;
             self.tags.retain(|_, tag| *tag > now);
@@ -66,7 +66,7 @@ impl<K: Ord> Fair<K> {
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     tiers: Fair<TierId>,
-    apps: BTreeMap<TierId, Fair<AppId>>,
+    apps: Few<TierId, Fair<AppId>>,
 }
 
 /// A message's turn on a channel: its tier's, then its app's.
@@ -89,7 +89,7 @@ impl Turns {
         if cost > 0 {
             self.tiers.serve(tier, u64::from(parts) * cost);
         }
-        self.apps.entry(tier).or_default().serve(app, u64::from(parts) * PART);
+        self.apps.get_or_insert_with(tier, Fair::default).serve(app, u64::from(parts) * PART);
     }
 }
 

@@ -72,7 +72,7 @@ impl Switch {
         let mut due = Vec::new();
         let s = self.watch.machines.settings();
         let (soonest, latest) = (s.hedge_after, s.hedge_latest.max(s.hedge_after));
-        for (id, channel) in &mut self.channels {
+        for (id, channel) in self.channels.iter_mut() {
             let hedges = &mut channel.hedges;
             // Missing parts that follow later are no first attempt.
             let waits = |attempt: &AttemptRef, sent: Time| {

@@ -1,7 +1,7 @@
 //! Lanes: what waits, by group, tier and eligibility, so that no head blocks a message that could go. Inside a lane
 //! every app has a queue of its own, and they take turns by parts.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::fair::Fair;
@@ -11,6 +11,7 @@ use super::why::Reason;
 use super::{Home, Message};
 use crate::clock::Time;
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
+use crate::few::Few;
 use crate::ids::MessageId;
 
 /// Nothing is sent with less than this left, or a quarter of the validity where that is shorter.
@@ -82,7 +83,7 @@ impl Entry {
 }
 
 /// Which channels a message may not, should rather not, or must use. Almost always: any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Class {
     /// Never again for this message; sorted.
     pub(super) excluded: Vec<ChannelId>,
@@ -94,6 +95,14 @@ pub(super) struct Class {
     pub(super) alone: bool,
 }
 
+impl Clone for Class {
+    /// Every attempt has one: nothing is asked of the allocator where nothing is excluded.
+    fn clone(&self) -> Class {
+        let excluded = if self.excluded.is_empty() { Vec::new() } else { self.excluded.clone() };
+        Class { excluded, ..*self }
+    }
+}
+
 impl Class {
     /// Excludes one more channel.
     pub(super) fn exclude(&mut self, channel: ChannelId) {
@@ -103,12 +112,13 @@ impl Class {
     }
 
     fn is_any(&self) -> bool {
-        *self == Class::default()
+        let Class { excluded, avoid, only, alone } = self;
+        excluded.is_empty() && avoid.is_none() && only.is_none() && !alone
     }
 }
 
 /// A lane's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LaneKey {
     pub(super) group: GroupId,
     pub(super) tier: TierId,
@@ -154,9 +164,9 @@ impl Pending {
     }
 }
 
-impl From<Message> for Pending {
-    fn from(m: Message) -> Pending {
-        let entry = Entry {
+impl From<Message> for Entry {
+    fn from(m: Message) -> Entry {
+        Entry {
             id: m.id,
             accepted: m.accepted,
             expires: m.expires,
@@ -166,8 +176,13 @@ impl From<Message> for Pending {
             doubtful: false,
             strikes: 0,
             again: Again::No,
-        };
-        Pending { entry, lane: LaneKey::of(&m) }
+        }
+    }
+}
+
+impl From<Message> for Pending {
+    fn from(message: Message) -> Pending {
+        Pending { entry: Entry::from(message), lane: LaneKey::of(&message) }
     }
 }
 
@@ -193,9 +208,11 @@ struct Flow {
 /// One lane: the queues of its apps, and whose turn it is.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    apps: BTreeMap<AppId, Flow>,
+    apps: Few<AppId, Box<Flow>>,
     fair: Fair<AppId>,
-    /// Apps with something to send, by where they start.
+    /// The app whose turn it is, and where it starts: the first of all that have something to send.
+    turn: Option<(u64, AppId)>,
+    /// The others of them, by where they start.
     ready: BTreeSet<(u64, AppId)>,
     /// Apps that must rest although something waits, until then.
     resting: BTreeSet<(Time, AppId)>,
@@ -248,7 +265,7 @@ impl Lane {
 
     /// The message whose turn it is; none while all apps with something to send must rest.
     pub(super) fn head(&self) -> Option<&Entry> {
-        self.ready.first().and_then(|(_, app)| self.apps.get(app)?.queue.first())
+        self.apps.get(&self.turn?.1)?.queue.first()
     }
 
     /// Apps whose rest is over take their turns again. Returns when the next one's is.
@@ -265,7 +282,8 @@ impl Lane {
 
     /// The app whose turn it is gives it up until then.
     fn rest(&mut self, until: Time) {
-        let Some((_, app)) = self.ready.pop_first() else { return };
+        let Some((_, app)) = self.turn.take() else { return };
+        self.turn = self.ready.pop_first();
         self.resting.insert((until, app));
         if let Some(flow) = self.apps.get_mut(&app) {
             flow.stand = Stand::Resting(until);
@@ -273,14 +291,15 @@ impl Lane {
     }
 
     fn insert(&mut self, entry: Entry) -> bool {
-        let flow = self.apps.entry(entry.app).or_default();
+        let flow = self.apps.get_or_insert_with(entry.app, Box::default);
         if !flow.queue.insert(entry) {
             return false;
         }
         let first = flow.queue.len() == 1;
         self.len += 1;
         self.parts += u64::from(entry.parts);
-        self.earliest = if self.len == 1 { entry.until() } else { self.earliest.min(entry.until()) };
+        let until = entry.until();
+        self.earliest = if self.len == 1 { until } else { self.earliest.min(until) };
         if first {
             self.stand(entry.app);
         }
@@ -288,11 +307,19 @@ impl Lane {
     }
 
     fn pop(&mut self) -> Option<Entry> {
-        let (_, app) = self.ready.pop_first()?;
-        let entry = self.apps.get_mut(&app)?.queue.pop_first()?;
-        self.fair.serve(app, u64::from(entry.parts));
+        let (_, app) = self.turn?;
+        let flow = self.apps.get_mut(&app)?;
+        let entry = flow.queue.pop_first()?;
+        let start = self.fair.serve(app, u64::from(entry.parts));
+        self.turn = self.ready.pop_first();
+        let more = !flow.queue.is_empty();
+        flow.stand = if more { Stand::Ready(start) } else { Stand::Out };
         self.took(&entry);
-        self.stand(app);
+        if more {
+            self.line_up((start, app));
+        } else {
+            self.settle(app);
+        }
         Some(entry)
     }
 
@@ -348,7 +375,7 @@ impl Lane {
         match self.apps.get_mut(&app) {
             Some(flow) if !flow.queue.is_empty() => {
                 flow.stand = Stand::Ready(start);
-                self.ready.insert((start, app));
+                self.line_up((start, app));
             }
             Some(flow) => {
                 flow.stand = Stand::Out;
@@ -358,10 +385,22 @@ impl Lane {
         }
     }
 
+    /// An app takes its place among those that have something to send.
+    fn line_up(&mut self, place: (u64, AppId)) {
+        match self.turn {
+            Some(first) if first < place => drop(self.ready.insert(place)),
+            first => {
+                self.ready.extend(first);
+                self.turn = Some(place);
+            }
+        }
+    }
+
     /// An app with nothing left stands nowhere.
     fn settle(&mut self, app: AppId) {
         let Some(flow) = self.apps.get_mut(&app).filter(|flow| flow.queue.is_empty()) else { return };
         match std::mem::take(&mut flow.stand) {
+            Stand::Ready(start) if self.turn == Some((start, app)) => self.turn = self.ready.pop_first(),
             Stand::Ready(start) => drop(self.ready.remove(&(start, app))),
             Stand::Resting(until) => drop(self.resting.remove(&(until, app))),
             Stand::Out => {}
@@ -372,13 +411,22 @@ impl Lane {
     }
 }
 
+/// Where a lane is kept, as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot(usize);
+
 /// All lanes. Those of the common class stay when empty, the others go.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: BTreeMap<LaneKey, Lane>,
+    /// Lanes where they are kept. One whose key is not known any more is empty, and free.
+    spots: Vec<(LaneKey, Lane)>,
+    by_key: BTreeMap<LaneKey, Spot>,
+    free: Vec<Spot>,
     len: usize,
+    /// Where the last message was put: those that come together mostly go together.
+    lately: Option<Spot>,
     /// Where a message was last taken by its id: orders for many come app by app.
-    last: Option<(LaneKey, AppId)>,
+    last: Option<(Spot, AppId)>,
 }
 
 impl Lanes {
@@ -387,49 +435,100 @@ impl Lanes {
         self.len
     }
 
-    pub(super) fn iter(&self) -> btree_map::Iter<'_, LaneKey, Lane> {
-        self.lanes.iter()
+    /// By their keys.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&LaneKey, &Lane)> {
+        self.by_key.values().filter_map(|spot| self.spots.get(spot.0)).map(|(key, lane)| (key, lane))
     }
 
-    pub(super) fn iter_mut(&mut self) -> btree_map::IterMut<'_, LaneKey, Lane> {
-        self.lanes.iter_mut()
+    /// Wherever they are, in no order.
+    pub(super) fn spots(&mut self) -> impl Iterator<Item = (Spot, &LaneKey, &mut Lane)> {
+        self.spots.iter_mut().enumerate().map(|(at, (key, lane))| (Spot(at), &*key, lane))
+    }
+
+    /// The key of a lane.
+    pub(super) fn key(&self, spot: Spot) -> Option<&LaneKey> {
+        self.spots.get(spot.0).map(|(key, _)| key)
+    }
+
+    fn at(&mut self, spot: Spot) -> Option<&mut Lane> {
+        self.spots.get_mut(spot.0).map(|(_, lane)| lane)
     }
 
     /// The message of a lane whose turn it is.
-    pub(super) fn head(&self, lane: &LaneKey) -> Option<&Entry> {
-        self.lanes.get(lane)?.head()
+    pub(super) fn head(&self, spot: Spot) -> Option<&Entry> {
+        self.spots.get(spot.0)?.1.head()
     }
 
     /// The app of the lane's head gives its turn up until then.
-    pub(super) fn rest(&mut self, lane: &LaneKey, until: Time) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
+    pub(super) fn rest(&mut self, spot: Spot, until: Time) {
+        if let Some(lane) = self.at(spot) {
             lane.rest(until);
         }
     }
 
     /// Puts a message into its lane, at its place by id; false if it is there already.
     pub(super) fn insert(&mut self, pending: Pending) -> bool {
-        let new = match self.lanes.get_mut(&pending.lane) {
-            Some(lane) => lane.insert(pending.entry),
-            None => self.lanes.entry(pending.lane).or_default().insert(pending.entry),
-        };
+        self.put(pending).1
+    }
+
+    /// Puts a message that just came into its common lane.
+    pub(super) fn accept(&mut self, message: Message) {
+        let known = self.lately.filter(|lately| {
+            let fits = |key: &LaneKey| key.group == message.group && key.tier == message.tier && key.class.is_any();
+            self.key(*lately).is_some_and(fits)
+        });
+        let spot = known.unwrap_or_else(|| self.spot(LaneKey::of(&message)));
+        let new = self.at(spot).is_some_and(|lane| lane.insert(Entry::from(message)));
         self.len += usize::from(new);
-        new
+    }
+
+    /// As [`Lanes::insert`]; and which lane that is.
+    pub(super) fn put(&mut self, pending: Pending) -> (Spot, bool) {
+        let spot = self.spot(pending.lane);
+        let new = self.at(spot).is_some_and(|lane| lane.insert(pending.entry));
+        self.len += usize::from(new);
+        (spot, new)
+    }
+
+    /// The lane of that key, made where there is none.
+    fn spot(&mut self, key: LaneKey) -> Spot {
+        if let Some(lately) = self.lately
+            && self.key(lately) == Some(&key)
+            && (key.class.is_any() || self.by_key.get(&key) == Some(&lately))
+        {
+            return lately;
+        }
+        let spot = match self.by_key.get(&key) {
+            Some(spot) => *spot,
+            None => {
+                let spot = self.free.pop().unwrap_or(Spot(self.spots.len()));
+                let lane = (key.clone(), Lane::default());
+                match self.spots.get_mut(spot.0) {
+                    Some(place) => *place = lane,
+                    None => self.spots.push(lane),
+                }
+                self.by_key.insert(key, spot);
+                spot
+            }
+        };
+        self.lately = Some(spot);
+        spot
     }
 
     /// Whether the message waits to be sent alone.
     pub(super) fn head_of_trials(&self, id: MessageId) -> bool {
-        let trials = self.lanes.iter().filter(|(key, _)| key.class.alone);
-        trials.into_iter().any(|(_, lane)| lane.head().is_some_and(|first| first.id == id))
+        let mut trials = self.iter().filter(|(key, _)| key.class.alone);
+        trials.any(|(_, lane)| lane.head().is_some_and(|first| first.id == id))
     }
 
     /// Takes a lane's head.
-    pub(super) fn pop(&mut self, key: &LaneKey) -> Option<Entry> {
-        let lane = self.lanes.get_mut(key)?;
+    pub(super) fn pop(&mut self, spot: Spot) -> Option<Entry> {
+        let lane = self.at(spot)?;
         let entry = lane.pop();
+        let emptied = lane.is_empty();
         self.len -= usize::from(entry.is_some());
-        if lane.is_empty() && !key.class.is_any() {
-            self.lanes.remove(key);
+        if emptied {
+            self.tidy(spot);
         }
         entry
     }
@@ -437,19 +536,16 @@ impl Lanes {
     /// Takes a message by id, from whichever lane holds it. Costs a look at every app of every lane, unless it waits
     /// where the one before did.
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Pending> {
-        let again = self.last.as_ref().and_then(|(key, app)| self.lanes.get_mut(key)?.remove_of(*app, id));
-        let found = match (again, &self.last) {
-            (Some(entry), Some((key, _))) => Some((key.clone(), entry)),
-            _ => self
-                .lanes
-                .iter_mut()
-                .filter(|(_, lane)| !lane.is_empty())
-                .find_map(|(key, lane)| lane.remove(id).map(|entry| (key.clone(), entry))),
+        let again = self.last.and_then(|(spot, app)| Some((spot, self.at(spot)?.remove_of(app, id)?)));
+        let anywhere = |lanes: &mut Lanes| {
+            let mut lanes = lanes.spots().filter(|(_, _, lane)| !lane.is_empty());
+            lanes.find_map(|(spot, _, lane)| Some((spot, lane.remove(id)?)))
         };
-        let (lane, entry) = found?;
-        self.last = Some((lane.clone(), entry.app));
+        let (spot, entry) = again.or_else(|| anywhere(self))?;
+        self.last = Some((spot, entry.app));
         self.len -= 1;
-        self.tidy(&lane);
+        let lane = self.key(spot)?.clone();
+        self.tidy(spot);
         Some(Pending { entry, lane })
     }
 
@@ -458,7 +554,7 @@ impl Lanes {
         let found = |(key, lane): (&LaneKey, &Lane)| {
             lane.apps.values().find_map(|flow| flow.queue.find(id)).map(|entry| (key.clone(), entry))
         };
-        let (lane, entry) = self.lanes.iter().find_map(found)?;
+        let (lane, entry) = self.iter().find_map(found)?;
         Some(Pending { entry, lane })
     }
 
@@ -466,27 +562,28 @@ impl Lanes {
     pub(super) fn expire(&mut self, now: Time, most: usize) -> Vec<Entry> {
         let mut gone = Vec::new();
         let mut emptied = Vec::new();
-        for (key, lane) in &mut self.lanes {
+        for spot in self.by_key.values().copied() {
+            let Some((_, lane)) = self.spots.get_mut(spot.0).filter(|(_, lane)| lane.earliest <= now) else { continue };
             lane.expire(now, most, &mut gone);
-            if lane.is_empty() && !key.class.is_any() {
-                emptied.push(key.clone());
-            }
+            emptied.extend(lane.is_empty().then_some(spot));
         }
         self.len -= gone.len();
-        for lane in emptied {
-            self.tidy(&lane);
-        }
+        emptied.into_iter().for_each(|spot| self.tidy(spot));
         gone
     }
 
     /// Not later than the first expiry.
     pub(super) fn earliest(&self) -> Time {
-        self.lanes.values().filter(|lane| !lane.is_empty()).map(|lane| lane.earliest).min().unwrap_or(Time::NEVER)
+        let lanes = self.spots.iter().filter(|(_, lane)| !lane.is_empty());
+        lanes.map(|(_, lane)| lane.earliest).min().unwrap_or(Time::NEVER)
     }
 
-    fn tidy(&mut self, lane: &LaneKey) {
-        if !lane.class.is_any() && self.lanes.get(lane).is_some_and(Lane::is_empty) {
-            self.lanes.remove(lane);
+    /// An empty lane that is not a common one goes.
+    fn tidy(&mut self, spot: Spot) {
+        let Some((key, lane)) = self.spots.get_mut(spot.0).filter(|(_, lane)| lane.is_empty()) else { return };
+        if !key.class.is_any() && self.by_key.remove(key).is_some() {
+            *lane = Lane::default();
+            self.free.push(spot);
         }
     }
 }
@@ -565,7 +662,7 @@ mod tests {
     #[test]
     fn apps_take_turns_by_parts_however_much_each_has_waiting() {
         let mut lanes = Lanes::default();
-        let key = of_app(0, 0, 1).lane;
+        let key = lanes.spot(of_app(0, 0, 1).lane);
         for id in 0..10_000 {
             lanes.insert(of_app(id, 0, 1));
         }
@@ -575,35 +672,35 @@ mod tests {
         }
         let mut parts = [0u32; 3];
         for _ in 0..150 {
-            let entry = lanes.pop(&key).unwrap();
+            let entry = lanes.pop(key).unwrap();
             parts[usize::from(entry.app.0)] += u32::from(entry.parts);
         }
         let (least, most) = (parts.iter().min().unwrap(), parts.iter().max().unwrap());
         assert!(most - least <= 4, "{parts:?}");
         lanes.insert(of_app(20_000, 3, 1));
-        assert!((0..4).any(|_| lanes.pop(&key).unwrap().app == AppId(3)), "a new app is served in its first round");
+        assert!((0..4).any(|_| lanes.pop(key).unwrap().app == AppId(3)), "a new app is served in its first round");
     }
 
     #[test]
     fn an_app_that_rests_is_passed_over_and_comes_back() {
         let mut lanes = Lanes::default();
-        let key = of_app(0, 0, 1).lane;
+        let key = lanes.spot(of_app(0, 0, 1).lane);
         for id in 0..6 {
             lanes.insert(of_app(id, (id % 2) as u16, 1));
         }
-        lanes.rest(&key, Time(50));
-        assert_eq!((lanes.pop(&key).map(|e| e.id.0), lanes.pop(&key).map(|e| e.id.0)), (Some(1), Some(3)));
+        lanes.rest(key, Time(50));
+        assert_eq!((lanes.pop(key).map(|e| e.id.0), lanes.pop(key).map(|e| e.id.0)), (Some(1), Some(3)));
         lanes.remove(MessageId(5));
-        assert_eq!(lanes.head(&key), None, "all must rest");
-        let lane = lanes.lanes.get_mut(&key).unwrap();
+        assert_eq!(lanes.head(key), None, "all must rest");
+        let lane = lanes.at(key).unwrap();
         assert_eq!(lane.wake(Time(49)), Time(50));
         assert_eq!((lane.wake(Time(50)), lane.len(), lane.parts()), (Time::NEVER, 3, 3));
-        assert_eq!(lanes.pop(&key).map(|e| e.id.0), Some(0));
-        lanes.rest(&key, Time(90));
+        assert_eq!(lanes.pop(key).map(|e| e.id.0), Some(0));
+        lanes.rest(key, Time(90));
         for id in [2, 4] {
             assert!(lanes.remove(MessageId(id)).is_some());
         }
-        let lane = &lanes.lanes[&key];
-        assert!(lane.resting.is_empty() && lane.ready.is_empty() && lane.is_empty());
+        let lane = lanes.at(key).unwrap();
+        assert!(lane.resting.is_empty() && lane.turn.is_none() && lane.ready.is_empty() && lane.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The machine: what each event changes. What may start because of it is found afterwards, in `matching`.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::doubt::{self, Resolve};
 use super::examine::{Watch, sign};
 use super::fair::{Shares, Turn};
 use super::health::{Ending, Memory};
-use super::lane::{LaneKey, Lanes, Pending};
+use super::lane::{LaneKey, Lanes, Pending, Spot};
 use super::later::Later;
 use super::matching::ENDINGS;
 use super::pace::Pace;
@@ -24,6 +25,7 @@ use super::why::Cause;
 use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Settings, TierRule};
 use crate::clock::{Moment, Time};
 use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
+use crate::few::Few;
 use crate::ids::{IdMap, Ids, MessageId};
 
 /// The rule of a tier the plan does not name (any more).
@@ -68,11 +70,11 @@ pub struct Switch {
     pub(super) ranks: Ranks,
     pub(super) shares: Shares,
     /// Apps with a rate of their own.
-    pub(super) apps: BTreeMap<AppId, Pace>,
-    pub(super) groups: BTreeMap<GroupId, GroupRule>,
+    pub(super) apps: Few<AppId, Pace>,
+    pub(super) groups: Few<GroupId, GroupRule>,
     /// What the groups' strategies remember.
-    pub(super) choices: BTreeMap<GroupId, Choice>,
-    pub(super) channels: BTreeMap<ChannelId, Channel>,
+    pub(super) choices: Few<GroupId, Choice>,
+    pub(super) channels: Few<ChannelId, Channel>,
     /// Messages that may go now.
     pub(super) lanes: Lanes,
     /// Messages that wait for a time.
@@ -92,7 +94,7 @@ pub struct Switch {
     /// Which messages kill sessions.
     pub(super) poison: Poison,
     /// Scratch of the matching: (rank, turn, head, lane).
-    pub(super) heads: BinaryHeap<Reverse<(usize, Turn, MessageId, LaneKey)>>,
+    pub(super) heads: BinaryHeap<Reverse<(usize, Turn, MessageId, Spot)>>,
     pub(super) wake: Time,
     /// Messages that may end by expiry until the next [`Switch::may_end`].
     pub(super) may_end: usize,
@@ -156,10 +158,10 @@ impl Switch {
             tiers: Vec::new(),
             ranks: Ranks::default(),
             shares: Shares::default(),
-            apps: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            choices: BTreeMap::new(),
-            channels: BTreeMap::new(),
+            apps: Few::new(),
+            groups: Few::new(),
+            choices: Few::new(),
+            channels: Few::new(),
             lanes: Lanes::default(),
             later: Later::default(),
             attempts: IdMap::default(),
@@ -199,9 +201,7 @@ impl Switch {
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Command>) {
         match event {
             Event::Plan(settings) => self.plan(now, settings),
-            Event::Accepted(message) => {
-                self.lanes.insert(message.into());
-            }
+            Event::Accepted(message) => self.lanes.accept(message),
             Event::Recovered(recovered) => self.recover(now, recovered, out),
             Event::LinkUp(link, window) => {
                 self.link_up(now, link, window);
@@ -362,7 +362,7 @@ impl Switch {
     /// that follows knows nothing of its slots.
     #[must_use]
     pub fn stands(&self, attempt: AttemptRef) -> bool {
-        self.attempts.get(&attempt).is_some_and(|attempt| attempt.slots() == u32::from(attempt.reserved()))
+        self.attempts.get(&attempt).is_some_and(Attempt::holds_all)
     }
 
     /// When an attempt was handed to its link; `None` where nothing of it can be on the wire any more.
@@ -396,7 +396,7 @@ impl Switch {
 
     fn channel_mut(&mut self, now: Time, id: ChannelId) -> &mut Channel {
         let opens = self.opens;
-        self.channels.entry(id).or_insert_with(|| match opens {
+        self.channels.get_or_insert_with(id, || match opens {
             Some(opens) => Channel::opening(now, opens),
             None => Channel::new(now),
         })
@@ -409,7 +409,7 @@ impl Switch {
         for rule in &settings.channels {
             self.channel_mut(now, rule.id);
         }
-        for (id, channel) in &mut self.channels {
+        for (id, channel) in self.channels.iter_mut() {
             channel.set(now, settings.channels.iter().find(|rule| rule.id == *id), first_tier);
             channel.budget.set(&settings.health);
         }
@@ -422,7 +422,7 @@ impl Switch {
             let burst = (app.rate / 50.0) as u32;
             // No contract: it need not hold over a restart.
             let pace = || Pace::new(now, app.rate, burst).opening(now);
-            self.apps.entry(app.id).or_insert_with(pace).set(now, app.rate, burst);
+            self.apps.get_or_insert_with(app.id, pace).set(now, app.rate, burst);
         }
         let cost = |id| settings.channels.iter().find(|rule| rule.id == id).map_or(0.0, |rule| rule.cost);
         let choice = |rule: &GroupRule| (rule.id, Choice::new(rule, self.choices.get(&rule.id), cost));
@@ -463,17 +463,24 @@ impl Switch {
             self.watch.machines.sent(now, channel, link, open);
         }
         if let Some(channel) = self.channels.get_mut(&channel) {
-            channel.free(link, u32::from(unneeded));
-            channel.pace.give_back(attempt.taken, unneeded);
+            if unneeded > 0 {
+                channel.free(link, u32::from(unneeded));
+                channel.pace.give_back(attempt.taken, unneeded);
+            }
             channel.pace.left(now, attempt.taken, parts);
             if first && strictest && open > 0 && !again {
                 channel.hedges.sent(now, id);
             }
-            if let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app) {
+            if unneeded > 0
+                && let Some(pace) = self.apps.get_mut(&attempt.pending.entry.app)
+            {
                 pace.give_back(attempt.taken, unneeded);
             }
         }
-        self.review(now, id, out);
+        // Answers that were quicker than this word decide now.
+        if attempt.has_ended() {
+            self.review(now, id, out);
+        }
     }
 
     fn not_started(&mut self, now: Time, id: AttemptRef, why: NotStarted, out: &mut Vec<Command>) {
@@ -568,17 +575,25 @@ impl Switch {
                 Answer::Refused(_) | Answer::Unanswered(_) => {}
             }
         }
-        self.review(now, ticket.attempt(), out);
+        if attempt.has_ended() {
+            self.review(now, ticket.attempt(), out);
+        }
     }
 
     fn freed(&mut self, now: Time, ticket: Ticket, out: &mut Vec<Command>) {
-        let Some(attempt) = self.attempts.get_mut(&ticket.attempt()) else { return };
+        let Entry::Occupied(mut place) = self.attempts.entry(ticket.attempt()) else { return };
+        let attempt = place.get_mut();
         if attempt.freed(ticket)
             && let Some(channel) = self.channels.get_mut(&attempt.channel)
         {
             channel.free(attempt.link, 1);
         }
-        self.review(now, ticket.attempt(), out);
+        if attempt.done && attempt.is_free() {
+            // As almost always: nothing follows.
+            place.remove();
+        } else if attempt.has_ended() {
+            self.review(now, ticket.attempt(), out);
+        }
     }
 
     /// Wherever the message is, it is bound for another lane. Attempts keep their channel until they have ended; the
@@ -623,19 +638,23 @@ impl Switch {
 
     /// Decides about the attempt's message once the attempt has ended; forgets the attempt with its last slot.
     pub(super) fn review(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) {
-        let Some(attempt) = self.attempts.get(&id) else { return };
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let message = attempt.pending.entry.id;
-        let undecided = self.flying.get(&message) == Some(&id);
         let Some(outcome) = attempt.outcome() else { return };
+        let undecided = match self.flying.entry(message) {
+            Entry::Occupied(flying) if *flying.get() == id => flying.remove() == id,
+            _ => false,
+        };
         if !undecided {
             let done = attempt.slots() == 0;
-            self.late(id, outcome, out);
+            if attempt.superseded {
+                self.late(id, outcome, out);
+            }
             if done {
                 self.attempts.remove(&id);
             }
             return;
         }
-        self.flying.remove(&message);
         if let Outcome::Missing { refused, .. } = outcome {
             if let Some(attempt) = self.attempts.remove(&id).filter(|attempt| !attempt.concluded) {
                 self.go_on(now, attempt, refused, out);
@@ -643,8 +662,8 @@ impl Switch {
             return;
         }
         if outcome == Outcome::Submitted && attempt.doubt.is_none() && !attempt.alone {
-            // As almost always: nothing follows.
-            if attempt.slots() == 0 {
+            attempt.done = true;
+            if attempt.is_free() {
                 self.attempts.remove(&id);
             }
             return;

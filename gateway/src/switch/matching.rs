@@ -97,16 +97,23 @@ impl Switch {
         }
         let mut heads = std::mem::take(&mut self.heads);
         heads.clear();
-        for (key, lane) in self.lanes.iter_mut() {
+        for (spot, key, lane) in self.lanes.spots() {
             self.wake = self.wake.min(lane.wake(now.time));
             if let Some(head) = lane.head() {
                 let rank = self.ranks.rank(key.tier);
-                heads.push(Reverse((rank, (0, 0), head.id, key.clone())));
+                heads.push(Reverse((rank, (0, 0), head.id, spot)));
             }
         }
         let most = out.len() + ROUND;
-        while let Some(Reverse((rank, turn, id, lane))) = heads.pop() {
-            let Some(entry) = self.lanes.head(&lane).copied().filter(|head| head.id == id) else { continue };
+        // Mostly one lane has a whole run.
+        let mut lane = LaneKey::default();
+        while let Some(Reverse((rank, turn, id, spot))) = heads.pop() {
+            let Some(entry) = self.lanes.head(spot).copied().filter(|head| head.id == id) else { continue };
+            match self.lanes.key(spot) {
+                Some(key) if *key == lane => {}
+                Some(key) => lane.clone_from(key),
+                None => continue,
+            }
             if out.len() >= most {
                 self.wake = now.time;
                 break;
@@ -115,69 +122,66 @@ impl Switch {
             let crowded = crowded.then(|| now.time.after(CROWDED));
             if let Some(until) = crowded.or_else(|| self.rests(now.time, &entry)) {
                 self.wake = self.wake.min(until);
-                self.lanes.rest(&lane, until);
-                if let Some(next) = self.lanes.head(&lane) {
-                    heads.push(Reverse((rank, turn, next.id, lane)));
+                self.lanes.rest(spot, until);
+                if let Some(next) = self.lanes.head(spot) {
+                    heads.push(Reverse((rank, turn, next.id, spot)));
                 }
                 continue;
             }
-            let mut next_turn = turn;
+            let mut served = None;
             let moved = match self.place(now.time, rank, turn, &lane, &entry) {
                 Place::Wait(until) => {
                     self.wake = self.wake.min(until);
                     continue;
                 }
                 Place::Turn(due) => {
-                    heads.push(Reverse((rank, due, id, lane)));
+                    heads.push(Reverse((rank, due, id, spot)));
                     continue;
                 }
                 Place::Start(channel, link, chosen) => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     if let Some(choice) = self.choices.get_mut(&lane.group) {
                         choice.took(now.time, &self.ranked, chosen.at, entry.parts);
                     }
                     self.start(now, &lane, entry, LinkId { channel: channel.0, link }, chosen.why, out);
-                    // Most likely the next one goes there, too.
-                    if let (Some(next), Some(channel)) = (self.lanes.head(&lane), self.channels.get(&channel)) {
-                        next_turn = channel.turns.turn(lane.tier, next.app);
-                    }
+                    served = Some(channel);
                     None
                 }
                 Place::End(End::Expired) => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     self.end_expired(id, out);
                     None
                 }
                 Place::End(end) => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     self.end(id, end, out);
                     None
                 }
                 Place::Without(channel) => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     let mut pending = Pending { entry, lane: lane.clone() };
                     pending.lane.class.exclude(channel);
                     Some(pending)
                 }
                 Place::Defer(channel) => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     self.defer(now.time, rank == 0, channel, Pending { entry, lane: lane.clone() }, out);
                     None
                 }
                 Place::Alone => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     let mut pending = Pending { entry, lane: lane.clone() };
                     pending.lane.class.alone = true;
                     Some(pending)
                 }
                 Place::Join => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     let mut pending = Pending { entry, lane: lane.clone() };
                     pending.acquit();
                     Some(pending)
                 }
                 Place::Abandon => {
-                    self.lanes.pop(&lane);
+                    self.lanes.pop(spot);
                     let whole = self.partial.remove(&id).map(|attempt| attempt.pending);
                     let mut whole = whole.unwrap_or_else(|| Pending { entry, lane: lane.without_only() });
                     // The carrier has some of it already.
@@ -186,14 +190,16 @@ impl Switch {
                 }
             };
             if let Some(pending) = moved {
-                let lane = pending.lane.clone();
-                self.lanes.insert(pending);
-                if self.lanes.head(&lane).is_some_and(|head| head.id == id) {
-                    heads.push(Reverse((rank, turn, id, lane)));
+                let (to, _) = self.lanes.put(pending);
+                if self.lanes.head(to).is_some_and(|head| head.id == id) {
+                    heads.push(Reverse((rank, turn, id, to)));
                 }
             }
-            if let Some(next) = self.lanes.head(&lane) {
-                heads.push(Reverse((rank, next_turn, next.id, lane)));
+            if let Some(next) = self.lanes.head(spot) {
+                // Most likely it goes where the one before went.
+                let there = served.and_then(|channel| self.channels.get(&channel));
+                let turn = there.map_or(turn, |channel| channel.turns.turn(lane.tier, next.app));
+                heads.push(Reverse((rank, turn, next.id, spot)));
             }
         }
         self.heads = heads;
@@ -408,6 +414,9 @@ impl Switch {
     /// messages rank only those in service, so that one is not among those it was offered before.
     fn chosen_for(&self, now: Time, lane: &LaneKey, entry: &Entry, ranked: &[Ranked], at: usize) -> Why {
         let Some(choice) = self.choices.get(&lane.group) else { return Why::default() };
+        if !choice.spreads() {
+            return choice.reason(ranked, at);
+        }
         let better = choice.kept_from(ranked, at).filter_map(|id| Some((id, self.channels.get(&id)?)));
         let mut better = better.filter(|(_, channel)| channel.admits(lane.tier) && !channel.too_small(entry.parts));
         let Some((other, channel)) = better.next() else { return choice.reason(ranked, at) };

@@ -186,11 +186,14 @@ impl Pace {
         if now <= taken_at {
             return;
         }
-        let at = self.recent.iter().rposition(|taken| taken.first <= taken_at && taken_at <= taken.last);
-        let newest = self.recent.len().saturating_sub(1);
-        match at.and_then(|at| Some((at, self.recent.get_mut(at)?))) {
-            Some((at, taken)) if at == newest => taken.last = taken.last.max(now),
-            Some((_, taken)) => {
+        let within = |taken: &Taken| taken.first <= taken_at && taken_at <= taken.last;
+        if let Some(newest) = self.recent.back_mut().filter(|newest| within(newest)) {
+            newest.last = newest.last.max(now);
+            return;
+        }
+        let at = self.recent.iter().rposition(within);
+        match at.and_then(|at| self.recent.get_mut(at)) {
+            Some(taken) => {
                 let parts = u32::from(parts).min(taken.parts);
                 taken.parts -= parts;
                 self.recent_parts -= parts;

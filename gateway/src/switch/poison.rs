@@ -3,7 +3,6 @@
 //! death convicts it. So whoever stands by chance at the head of a link that breaks is not blamed: a session that is young,
 //! or has answered nobody yet, says nothing about the message it dies with. The states are in LIFECYCLE.md.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carriers::Doubt;
@@ -20,6 +19,7 @@ use super::why::{Reason, Why};
 use super::{Command, End};
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
+use crate::few::Few;
 use crate::ids::MessageId;
 
 /// Suspicions after which a message is sent alone.
@@ -86,7 +86,7 @@ pub(super) struct Held {
 /// Sessions and suspects.
 #[derive(Debug, Default)]
 pub(super) struct Poison {
-    sessions: BTreeMap<LinkId, Session>,
+    sessions: Few<LinkId, Session>,
     trials: Vec<Trial>,
     held: Vec<Held>,
 }

@@ -2,9 +2,9 @@
 //!
 //! Messages lie in chunks; each chunk knows a lower bound of when its first message expires. So taking the oldest,
 //! putting one back, removing one by id and expiring on time all cost O(log n) amortised, without a map entry per
-//! message.
+//! message; a chunk that comes in between moves the heads of those on its shorter side, half an octet a message.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::lane::Entry;
 use crate::clock::Time;
@@ -15,25 +15,36 @@ const CHUNK: usize = 128;
 
 #[derive(Debug)]
 struct Chunk {
-    /// By id; may be empty.
+    /// Not above the first id inside, and above all ids of the chunk before.
+    from: MessageId,
+    /// By id; empty only where this is the only chunk.
     entries: VecDeque<Entry>,
     /// Not later than the first [`Entry::until`]; `NEVER` only while empty.
     earliest: Time,
 }
 
 impl Chunk {
-    fn of(entries: VecDeque<Entry>) -> Chunk {
-        let earliest = entries.iter().map(Entry::until).min().unwrap_or(Time::NEVER);
-        Chunk { entries, earliest }
+    fn of(from: MessageId, entries: VecDeque<Entry>) -> Chunk {
+        let mut chunk = Chunk { from, entries, earliest: Time::NEVER };
+        chunk.look();
+        chunk
+    }
+
+    fn look(&mut self) {
+        self.earliest = self.entries.iter().map(Entry::until).min().unwrap_or(Time::NEVER);
+    }
+
+    fn due(&self) -> (Time, MessageId) {
+        (self.earliest, self.from)
     }
 }
 
 /// Messages by id, with their expiry.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// By a lower bound of the ids inside; the bounds of the next chunk are above all of them.
-    chunks: BTreeMap<MessageId, Chunk>,
-    /// (`earliest`, key) of every chunk that is not empty.
+    /// By id.
+    chunks: VecDeque<Chunk>,
+    /// [`Chunk::due`] of every chunk but the first: who has one chunk only needs no order of them.
     due: BTreeSet<(Time, MessageId)>,
     len: usize,
 }
@@ -49,109 +60,104 @@ impl Queue {
 
     /// All messages, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.chunks.values().flat_map(|chunk| &chunk.entries)
+        self.chunks.iter().flat_map(|chunk| &chunk.entries)
     }
 
     /// Messages with ids above that one, oldest first.
     pub(super) fn after(&self, id: MessageId) -> impl Iterator<Item = &Entry> {
-        let from = self.chunks.range(..=id).next_back().map_or(id, |(key, _)| *key);
-        self.chunks.range(from..).flat_map(|(_, chunk)| &chunk.entries).filter(move |entry| entry.id > id)
+        let from = self.home(id).unwrap_or(0);
+        self.chunks.range(from..).flat_map(|chunk| &chunk.entries).filter(move |entry| entry.id > id)
     }
 
     /// The oldest message.
     pub(super) fn first(&self) -> Option<&Entry> {
-        self.chunks.values().find_map(|chunk| chunk.entries.front())
+        self.chunks.front()?.entries.front()
     }
 
     /// Not later than the time at which a message expires; `NEVER` when there is none.
     pub(super) fn earliest(&self) -> Time {
-        self.due.first().map_or(Time::NEVER, |(at, _)| *at)
+        let first = self.chunks.front().map_or(Time::NEVER, |chunk| chunk.earliest);
+        self.due.first().map_or(first, |(at, _)| first.min(*at))
     }
 
     /// Adds a message; false if its id is already there.
     pub(super) fn insert(&mut self, entry: Entry) -> bool {
-        let Some(key) = self.home(entry.id) else {
-            self.put(entry.id, Chunk::of(VecDeque::from([entry])));
+        let (at, last) = (self.home(entry.id).unwrap_or(0), self.chunks.len().saturating_sub(1));
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            self.chunks.push_back(Chunk::of(entry.id, VecDeque::from([entry])));
             self.len += 1;
             return true;
         };
-        let is_last = self.chunks.last_key_value().is_some_and(|(last, _)| *last == key);
-        let Some(chunk) = self.chunks.get_mut(&key) else { return false };
-        let appends = chunk.entries.back().is_none_or(|back| back.id < entry.id);
-        if appends && is_last && chunk.entries.len() >= CHUNK {
-            self.put(entry.id, Chunk::of(VecDeque::from([entry])));
-            self.len += 1;
-            return true;
-        }
-        let at = if appends {
-            chunk.entries.len()
+        if chunk.entries.back().is_none_or(|back| back.id < entry.id) {
+            if at == last && chunk.entries.len() >= CHUNK {
+                self.put(at + 1, Chunk::of(entry.id, VecDeque::from([entry])));
+                self.len += 1;
+                return true;
+            }
+            chunk.entries.push_back(entry);
         } else {
             match chunk.entries.binary_search_by_key(&entry.id, |e| e.id) {
                 Ok(_) => return false,
-                Err(at) => at,
+                Err(at) => chunk.entries.insert(at, entry),
             }
-        };
-        chunk.entries.insert(at, entry);
-        let was = chunk.earliest;
-        if entry.until() < was {
-            chunk.earliest = entry.until();
-            self.due.remove(&(was, key));
-            self.due.insert((entry.until(), key));
         }
+        // Only the first chunk takes ids below its bound, and it has no place in the order.
+        chunk.from = chunk.from.min(entry.id);
         self.len += 1;
-        self.split(key);
+        let (was, until) = (chunk.due(), entry.until());
+        if until < chunk.earliest {
+            chunk.earliest = until;
+            let now = chunk.due();
+            if at > 0 {
+                self.due.remove(&was);
+                self.due.insert(now);
+            }
+        }
+        if chunk.entries.len() > CHUNK {
+            self.split(at);
+        }
         true
     }
 
     /// Takes the oldest message.
     pub(super) fn pop_first(&mut self) -> Option<Entry> {
-        loop {
-            let mut first = self.chunks.first_entry()?;
-            let entry = first.get_mut().entries.pop_front();
-            if first.get().entries.is_empty() {
-                let key = *first.key();
-                self.drop_empty(key);
-            }
-            if let Some(entry) = entry {
-                self.len -= 1;
-                return Some(entry);
-            }
-            if self.is_empty() {
-                return None;
-            }
+        let first = self.chunks.front_mut()?;
+        let entry = first.entries.pop_front()?;
+        self.len -= 1;
+        if first.entries.is_empty() {
+            self.drop_empty(0);
         }
+        Some(entry)
     }
 
     /// A message by its id.
     pub(super) fn find(&self, id: MessageId) -> Option<Entry> {
-        let (_, chunk) = self.chunks.range(..=id).next_back()?;
+        let chunk = self.chunks.get(self.home(id)?)?;
         let at = chunk.entries.binary_search_by_key(&id, |e| e.id).ok()?;
         chunk.entries.get(at).copied()
     }
 
     /// Takes a message by its id.
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Entry> {
-        if self.first()?.id > id {
-            return None;
-        }
-        let (key, chunk) = self.chunks.range_mut(..=id).next_back()?;
-        let key = *key;
+        let home = self.home(id)?;
+        let chunk = self.chunks.get_mut(home)?;
         let at = chunk.entries.binary_search_by_key(&id, |e| e.id).ok()?;
         let entry = chunk.entries.remove(at)?;
         self.len -= 1;
         if chunk.entries.is_empty() {
-            self.drop_empty(key);
+            self.drop_empty(home);
         }
         Some(entry)
     }
 
     /// Takes messages that may not be started any more into `out`, until it holds `most`.
     pub(super) fn expire(&mut self, now: Time, most: usize, out: &mut Vec<Entry>) {
-        while out.len() < most
-            && let Some((at, key)) = self.due.first().copied().filter(|(at, _)| *at <= now)
-            && let Some(chunk) = self.chunks.get_mut(&key)
-        {
-            let before = out.len();
+        while out.len() < most {
+            let other = self.due.first().filter(|(at, _)| *at <= now).and_then(|(_, from)| self.home(*from));
+            let first = self.chunks.front().filter(|chunk| chunk.earliest <= now).map(|_| 0);
+            let Some(home) = first.or(other) else { return };
+            let Some(chunk) = self.chunks.get_mut(home) else { return };
+            let (before, was) = (out.len(), chunk.due());
             chunk.entries.retain(|entry| {
                 let keep = entry.until() > now || out.len() >= most;
                 if !keep {
@@ -160,51 +166,51 @@ impl Queue {
                 keep
             });
             self.len -= out.len() - before;
-            self.due.remove(&(at, key));
             if chunk.entries.is_empty() {
-                self.drop_empty(key);
-            } else {
-                chunk.earliest = chunk.entries.iter().map(Entry::until).min().unwrap_or(Time::NEVER);
-                self.due.insert((chunk.earliest, key));
+                self.drop_empty(home);
+                continue;
+            }
+            chunk.look();
+            if home > 0 {
+                let now = chunk.due();
+                self.due.remove(&was);
+                self.due.insert(now);
             }
         }
     }
 
-    /// The chunk an id belongs into; the first one's bound is lowered where the id lies before it.
-    fn home(&mut self, id: MessageId) -> Option<MessageId> {
-        if let Some((key, _)) = self.chunks.range(..=id).next_back() {
-            return Some(*key);
+    /// Which chunk an id belongs into; none where it lies before all of them.
+    fn home(&self, id: MessageId) -> Option<usize> {
+        match self.chunks.back() {
+            // Nearly always the youngest.
+            Some(last) if last.from <= id => Some(self.chunks.len() - 1),
+            _ => self.chunks.partition_point(|chunk| chunk.from <= id).checked_sub(1),
         }
-        let (key, chunk) = self.chunks.pop_first()?;
-        self.due.remove(&(chunk.earliest, key));
-        self.put(id, chunk);
-        Some(id)
     }
 
-    fn put(&mut self, key: MessageId, chunk: Chunk) {
-        if chunk.earliest != Time::NEVER || !chunk.entries.is_empty() {
-            self.due.insert((chunk.earliest, key));
-        }
-        self.chunks.insert(key, chunk);
+    /// Puts a chunk there, behind the first.
+    fn put(&mut self, at: usize, chunk: Chunk) {
+        self.due.insert(chunk.due());
+        self.chunks.insert(at, chunk);
     }
 
     /// Removes an empty chunk; the only one stays, to spare a lane at low load its allocations.
-    fn drop_empty(&mut self, key: MessageId) {
-        let only = self.chunks.len() == 1;
-        if let Some(chunk) = self.chunks.get_mut(&key) {
-            self.due.remove(&(chunk.earliest, key));
-            chunk.earliest = Time::NEVER;
-            if !only {
-                self.chunks.remove(&key);
-            }
+    fn drop_empty(&mut self, at: usize) {
+        if self.chunks.len() == 1 {
+            return self.chunks.iter_mut().for_each(|chunk| chunk.earliest = Time::NEVER);
+        }
+        let Some(empty) = self.chunks.remove(at) else { return };
+        let unordered = if at > 0 { Some(empty.due()) } else { self.chunks.front().map(Chunk::due) };
+        if let Some(due) = unordered {
+            self.due.remove(&due);
         }
     }
 
-    fn split(&mut self, key: MessageId) {
-        let Some(chunk) = self.chunks.get_mut(&key).filter(|chunk| chunk.entries.len() > CHUNK) else { return };
-        let upper = Chunk::of(chunk.entries.split_off(CHUNK / 2));
-        if let Some(first) = upper.entries.front() {
-            self.put(first.id, upper);
+    fn split(&mut self, at: usize) {
+        let Some(chunk) = self.chunks.get_mut(at) else { return };
+        let upper = chunk.entries.split_off(CHUNK / 2);
+        if let Some(first) = upper.front() {
+            self.put(at + 1, Chunk::of(first.id, upper));
         }
     }
 }
@@ -213,6 +219,7 @@ impl Queue {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
     use std::mem::size_of;
 
     fn entry(id: u64, expires: u64) -> Entry {
@@ -229,11 +236,11 @@ mod tests {
         }
     }
 
-    /// Octets held, from capacities: nodes of both trees at their worst fill (5 of 11), and every chunk's buffer.
+    /// Octets held, from capacities: chunks, nodes of the tree at their worst fill (5 of 11), and every chunk's buffer.
     fn footprint(queue: &Queue) -> usize {
-        let nodes = size_of::<(MessageId, Chunk)>() + size_of::<(Time, MessageId)>() + 16;
-        let buffers: usize = queue.chunks.values().map(|c| c.entries.capacity() * size_of::<Entry>()).sum();
-        queue.chunks.len() * nodes * 11 / 5 + buffers
+        let nodes = (size_of::<(Time, MessageId)>() + 16) * 11 / 5;
+        let buffers: usize = queue.chunks.iter().map(|c| c.entries.capacity() * size_of::<Entry>()).sum();
+        queue.chunks.capacity() * size_of::<Chunk>() + queue.chunks.len() * nodes + buffers
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! One channel's states: what its links show, with hysteresis, hold-down, trial and weight.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::latency::{Latency, Slowness};
 use super::link::{Link, Look};
 use super::{Cause, Ending, Memory, Preset, Settings, Sign, Snapshot, State, Transition, Trial};
 use crate::clock::Time;
+use crate::few::Few;
 
 /// What an examination of a channel yields, in order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,7 +31,7 @@ pub(super) struct Channel {
     pub(super) preset: Preset,
     /// In the plan.
     pub(super) named: bool,
-    links: BTreeMap<u16, Link>,
+    links: Few<u16, Link>,
     latency: Latency,
     slowness: Slowness,
     state: State,
@@ -62,7 +62,7 @@ impl Channel {
         Channel {
             preset: Preset::Fast,
             named: false,
-            links: BTreeMap::new(),
+            links: Few::new(),
             latency: Latency::new(),
             slowness: Slowness::new(),
             state: State::Down,
@@ -142,7 +142,7 @@ impl Channel {
 
     pub(super) fn link_up(&mut self, now: Time, link: u16, probes: bool, s: &Settings) {
         let trial = self.state == State::Down && !self.clean;
-        self.links.entry(link).or_insert_with(Link::new).up(now, probes, if trial { s.return_probes } else { 0 });
+        self.links.get_or_insert_with(link, Link::new).up(now, probes, if trial { s.return_probes } else { 0 });
         if self.state == State::Down {
             self.returned = self.returned.or(Some(now));
         }
@@ -261,7 +261,7 @@ impl Channel {
         }
         (self.urgent, self.examined) = (None, now);
         let patience = s.patience(self.preset);
-        for (id, link) in &mut self.links {
+        for (id, link) in self.links.iter_mut() {
             let seen = link.examine(now, s, patience, &mut self.latency);
             if seen.probe {
                 found.push(Found::Probe(*id));

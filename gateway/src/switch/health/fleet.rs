@@ -1,12 +1,12 @@
 //! All channels and groups: the ejection cap, panic and the guard against our own stalls.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::channel::{Channel, Found};
 use super::link::Link;
 use super::{Ending, Memory, Note, Preset, Settings, Sign, Snapshot, State, Transition, Trial, Use};
 use crate::clock::Time;
+use crate::few::Few;
 
 /// A channel of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,9 +35,9 @@ pub struct Group<C, G> {
 pub struct Health<C, G> {
     settings: Settings,
     /// Of channels that have their own.
-    own: BTreeMap<C, Settings>,
-    channels: BTreeMap<C, Channel>,
-    groups: BTreeMap<G, Seats<C>>,
+    own: Few<C, Settings>,
+    channels: Few<C, Channel>,
+    groups: Few<G, Seats<C>>,
     /// When soft evidence came in against whom, within the guard's window.
     suspected: Vec<(Time, u32)>,
     frozen_until: Time,
@@ -85,9 +85,9 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
     pub fn new(settings: Settings) -> Health<C, G> {
         Health {
             settings,
-            own: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            groups: BTreeMap::new(),
+            own: Few::new(),
+            channels: Few::new(),
+            groups: Few::new(),
             suspected: Vec::new(),
             frozen_until: Time(0),
             due: Time::NEVER,
@@ -102,7 +102,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
     }
 
     /// Channels that are judged by settings of their own; before [`Health::plan`], which takes them over.
-    pub fn own(&mut self, own: BTreeMap<C, Settings>) {
+    pub(in super::super) fn own(&mut self, own: Few<C, Settings>) {
         self.own = own;
     }
 
@@ -113,10 +113,10 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         self.settings = settings;
         self.channels.values_mut().for_each(|channel| channel.named = false);
         for id in channels {
-            self.channels.entry(*id).or_insert_with(|| Channel::new(now)).named = true;
+            self.channels.get_or_insert_with(*id, || Channel::new(now)).named = true;
         }
         self.channels.retain(|_, channel| !channel.forgettable());
-        for (id, channel) in &mut self.channels {
+        for (id, channel) in self.channels.iter_mut() {
             channel.settle(of(&self.own, &self.settings, id));
             let company = |group: &Group<C, G>| {
                 let others = group.members.iter().any(|other| other.channel != *id);
@@ -148,7 +148,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
 
     /// A link is bound. `probes`: whether its protocol has a question to ask (enquire_link, ACTIVE_TEST, OPTIONS, …).
     pub fn link_up(&mut self, now: Time, channel: C, link: u16, probes: bool) {
-        let known = self.channels.entry(channel).or_insert_with(|| Channel::new(now));
+        let known = self.channels.get_or_insert_with(channel, || Channel::new(now));
         known.link_up(now, link, probes, of(&self.own, &self.settings, &channel));
         self.due = self.due.min(now);
     }
@@ -222,7 +222,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
         notes.append(&mut self.kept);
         let mut found = std::mem::take(&mut self.found);
         let (mut moved, mut weighed) = (false, false);
-        for (id, channel) in &mut self.channels {
+        for (id, channel) in self.channels.iter_mut() {
             channel.examine(now, of(&self.own, &self.settings, id), &mut found);
             for found in found.drain(..) {
                 notes.push(match found {
@@ -295,7 +295,7 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
     /// Decides anew what each group may use.
     fn seat(&mut self, now: Time, notes: &mut Vec<Note<C, G>>) {
         let frozen = now < self.frozen_until;
-        for (id, group) in &mut self.groups {
+        for (id, group) in self.groups.iter_mut() {
             group.seat(now, *id, &self.channels, (&self.own, &self.settings), frozen, notes);
         }
     }
@@ -369,13 +369,13 @@ impl<C: Copy + Ord, G: Copy + Ord> Health<C, G> {
 
     /// Takes back what was kept `age` ago; before the channel's first link is up.
     pub fn restore(&mut self, now: Time, channel: C, memory: &Memory, age: Duration) {
-        let known = self.channels.entry(channel).or_insert_with(|| Channel::new(now));
+        let known = self.channels.get_or_insert_with(channel, || Channel::new(now));
         known.restore(now, memory, age, of(&self.own, &self.settings, &channel));
     }
 }
 
 /// A channel's settings.
-fn of<'s, C: Ord>(own: &'s BTreeMap<C, Settings>, all: &'s Settings, channel: &C) -> &'s Settings {
+fn of<'s, C: Copy + Ord>(own: &'s Few<C, Settings>, all: &'s Settings, channel: &C) -> &'s Settings {
     own.get(channel).unwrap_or(all)
 }
 
@@ -384,8 +384,8 @@ impl<C: Copy + Ord> Seats<C> {
         &mut self,
         now: Time,
         id: G,
-        channels: &BTreeMap<C, Channel>,
-        (own, s): (&BTreeMap<C, Settings>, &Settings),
+        channels: &Few<C, Channel>,
+        (own, s): (&Few<C, Settings>, &Settings),
         frozen: bool,
         notes: &mut Vec<Note<C, G>>,
     ) {

@@ -7,7 +7,6 @@
 mod score;
 mod weighted;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::GroupRule;
@@ -16,6 +15,7 @@ use super::lane::{Class, Entry};
 use super::why::{Reason, Why};
 use crate::clock::Time;
 use crate::config::plan::{ChannelId, Strategy, TierId};
+use crate::few::Few;
 
 pub(super) use score::Scores;
 
@@ -115,6 +115,11 @@ impl Choice {
         Choice { strategy: rule.strategy.clone(), members, order, looked: None, curiosity: 0.0 }
     }
 
+    /// Whether it spreads messages, and so ranks only what is of use.
+    pub(super) fn spreads(&self) -> bool {
+        matches!(self.strategy, Strategy::Weighted(_) | Strategy::Balanced(_))
+    }
+
     fn ids(&self) -> impl Iterator<Item = ChannelId> {
         self.order.iter().filter_map(|at| self.members.get(*at)).map(|member| member.id)
     }
@@ -123,14 +128,14 @@ impl Choice {
     pub(super) fn rank(
         &mut self,
         now: Time,
-        channels: &mut BTreeMap<ChannelId, Channel>,
+        channels: &mut Few<ChannelId, Channel>,
         asks: &Asks<'_>,
         out: &mut Vec<Ranked>,
     ) {
         self.look(now, channels);
         let Class { excluded, avoid, only, alone: _ } = asks.class;
         let may = |id: &ChannelId| only.is_none_or(|only| only == *id) && excluded.binary_search(id).is_err();
-        let spread = matches!(self.strategy, Strategy::Weighted(_) | Strategy::Balanced(_));
+        let spread = self.spreads();
         let explores = self.curiosity >= 1.0 && *asks.class == Class::default();
         let open = |id: &ChannelId| {
             (spread || explores)
@@ -179,7 +184,7 @@ impl Choice {
     }
 
     /// Looks at the statistics, if that is due.
-    fn look(&mut self, now: Time, channels: &mut BTreeMap<ChannelId, Channel>) {
+    fn look(&mut self, now: Time, channels: &mut Few<ChannelId, Channel>) {
         let due = self.looked.is_none_or(|looked| now.since(looked) >= REFRESH);
         if !due || matches!(self.strategy, Strategy::Preference | Strategy::Weighted(_) | Strategy::LeastCost) {
             return;

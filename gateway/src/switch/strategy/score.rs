@@ -1,12 +1,12 @@
 //! Scores from live statistics, for the strategies quality and balanced.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::channel::Channel;
 use super::{Member, Ranked};
 use crate::clock::Time;
 use crate::config::plan::{Balance, ChannelId, Strategy};
+use crate::few::Few;
 
 /// So much better a channel must be to pass one that stands before it, and so far above a floor to count as above it
 /// again: chance alone must not move traffic to and fro.
@@ -47,7 +47,7 @@ fn speed(latency: Duration) -> f64 {
 }
 
 /// Takes over what the statistics say now.
-pub(super) fn look(strategy: &Strategy, members: &mut [Member], channels: &BTreeMap<ChannelId, Channel>) {
+pub(super) fn look(strategy: &Strategy, members: &mut [Member], channels: &Few<ChannelId, Channel>) {
     let stats = |member: &Member| channels.get(&member.id).map(|channel| &channel.stats);
     let delivered = || members.iter().filter_map(|member| stats(member)?.delivered());
     let mean = delivered().sum::<f64>() / delivered().count().max(1) as f64;
@@ -105,7 +105,7 @@ pub(super) fn sort(
     balance: &Balance,
     now: Time,
     members: &[Member],
-    channels: &BTreeMap<ChannelId, Channel>,
+    channels: &Few<ChannelId, Channel>,
     ranked: &mut [Ranked],
 ) {
     let counts = (balance.cost + balance.quality + balance.latency + balance.load).max(f64::MIN_POSITIVE);

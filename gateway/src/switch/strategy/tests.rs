@@ -14,7 +14,7 @@ struct Group {
     now: Time,
     rule: GroupRule,
     choice: Choice,
-    channels: BTreeMap<ChannelId, Channel>,
+    channels: Few<ChannelId, Channel>,
     costs: Vec<f64>,
     /// Where messages went.
     went: Vec<u16>,
@@ -25,7 +25,7 @@ impl Group {
     fn new(strategy: Strategy, costs: &[f64]) -> Group {
         let ids: Vec<ChannelId> = (0..costs.len() as u16).map(ChannelId).collect();
         let rule = GroupRule { id: GroupId(0), channels: ids.clone(), spill_after: None, strategy, internal: false };
-        let mut channels = BTreeMap::new();
+        let mut channels = Few::new();
         for id in ids {
             let mut channel = Channel::new(NOW);
             let tiers = vec![TierId(0), TierId(1)];
