@@ -326,7 +326,7 @@ fn read_key_record(value: &[u8]) -> Option<Found> {
 
 /// Under what the store keeps a carrier's id. Names, for indexes live only as long as the process; they hold no NUL.
 pub(super) fn correlation_key(channel: &str, id: &CarrierId) -> Vec<u8> {
-    [channel.as_bytes(), b"\0", &id.0].concat()
+    [channel.as_bytes(), b"\0", id.octets()].concat()
 }
 
 impl Line {

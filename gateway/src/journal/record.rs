@@ -430,7 +430,7 @@ impl Record<'_> {
                 match &r.answer {
                     AnswerKind::Submitted(id) => {
                         out.push(0);
-                        put_octets(out, id.as_ref().map_or(&[], |id| &id.0));
+                        put_octets(out, id.as_ref().map_or(&[], CarrierId::octets));
                     }
                     AnswerKind::Refused(verdict, code) => {
                         out.push(1);
@@ -464,7 +464,7 @@ impl Record<'_> {
                 put_u64(out, r.at.0);
                 out.extend_from_slice(&[r.state as u8, u8::try_from(r.ids.len()).unwrap_or(u8::MAX)]);
                 for id in r.ids.iter().take(usize::from(u8::MAX)) {
-                    put_octets(out, &id.0);
+                    put_octets(out, id.octets());
                 }
                 for text in [r.channel, r.to, r.code] {
                     put_str(out, text);
@@ -489,7 +489,7 @@ impl Record<'_> {
                 for text in [r.channel, r.from, r.to] {
                     put_str(out, text);
                 }
-                for octets in [r.header, r.data, r.id.as_ref().map_or(&[][..], |id| &id.0)] {
+                for octets in [r.header, r.data, r.id.as_ref().map_or(&[][..], CarrierId::octets)] {
                     put_octets(out, octets);
                 }
                 put_last(out, r.options);

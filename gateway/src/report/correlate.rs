@@ -4,6 +4,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -67,9 +68,9 @@ pub struct Match {
     pub claimed: Option<CarrierId>,
 }
 
-/// A number's last digits, four bits each, plus one; never shown.
+/// A number's last digits, four bits each, plus one, so that it is never 0; never shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tail(u64);
+pub struct Tail(NonZeroU64);
 
 impl fmt::Debug for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,7 +88,7 @@ pub fn tail(number: &str) -> Option<Tail> {
             break;
         }
     }
-    (count > 0).then_some(Tail(tail))
+    NonZeroU64::new(tail).map(Tail)
 }
 
 /// An attempt in doubt, or rather one part of it.

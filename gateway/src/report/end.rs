@@ -203,7 +203,7 @@ impl Report {
             group: self.names.groups.get(usize::from(live.group.0)).map_or("", |n| n),
             kind: "sms",
             to: detail.map_or("", |d| d.to()),
-            client_ref: detail.and_then(|d| d.client_ref.as_deref()),
+            client_ref: detail.and_then(Detail::client_ref),
             callback: live.callback,
             parts: live.reserve,
             ..Accepted::default()

@@ -5,6 +5,7 @@
 //! called when the journal hands the [`Ack`] back.
 
 pub mod again;
+mod compact;
 pub mod correlate;
 mod end;
 pub mod history;
