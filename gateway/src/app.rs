@@ -48,15 +48,16 @@ use crate::accept::{Committed, Flock, Fresh};
 use crate::admit::Tables;
 use crate::callback::{Courier, Told};
 use crate::clock::{Clock, Jumps, Moment, Time};
-use crate::config::plan::{AppId, ChannelId, Plan};
+use crate::config::plan::{AppId, ChannelId, Plan, TierId};
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record};
+use crate::journal::record::{Accepted, AnswerKind, Attempt, Content, Record};
 use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Draft, Journal, Priority};
 use crate::observe::Metrics;
 use crate::report::quality::Quality;
+use crate::report::state::Detail;
 use crate::report::uplink::Carrier;
 use crate::report::{self, Effect, Ledger, Report};
 use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch, Why};
@@ -146,6 +147,17 @@ pub struct Start {
     only: u64,
     expires: Time,
     why: Why,
+}
+
+/// What becomes of an order to start an attempt.
+enum Prepared {
+    /// Its parts go out. For a message's first attempt also what the report keeps of it, and where the app's own it is,
+    /// its tier and since when it has waited.
+    Ready(Vec<Part>, Option<Box<Detail>>, Option<(TierId, Time)>),
+    /// By the routes of now the message belongs elsewhere.
+    Moved(Home),
+    /// Nothing of it can go.
+    Not(NotStarted),
 }
 
 /// The owner of everything between the journal and the links.
@@ -366,16 +378,22 @@ impl Line {
                     match purpose {
                         Purpose::Send(start) if now.time.since(start.ordered) > STALE => {
                             if let Some(body) = body.filter(|_| self.report.live(id).is_some()) {
-                                self.bodies.insert(id, body);
+                                self.bodies.insert(id, &body);
                             }
                             self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
                         }
-                        Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
+                        Purpose::Send(start) => {
+                            let prepared = self.prepare(now, &start, body.as_deref());
+                            self.begin(now, start, prepared);
+                        }
                         Purpose::Conclude(end) => {
                             self.endings.read();
                             self.exhausted(now, id, end, body.as_deref());
                         }
-                        Purpose::Keep => self.keep(id, body.as_deref()),
+                        Purpose::Keep => {
+                            self.keep(id, body.as_deref());
+                            self.bodies.remove(id);
+                        }
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
                         Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
@@ -430,7 +448,7 @@ impl Line {
                 }
                 self.report.accepted(now, &fresh.message, at, fresh.callback);
                 self.remember(&fresh);
-                self.bodies.insert(fresh.message.id, fresh.body);
+                self.bodies.insert(fresh.message.id, &fresh.body);
                 self.tell_switch(now, Event::Accepted(fresh.message));
                 Committed::Durable
             }
@@ -468,12 +486,14 @@ impl Line {
             match command {
                 Command::Start { attempt, message, link, parts, only, expires, why } => {
                     let start = Start { ordered: now.time, attempt, message, link, parts, only, expires, why };
-                    match (self.bodies.find(message), self.report.live(message)) {
-                        (Some(body), _) => self.prepare(now, start, Some(&body)),
-                        (None, Some(live)) => {
-                            self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Send(start) });
-                        }
-                        (None, None) => self.prepare(now, start, None),
+                    let body = self.bodies.get(message);
+                    if body.is_none()
+                        && let Some(live) = self.report.live(message)
+                    {
+                        self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Send(start) });
+                    } else {
+                        let prepared = self.prepare(now, &start, body);
+                        self.begin(now, start, prepared);
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
@@ -497,12 +517,13 @@ impl Line {
 
     fn give_up(&mut self, now: Moment, message: MessageId, end: End) {
         let missing = self.report.needs_body(message) || end == End::NoChannel && self.may_be_overdue(message);
-        match (self.bodies.find(message), self.report.live(message)) {
-            (None, Some(live)) if missing => {
+        let body = self.bodies.get(message).map(<[u8]>::to_vec);
+        match self.report.live(message) {
+            Some(live) if missing && body.is_none() => {
                 self.endings.reads();
                 self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });
             }
-            (body, _) => self.exhausted(now, message, end, body.as_deref()),
+            _ => self.exhausted(now, message, end, body.as_deref()),
         }
     }
 
@@ -518,59 +539,77 @@ impl Line {
     }
 
     /// Splits an attempt's body for its channel.
-    fn prepare(&mut self, now: Moment, start: Start, body: Option<&[u8]>) {
-        let refused = match (body.and_then(accepted), self.fleet.of(start.link)) {
-            (Some(accepted), Some(member)) => {
-                // What is left of an attempt follows its first parts.
-                if let Some(home) = self.overdue(start.message, &accepted).filter(|_| start.only == u64::MAX) {
-                    self.relocate(now, start.message, home);
-                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Moved));
-                }
-                let mt = Mt {
-                    to: accepted.to,
-                    sender: accepted.sender,
-                    text: accepted.text,
-                    valid_for: start.expires.since(now.time),
-                    until: None,
-                    receipt: true,
-                    reference: start.attempt.short(),
-                    options: Options::read(accepted.options),
-                };
-                // Our own code may fail on a text nobody thought of: that must cost this message only.
-                let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));
-                let Ok(split) = std::panic::catch_unwind(split) else {
-                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Panicked));
-                };
-                match split {
-                    // Of a continued attempt only the named parts were reserved.
-                    Ok(parts) if named(&parts, start.only) <= usize::from(start.parts) => {
-                        return self.outgoing(now, start, &accepted, parts);
-                    }
-                    Ok(parts) => NotStarted::Parts(u8::try_from(parts.len()).unwrap_or(u8::MAX)),
-                    Err(_) => NotStarted::Unsendable,
-                }
+    fn prepare(&self, now: Moment, start: &Start, body: Option<&[u8]>) -> Prepared {
+        let Some((body, content)) = body.and_then(|body| Some((body, Content::of(body)?))) else {
+            return Prepared::Not(NotStarted::BodyLost);
+        };
+        let Some(member) = self.fleet.of(start.link) else { return Prepared::Not(NotStarted::Retry) };
+        let live = self.report.live(start.message);
+        // What is left of an attempt follows its first parts.
+        if start.only == u64::MAX
+            && let Some(home) = live.and_then(|live| self.overdue(live, || accepted(body)))
+        {
+            return Prepared::Moved(home);
+        }
+        let mt = Mt {
+            to: content.to,
+            sender: content.sender,
+            text: content.text,
+            valid_for: start.expires.since(now.time),
+            until: None,
+            receipt: true,
+            reference: start.attempt.short(),
+            options: Options::read(content.options),
+        };
+        // Our own code may fail on a text nobody thought of: that must cost this message only.
+        let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));
+        match std::panic::catch_unwind(split) {
+            // Of a continued attempt only the named parts were reserved.
+            Ok(Ok(parts)) if named(&parts, start.only) <= usize::from(start.parts) => {
+                let first = live.filter(|live| live.detail.is_none());
+                let fresh = first.map(|_| Box::new(Detail::new(content.to, content.client_ref)));
+                let first = first.filter(|live| !self.is_patrol(live.app)).map(|live| (live.tier, live.since));
+                Prepared::Ready(parts, fresh, first)
             }
-            (None, _) => NotStarted::BodyLost,
-            (_, None) => NotStarted::Retry,
+            Ok(Ok(parts)) => Prepared::Not(NotStarted::Parts(u8::try_from(parts.len()).unwrap_or(u8::MAX))),
+            Ok(Err(_)) => Prepared::Not(NotStarted::Unsendable),
+            Err(_) => Prepared::Not(NotStarted::Panicked),
+        }
+    }
+
+    /// Writes an attempt down that is ready, to be sent with the others of this turn; else says why not.
+    fn begin(&mut self, now: Moment, start: Start, prepared: Prepared) {
+        let refused = match prepared {
+            Prepared::Ready(parts, fresh, first) => return self.outgoing(now, start, parts, fresh, first),
+            Prepared::Moved(home) => {
+                self.relocate(now, start.message, home);
+                NotStarted::Moved
+            }
+            Prepared::Not(why) => why,
         };
         self.tell_switch(now, Event::NotStarted(start.attempt, refused));
     }
 
-    fn outgoing(&mut self, now: Moment, start: Start, accepted: &Accepted<'_>, parts: Vec<Part>) {
+    fn outgoing(
+        &mut self,
+        now: Moment,
+        start: Start,
+        parts: Vec<Part>,
+        fresh: Option<Box<Detail>>,
+        first: Option<(TierId, Time)>,
+    ) {
         let channel = ChannelId(start.link.channel);
-        let plan = self.plan.clone();
+        let names = &self.plan.names;
         let attempt = Attempt {
             at: now.wall,
             attempt: start.attempt,
-            channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
+            channel: names.channels.get(usize::from(channel.0)).map_or("", |n| n),
             parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
             only: start.only,
-            because: report::history::because(&start.why, &plan.names),
+            because: report::history::because(&start.why, names),
         };
-        let first = self.report.live(start.message).filter(|live| live.detail.is_none() && !self.is_patrol(live.app));
-        let first = first.map(|live| (live.tier, live.since));
         let (report, mut pen) = report!(self, pen);
-        if !report.started(now, (start.message, start.expires), &attempt, channel, accepted, &mut pen) {
+        if !report.started(now, (start.message, start.expires), &attempt, channel, fresh, &mut pen) {
             return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
         }
         self.rounds.started(start.message, start.attempt);
@@ -605,8 +644,9 @@ impl Line {
                 self.unsent(now, start);
                 continue;
             }
-            let sent = u8::try_from(named(&parts, start.only)).unwrap_or(u8::MAX);
+            let mut sent = 0u8;
             for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
+                sent = sent.saturating_add(1);
                 let ticket = Ticket::new(start.attempt, part.index);
                 self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
             }
@@ -731,9 +771,7 @@ impl Line {
                 Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
                 Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
                 Effect::GivenUp(channel) => self.metrics.mo_given_up.with_label_values(&[&*channel]).inc(),
-                Effect::Concluded { id, outcome, .. }
-                    if self.report.live(id).is_some_and(|live| self.is_patrol(live.app)) =>
-                {
+                Effect::Concluded { id, app: Some(app), outcome, .. } if self.is_patrol(app) => {
                     self.test_concluded(now, id, outcome);
                 }
                 Effect::Concluded { correction: false, tier, channel, outcome, reason, .. } => {

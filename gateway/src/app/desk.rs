@@ -326,7 +326,11 @@ fn read_key_record(value: &[u8]) -> Option<Found> {
 
 /// Under what the store keeps a carrier's id. Names, for indexes live only as long as the process; they hold no NUL.
 pub(super) fn correlation_key(channel: &str, id: &CarrierId) -> Vec<u8> {
-    [channel.as_bytes(), b"\0", id.octets()].concat()
+    let mut key = Vec::with_capacity(channel.len() + 1 + id.octets().len());
+    key.extend_from_slice(channel.as_bytes());
+    key.push(0);
+    key.extend_from_slice(id.octets());
+    key
 }
 
 impl Line {
@@ -347,31 +351,38 @@ impl Line {
 
     /// Hands a message that is over to the store, with its body, read first where it is not at hand.
     pub(super) fn store(&mut self, id: MessageId) {
-        match (self.bodies.find(id), self.report.live(id)) {
-            (None, Some(live)) => self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep }),
-            (body, _) => self.keep(id, body.as_deref()),
+        let body = self.bodies.get(id);
+        if body.is_none()
+            && let Some(live) = self.report.live(id)
+        {
+            return self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
         }
+        self.keep(id, body);
+        self.bodies.remove(id);
     }
 
     /// A body that cannot be read is no reason to keep its message for ever: what memory knows is stored.
-    pub(super) fn keep(&mut self, id: MessageId, body: Option<&[u8]>) {
+    pub(super) fn keep(&self, id: MessageId, body: Option<&[u8]>) {
         let accepted = body.and_then(Outline::of);
-        let Some(past) = self.report.finished(id, accepted.as_ref()) else { return };
+        let (mut history, mut correlations) = (Vec::with_capacity(256), Vec::new());
+        let add = |channel: &str, id: &CarrierId| correlations.push(correlation_key(channel, id));
+        if !self.report.finished(id, accepted.as_ref(), &mut history, add) {
+            return;
+        }
         self.store.put(Finished {
             id: id.0,
-            history: past.history,
-            correlations: past.ids.iter().map(|(channel, id)| correlation_key(channel, id)).collect(),
+            history,
+            correlations,
             // Named as keys are.
             client_ref: accepted.and_then(|a| Some(idempotency::name(a.app, a.client_ref?))),
             ..Finished::default()
         });
-        self.bodies.remove(id);
     }
 
     /// A body from memory, or else from disk, here and now: for rare questions.
     pub(super) fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
         let at = self.report.live(id)?.at;
-        self.bodies.find(id).or_else(|| self.journal.read(id.0, at).ok())
+        self.bodies.get(id).map(Bytes::copy_from_slice).or_else(|| self.journal.read(id.0, at).ok())
     }
 
     pub(super) fn answer(&mut self, now: Moment, question: Question) {

@@ -10,7 +10,7 @@ use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::switch::{Cause, Reason};
 
-pub use outline::Outline;
+pub use outline::{Content, Outline};
 
 /// A record's octets do not read as its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -412,50 +412,10 @@ impl Record<'_> {
                 out.extend_from_slice(&r.body_hash);
                 put_last(out, r.options);
             }
-            Record::Attempt(r) => {
-                put_u64(out, r.at.0);
-                put_u64(out, r.attempt.0);
-                put_u64(out, r.only);
-                out.push(r.parts);
-                put_str(out, r.channel);
-                let Because { reason, cause, number, other } = r.because;
-                out.extend_from_slice(&[reason as u8, cause.map_or(0, |cause| cause as u8)]);
-                out.extend_from_slice(&number.to_le_bytes());
-                put_str(out, other);
-            }
-            Record::Answered(r) => {
-                put_u64(out, r.at.0);
-                put_u64(out, r.attempt.0);
-                out.push(r.part);
-                match &r.answer {
-                    AnswerKind::Submitted(id) => {
-                        out.push(0);
-                        put_octets(out, id.as_ref().map_or(&[], CarrierId::octets));
-                    }
-                    AnswerKind::Refused(verdict, code) => {
-                        out.push(1);
-                        out.push(*verdict as u8);
-                        put_str(out, code);
-                    }
-                    AnswerKind::Unanswered(doubt) => {
-                        out.push(2);
-                        out.push(*doubt as u8);
-                    }
-                }
-            }
-            Record::Receipted(r) => {
-                put_u64(out, r.at.0);
-                put_u64(out, r.attempt.0);
-                out.extend_from_slice(&[r.part, r.state as u8]);
-                put_str(out, r.code);
-            }
-            Record::Outcome(r) => {
-                put_u64(out, r.at.0);
-                out.extend_from_slice(&[r.outcome as u8, r.evidence as u8, u8::from(r.correction)]);
-                for text in [r.reason, r.code, r.channel] {
-                    put_str(out, text);
-                }
-            }
+            Record::Attempt(r) => r.write(out),
+            Record::Answered(r) => r.write(out),
+            Record::Receipted(r) => r.write(out),
+            Record::Outcome(r) => r.write(out),
             Record::Called(r) => {
                 put_u64(out, r.at.0);
                 out.extend_from_slice(&[r.event, r.end as u8]);
@@ -609,6 +569,58 @@ impl Record<'_> {
     }
 }
 
+/// Those of every message are written by themselves, too: histories are made of them.
+impl Attempt<'_> {
+    /// Appends its octets.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put_u64s(out, [self.at.0, self.attempt.0, self.only]);
+        out.push(self.parts);
+        put_str(out, self.channel);
+        let Because { reason, cause, number, other } = self.because;
+        let [a, b, c, d] = number.to_le_bytes();
+        out.extend_from_slice(&[reason as u8, cause.map_or(0, |cause| cause as u8), a, b, c, d]);
+        put_str(out, other);
+    }
+}
+
+impl Answered<'_> {
+    /// Appends its octets.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put_u64s(out, [self.at.0, self.attempt.0]);
+        match &self.answer {
+            AnswerKind::Submitted(id) => {
+                out.extend_from_slice(&[self.part, 0]);
+                put_octets(out, id.as_ref().map_or(&[], CarrierId::octets));
+            }
+            AnswerKind::Refused(verdict, code) => {
+                out.extend_from_slice(&[self.part, 1, *verdict as u8]);
+                put_str(out, code);
+            }
+            AnswerKind::Unanswered(doubt) => out.extend_from_slice(&[self.part, 2, *doubt as u8]),
+        }
+    }
+}
+
+impl Receipted<'_> {
+    /// Appends its octets.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put_u64s(out, [self.at.0, self.attempt.0]);
+        out.extend_from_slice(&[self.part, self.state as u8]);
+        put_str(out, self.code);
+    }
+}
+
+impl Outcome<'_> {
+    /// Appends its octets.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.at.0);
+        out.extend_from_slice(&[self.outcome as u8, self.evidence as u8, u8::from(self.correction)]);
+        for text in [self.reason, self.code, self.channel] {
+            put_str(out, text);
+        }
+    }
+}
+
 impl<'a> Accepted<'a> {
     /// Reads the body of an accepted record.
     ///
@@ -671,6 +683,10 @@ fn put_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
+fn put_u64s<const N: usize>(out: &mut Vec<u8>, values: [u64; N]) {
+    out.extend_from_slice(values.map(u64::to_le_bytes).as_flattened());
+}
+
 /// Octets longer than a 16-bit length are cut: the stages before limit every field far below.
 fn put_octets(out: &mut Vec<u8>, octets: &[u8]) {
     let length = u16::try_from(octets.len()).unwrap_or(u16::MAX);
@@ -731,10 +747,12 @@ impl<'a> Take<'a> {
         Ok(array)
     }
 
+    #[inline]
     fn u8(&mut self) -> Result<u8, Unreadable> {
         Ok(self.bytes(1)?[0])
     }
 
+    #[inline]
     fn flag(&mut self) -> Result<bool, Unreadable> {
         Ok(self.u8()? != 0)
     }
@@ -757,6 +775,7 @@ impl<'a> Take<'a> {
         self.bytes(usize::from(length))
     }
 
+    #[inline]
     fn str(&mut self) -> Result<&'a str, Unreadable> {
         match self.octets()? {
             [] => Ok(""),
@@ -774,6 +793,7 @@ impl<'a> Take<'a> {
         Ok(Because { reason, cause, number: u32::from_le_bytes(self.array()?), other: self.str()? })
     }
 
+    #[inline]
     fn option(&mut self) -> Result<Option<&'a str>, Unreadable> {
         let present = self.flag()?;
         let text = self.str()?;

@@ -130,7 +130,7 @@ impl Report {
                 }
                 let tier = names.tiers.iter().position(|n| **n == *accepted.tier).and_then(|i| u8::try_from(i).ok());
                 if let Some(tier) = tier.map(TierId) {
-                    effects.push(Effect::Concluded { id, correction: true, tier, channel, outcome, reason });
+                    effects.push(Effect::Concluded { id, app: None, correction: true, tier, channel, outcome, reason });
                 }
             }
         }

@@ -12,6 +12,9 @@ use crate::switch::{End, Reason, Why};
 use super::compact::{Few, Short};
 use super::correlate::{Tail, tail};
 
+/// A number and the app's reference.
+type Words = Short<54>;
+
 /// What a carrier says of a part, in its own words.
 pub type Code = Short<22>;
 
@@ -48,7 +51,7 @@ impl Live {
 #[derive(Debug, Default)]
 pub struct Detail {
     /// Destination, E.164, and the app's reference behind it.
-    words: Short<54>,
+    words: Words,
     /// Where the reference begins, if there is one.
     client_ref: Option<u16>,
     /// The destination's last digits, by which receipts name it.
@@ -284,12 +287,16 @@ impl AttemptState {
     }
 }
 
+/// Both in a row, and where the reference begins, if there is one.
+fn words(to: &str, client_ref: Option<&str>) -> (Words, Option<u16>) {
+    (Short::joined(to, client_ref.unwrap_or_default()), client_ref.and_then(|_| u16::try_from(to.len()).ok()))
+}
+
 impl Detail {
     /// Nothing but what its accepted record says.
     pub fn new(to: &str, client_ref: Option<&str>) -> Self {
-        let mut detail = Detail::default();
-        detail.is_of(to, client_ref);
-        detail
+        let (words, client_ref) = words(to, client_ref);
+        Detail { words, client_ref, tail: tail(to), ..Detail::default() }
     }
 
     /// Destination, E.164.
@@ -310,8 +317,8 @@ impl Detail {
 
     /// Its accepted record says that.
     pub fn is_of(&mut self, to: &str, client_ref: Option<&str>) {
-        self.words = Short::joined(to, client_ref.unwrap_or_default());
-        (self.tail, self.client_ref) = (tail(to), client_ref.and_then(|_| u16::try_from(to.len()).ok()));
+        (self.words, self.client_ref) = words(to, client_ref);
+        self.tail = tail(to);
     }
 
     /// The attempt of that reference.

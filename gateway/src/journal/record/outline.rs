@@ -1,5 +1,5 @@
-//! An accepted record's octets, of which hardly anything is to be read: what the store keeps of a finished message is
-//! the record as it is, without its text.
+//! An accepted record's octets, of which not everything is to be read: a channel is told the content and nothing else,
+//! and what the store keeps of a finished message is the record as it is, without its text.
 
 use super::{Take, kind};
 
@@ -49,6 +49,42 @@ impl<'a> Outline<'a> {
     }
 }
 
+/// What of a message goes to the carrier, and the app's reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content<'a> {
+    /// E.164 with plus.
+    pub to: &'a str,
+    /// Sender asked for.
+    pub sender: Option<&'a str>,
+    /// Text with signature.
+    pub text: &'a str,
+    /// The app's own reference.
+    pub client_ref: Option<&'a str>,
+    /// What it asks of its carrier, as [`carriers::Options`] are kept.
+    pub options: &'a str,
+}
+
+impl<'a> Content<'a> {
+    /// Of an [`Accepted`](super::Accepted) record's body. What it passes over is not looked at.
+    pub fn of(body: &'a [u8]) -> Option<Content<'a>> {
+        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
+        take.bytes(FIXED - 3).ok()?;
+        let [flags, ..] = take.array::<3>().ok()?;
+        for _app_tier_group_kind in 0..4 {
+            take.octets().ok()?;
+        }
+        let (to, text) = (take.str().ok()?, take.str().ok()?);
+        take.octets().ok()?;
+        let (sender, client_ref) = (take.option().ok()?, take.option().ok()?);
+        // The idempotency key and the body's hash.
+        take.bytes(1).ok()?;
+        take.octets().ok()?;
+        take.bytes(16).ok()?;
+        let options = take.last(flags).ok()?;
+        (take.at == body.len()).then_some(Content { to, sender, text, client_ref, options })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Accepted, Record};
@@ -79,9 +115,12 @@ mod tests {
             assert_eq!(without, bare);
             let client_ref = accepted.client_ref.map(str::as_bytes);
             assert_eq!((outline.app, outline.client_ref), (accepted.app.as_bytes(), client_ref));
+            let Accepted { to, sender, text, client_ref, options, .. } = accepted;
+            assert_eq!(Content::of(&body), Some(Content { to, sender, text, client_ref, options }));
             for end in 0..body.len() {
                 // What is cut short behind the reference shows when it is read.
                 let _ = Outline::of(&body[..end]);
+                assert_eq!(Content::of(&body[..end]), None);
             }
             assert_eq!(Outline::of(&body[..40]), None);
         }
