@@ -1,11 +1,14 @@
-//! Connections: accepted up to a limit, watched by one coarse timer each, finished in order on shutdown.
+//! Connections: accepted up to a limit, watched by one coarse timer for all, finished in order on shutdown.
 
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, fence};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -19,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::pages::{self, BATCHES, MESSAGES};
 use super::{Door, Peer, method_name};
@@ -42,13 +45,17 @@ const FULL: &[u8] =
 /// Dropping the future drops all connections.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::Receiver<bool>) {
     let router = pages::router(door.clone());
-    let mut connections = JoinSet::new();
+    let (mut connections, mut warden) = (JoinSet::new(), Warden::default());
     let most = descriptors::for_clients();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            Some(gone) = connections.join_next_with_id() => {
+                warden.forget(gone);
+                continue;
+            }
+            () = warden.tick(&door), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -58,7 +65,9 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
             }
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                connections.spawn(connection(stream, peer, door.clone(), router.clone(), shutdown.clone()));
+                let pulse = Arc::new(Pulse::default());
+                let task = connections.spawn(connection(stream, peer, door.clone(), router.clone(), pulse.clone()));
+                warden.watch(task, pulse);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections now; trying again");
@@ -67,7 +76,13 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    warden.finish();
+    while !connections.is_empty() {
+        tokio::select! {
+            Some(gone) = connections.join_next_with_id() => warden.forget(gone),
+            () = warden.tick(&door) => {}
+        }
+    }
 }
 
 /// The client is not told, since nobody knows: its connection ends without an answer.
@@ -75,16 +90,8 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
 #[error("closed without an answer")]
 struct Unanswered;
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    door: Arc<Door>,
-    router: Router,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    let header_timeout = door.tables.load().plan.node.header_timeout;
-    let pulse = Arc::new(Pulse::default());
-    let watched = TokioIo::new(Watched { stream, pulse: pulse.clone() });
+async fn connection(stream: TcpStream, peer: SocketAddr, door: Arc<Door>, router: Router, pulse: Arc<Pulse>) {
+    let stream = TokioIo::new(Felt { stream, pulse: pulse.clone() });
     let guest = Arc::new(Guest { door, router, peer: Peer::new(peer), pulse: pulse.clone() });
     let service = service_fn(move |request| answer(Beat::start(&guest), request));
     let mut connection = pin!(
@@ -94,28 +101,18 @@ async fn connection(
             .max_buf_size(HEAD_LIMIT)
             // Answers are short: one buffer costs less than a list of two.
             .writev(false)
-            .serve_connection(watched, service)
+            .serve_connection(stream, service)
     );
-    let tick = header_timeout / 2;
-    let mut timer = pin!(tokio::time::sleep(tick));
-    let mut watchdog = Watchdog { header_timeout, last: pulse.phase(), since: Instant::now() };
-    loop {
-        tokio::select! {
-            biased;
-            // Errors here are the client's: a broken request or connection. Nothing to tell anybody.
-            _ = connection.as_mut() => return,
-            () = timer.as_mut() => {
-                if watchdog.bites(pulse.phase(), Instant::now()) {
-                    return;
-                }
-                timer.as_mut().reset(tokio::time::Instant::now() + tick);
-            }
-            _ = shutdown.wait_for(|stop| *stop), if !pulse.stopping.load(Relaxed) => {
-                pulse.stopping.store(true, Relaxed);
-                connection.as_mut().graceful_shutdown();
-            }
+    let mut finishing = false;
+    poll_fn(|cx| {
+        pulse.listen(cx);
+        if pulse.stopping.load(Relaxed) && !std::mem::replace(&mut finishing, true) {
+            connection.as_mut().graceful_shutdown();
         }
-    }
+        // Errors here are the client's: a broken request or connection. Nothing to tell anybody.
+        connection.as_mut().poll(cx).map(drop)
+    })
+    .await;
 }
 
 /// What a connection's requests are answered with.
@@ -145,14 +142,17 @@ async fn answer(
     Ok(answer)
 }
 
-/// What the connection is doing, as its watchdog sees it.
+/// What a connection is doing, as the warden sees it, and what the warden has ordered.
 #[derive(Debug, Default)]
 struct Pulse {
     requests: AtomicU32,
     answering: AtomicBool,
     arrived: AtomicBool,
     closing: AtomicBool,
+    /// Ordered: to finish what is being answered.
     stopping: AtomicBool,
+    /// The connection's task, which it never leaves.
+    waker: OnceLock<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,22 @@ impl Pulse {
         };
         (phase, self.requests.load(Relaxed))
     }
+
+    /// Before `stopping` is read: who sets it later finds the waker, and set before it is seen. The fences see to that.
+    fn listen(&self, cx: &Context<'_>) {
+        if self.waker.get().is_none() {
+            let _ = self.waker.set(cx.waker().clone());
+            fence(SeqCst);
+        }
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+        fence(SeqCst);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// One request being answered.
@@ -201,23 +217,67 @@ impl Drop for Beat {
     }
 }
 
-/// Ends connections that stay in one phase too long. One timer for a connection's whole life costs nothing per request;
-/// in exchange a limit is kept to within half a header timeout.
+/// Watches all connections. One timer for all of them costs nothing per request or connection; in exchange a limit is
+/// kept to within half a header timeout.
+#[derive(Default)]
+struct Warden {
+    connections: HashMap<Id, Watched>,
+    due: Option<tokio::time::Instant>,
+}
+
+struct Watched {
+    task: AbortHandle,
+    pulse: Arc<Pulse>,
+    watchdog: Watchdog,
+}
+
+impl Warden {
+    fn watch(&mut self, task: AbortHandle, pulse: Arc<Pulse>) {
+        let watchdog = Watchdog { last: pulse.phase(), since: Instant::now() };
+        self.connections.insert(task.id(), Watched { task, pulse, watchdog });
+    }
+
+    fn forget(&mut self, gone: Result<(Id, ()), JoinError>) {
+        self.connections.remove(&gone.map_or_else(|error| error.id(), |(id, ())| id));
+    }
+
+    /// Waits for the next look at them, and takes it. May be dropped at any time.
+    async fn tick(&mut self, door: &Door) {
+        let header_timeout = door.tables.load().plan.node.header_timeout;
+        let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + header_timeout / 2);
+        tokio::time::sleep_until(due).await;
+        self.due = None;
+        self.look(header_timeout, Instant::now());
+    }
+
+    fn look(&mut self, header_timeout: Duration, now: Instant) {
+        for Watched { task, pulse, watchdog } in self.connections.values_mut() {
+            if watchdog.bites(pulse.phase(), header_timeout, now) {
+                task.abort();
+            }
+        }
+    }
+
+    fn finish(&self) {
+        self.connections.values().for_each(|watched| watched.pulse.stop());
+    }
+}
+
+/// Bites where a connection stays in one phase too long.
 struct Watchdog {
-    header_timeout: Duration,
     last: (Phase, u32),
     since: Instant,
 }
 
 impl Watchdog {
-    fn bites(&mut self, seen: (Phase, u32), now: Instant) -> bool {
+    fn bites(&mut self, seen: (Phase, u32), header_timeout: Duration, now: Instant) -> bool {
         if seen != self.last {
             (self.last, self.since) = (seen, now);
             return false;
         }
         let limit = match seen.0 {
             Phase::Idle => IDLE_LIMIT,
-            Phase::Head => self.header_timeout,
+            Phase::Head => header_timeout,
             Phase::Answering => return false,
             Phase::Closing => LINGER,
         };
@@ -226,12 +286,12 @@ impl Watchdog {
 }
 
 /// A stream that notes what arrives, and lingers when shut down.
-struct Watched {
+struct Felt {
     stream: TcpStream,
     pulse: Arc<Pulse>,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Felt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -242,7 +302,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Felt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -292,8 +352,8 @@ mod tests {
             [(Phase::Idle, Some(60)), (Phase::Head, Some(5)), (Phase::Answering, None), (Phase::Closing, Some(1))]
         {
             let start = Instant::now();
-            let mut watchdog = Watchdog { header_timeout: 5 * second, last: (phase, 0), since: start };
-            let bitten = (0..1_000u32).find(|s| watchdog.bites((phase, 0), start + *s * second));
+            let mut watchdog = Watchdog { last: (phase, 0), since: start };
+            let bitten = (0..1_000u32).find(|s| watchdog.bites((phase, 0), 5 * second, start + *s * second));
             assert_eq!(bitten, limit, "{phase:?}");
         }
     }
@@ -301,8 +361,27 @@ mod tests {
     #[test]
     fn a_busy_connection_is_left_alone() {
         let start = Instant::now();
-        let mut watchdog = Watchdog { header_timeout: Duration::ZERO, last: (Phase::Head, 0), since: start };
+        let mut watchdog = Watchdog { last: (Phase::Head, 0), since: start };
         // The same phase of another request each time.
-        assert!((1..1_000).all(|n| !watchdog.bites((Phase::Head, n), start + Duration::from_secs(u64::from(n)))));
+        let later = |n| start + Duration::from_secs(u64::from(n));
+        assert!((1..1_000).all(|n| !watchdog.bites((Phase::Head, n), Duration::ZERO, later(n))));
+    }
+
+    #[tokio::test]
+    async fn the_warden_ends_who_stays_too_long_and_forgets_who_is_gone() {
+        let (second, mut warden, mut tasks) = (Duration::from_secs(1), Warden::default(), JoinSet::new());
+        let [slow, busy] = [false, true].map(|answering| {
+            let pulse = Arc::new(Pulse::default());
+            pulse.arrived.store(true, Relaxed);
+            pulse.answering.store(answering, Relaxed);
+            warden.watch(tasks.spawn(std::future::pending()), pulse.clone());
+            pulse
+        });
+        warden.look(second, Instant::now() + second);
+        let gone = tasks.join_next_with_id().await.unwrap();
+        warden.forget(gone);
+        assert_eq!(warden.connections.len(), 1);
+        warden.finish();
+        assert_eq!([slow, busy].map(|pulse| pulse.stopping.load(Relaxed)), [false, true]);
     }
 }
