@@ -208,11 +208,14 @@ impl CarrierId {
     /// Octets that mean nothing by themselves, as hexadecimal digits.
     pub fn hex(octets: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut digits = Vec::with_capacity(2 * octets.len());
-        for octet in octets {
-            digits.extend([octet >> 4, octet & 0x0F].map(|nibble| DIGITS[usize::from(nibble)]));
-        }
-        CarrierId::new(&digits)
+        let nibbles = octets.iter().flat_map(|octet| [octet >> 4, octet & 0x0F]);
+        let digits = nibbles.map(|nibble| DIGITS[usize::from(nibble)]);
+        let mut short = [0; SHORT];
+        let Some(room) = short.get_mut(..2 * octets.len()) else {
+            return CarrierId::new(&digits.collect::<Vec<u8>>());
+        };
+        room.iter_mut().zip(digits).for_each(|(place, digit)| *place = digit);
+        CarrierId::new(room)
     }
 
     /// The same with ASCII letters in lower case.
@@ -394,6 +397,7 @@ mod tests {
     #[test]
     fn opaque_ids_are_shown_as_digits() {
         assert_eq!(CarrierId::hex(&[0x00, 0xBB, 0x1F]), CarrierId::new(b"00bb1f"));
+        assert_eq!(CarrierId::hex(&[0x2A; 40]), CarrierId::new("2a".repeat(40).as_bytes()));
     }
 
     #[test]

@@ -53,7 +53,6 @@ struct Sheet {
 impl Bodies {
     /// Keeps a body.
     pub fn insert(&mut self, id: MessageId, body: &[u8]) {
-        self.remove(id);
         if self.sheets.back().is_none_or(|last| last.octets.capacity() - last.octets.len() < body.len()) {
             self.turn(body.len());
         }
@@ -64,7 +63,9 @@ impl Bodies {
         let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(last.octets.len())) else { return };
         last.ids.push(id.0);
         last.left += 1;
-        self.index.insert(id.0, Spot { sheet, from, to });
+        if let Some(before) = self.index.insert(id.0, Spot { sheet, from, to }) {
+            self.drop_at(before);
+        }
     }
 
     /// A new sheet, with room for so many octets.
@@ -102,7 +103,13 @@ impl Bodies {
 
     /// Drops a body that is not needed any more.
     pub fn remove(&mut self, id: MessageId) {
-        let Some(spot) = self.index.remove(&id.0) else { return };
+        if let Some(spot) = self.index.remove(&id.0) {
+            self.drop_at(spot);
+        }
+    }
+
+    /// A body that the index does not name any more.
+    fn drop_at(&mut self, spot: Spot) {
         let at = usize::try_from(spot.sheet.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let last = at + 1 == self.sheets.len();
         let Some(sheet) = self.sheets.get_mut(at) else { return };
