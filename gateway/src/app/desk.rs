@@ -336,6 +336,10 @@ pub(super) fn correlation_key(channel: &str, id: &CarrierId) -> Vec<u8> {
 impl Line {
     /// Keeps an idempotency key beyond memory.
     pub(super) fn remember(&self, fresh: &Fresh) {
+        // Most have none.
+        if !Outline::of(&fresh.body).is_some_and(|outline| outline.has_key) {
+            return;
+        }
         let Some(accepted) = accepted(&fresh.body) else { return };
         let Some(key) = accepted.idempotency_key else { return };
         let found = Found {

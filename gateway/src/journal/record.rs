@@ -2,6 +2,7 @@
 //! in records as text, since indexes live only as long as the process. A record's kind fixes its layout for good: a
 //! changed layout gets a new kind. What most records do not have may follow at the end, where a bit of their flags says so.
 
+mod life;
 mod outline;
 
 use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verdict};
@@ -569,58 +570,6 @@ impl Record<'_> {
     }
 }
 
-/// Those of every message are written by themselves, too: histories are made of them.
-impl Attempt<'_> {
-    /// Appends its octets.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        put_u64s(out, [self.at.0, self.attempt.0, self.only]);
-        out.push(self.parts);
-        put_str(out, self.channel);
-        let Because { reason, cause, number, other } = self.because;
-        let [a, b, c, d] = number.to_le_bytes();
-        out.extend_from_slice(&[reason as u8, cause.map_or(0, |cause| cause as u8), a, b, c, d]);
-        put_str(out, other);
-    }
-}
-
-impl Answered<'_> {
-    /// Appends its octets.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        put_u64s(out, [self.at.0, self.attempt.0]);
-        match &self.answer {
-            AnswerKind::Submitted(id) => {
-                out.extend_from_slice(&[self.part, 0]);
-                put_octets(out, id.as_ref().map_or(&[], CarrierId::octets));
-            }
-            AnswerKind::Refused(verdict, code) => {
-                out.extend_from_slice(&[self.part, 1, *verdict as u8]);
-                put_str(out, code);
-            }
-            AnswerKind::Unanswered(doubt) => out.extend_from_slice(&[self.part, 2, *doubt as u8]),
-        }
-    }
-}
-
-impl Receipted<'_> {
-    /// Appends its octets.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        put_u64s(out, [self.at.0, self.attempt.0]);
-        out.extend_from_slice(&[self.part, self.state as u8]);
-        put_str(out, self.code);
-    }
-}
-
-impl Outcome<'_> {
-    /// Appends its octets.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.at.0);
-        out.extend_from_slice(&[self.outcome as u8, self.evidence as u8, u8::from(self.correction)]);
-        for text in [self.reason, self.code, self.channel] {
-            put_str(out, text);
-        }
-    }
-}
-
 impl<'a> Accepted<'a> {
     /// Reads the body of an accepted record.
     ///
@@ -681,10 +630,6 @@ const TELLINGS: [Telling; 3] = [Telling::Never, Telling::Delivered, Telling::Kep
 
 fn put_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn put_u64s<const N: usize>(out: &mut Vec<u8>, values: [u64; N]) {
-    out.extend_from_slice(values.map(u64::to_le_bytes).as_flattened());
 }
 
 /// Octets longer than a 16-bit length are cut: the stages before limit every field far below.

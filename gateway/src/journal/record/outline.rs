@@ -17,6 +17,8 @@ pub struct Outline<'a> {
     pub app: &'a [u8],
     /// The app's own reference.
     pub client_ref: Option<&'a [u8]>,
+    /// Whether it has an idempotency key.
+    pub has_key: bool,
 }
 
 impl<'a> Outline<'a> {
@@ -38,7 +40,8 @@ impl<'a> Outline<'a> {
         take.octets().ok()?;
         let present = take.flag().ok()?;
         let client_ref = Some(take.octets().ok()?).filter(|_| present);
-        Some(Outline { before, after, app, client_ref })
+        let has_key = take.flag().ok()?;
+        Some(Outline { before, after, app, client_ref, has_key })
     }
 
     /// Appends the record with an empty text.
@@ -106,7 +109,9 @@ mod tests {
             options: "link_id=7\n",
             ..Accepted::default()
         };
-        for accepted in [full.clone(), Accepted { client_ref: None, sender: None, options: "", ..full }] {
+        for accepted in
+            [full.clone(), Accepted { client_ref: None, sender: None, idempotency_key: None, options: "", ..full }]
+        {
             let (mut body, mut bare, mut without) = (Vec::new(), Vec::new(), Vec::new());
             Record::Accepted(accepted.clone()).write(&mut body);
             Record::Accepted(Accepted { text: "", ..accepted.clone() }).write(&mut bare);
@@ -115,6 +120,7 @@ mod tests {
             assert_eq!(without, bare);
             let client_ref = accepted.client_ref.map(str::as_bytes);
             assert_eq!((outline.app, outline.client_ref), (accepted.app.as_bytes(), client_ref));
+            assert_eq!(outline.has_key, accepted.idempotency_key.is_some());
             let Accepted { to, sender, text, client_ref, options, .. } = accepted;
             assert_eq!(Content::of(&body), Some(Content { to, sender, text, client_ref, options }));
             for end in 0..body.len() {
