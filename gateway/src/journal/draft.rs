@@ -124,7 +124,7 @@ impl<A> Shared<A> {
             tail.settled.push((ack, Err(CommitError::Full)));
             return true;
         }
-        tail.acked(kind, id, body, ack, false);
+        tail.acked(kind, id, body, ack);
         self.is_first(tail)
     }
 
@@ -136,7 +136,7 @@ impl<A> Shared<A> {
         ack: A,
     ) -> bool {
         if tail.holds(body.len()) && self.has_room(tail, priority, frame::total(body.len())) {
-            tail.synced(kind, id, body, ack, false);
+            tail.synced(kind, id, body, ack);
         } else {
             tail.settled.push((ack, Err(CommitError::Full)));
         }

@@ -74,11 +74,11 @@ impl Stamp {
     }
 
     /// Over the offset, the head up to its CRC and all that follows it.
-    fn crc(self, offset: u64, head: [u8; CRC], content: &[u8]) -> u32 {
+    fn crc(self, offset: u64, head: &[u8; HEAD], content: &[u8]) -> u32 {
         // Most of what a short record costs is the calls.
         let mut start = [0; 8 + CRC];
         start[..8].copy_from_slice(&offset.to_le_bytes());
-        start[8..].copy_from_slice(&head);
+        start[8..].copy_from_slice(&head[..CRC]);
         crc32c::crc32c_append(crc32c::crc32c_append(self.seed, &start), content)
     }
 }
@@ -132,20 +132,19 @@ pub(super) fn encode(
 ) -> u32 {
     let body = parts[0].len() + parts[1].len();
     let len = u32::try_from(body).unwrap_or(u32::MAX);
-    let mut head = [0; CRC];
+    let mut head = [0; HEAD];
     head[..4].copy_from_slice(&[MAGIC, VERSION as u8, kind, flags]);
     head[4..8].copy_from_slice(&len.to_le_bytes());
-    head[8..].copy_from_slice(&stamp.mark.to_le_bytes());
+    head[8..CRC].copy_from_slice(&stamp.mark.to_le_bytes());
+    head[CRC + 4..].copy_from_slice(&id.to_le_bytes());
     let (start, total) = (out.len(), total(body) as usize);
     out.reserve(total);
     out.extend_from_slice(&head);
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&id.to_le_bytes());
     out.extend_from_slice(parts[0]);
     out.extend_from_slice(parts[1]);
-    let crc = stamp.crc(offset, head, &out[start + CRC + 4..]);
+    let crc = stamp.crc(offset, &head, &out[start + CRC + 4..]);
     out[start + CRC..start + CRC + 4].copy_from_slice(&crc.to_le_bytes());
-    out.resize(start + total, 0);
+    out.extend_from_slice(&[0; ALIGN as usize][..total - HEAD - body]);
     len
 }
 
@@ -153,7 +152,7 @@ pub(super) fn encode(
 pub(super) fn decode(stamp: Stamp, offset: u64, octets: &[u8]) -> Option<(Head, &[u8])> {
     let head = Head::parse(stamp, octets)?;
     let body = octets.get(HEAD..HEAD.checked_add(head.len as usize)?)?;
-    let crc = stamp.crc(offset, *octets.first_chunk()?, &octets[CRC + 4..HEAD + body.len()]);
+    let crc = stamp.crc(offset, octets.first_chunk()?, &octets[CRC + 4..HEAD + body.len()]);
     if crc != head.crc || (head.flags & MOVED != 0 && body.len() < PLACE) {
         return None;
     }

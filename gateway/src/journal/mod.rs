@@ -115,7 +115,7 @@ pub struct Replayed<'a> {
 /// Acks with what became of their records.
 pub type Settled<A> = Vec<(A, Result<At, CommitError>)>;
 
-/// A synced record of a group.
+/// A synced record among others.
 #[derive(Debug)]
 pub struct Entry<'a, A> {
     /// The caller's kind.
@@ -371,27 +371,6 @@ impl<A: Send + 'static> Journal<A> {
         let before = tail.segment;
         for Entry { kind, id, body, ack } in entries {
             shared.add_synced(&mut tail, priority, (kind, id, body), ack);
-        }
-        shared.appended(tail, before, true);
-    }
-
-    /// Adds records that share one sync; each has its own ack.
-    pub fn append_group<'a>(&self, priority: Priority, entries: impl IntoIterator<Item = Entry<'a, A>>) {
-        let shared = self.shared();
-        let entries: Vec<Entry<'a, A>> = entries.into_iter().collect();
-        let octets = entries.iter().map(|entry| frame::total(entry.body.len())).sum();
-        let mut tail = shared.tail();
-        let before = tail.segment;
-        let room = shared.has_room(&tail, priority, octets);
-        tail.keep_together(if room { octets } else { 0 });
-        let mut joined = false;
-        for entry in entries {
-            if room && tail.holds(entry.body.len()) {
-                tail.synced(entry.kind, entry.id, entry.body, entry.ack, joined);
-                joined = true;
-            } else {
-                tail.settled.push((entry.ack, Err(CommitError::Full)));
-            }
         }
         shared.appended(tail, before, true);
     }

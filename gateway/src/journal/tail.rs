@@ -208,9 +208,9 @@ impl<A> Tail<A> {
         self.name(place, body)
     }
 
-    /// A record that `ack` waits for; `joined` to the one before in one commit.
-    pub(super) fn synced(&mut self, kind: u8, id: u64, body: &[u8], ack: A, joined: bool) {
-        self.acked(kind, id, body, ack, joined);
+    /// A record that `ack` waits for.
+    pub(super) fn synced(&mut self, kind: u8, id: u64, body: &[u8], ack: A) {
+        self.acked(kind, id, body, ack);
         self.waiting += 1;
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.urgent += 1;
@@ -218,8 +218,8 @@ impl<A> Tail<A> {
     }
 
     /// A record with an `ack` that is in no hurry.
-    pub(super) fn acked(&mut self, kind: u8, id: u64, body: &[u8], ack: A, joined: bool) {
-        let place = self.put(SYNCED, kind, id, [body, &[]], joined);
+    pub(super) fn acked(&mut self, kind: u8, id: u64, body: &[u8], ack: A) {
+        let place = self.put(SYNCED, kind, id, [body, &[]], false);
         let at = self.name(place, body);
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.acks.push((ack, at));
@@ -265,6 +265,7 @@ impl<A> Tail<A> {
         At { segment: place.0, offset: place.1, len: body.len() as u32 }
     }
 
+    /// Adds a record, `joined` to the one before in one commit.
     fn put(&mut self, flags: u8, kind: u8, id: u64, body: [&[u8]; 2], joined: bool) -> Place {
         let total = frame::total(body[0].len() + body[1].len());
         if self.offset + total > self.segment_bytes {
@@ -457,7 +458,7 @@ mod tests {
     fn taken(records: usize, took: Duration) -> usize {
         let mut tail: Tail<usize> = Tail::new(1, 16 << 20, 1);
         for ack in 0..records {
-            tail.synced(1, ack as u64, b"body", ack, false);
+            tail.synced(1, ack as u64, b"body", ack);
         }
         tail.took = took;
         let count = tail.take_batch();

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gateway::journal::{At, CommitError, Draft, Entry, Journal, OpenError, Priority, ReadError, Settings};
+use gateway::journal::{At, CommitError, Draft, Journal, OpenError, Priority, ReadError, Settings};
 
 use crate::faulty::Faulty;
 use crate::{END, Opened, open, settings};
@@ -136,18 +136,6 @@ fn writing_out_does_not_wait_for_the_sync_in_flight() {
     disk.in_sync(None);
     drop(release);
     assert!(opened.settled(1)[0].1.is_ok());
-}
-
-#[test]
-fn a_group_shares_one_delivery() {
-    let disk = Faulty::new(0);
-    let opened = open(&disk, BUDGET);
-    let bodies: Vec<Vec<u8>> = (0..1_000u64).map(|id| id.to_le_bytes().to_vec()).collect();
-    let entry = |id: u64| Entry { kind: 1, id, body: &bodies[id as usize], ack: id };
-    opened.journal.append_group(Priority::Admission, (0..1_000).map(entry));
-    let settled = opened.acks.recv_timeout(Duration::from_secs(20)).unwrap();
-    assert_eq!(settled.len(), 1_000);
-    assert!(settled.iter().enumerate().all(|(n, (ack, result))| *ack == n as u64 && result.is_ok()));
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Run {
         let records: Vec<_> = (0..count).map(|_| self.record()).collect();
         self.waiting.extend(records.iter().map(|(serial, ..)| *serial));
         let entries = records.iter().map(|(serial, kind, id, body)| Entry { kind: *kind, id: *id, body, ack: *serial });
-        self.journal().append_group(Priority::Admission, entries);
+        self.journal().append_each(Priority::Admission, entries);
     }
 
     fn hand_in(&mut self) {

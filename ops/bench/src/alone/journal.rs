@@ -165,7 +165,7 @@ fn append(journal: &Journal<Ack>, body: &[u8], next: &mut u64, batch: u64, free:
     *next += free * batch;
     if batch == 1 {
         let entry = |id| Entry { kind: KIND, id, body, ack: (now, id) };
-        journal.append_group(Priority::Admission, (first..*next).map(entry));
+        journal.append_each(Priority::Admission, (first..*next).map(entry));
         return;
     }
     for id in (first..*next).step_by(batch as usize) {
