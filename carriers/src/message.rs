@@ -177,24 +177,83 @@ pub enum Unsendable {
     Option(String, &'static str),
 }
 
-/// A carrier's id for a submitted part, normalised so that answer and receipt compare equal. Opaque octets.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CarrierId(pub Box<[u8]>);
+/// A carrier's id for a submitted part, normalised so that answer and receipt compare equal. Opaque octets. All that
+/// protocols of numbers give fits into it; what is longer lies beside it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CarrierId(Octets);
+
+/// How many octets of an id need no memory of their own.
+const SHORT: usize = 30;
+
+#[derive(Clone, PartialEq, Eq)]
+enum Octets {
+    /// So many of them; those behind are 0.
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
 
 impl CarrierId {
     /// Takes octets that are already normalised.
     pub fn new(octets: &[u8]) -> Self {
-        CarrierId(octets.into())
+        let mut short = [0; SHORT];
+        match (short.get_mut(..octets.len()), u8::try_from(octets.len())) {
+            (Some(room), Ok(length)) => {
+                room.copy_from_slice(octets);
+                CarrierId(Octets::Short(length, short))
+            }
+            _ => CarrierId(Octets::Long(octets.into())),
+        }
     }
 
     /// Octets that mean nothing by themselves, as hexadecimal digits.
     pub fn hex(octets: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut digits = Vec::with_capacity(2 * octets.len());
-        for octet in octets {
-            digits.extend([octet >> 4, octet & 0x0F].map(|nibble| DIGITS[usize::from(nibble)]));
+        let nibbles = octets.iter().flat_map(|octet| [octet >> 4, octet & 0x0F]);
+        let digits = nibbles.map(|nibble| DIGITS[usize::from(nibble)]);
+        let mut short = [0; SHORT];
+        let Some(room) = short.get_mut(..2 * octets.len()) else {
+            return CarrierId::new(&digits.collect::<Vec<u8>>());
+        };
+        room.iter_mut().zip(digits).for_each(|(place, digit)| *place = digit);
+        CarrierId::new(room)
+    }
+
+    /// The same with ASCII letters in lower case.
+    #[must_use]
+    pub fn lower(mut self) -> Self {
+        match &mut self.0 {
+            Octets::Short(_, octets) => octets.make_ascii_lowercase(),
+            Octets::Long(octets) => octets.make_ascii_lowercase(),
         }
-        CarrierId(digits.into_boxed_slice())
+        self
+    }
+
+    /// Its octets.
+    #[inline]
+    pub fn octets(&self) -> &[u8] {
+        match &self.0 {
+            Octets::Short(length, octets) => octets.get(..usize::from(*length)).unwrap_or_default(),
+            Octets::Long(octets) => octets,
+        }
+    }
+}
+
+impl std::hash::Hash for CarrierId {
+    #[inline]
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.octets().hash(state);
+    }
+}
+
+impl PartialOrd for CarrierId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for CarrierId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.octets().cmp(other.octets())
     }
 }
 
@@ -206,7 +265,7 @@ impl fmt::Debug for CarrierId {
 
 impl fmt::Display for CarrierId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        write!(f, "{}", self.octets().escape_ascii())
     }
 }
 
@@ -322,8 +381,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_id_is_its_octets_however_long() {
+        let all: Vec<u8> = (0..100).collect();
+        for (length, other) in (0..100).flat_map(|length| (0..100).map(move |other| (length, other))) {
+            let (id, that) = (CarrierId::new(&all[..length]), CarrierId::new(&all[..other]));
+            assert_eq!(id.octets(), &all[..length]);
+            assert_eq!((id == that, id.cmp(&that)), (length == other, length.cmp(&other)));
+        }
+        for length in [4, 40] {
+            assert_eq!(CarrierId::new("AbCd".repeat(length).as_bytes()).lower().to_string(), "abcd".repeat(length));
+        }
+        assert_eq!(size_of::<Option<CarrierId>>(), 32);
+    }
+
+    #[test]
     fn opaque_ids_are_shown_as_digits() {
         assert_eq!(CarrierId::hex(&[0x00, 0xBB, 0x1F]), CarrierId::new(b"00bb1f"));
+        assert_eq!(CarrierId::hex(&[0x2A; 40]), CarrierId::new("2a".repeat(40).as_bytes()));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod keep;
 mod keys;
 mod metrics;
 mod orders;
+mod outgoing;
 mod patrol;
 mod pressure;
 mod reload;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use carriers::{AttemptRef, Event as Heard, Mt, Options, Part, Settle, Ticket};
+use carriers::{AttemptRef, Event as Heard, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
 use tokio::sync::mpsc;
 
@@ -53,7 +54,7 @@ use crate::config::plan::{AppId, ChannelId, Plan};
 use crate::fleet::Fleet;
 use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Brought, Reader, Wanted};
-use crate::journal::record::{Accepted, AnswerKind, Attempt, Record};
+use crate::journal::record::{Accepted, AnswerKind, Record};
 use crate::journal::store::Store;
 use crate::journal::{At, CommitError, Draft, Journal, Priority};
 use crate::observe::Metrics;
@@ -367,16 +368,22 @@ impl Line {
                     match purpose {
                         Purpose::Send(start) if now.time.since(start.ordered) > STALE => {
                             if let Some(body) = body.filter(|_| self.report.live(id).is_some()) {
-                                self.bodies.insert(id, body);
+                                self.bodies.insert(id, &body);
                             }
                             self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
                         }
-                        Purpose::Send(start) => self.prepare(now, start, body.as_deref()),
+                        Purpose::Send(start) => {
+                            let prepared = self.prepare(now, &start, body.as_deref());
+                            self.begin(now, start, prepared);
+                        }
                         Purpose::Conclude(end) => {
                             self.endings.read();
                             self.exhausted(now, id, end, body.as_deref());
                         }
-                        Purpose::Keep => self.keep(id, body.as_deref()),
+                        Purpose::Keep => {
+                            self.keep(id, body.as_deref());
+                            self.bodies.remove(id);
+                        }
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
                         Purpose::Move => self.move_on(now, id, body.as_deref()),
                     }
@@ -431,7 +438,7 @@ impl Line {
                 }
                 self.report.accepted(now, &fresh.message, at, fresh.callback);
                 self.remember(&fresh);
-                self.bodies.insert(fresh.message.id, fresh.body);
+                self.bodies.insert(fresh.message.id, &fresh.body);
                 self.tell_switch(now, Event::Accepted(fresh.message));
                 Committed::Durable
             }
@@ -469,12 +476,14 @@ impl Line {
             match command {
                 Command::Start { attempt, message, link, parts, only, expires, why } => {
                     let start = Start { ordered: now.time, attempt, message, link, parts, only, expires, why };
-                    match (self.bodies.find(message), self.report.live(message)) {
-                        (Some(body), _) => self.prepare(now, start, Some(&body)),
-                        (None, Some(live)) => {
-                            self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Send(start) });
-                        }
-                        (None, None) => self.prepare(now, start, None),
+                    let body = self.bodies.get(message);
+                    if body.is_none()
+                        && let Some(live) = self.report.live(message)
+                    {
+                        self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Send(start) });
+                    } else {
+                        let prepared = self.prepare(now, &start, body);
+                        self.begin(now, start, prepared);
                     }
                 }
                 Command::Exhausted(message, end) => self.give_up(now, message, end),
@@ -498,12 +507,13 @@ impl Line {
 
     fn give_up(&mut self, now: Moment, message: MessageId, end: End) {
         let missing = self.report.needs_body(message) || end == End::NoChannel && self.may_be_overdue(message);
-        match (self.bodies.find(message), self.report.live(message)) {
-            (None, Some(live)) if missing => {
+        let body = self.bodies.get(message).map(<[u8]>::to_vec);
+        match self.report.live(message) {
+            Some(live) if missing && body.is_none() => {
                 self.endings.reads();
                 self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });
             }
-            (body, _) => self.exhausted(now, message, end, body.as_deref()),
+            _ => self.exhausted(now, message, end, body.as_deref()),
         }
     }
 
@@ -518,117 +528,10 @@ impl Line {
         }
     }
 
-    /// Splits an attempt's body for its channel.
-    fn prepare(&mut self, now: Moment, start: Start, body: Option<&[u8]>) {
-        let refused = match (body.and_then(accepted), self.fleet.of(start.link)) {
-            (Some(accepted), Some(member)) => {
-                // What is left of an attempt follows its first parts.
-                if let Some(home) = self.overdue(start.message, &accepted).filter(|_| start.only == u64::MAX) {
-                    self.relocate(now, start.message, home);
-                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Moved));
-                }
-                let mt = Mt {
-                    to: accepted.to,
-                    sender: accepted.sender,
-                    text: accepted.text,
-                    valid_for: start.expires.since(now.time),
-                    until: None,
-                    receipt: true,
-                    reference: start.attempt.short(),
-                    options: Options::read(accepted.options),
-                };
-                // Our own code may fail on a text nobody thought of: that must cost this message only.
-                let split = std::panic::AssertUnwindSafe(|| member.profile.split(&mt));
-                let Ok(split) = std::panic::catch_unwind(split) else {
-                    return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Panicked));
-                };
-                match split {
-                    // Of a continued attempt only the named parts were reserved.
-                    Ok(parts) if named(&parts, start.only) <= usize::from(start.parts) => {
-                        return self.outgoing(now, start, &accepted, parts);
-                    }
-                    Ok(parts) => NotStarted::Parts(u8::try_from(parts.len()).unwrap_or(u8::MAX)),
-                    Err(_) => NotStarted::Unsendable,
-                }
-            }
-            (None, _) => NotStarted::BodyLost,
-            (_, None) => NotStarted::Retry,
-        };
-        self.tell_switch(now, Event::NotStarted(start.attempt, refused));
-    }
-
-    fn outgoing(&mut self, now: Moment, start: Start, accepted: &Accepted<'_>, parts: Vec<Part>) {
-        let channel = ChannelId(start.link.channel);
-        let plan = self.plan.clone();
-        let attempt = Attempt {
-            at: now.wall,
-            attempt: start.attempt,
-            channel: plan.names.channels.get(usize::from(channel.0)).map_or("", |n| n),
-            parts: u8::try_from(parts.len()).unwrap_or(u8::MAX),
-            only: start.only,
-            because: report::history::because(&start.why, &plan.names),
-        };
-        let first = self.report.live(start.message).filter(|live| live.detail.is_none() && !self.is_patrol(live.app));
-        let first = first.map(|live| (live.tier, live.since));
-        let (report, mut pen) = report!(self, pen);
-        if !report.started(now, (start.message, start.expires), &attempt, channel, accepted, &mut pen) {
-            return self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
-        }
-        self.rounds.started(start.message, start.attempt);
-        if let Some(member) = self.fleet.member(channel) {
-            for part in &parts {
-                if let Some(id) = member.profile.early_id(start.attempt, part.index) {
-                    self.report.expected(start.attempt, part.index, id);
-                }
-            }
-        }
-        if let Some((tier, since)) = first {
-            self.meters.waited(tier, since, now, start.message);
-        }
-        self.outgoing.push((start, parts));
-    }
-
-    /// Writes this turn's attempts down in one go, then hands their parts to the links.
-    fn send(&mut self) {
-        if self.outgoing.is_empty() {
-            return;
-        }
-        let written = self.write_out().is_ok();
-        self.unwritten = false;
-        // The turn may have taken a while, the disk above all: the carrier's second begins now.
-        let now = self.clock.now();
-        let mut outgoing = std::mem::take(&mut self.outgoing);
-        for (start, parts) in outgoing.drain(..) {
-            if !written {
-                self.metrics.journal_failures.inc();
-            }
-            if !written || !self.switch.stands(start.attempt) {
-                self.unsent(now, start);
-                continue;
-            }
-            let sent = u8::try_from(named(&parts, start.only)).unwrap_or(u8::MAX);
-            for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
-                let ticket = Ticket::new(start.attempt, part.index);
-                self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));
-            }
-            self.meters.started(ChannelId(start.link.channel), sent);
-            self.tell_switch(now, Event::Started(start.attempt, sent));
-        }
-        self.outgoing = outgoing;
-        self.fleet.flush();
-    }
-
     /// Hands this turn's records to the journal, and all that it has to the kernel.
     fn write_out(&mut self) -> std::io::Result<()> {
         self.journal.hand_in(Priority::Reserved, &mut self.draft);
         self.journal.write_out()
-    }
-
-    /// The attempt could not be written down, or its link was lost meanwhile, so nothing of it may leave.
-    fn unsent(&mut self, now: Moment, start: Start) {
-        let (report, mut pen) = report!(self, pen);
-        report.unsent(now, start.attempt, start.only, &mut pen);
-        self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
     }
 
     /// BACK: what a link said.
@@ -732,9 +635,7 @@ impl Line {
                 Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
                 Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
                 Effect::GivenUp(channel) => self.metrics.mo_given_up.with_label_values(&[&*channel]).inc(),
-                Effect::Concluded { id, outcome, .. }
-                    if self.report.live(id).is_some_and(|live| self.is_patrol(live.app)) =>
-                {
+                Effect::Concluded { id, app: Some(app), outcome, .. } if self.is_patrol(app) => {
                     self.test_concluded(now, id, outcome);
                 }
                 Effect::Concluded { correction: false, tier, channel, outcome, reason, .. } => {
@@ -771,16 +672,6 @@ impl Line {
 /// A carrier's answer: yes where its word is on disk, else it is to say it again.
 fn settle(durable: bool) -> Settle {
     if durable { Settle::Durable } else { Settle::Later }
-}
-
-/// How many of the parts go out.
-fn named(parts: &[Part], only: u64) -> usize {
-    parts.iter().filter(|p| is_named(p, only)).count()
-}
-
-/// Whether the part is one of those named.
-fn is_named(part: &Part, only: u64) -> bool {
-    only.checked_shr(u32::from(part.index)).is_some_and(|only| only & 1 == 1)
 }
 
 /// The accepted record behind a body.

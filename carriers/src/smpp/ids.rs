@@ -34,9 +34,7 @@ fn hexadecimal(raw: &[u8]) -> Option<u128> {
 fn opaque(raw: &[u8]) -> CarrierId {
     let zeros = raw.iter().take_while(|&&b| b == b'0').count();
     let kept = &raw[zeros.min(raw.len() - 1)..];
-    let mut id = CarrierId::new(kept);
-    id.0.make_ascii_lowercase();
-    id
+    CarrierId::new(kept).lower()
 }
 
 #[cfg(test)]

@@ -103,9 +103,8 @@ impl Line {
     }
 
     /// As [`Line::another_home`] for a message whose turn has come, if routes have changed since it was looked at.
-    pub(super) fn overdue(&self, id: MessageId, message: &Accepted<'_>) -> Option<Home> {
-        let live = self.report.live(id).filter(|live| live.since <= self.rerouting.changed)?;
-        self.another_home(live, message)
+    pub(super) fn overdue<'a>(&self, live: &Live, message: impl FnOnce() -> Option<Accepted<'a>>) -> Option<Home> {
+        if live.since > self.rerouting.changed { None } else { self.another_home(live, &message()?) }
     }
 
     /// Whether routes have changed since the message was looked at.
@@ -116,9 +115,11 @@ impl Line {
     /// A message has used up its group: routes that have changed since may lead to another one.
     pub(super) fn elsewhere(&mut self, now: Moment, id: MessageId, body: Option<&[u8]>) -> bool {
         let Some(message) = body.and_then(accepted) else { return false };
-        let Some(home) = self.overdue(id, &message) else { return false };
+        let expires = message.expires;
+        let home = self.report.live(id).and_then(|live| self.overdue(live, || Some(message)));
+        let Some(home) = home else { return false };
         self.report.moved(id, home);
-        let Some(again) = self.report.again(now, id, now.deadline(message.expires)) else { return false };
+        let Some(again) = self.report.again(now, id, now.deadline(expires)) else { return false };
         self.tell_switch(now, Event::Again(again));
         true
     }

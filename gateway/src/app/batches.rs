@@ -108,7 +108,7 @@ impl Line {
                 message = Message { group, tier, parts, ..message };
             }
             self.report.accepted(now, &message, entering.at, member.callback);
-            self.bodies.insert(message.id, Bytes::copy_from_slice(body));
+            self.bodies.insert(message.id, body);
             entering.next += 1;
             if let Some(next) = members.get(entering.next) {
                 entering.at = entering.at.after(next.octets.end.saturating_sub(next.octets.start));

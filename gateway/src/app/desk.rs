@@ -331,12 +331,20 @@ fn read_key_record(value: &[u8]) -> Option<Found> {
 
 /// Under what the store keeps a carrier's id. Names, for indexes live only as long as the process; they hold no NUL.
 pub(super) fn correlation_key(channel: &str, id: &CarrierId) -> Vec<u8> {
-    [channel.as_bytes(), b"\0", &id.0].concat()
+    let mut key = Vec::with_capacity(channel.len() + 1 + id.octets().len());
+    key.extend_from_slice(channel.as_bytes());
+    key.push(0);
+    key.extend_from_slice(id.octets());
+    key
 }
 
 impl Line {
     /// Keeps an idempotency key beyond memory.
     pub(super) fn remember(&self, fresh: &Fresh) {
+        // Most have none.
+        if !Outline::of(&fresh.body).is_some_and(|outline| outline.has_key) {
+            return;
+        }
         let Some(accepted) = accepted(&fresh.body) else { return };
         let Some(key) = accepted.idempotency_key else { return };
         let found = Found {
@@ -352,28 +360,33 @@ impl Line {
 
     /// Hands a message that is over to the store, with its body, read first where it is not at hand.
     pub(super) fn store(&mut self, id: MessageId) {
-        match (self.bodies.find(id), self.report.live(id)) {
-            (None, Some(live)) => self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep }),
-            (body, _) => self.keep(id, body.as_deref()),
+        let body = self.bodies.get(id);
+        if body.is_none()
+            && let Some(live) = self.report.live(id)
+        {
+            return self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
         }
+        self.keep(id, body);
+        self.bodies.remove(id);
     }
 
     /// A body that cannot be read is no reason to keep its message for ever: what memory knows is stored.
-    pub(super) fn keep(&mut self, id: MessageId, body: Option<&[u8]>) {
+    pub(super) fn keep(&self, id: MessageId, body: Option<&[u8]>) {
         let accepted = body.and_then(Outline::of);
-        let Some(past) = self.report.finished(id, accepted.as_ref()) else { return };
-        let ids = past.ids.iter().map(|(channel, id)| Name::correlation(&correlation_key(channel, id)));
+        let (mut history, mut names) = (Vec::with_capacity(256), Vec::new());
+        let add = |channel: &str, id: &CarrierId| names.push(Name::correlation(&correlation_key(channel, id)));
+        if !self.report.finished(id, accepted.as_ref(), &mut history, add) {
+            return;
+        }
         // Named as keys are.
-        let client_ref = accepted.and_then(|a| Some(Name::client_ref(&idempotency::name(a.app, a.client_ref?))));
-        let names: Vec<Name> = ids.chain(client_ref).collect();
-        self.store.put(&Finished { id: id.0, history: &past.history, names: &names, ..Finished::default() });
-        self.bodies.remove(id);
+        names.extend(accepted.and_then(|a| Some(Name::client_ref(&idempotency::name(a.app, a.client_ref?)))));
+        self.store.put(&Finished { id: id.0, history: &history, names: &names, ..Finished::default() });
     }
 
     /// A body from memory, or else from disk, here and now: for rare questions.
     pub(super) fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
         let at = self.report.live(id)?.at;
-        self.bodies.find(id).or_else(|| self.journal.read(id.0, at).ok())
+        self.bodies.get(id).map(Bytes::copy_from_slice).or_else(|| self.journal.read(id.0, at).ok())
     }
 
     pub(super) fn answer(&mut self, now: Moment, question: Question) {

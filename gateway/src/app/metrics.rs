@@ -41,13 +41,17 @@ struct TierMeter {
     accept_to_submit: Histogram,
 }
 
+/// An outcome's labels.
+type Ended = (TierId, Option<ChannelId>, OutcomeKind, &'static str);
+
 /// Handles by index.
 pub(super) struct Meters {
     shared: Arc<Shared>,
     /// Parts started per channel since the last look.
     started: Vec<u32>,
-    /// Outcomes that were counted before.
-    outcomes: SeededMap<(TierId, Option<ChannelId>, OutcomeKind, &'static str), IntCounter>,
+    /// Outcomes that were counted before, and the last one: most are like the one before.
+    outcomes: SeededMap<Ended, IntCounter>,
+    ended: Option<(Ended, IntCounter)>,
 }
 
 /// What the doors count through.
@@ -64,7 +68,7 @@ impl Meters {
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
         let sends = metrics.http_requests.with_label_values(&[MESSAGES, "POST", "202"]);
         let shared = Arc::new(Shared { metrics: metrics.clone(), tiers: ArcSwap::default(), sends });
-        Meters { shared, started: Vec::new(), outcomes: SeededMap::default() }
+        Meters { shared, started: Vec::new(), outcomes: SeededMap::default(), ended: None }
     }
 
     /// Handles for a plan's tiers, and what its contracts say.
@@ -201,8 +205,13 @@ impl Meters {
         reason: &'static str,
     ) {
         let key = (tier, channel, outcome, reason);
-        if let Some(count) = self.outcomes.get(&key) {
+        if let Some((_, count)) = self.ended.as_ref().filter(|(ended, _)| *ended == key) {
             return count.inc();
+        }
+        if let Some(count) = self.outcomes.get(&key) {
+            count.inc();
+            self.ended = Some((key, count.clone()));
+            return;
         }
         let member = channel.and_then(|channel| fleet.member(channel));
         let name = member.map_or("none", |member| member.meter.name());

@@ -2,6 +2,7 @@
 //! in records as text, since indexes live only as long as the process. A record's kind fixes its layout for good: a
 //! changed layout gets a new kind. What most records do not have may follow at the end, where a bit of their flags says so.
 
+mod life;
 mod outline;
 
 use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verdict};
@@ -10,7 +11,7 @@ use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::switch::{Cause, Reason};
 
-pub use outline::Outline;
+pub use outline::{Content, Outline};
 
 /// A record's octets do not read as its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -412,50 +413,10 @@ impl Record<'_> {
                 out.extend_from_slice(&r.body_hash);
                 put_last(out, r.options);
             }
-            Record::Attempt(r) => {
-                put_u64(out, r.at.0);
-                put_u64(out, r.attempt.0);
-                put_u64(out, r.only);
-                out.push(r.parts);
-                put_str(out, r.channel);
-                let Because { reason, cause, number, other } = r.because;
-                out.extend_from_slice(&[reason as u8, cause.map_or(0, |cause| cause as u8)]);
-                out.extend_from_slice(&number.to_le_bytes());
-                put_str(out, other);
-            }
-            Record::Answered(r) => {
-                put_u64(out, r.at.0);
-                put_u64(out, r.attempt.0);
-                out.push(r.part);
-                match &r.answer {
-                    AnswerKind::Submitted(id) => {
-                        out.push(0);
-                        put_octets(out, id.as_ref().map_or(&[], |id| &id.0));
-                    }
-                    AnswerKind::Refused(verdict, code) => {
-                        out.push(1);
-                        out.push(*verdict as u8);
-                        put_str(out, code);
-                    }
-                    AnswerKind::Unanswered(doubt) => {
-                        out.push(2);
-                        out.push(*doubt as u8);
-                    }
-                }
-            }
-            Record::Receipted(r) => {
-                put_u64(out, r.at.0);
-                put_u64(out, r.attempt.0);
-                out.extend_from_slice(&[r.part, r.state as u8]);
-                put_str(out, r.code);
-            }
-            Record::Outcome(r) => {
-                put_u64(out, r.at.0);
-                out.extend_from_slice(&[r.outcome as u8, r.evidence as u8, u8::from(r.correction)]);
-                for text in [r.reason, r.code, r.channel] {
-                    put_str(out, text);
-                }
-            }
+            Record::Attempt(r) => r.write(out),
+            Record::Answered(r) => r.write(out),
+            Record::Receipted(r) => r.write(out),
+            Record::Outcome(r) => r.write(out),
             Record::Called(r) => {
                 put_u64(out, r.at.0);
                 out.extend_from_slice(&[r.event, r.end as u8]);
@@ -464,7 +425,7 @@ impl Record<'_> {
                 put_u64(out, r.at.0);
                 out.extend_from_slice(&[r.state as u8, u8::try_from(r.ids.len()).unwrap_or(u8::MAX)]);
                 for id in r.ids.iter().take(usize::from(u8::MAX)) {
-                    put_octets(out, &id.0);
+                    put_octets(out, id.octets());
                 }
                 for text in [r.channel, r.to, r.code] {
                     put_str(out, text);
@@ -489,7 +450,7 @@ impl Record<'_> {
                 for text in [r.channel, r.from, r.to] {
                     put_str(out, text);
                 }
-                for octets in [r.header, r.data, r.id.as_ref().map_or(&[][..], |id| &id.0)] {
+                for octets in [r.header, r.data, r.id.as_ref().map_or(&[][..], CarrierId::octets)] {
                     put_octets(out, octets);
                 }
                 put_last(out, r.options);
@@ -731,10 +692,12 @@ impl<'a> Take<'a> {
         Ok(array)
     }
 
+    #[inline]
     fn u8(&mut self) -> Result<u8, Unreadable> {
         Ok(self.bytes(1)?[0])
     }
 
+    #[inline]
     fn flag(&mut self) -> Result<bool, Unreadable> {
         Ok(self.u8()? != 0)
     }
@@ -757,6 +720,7 @@ impl<'a> Take<'a> {
         self.bytes(usize::from(length))
     }
 
+    #[inline]
     fn str(&mut self) -> Result<&'a str, Unreadable> {
         match self.octets()? {
             [] => Ok(""),
@@ -774,6 +738,7 @@ impl<'a> Take<'a> {
         Ok(Because { reason, cause, number: u32::from_le_bytes(self.array()?), other: self.str()? })
     }
 
+    #[inline]
     fn option(&mut self) -> Result<Option<&'a str>, Unreadable> {
         let present = self.flag()?;
         let text = self.str()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use carriers::{Doubt, ReceiptState, Verdict};
 
 use super::state::{AttemptState, Detail, Live, PartState};
-use super::{Effect, Report, past};
+use super::{Books, Effect, Report, past};
 use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{ChannelId, TierId};
 use crate::ids::MessageId;
@@ -160,25 +160,39 @@ impl Report {
         self.rules = rules;
     }
 
-    fn rule(&self, tier: TierId) -> Option<Rule> {
-        self.rules.iter().find(|rule| rule.tier == tier).copied()
+    /// Receipts that are overdue move their messages on.
+    pub(super) fn overdue(&mut self, now: Moment) {
+        while let Some((at, id)) = self.due.first().copied() {
+            if at > now.time {
+                break;
+            }
+            self.due.pop_first();
+            let Some((live, mut books)) = self.open(MessageId(id)) else { continue };
+            if let Some(detail) = live.detail.as_deref_mut() {
+                detail.due = None;
+            }
+            books.go_on(now, MessageId(id), live);
+        }
     }
 
+    /// What the switch must know of a message that it has given up and that is to be tried elsewhere after all.
+    pub fn again(&self, now: Moment, id: MessageId, expires: Time) -> Option<Recovered> {
+        Some(recovered(now, id, self.live.get(&id.0)?, expires))
+    }
+}
+
+impl Books<'_> {
     /// Sends a message on to another channel if it may; else looks again when a missing receipt would move it. Whether
     /// it goes on.
-    pub(super) fn go_on(&mut self, now: Moment, id: MessageId) -> bool {
-        let Some(live) = self.live.get(&id.0) else { return false };
-        let Some(rule) = self.rule(live.tier).filter(|rule| rule.on_failed || rule.receipt_within.is_some()) else {
-            return false;
-        };
-        let Some(detail) = live.detail.as_deref() else { return false };
+    pub(super) fn go_on(&mut self, now: Moment, id: MessageId, live: &mut Live) -> bool {
+        let rule = self.rules.iter().find(|rule| rule.tier == live.tier).copied();
+        let Some(rule) = rule.filter(|rule| rule.on_failed || rule.receipt_within.is_some()) else { return false };
+        let Some(detail) = live.detail.as_deref_mut() else { return false };
         let margin = LEAST_LEFT.min(detail.expires.since(past(now, id.wall())) / 4);
         let Some(why) = detail.further(now, &rule, margin) else {
-            self.expect(now, id, &rule);
+            self.expect(now, id, detail, &rule);
             return false;
         };
-        let Some(live) = self.live.get_mut(&id.0) else { return false };
-        let Some(detail) = live.detail.as_deref_mut() else { return false };
         let Some(channel) = detail.attempts.last().map(|a| a.channel) else { return false };
         detail.supersede();
         if std::mem::take(&mut detail.waiting) {
@@ -191,8 +205,7 @@ impl Report {
     }
 
     /// Looks at the message again when its receipt is overdue.
-    fn expect(&mut self, now: Moment, id: MessageId, rule: &Rule) {
-        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+    fn expect(&mut self, now: Moment, id: MessageId, detail: &mut Detail, rule: &Rule) {
         let waits = detail.done && detail.end.is_none() && detail.outcomes.is_empty();
         // What is overdue already cannot go on, for another reason: that does not change with time.
         let due = detail.overdue_at(now, rule).filter(|due| waits && *due > now.time);
@@ -203,24 +216,5 @@ impl Report {
             self.due.remove(&(old, id.0));
         }
         self.due.extend(due.map(|due| (due, id.0)));
-    }
-
-    /// Receipts that are overdue move their messages on.
-    pub(super) fn overdue(&mut self, now: Moment) {
-        while let Some((at, id)) = self.due.first().copied() {
-            if at > now.time {
-                break;
-            }
-            self.due.pop_first();
-            if let Some(detail) = self.live.get_mut(&id).and_then(|l| l.detail.as_deref_mut()) {
-                detail.due = None;
-            }
-            self.go_on(now, MessageId(id));
-        }
-    }
-
-    /// What the switch must know of a message that it has given up and that is to be tried elsewhere after all.
-    pub fn again(&self, now: Moment, id: MessageId, expires: Time) -> Option<Recovered> {
-        Some(recovered(now, id, self.live.get(&id.0)?, expires))
     }
 }

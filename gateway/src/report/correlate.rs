@@ -4,6 +4,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -67,9 +68,9 @@ pub struct Match {
     pub claimed: Option<CarrierId>,
 }
 
-/// A number's last digits, four bits each, plus one; never shown.
+/// A number's last digits, four bits each, plus one, so that it is never 0; never shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tail(u64);
+pub struct Tail(NonZeroU64);
 
 impl fmt::Debug for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +80,13 @@ impl fmt::Debug for Tail {
 
 /// The last digits of a number: what comes before is spelling (plus, country code, trunk prefix).
 pub fn tail(number: &str) -> Option<Tail> {
+    // Of nearly all numbers every digit is one.
+    if let Some(last) = number.as_bytes().last_chunk::<{ NUMBER_DIGITS as usize }>()
+        && last.iter().all(u8::is_ascii_digit)
+    {
+        let tail = last.iter().fold(0, |tail, digit| tail << 4 | u64::from(digit - b'0' + 1));
+        return NonZeroU64::new(tail).map(Tail);
+    }
     let (mut tail, mut count) = (0, 0);
     for digit in number.bytes().rev().filter(u8::is_ascii_digit) {
         tail |= u64::from(digit - b'0' + 1) << (4 * count);
@@ -87,7 +95,7 @@ pub fn tail(number: &str) -> Option<Tail> {
             break;
         }
     }
-    (count > 0).then_some(Tail(tail))
+    NonZeroU64::new(tail).map(Tail)
 }
 
 /// An attempt in doubt, or rather one part of it.
@@ -178,9 +186,10 @@ impl Correlation {
     /// The carrier gave a part another id than it was expected to.
     pub fn unlearn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
         if let Some(ids) = self.by_id.get_mut(usize::from(channel.0))
-            && ids.get(id) == Some(&place)
+            && let Entry::Occupied(known) = ids.entry(id.clone())
+            && *known.get() == place
         {
-            ids.remove(id);
+            known.remove();
         }
     }
 
@@ -431,6 +440,16 @@ mod tests {
         assert_eq!(table.orphans(), 0);
         assert_eq!(find(&mut table, CHANNEL, &early, Time(0)), Some(place(1)));
         assert_eq!(find(&mut table, ChannelId(4), &early, Time(0)), None, "ids belong to their channel");
+    }
+
+    #[test]
+    fn a_tail_is_the_last_nine_digits_however_they_are_written() {
+        let same = ["+8613800138000", "13800138000", "800138000", "0086-138-0013-8000", "x8 0 0 1 3 8 0 0 0"];
+        assert!(same.iter().all(|number| tail(number).is_some() && tail(number) == tail(same[0])));
+        for other in ["+8613800138001", "00138000", "x00138000", "900138000", ""] {
+            assert_ne!(tail(other), tail(same[0]), "{other}");
+        }
+        assert_eq!((tail(""), tail("+")), (None, None));
     }
 
     #[test]

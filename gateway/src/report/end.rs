@@ -5,7 +5,7 @@ use std::time::Duration;
 use carriers::CarrierId;
 
 use super::state::{Concluded, Detail, Keeping, Live};
-use super::{Ack, Effect, Ledger, Report, history, tell};
+use super::{Ack, Books, Effect, Ledger, Report, history, tell};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
@@ -23,39 +23,36 @@ pub struct Past {
     pub ids: Vec<(std::sync::Arc<str>, CarrierId)>,
 }
 
-impl Report {
+impl Books<'_> {
     /// Concludes what can be concluded now; else waits for receipts where nothing else is to come.
-    pub(super) fn conclude(&mut self, now: Moment, id: MessageId, ledger: &mut impl Ledger) {
-        let receipts = &self.receipts;
-        let sends = |channel: ChannelId| receipts.get(usize::from(channel.0)).copied().unwrap_or(true);
-        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
+    pub(super) fn conclude(&mut self, now: Moment, id: MessageId, live: &mut Live, ledger: &mut impl Ledger) {
+        let sends = |channel: ChannelId| self.receipts.get(usize::from(channel.0)).copied().unwrap_or(true);
+        let Some(detail) = live.detail.as_deref_mut() else { return };
         match detail.conclude(now.wall, sends) {
             Some(concluded) if detail.outcome().is_none_or(|earlier| concluded.corrects(earlier)) => {
-                if concluded.kind == OutcomeKind::Delivered || !self.go_on(now, id) {
-                    self.outcome(id, concluded, ledger);
+                if concluded.kind == OutcomeKind::Delivered || !self.go_on(now, id, live) {
+                    self.outcome(id, live, concluded, ledger);
                 }
             }
             None if detail.done && detail.outcomes.is_empty() => {
-                if self.go_on(now, id) {
+                if self.go_on(now, id, live) {
                     return;
                 }
-                let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
-                if !detail.waiting {
+                if let Some(detail) = live.detail.as_deref_mut().filter(|detail| !detail.waiting) {
                     detail.waiting = true;
                     self.waits.insert((detail.patience, id.0));
                 }
             }
-            _ => self.over(id),
+            _ => over(id, detail, self.effects),
         }
     }
 
-    pub(super) fn outcome(&mut self, id: MessageId, concluded: Concluded, ledger: &mut impl Ledger) {
-        let Some(live) = self.live.get_mut(&id.0) else { return };
+    pub(super) fn outcome(&mut self, id: MessageId, live: &mut Live, concluded: Concluded, ledger: &mut impl Ledger) {
         let Some(detail) = live.detail.as_deref_mut() else { return };
         let (channel, outcome, reason) = (concluded.channel, concluded.kind, concluded.reason);
         let done = detail.done;
         let Some(seq) = detail.take(concluded) else { return };
-        write(&self.names, detail, id, seq, ledger);
+        write(self.names, detail, id, seq, ledger);
         if std::mem::take(&mut detail.waiting) {
             self.waits.remove(&(detail.patience, id.0));
         }
@@ -65,8 +62,30 @@ impl Report {
         if !done {
             self.effects.push(Effect::Conclude(id));
         }
-        let (tier, correction) = (live.tier, seq > 1);
-        self.effects.push(Effect::Concluded { id, correction, tier, channel, outcome, reason });
+        let (app, tier, correction) = (Some(live.app), live.tier, seq > 1);
+        self.effects.push(Effect::Concluded { id, app, correction, tier, channel, outcome, reason });
+    }
+}
+
+/// Hands a message that is over to the store, or notes that what the store is getting is no more the last word.
+fn over(id: MessageId, detail: &mut Detail, effects: &mut Vec<Effect>) {
+    if !detail.over() {
+        return;
+    }
+    if detail.keeping == Keeping::No {
+        detail.keeping = Keeping::UnderWay;
+        effects.push(Effect::Store(id));
+    } else {
+        detail.keeping = Keeping::Stale;
+    }
+}
+
+impl Report {
+    /// As [`Books::conclude`].
+    pub(super) fn conclude(&mut self, now: Moment, id: MessageId, ledger: &mut impl Ledger) {
+        if let Some((live, mut books)) = self.open(id) {
+            books.conclude(now, id, live, ledger);
+        }
     }
 
     /// The journal's word on an outcome record: durable, or to be written again.
@@ -80,7 +99,7 @@ impl Report {
             self.effects.push(Effect::Tell(id, app, seq));
         } else if let Some(detail) = live.detail.as_deref_mut() {
             detail.told(seq);
-            self.over(id);
+            over(id, detail, &mut self.effects);
         }
     }
 
@@ -107,21 +126,7 @@ impl Report {
         let event = u8::try_from(seq).unwrap_or(u8::MAX);
         ledger.note(id, &Record::Called(Called { at: now.wall, event, end }));
         detail.told(seq);
-        self.over(id);
-    }
-
-    /// Hands a message that is over to the store, or notes that what the store is getting is no more the last word.
-    pub(super) fn over(&mut self, id: MessageId) {
-        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
-        if !detail.over() {
-            return;
-        }
-        if detail.keeping == Keeping::No {
-            detail.keeping = Keeping::UnderWay;
-            self.effects.push(Effect::Store(id));
-        } else {
-            detail.keeping = Keeping::Stale;
-        }
+        over(id, detail, &mut self.effects);
     }
 
     /// The store has it on disk: forget it here and in the journal, unless it has changed since.
@@ -129,21 +134,34 @@ impl Report {
         if self.uplinks.persisted(now, id, ledger) {
             return;
         }
-        let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else {
-            return self.persisted_late(now, id, ledger);
-        };
-        match std::mem::take(&mut detail.keeping) {
-            Keeping::No => {}
-            Keeping::UnderWay if detail.over() => {
-                self.forget(id);
-                ledger.end(id);
+        let (effects, mut known) = (&mut self.effects, false);
+        let ended = self.live.take_if(id.0, |live| {
+            let Some(detail) = live.detail.as_deref_mut() else { return false };
+            known = true;
+            match std::mem::take(&mut detail.keeping) {
+                Keeping::UnderWay if detail.over() => return true,
+                Keeping::No => {}
+                Keeping::UnderWay | Keeping::Stale => over(id, detail, effects),
             }
-            Keeping::UnderWay | Keeping::Stale => self.over(id),
+            false
+        });
+        if let Some(live) = ended {
+            self.uncount(&live);
+            self.forgotten(id, live);
+            ledger.end(id);
+        } else if !known {
+            self.persisted_late(now, id, ledger);
         }
     }
 
     pub(super) fn forget(&mut self, id: MessageId) {
-        let Some(mut detail) = self.remove(id).and_then(|l| l.detail) else { return };
+        if let Some(live) = self.remove(id) {
+            self.forgotten(id, live);
+        }
+    }
+
+    fn forgotten(&mut self, id: MessageId, live: Live) {
+        let Some(mut detail) = live.detail else { return };
         if detail.waiting {
             self.waits.remove(&(detail.patience, id.0));
         }
@@ -181,17 +199,32 @@ impl Report {
             Some(accepted) => history::write(accepted, detail, &self.names, &mut history),
             None => history::write(&self.bare(id, live), detail, &self.names, &mut history),
         }
-        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names, |_| true)) })
+        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names)) })
     }
 
-    /// The same from the accepted record's octets, which are copied: this is for every message.
-    pub fn finished(&self, id: MessageId, accepted: Option<&Outline<'_>>) -> Option<Past> {
-        let (Some(accepted), Some(live)) = (accepted, self.live.get(&id.0)) else { return self.past(id, None) };
-        let (detail, mut history) = (live.detail.as_deref(), Vec::with_capacity(256));
-        history::copy(accepted, detail, &self.names, &mut history);
-        // Where no receipts come, none come late.
-        let sends = |channel: ChannelId| self.receipts.get(usize::from(channel.0)).copied().unwrap_or(true);
-        Some(Past { history, ids: detail.map_or_else(Vec::new, |detail| ids(detail, &self.names, sends)) })
+    /// The same from the accepted record's octets, which are copied: this is for every message. The history is appended;
+    /// `add` is shown each id. False where the message is forgotten.
+    pub fn finished(
+        &self,
+        id: MessageId,
+        accepted: Option<&Outline<'_>>,
+        history: &mut Vec<u8>,
+        mut add: impl FnMut(&str, &CarrierId),
+    ) -> bool {
+        let (Some(accepted), Some(live)) = (accepted, self.live.get(&id.0)) else {
+            let Some(past) = self.past(id, None) else { return false };
+            history.extend_from_slice(&past.history);
+            past.ids.iter().for_each(|(channel, id)| add(channel, id));
+            return true;
+        };
+        let detail = live.detail.as_deref();
+        history::copy(accepted, detail, &self.names, history);
+        if let Some(detail) = detail {
+            // Where no receipts come, none come late.
+            let sends = |channel: ChannelId| self.receipts.get(usize::from(channel.0)).copied().unwrap_or(true);
+            show_ids(detail, &self.names, sends, |channel, id| add(channel, id));
+        }
+        true
     }
 
     /// An accepted record as far as memory knows it.
@@ -205,7 +238,7 @@ impl Report {
             group: self.names.groups.get(usize::from(live.group.0)).map_or("", |n| n),
             kind: "sms",
             to: detail.map_or("", |d| d.to()),
-            client_ref: detail.and_then(|d| d.client_ref.as_deref()),
+            client_ref: detail.and_then(Detail::client_ref),
             callback: live.callback,
             parts: live.reserve,
             ..Accepted::default()
@@ -213,18 +246,24 @@ impl Report {
     }
 }
 
-/// The carriers' ids of a message's parts, of those channels.
-pub(super) fn ids(
+/// The carriers' ids of a message's parts.
+pub(super) fn ids(detail: &Detail, names: &Names) -> Vec<(std::sync::Arc<str>, CarrierId)> {
+    let mut ids = Vec::new();
+    show_ids(detail, names, |_| true, |channel, id| ids.push((channel.clone(), id.clone())));
+    ids
+}
+
+/// The same, one by one, of some channels.
+fn show_ids(
     detail: &Detail,
     names: &Names,
     of: impl Fn(ChannelId) -> bool,
-) -> Vec<(std::sync::Arc<str>, CarrierId)> {
-    let mut ids = Vec::new();
+    mut add: impl FnMut(&std::sync::Arc<str>, &CarrierId),
+) {
     for attempt in detail.attempts.iter().filter(|attempt| of(attempt.channel)) {
         let Some(name) = names.channels.get(usize::from(attempt.channel.0)) else { continue };
-        ids.extend(attempt.parts.iter().filter_map(|p| Some((name.clone(), p.id.clone()?))));
+        attempt.parts.iter().filter_map(|part| part.id.as_ref()).for_each(|id| add(name, id));
     }
-    ids
 }
 
 /// Writes outcome `seq`.

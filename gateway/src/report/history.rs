@@ -65,8 +65,9 @@ fn write_detail(detail: &Detail, names: &Names, out: &mut Vec<u8>) {
     for a in &detail.attempts {
         let (attempt, parts) = (a.attempt, u8::try_from(a.parts.len()).unwrap_or(u8::MAX));
         let (channel, only, because) = (name(a.channel), u64::MAX, because(&a.why, names));
-        push(out, &Record::Attempt(Attempt { at: a.at, attempt, channel, parts, only, because }));
-        for (part, p) in (0..parts).zip(&a.parts) {
+        let begun = Attempt { at: a.at, attempt, channel, parts, only, because };
+        framed(out, kind::ATTEMPT, |out| begun.write(out));
+        for (part, p) in (0..parts).zip(&*a.parts) {
             let at = p.at;
             let answer = match &p.state {
                 PartState::Open => continue,
@@ -74,14 +75,17 @@ fn write_detail(detail: &Detail, names: &Names, out: &mut Vec<u8>) {
                 PartState::Refused(verdict, code) => AnswerKind::Refused(*verdict, code),
                 PartState::Submitted | PartState::Receipted(..) => AnswerKind::Submitted(p.id.clone()),
             };
-            push(out, &Record::Answered(Answered { at: p.answered, attempt, part, answer }));
+            let answered = Answered { at: p.answered, attempt, part, answer };
+            framed(out, kind::ANSWERED, |out| answered.write(out));
             if let PartState::Receipted(state, code) = &p.state {
-                push(out, &Record::Receipted(Receipted { at, attempt, part, state: *state, code }));
+                let receipted = Receipted { at, attempt, part, state: *state, code };
+                framed(out, kind::RECEIPTED, |out| receipted.write(out));
             }
         }
     }
-    for (seq, outcome) in (1..).zip(&detail.outcomes) {
-        push(out, &Record::Outcome(outcome_record(outcome, names, seq)));
+    for (seq, outcome) in (1..).zip(&*detail.outcomes) {
+        let outcome = outcome_record(outcome, names, seq);
+        framed(out, kind::OUTCOME, |out| outcome.write(out));
     }
 }
 

@@ -130,7 +130,7 @@ impl Report {
                 }
                 let tier = names.tiers.iter().position(|n| **n == *accepted.tier).and_then(|i| u8::try_from(i).ok());
                 if let Some(tier) = tier.map(TierId) {
-                    effects.push(Effect::Concluded { id, correction: true, tier, channel, outcome, reason });
+                    effects.push(Effect::Concluded { id, app: None, correction: true, tier, channel, outcome, reason });
                 }
             }
         }
@@ -177,7 +177,7 @@ impl Report {
         let Some(Ok(Record::Accepted(accepted))) = history::read(&past.history).next() else { return None };
         let mut history = Vec::with_capacity(past.history.len() + 64);
         history::write(&accepted, Some(&past.detail), &past.names, &mut history);
-        Some(Past { history, ids: ids(&past.detail, &past.names, |_| true) })
+        Some(Past { history, ids: ids(&past.detail, &past.names) })
     }
 }
 

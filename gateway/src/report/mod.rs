@@ -5,6 +5,7 @@
 //! called when the journal hands the [`Ack`] back.
 
 pub mod again;
+mod compact;
 pub mod correlate;
 mod end;
 pub mod history;
@@ -81,6 +82,8 @@ pub enum Effect {
     Concluded {
         /// Of which message.
         id: MessageId,
+        /// Whose it is; not said of one that was forgotten before.
+        app: Option<AppId>,
         /// Whether it takes the place of an earlier one.
         correction: bool,
         /// Its tier.
@@ -147,6 +150,18 @@ pub struct Report {
     effects: Vec<Effect>,
 }
 
+/// What is written of a message beside itself: everything but the messages. Each that something happens to is looked up
+/// once, and has this at hand.
+struct Books<'a> {
+    correlation: &'a mut Correlation,
+    waits: &'a mut BTreeSet<(Time, u64)>,
+    due: &'a mut BTreeSet<(Time, u64)>,
+    rules: &'a [again::Rule],
+    names: &'a Names,
+    receipts: &'a [bool],
+    effects: &'a mut Vec<Effect>,
+}
+
 impl Report {
     /// An empty report.
     pub fn new(receipt_wait: Duration) -> Self {
@@ -200,10 +215,20 @@ impl Report {
 
     fn remove(&mut self, id: MessageId) -> Option<Live> {
         let live = self.live.remove(&id.0)?;
+        self.uncount(&live);
+        Some(live)
+    }
+
+    fn uncount(&mut self, live: &Live) {
         if let Some(count) = self.by_app.get_mut(usize::from(live.app.0)) {
             *count = count.saturating_sub(1);
         }
-        Some(live)
+    }
+
+    /// A message and all else.
+    fn open(&mut self, id: MessageId) -> Option<(&mut Live, Books<'_>)> {
+        let Report { live, correlation, waits, due, rules, names, receipts, effects, .. } = self;
+        Some((live.get_mut(&id.0)?, Books { correlation, waits, due, rules, names, receipts, effects }))
     }
 
     /// Whether nothing is left.
@@ -248,19 +273,19 @@ impl Report {
         }
     }
 
-    /// An attempt is about to be written and sent: `body` is the message's accepted record. False if it must not be:
-    /// the message has come to its end meanwhile.
+    /// An attempt is about to be written and sent; a message without one before has `fresh`, what its accepted record
+    /// says. False if it must not be: the message has come to its end meanwhile.
     pub fn started(
         &mut self,
         now: Moment,
         (id, expires): (MessageId, Time),
         attempt: &Attempt<'_>,
         channel: ChannelId,
-        body: &Accepted<'_>,
+        fresh: Option<Box<Detail>>,
         ledger: &mut impl Ledger,
     ) -> bool {
         let Some(live) = self.live.get_mut(&id.0) else { return false };
-        let detail = detail_of(live, body);
+        let detail = live.detail.get_or_insert_with(|| fresh.unwrap_or_default());
         if detail.done {
             return false;
         }
@@ -316,62 +341,29 @@ impl Report {
         let record = Record::Answered(Answered { at: now.wall, attempt, part, answer });
         ledger.note(message, &record);
         let Record::Answered(Answered { answer, .. }) = &record else { return };
-        self.apply_answer(now, Place { message, attempt, part }, answer, ledger);
+        let place = Place { message, attempt, part };
+        let Some((live, mut books)) = self.open(message) else { return };
+        let Some(early) = books.answered(now, place, answer, live) else {
+            return books.conclude(now, message, live, ledger);
+        };
+        self.meet(now, place, early, ledger);
         self.conclude(now, message, ledger);
     }
 
     fn apply_answer(&mut self, now: Moment, place: Place, answer: &AnswerKind<'_>, ledger: &mut impl Ledger) {
-        let Place { message, attempt, part } = place;
-        let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
-        let (copies, expected) = (detail.copies(), detail.part(attempt, part).and_then(|p| p.id.clone()));
-        let done = detail.done;
-        detail.answered(attempt, part, now.wall, answer);
-        let done = !done && detail.done;
-        let to = detail.tail();
-        let Some(state) = detail.attempt(attempt) else { return };
-        let (channel, began) = (state.channel, state.at);
-        if done && state.parts.iter().any(|p| p.early) {
-            // The switch still waits for an answer that a receipt has made needless, and must not miss it.
-            self.effects.push(Effect::Conclude(message));
+        let Some((live, mut books)) = self.open(place.message) else { return };
+        if let Some(early) = books.answered(now, place, answer, live) {
+            self.meet(now, place, early, ledger);
         }
-        if !state.open() {
-            self.correlation.landed(state, to);
+    }
+
+    /// Receipts that came before an answer find their parts.
+    fn meet(&mut self, now: Moment, place: Place, early: Early, ledger: &mut impl Ledger) {
+        if let Some(waiting) = early.own {
+            self.unite(now, waiting, Match { place, claimed: None }, ledger);
         }
-        if let (Some(expected), AnswerKind::Submitted(Some(id))) = (expected, answer)
-            && expected != *id
-        {
-            self.correlation.unlearn(channel, &expected, place);
-        }
-        if detail.copies() > copies.max(1) {
-            self.effects.push(Effect::Duplicate(channel));
-        }
-        // A receipt may have proved before that the carrier has it.
-        let doubted = detail.part(attempt, part).is_some_and(|p| matches!(p.state, PartState::Unanswered(_)));
-        let claimable = |correlation: &Correlation| correlation.claimable(channel, to);
-        let orphans = match answer {
-            AnswerKind::Submitted(id) => {
-                self.correlation.resolved(channel, to, place);
-                let waiting = id.as_ref().and_then(|id| self.correlation.submitted(channel, id, place));
-                let claimable = claimable(&self.correlation);
-                if let Some(waiting) = waiting {
-                    self.unite(now, waiting, Match { place, claimed: None }, ledger);
-                }
-                claimable
-            }
-            AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
-                if doubted {
-                    let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
-                    self.correlation.doubt(channel, to, place, began, now.time);
-                }
-                claimable(&self.correlation)
-            }
-            AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {
-                self.correlation.resolved(channel, to, place);
-                claimable(&self.correlation)
-            }
-        };
         // What this answer leaves without an owner may be an attempt's in doubt.
-        for orphan in orphans {
+        for orphan in early.claimable {
             if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
                 let message = found.place.message;
                 self.unite(now, waiting, found, ledger);
@@ -536,11 +528,12 @@ impl Report {
                 break;
             }
             self.waits.pop_first();
-            let Some(detail) = self.live.get_mut(&id).and_then(|l| l.detail.as_deref_mut()) else { continue };
+            let Some((live, mut books)) = self.open(MessageId(id)) else { continue };
+            let Some(detail) = live.detail.as_deref_mut() else { continue };
             detail.waiting = false;
             if detail.outcomes.is_empty() {
                 let concluded = detail.give_up(now.wall);
-                self.outcome(MessageId(id), concluded, ledger);
+                books.outcome(MessageId(id), live, concluded, ledger);
             }
         }
         self.overdue(now);
@@ -562,6 +555,69 @@ impl Report {
 
     fn channel_name(&self, channel: ChannelId) -> Arc<str> {
         self.names.channels.get(usize::from(channel.0)).cloned().unwrap_or_else(|| "".into())
+    }
+}
+
+/// Receipts that came before the answer that tells whose they are.
+struct Early {
+    /// The part's own.
+    own: Option<Waiting>,
+    /// Those that an attempt in doubt for the number may claim.
+    claimable: Vec<MessageId>,
+}
+
+impl Books<'_> {
+    /// Applies an answer. The receipts that may have their part now, if there are any.
+    fn answered(&mut self, now: Moment, place: Place, answer: &AnswerKind<'_>, live: &mut Live) -> Option<Early> {
+        let Place { message, attempt, part } = place;
+        let detail = live.detail.as_deref_mut()?;
+        // Without a second attempt there is no second copy.
+        let copies = (detail.attempts.len() > 1).then(|| detail.copies());
+        let done = detail.done;
+        let another = match (detail.part(attempt, part).and_then(|p| p.id.as_ref()), answer) {
+            (Some(expected), AnswerKind::Submitted(Some(id))) if expected != id => Some(expected.clone()),
+            _ => None,
+        };
+        detail.answered(attempt, part, now.wall, answer);
+        let done = !done && detail.done;
+        let more = copies.is_some_and(|before| detail.copies() > before.max(1));
+        let to = detail.tail();
+        let state = detail.attempt(attempt)?;
+        let (channel, began) = (state.channel, state.at);
+        if done && state.parts.iter().any(|p| p.early) {
+            // The switch still waits for an answer that a receipt has made needless, and must not miss it.
+            self.effects.push(Effect::Conclude(message));
+        }
+        if !state.open() {
+            self.correlation.landed(state, to);
+        }
+        if let Some(expected) = another {
+            self.correlation.unlearn(channel, &expected, place);
+        }
+        if more {
+            self.effects.push(Effect::Duplicate(channel));
+        }
+        // A receipt may have proved before that the carrier has it.
+        let doubted = state.parts.get(usize::from(part)).is_some_and(|p| matches!(p.state, PartState::Unanswered(_)));
+        let own = match answer {
+            AnswerKind::Submitted(id) => {
+                self.correlation.resolved(channel, to, place);
+                id.as_ref().and_then(|id| self.correlation.submitted(channel, id, place))
+            }
+            AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
+                if doubted {
+                    let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
+                    self.correlation.doubt(channel, to, place, began, now.time);
+                }
+                None
+            }
+            AnswerKind::Unanswered(Doubt::Unsent) | AnswerKind::Refused(..) => {
+                self.correlation.resolved(channel, to, place);
+                None
+            }
+        };
+        let claimable = self.correlation.claimable(channel, to);
+        (own.is_some() || !claimable.is_empty()).then_some(Early { own, claimable })
     }
 }
 

@@ -9,7 +9,14 @@ use crate::journal::At;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::{End, Reason, Why};
 
+use super::compact::{Few, Short};
 use super::correlate::{Tail, tail};
+
+/// A number and the app's reference.
+type Words = Short<54>;
+
+/// What a carrier says of a part, in its own words.
+pub type Code = Short<22>;
 
 /// A message that has not been forgotten. Waiting ones hold nothing but this: their bodies are on disk.
 #[derive(Debug)]
@@ -43,20 +50,20 @@ impl Live {
 /// a look into the store come to the same end.
 #[derive(Debug, Default)]
 pub struct Detail {
-    /// Destination, E.164.
-    to: Box<str>,
-    /// Its last digits, by which receipts name it.
+    /// Destination, E.164, and the app's reference behind it.
+    words: Words,
+    /// Where the reference begins, if there is one.
+    client_ref: Option<u16>,
+    /// The destination's last digits, by which receipts name it.
     tail: Option<Tail>,
-    /// The app's reference.
-    pub client_ref: Option<Box<str>>,
     /// Attempts in order.
-    pub attempts: Vec<AttemptState>,
+    pub attempts: Few<AttemptState>,
     /// The switch has nothing more to do for it.
     pub done: bool,
     /// Why it stopped, where it gave up.
     pub end: Option<End>,
     /// The outcome, then its corrections; event n is the n-th.
-    pub outcomes: Vec<Concluded>,
+    pub outcomes: Few<Concluded>,
     /// Bit n-1: event n needs no telling any more.
     told: u8,
     /// Whether the store has it.
@@ -98,7 +105,7 @@ pub struct AttemptState {
     /// Why over that channel.
     pub why: Why,
     /// Its parts.
-    pub parts: Vec<Part>,
+    pub parts: Few<Part>,
     /// The message has gone on to other channels: what receipts say of this attempt is evidence only, unless delivered.
     pub superseded: bool,
     /// How often it was refused for the time being.
@@ -137,9 +144,9 @@ pub enum PartState {
     /// Taken by the carrier.
     Submitted,
     /// Refused by the carrier.
-    Refused(Verdict, Box<str>),
+    Refused(Verdict, Code),
     /// A final receipt came.
-    Receipted(ReceiptState, Box<str>),
+    Receipted(ReceiptState, Code),
 }
 
 /// A message's end.
@@ -150,7 +157,7 @@ pub struct Concluded {
     /// Why.
     pub reason: &'static str,
     /// The deciding carrier's code.
-    pub code: Box<str>,
+    pub code: Code,
     /// On what grounds.
     pub evidence: Evidence,
     /// The deciding channel.
@@ -183,10 +190,10 @@ impl AttemptState {
             channel,
             at,
             why: Why::default(),
-            parts: vec![
-                Part { id: None, answered: at, at, early: false, state: PartState::Open, guessed: false };
-                usize::from(parts)
-            ],
+            parts: Few::of(
+                Part { id: None, answered: at, at, early: false, state: PartState::Open, guessed: false },
+                usize::from(parts),
+            ),
             superseded: false,
             refusals: 0,
             aloft: false,
@@ -280,15 +287,27 @@ impl AttemptState {
     }
 }
 
+/// Both in a row, and where the reference begins, if there is one.
+fn words(to: &str, client_ref: Option<&str>) -> (Words, Option<u16>) {
+    (Short::joined(to, client_ref.unwrap_or_default()), client_ref.and_then(|_| u16::try_from(to.len()).ok()))
+}
+
 impl Detail {
     /// Nothing but what its accepted record says.
     pub fn new(to: &str, client_ref: Option<&str>) -> Self {
-        Detail { to: to.into(), tail: tail(to), client_ref: client_ref.map(Into::into), ..Detail::default() }
+        let (words, client_ref) = words(to, client_ref);
+        Detail { words, client_ref, tail: tail(to), ..Detail::default() }
     }
 
     /// Destination, E.164.
     pub fn to(&self) -> &str {
-        &self.to
+        let words = &*self.words;
+        self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words)
+    }
+
+    /// The app's reference.
+    pub fn client_ref(&self) -> Option<&str> {
+        self.words.get(usize::from(self.client_ref?)..)
     }
 
     /// Its last digits.
@@ -298,7 +317,8 @@ impl Detail {
 
     /// Its accepted record says that.
     pub fn is_of(&mut self, to: &str, client_ref: Option<&str>) {
-        (self.to, self.tail, self.client_ref) = (to.into(), tail(to), client_ref.map(Into::into));
+        (self.words, self.client_ref) = words(to, client_ref);
+        self.tail = tail(to);
     }
 
     /// The attempt of that reference.
@@ -442,7 +462,7 @@ impl Detail {
                 let evidence = if attempt.delivered() { Evidence::Receipt } else { Evidence::Answer };
                 let code = match attempt.parts.last().map(|p| &p.state) {
                     Some(PartState::Receipted(_, code)) => code.clone(),
-                    _ => Box::default(),
+                    _ => Code::default(),
                 };
                 let (kind, channel) = (OutcomeKind::Delivered, Some(attempt.channel));
                 return Some(Concluded { kind, reason: "delivered", code, evidence, channel, at });
@@ -474,7 +494,7 @@ impl Detail {
         let reason = if hopeful.clone().any(AttemptState::submitted) { "no_receipt" } else { "in_doubt" };
         let channel = hopeful.next().or(self.attempts.last()).map(|a| a.channel);
         let kind = OutcomeKind::Expired;
-        Concluded { kind, reason, code: Box::default(), evidence: Evidence::None, channel, at }
+        Concluded { kind, reason, code: Code::default(), evidence: Evidence::None, channel, at }
     }
 }
 
@@ -589,7 +609,7 @@ mod tests {
         let of = |kind| Concluded {
             kind,
             reason: "",
-            code: Box::default(),
+            code: Code::default(),
             evidence: Evidence::None,
             channel: None,
             at: Wall(0),

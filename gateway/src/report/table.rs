@@ -4,6 +4,7 @@
 //! what is reserved and not used from doubling at once. What a mass of messages took is given back when it has gone.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::ids::IdHasher;
@@ -66,8 +67,17 @@ impl<V> Table<V> {
     }
 
     pub(super) fn remove(&mut self, id: &u64) -> Option<V> {
-        let table = self.tables.get_mut(place(*id))?;
-        let gone = table.remove(id)?;
+        self.take_if(*id, |_| true)
+    }
+
+    /// Takes a message out if it is such a one.
+    pub(super) fn take_if(&mut self, id: u64, such: impl FnOnce(&mut V) -> bool) -> Option<V> {
+        let table = self.tables.get_mut(place(id))?;
+        let Entry::Occupied(mut message) = table.entry(id) else { return None };
+        if !such(message.get_mut()) {
+            return None;
+        }
+        let gone = message.remove();
         self.len -= 1;
         if table.capacity() > SMALL && table.len() < table.capacity() / 8 {
             table.shrink_to(2 * table.len());

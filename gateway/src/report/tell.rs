@@ -113,7 +113,7 @@ pub fn event<'a>(
     let channel = concluded.channel.and_then(|c| names.channels.get(usize::from(c.0)));
     let data = EventData {
         id,
-        client_ref: detail.client_ref.as_deref(),
+        client_ref: detail.client_ref(),
         to: detail.to(),
         tier,
         status: concluded.kind.name(),

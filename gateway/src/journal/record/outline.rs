@@ -1,5 +1,5 @@
-//! An accepted record's octets, of which hardly anything is to be read: what the store keeps of a finished message is
-//! the record as it is, without its text.
+//! An accepted record's octets, of which not everything is to be read: a channel is told the content and nothing else,
+//! and what the store keeps of a finished message is the record as it is, without its text.
 
 use super::{Take, kind};
 
@@ -17,6 +17,8 @@ pub struct Outline<'a> {
     pub app: &'a [u8],
     /// The app's own reference.
     pub client_ref: Option<&'a [u8]>,
+    /// Whether it has an idempotency key.
+    pub has_key: bool,
 }
 
 impl<'a> Outline<'a> {
@@ -38,7 +40,8 @@ impl<'a> Outline<'a> {
         take.octets().ok()?;
         let present = take.flag().ok()?;
         let client_ref = Some(take.octets().ok()?).filter(|_| present);
-        Some(Outline { before, after, app, client_ref })
+        let has_key = take.flag().ok()?;
+        Some(Outline { before, after, app, client_ref, has_key })
     }
 
     /// Appends the record with an empty text.
@@ -46,6 +49,42 @@ impl<'a> Outline<'a> {
         out.extend_from_slice(self.before);
         out.extend_from_slice(&[0, 0]);
         out.extend_from_slice(self.after);
+    }
+}
+
+/// What of a message goes to the carrier, and the app's reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content<'a> {
+    /// E.164 with plus.
+    pub to: &'a str,
+    /// Sender asked for.
+    pub sender: Option<&'a str>,
+    /// Text with signature.
+    pub text: &'a str,
+    /// The app's own reference.
+    pub client_ref: Option<&'a str>,
+    /// What it asks of its carrier, as [`carriers::Options`] are kept.
+    pub options: &'a str,
+}
+
+impl<'a> Content<'a> {
+    /// Of an [`Accepted`](super::Accepted) record's body. What it passes over is not looked at.
+    pub fn of(body: &'a [u8]) -> Option<Content<'a>> {
+        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
+        take.bytes(FIXED - 3).ok()?;
+        let [flags, ..] = take.array::<3>().ok()?;
+        for _app_tier_group_kind in 0..4 {
+            take.octets().ok()?;
+        }
+        let (to, text) = (take.str().ok()?, take.str().ok()?);
+        take.octets().ok()?;
+        let (sender, client_ref) = (take.option().ok()?, take.option().ok()?);
+        // The idempotency key and the body's hash.
+        take.bytes(1).ok()?;
+        take.octets().ok()?;
+        take.bytes(16).ok()?;
+        let options = take.last(flags).ok()?;
+        (take.at == body.len()).then_some(Content { to, sender, text, client_ref, options })
     }
 }
 
@@ -70,7 +109,9 @@ mod tests {
             options: "link_id=7\n",
             ..Accepted::default()
         };
-        for accepted in [full.clone(), Accepted { client_ref: None, sender: None, options: "", ..full }] {
+        for accepted in
+            [full.clone(), Accepted { client_ref: None, sender: None, idempotency_key: None, options: "", ..full }]
+        {
             let (mut body, mut bare, mut without) = (Vec::new(), Vec::new(), Vec::new());
             Record::Accepted(accepted.clone()).write(&mut body);
             Record::Accepted(Accepted { text: "", ..accepted.clone() }).write(&mut bare);
@@ -79,9 +120,13 @@ mod tests {
             assert_eq!(without, bare);
             let client_ref = accepted.client_ref.map(str::as_bytes);
             assert_eq!((outline.app, outline.client_ref), (accepted.app.as_bytes(), client_ref));
+            assert_eq!(outline.has_key, accepted.idempotency_key.is_some());
+            let Accepted { to, sender, text, client_ref, options, .. } = accepted;
+            assert_eq!(Content::of(&body), Some(Content { to, sender, text, client_ref, options }));
             for end in 0..body.len() {
                 // What is cut short behind the reference shows when it is read.
                 let _ = Outline::of(&body[..end]);
+                assert_eq!(Content::of(&body[..end]), None);
             }
             assert_eq!(Outline::of(&body[..40]), None);
         }

@@ -17,6 +17,7 @@ use link::LinkId;
 use super::again::{Rule, Why};
 use super::end::Past;
 use super::recover::{Note, Replay};
+use super::state::Detail;
 use super::uplink::{Received, Rules};
 use super::{Ack, Effect, Ledger, Report};
 use crate::clock::{Moment, Time, Wall};
@@ -249,7 +250,8 @@ impl World {
         let because = Because::default();
         let record = Attempt { at: self.wall, attempt, channel: &channel_name, parts, only, because };
         let now = self.now();
-        let started = self.report.started(now, (id, expires), &record, channel, &accepted, &mut self.log);
+        let fresh = Some(Box::new(Detail::new(accepted.to, accepted.client_ref)));
+        let started = self.report.started(now, (id, expires), &record, channel, fresh, &mut self.log);
         for part in (0..parts).filter(|_| started) {
             early(channel, attempt, part).into_iter().for_each(|id| self.report.expected(attempt, part, id));
         }

@@ -39,7 +39,7 @@ pub(super) fn print(mo: &Mo<'_>) -> Print {
     };
     add(mo.channel.as_bytes());
     match &mo.id {
-        Some(id) => add(&id.0),
+        Some(id) => add(id.octets()),
         None => {
             let Segment { reference, total, index } =
                 mo.segment.unwrap_or(Segment { reference: 0, total: 0, index: 0 });

@@ -5,12 +5,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use carriers::{AttemptRef, Ticket, Verdict};
+use carriers::{AttemptRef, CarrierId, Ticket, Verdict};
 use gateway::clock::{Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, TierId};
 use gateway::ids::{Ids, MessageId};
 use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Outline, Record, Telling, kind};
 use gateway::report::recover::{Note, Replay};
+use gateway::report::state::Detail;
 use gateway::report::{Ack, Effect, Report, uplink};
 use gateway::switch::health::State;
 use gateway::switch::{Answer, Command, End, Event, Message, NotStarted, Switch};
@@ -525,7 +526,8 @@ impl World {
         let attempt =
             Attempt { at: now.wall, attempt: start.attempt, channel: &name, parts, only: start.only, because };
         let (id, accepted) = ((start.message, start.expires), accepted(&body).unwrap());
-        if !line.report.started(now, id, &attempt, channel, &accepted, &mut self.disk) {
+        let fresh = Some(Box::new(Detail::new(accepted.to, accepted.client_ref)));
+        if !line.report.started(now, id, &attempt, channel, fresh, &mut self.disk) {
             self.books.reached.hit("start refused by the report");
             return self.refuse(line, start.attempt, NotStarted::Retry);
         }
@@ -595,10 +597,15 @@ impl World {
                 }
                 Effect::Store(id) => {
                     let body = self.disk.body(id);
-                    let past = line.report.finished(id, body.as_deref().and_then(Outline::of).as_ref());
-                    let Some(past) = past else { continue };
+                    let (mut history, mut ids) = (Vec::new(), Vec::new());
+                    let outline = body.as_deref().and_then(Outline::of);
+                    let add = |name: &str, id: &CarrierId| ids.push((name.into(), id.clone()));
+                    let known = line.report.finished(id, outline.as_ref(), &mut history, add);
+                    if !known {
+                        continue;
+                    }
                     let wait = self.rng.u64(1_000..100_000);
-                    self.after(wait, What::Store(life, id, Kept { history: past.history, ids: past.ids }));
+                    self.after(wait, What::Store(life, id, Kept { history, ids }));
                 }
                 Effect::Seek(orphan, channel, ids) => {
                     let message = self.disk.seek(&self.names.channels[usize::from(channel.0)], &ids);

@@ -1,0 +1,194 @@
+//! What nearly every message has one or little of, kept in the message's own memory: a message on its way is one
+//! allocation. What does not fit has memory of its own.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+/// A list of which nearly all have one entry at most.
+#[derive(Clone, Debug)]
+pub struct Few<T>(Kept<T>);
+
+#[derive(Clone, Debug)]
+enum Kept<T> {
+    One(Option<T>),
+    Many(Vec<T>),
+}
+
+impl<T> Few<T> {
+    /// One more, at the end.
+    pub fn push(&mut self, value: T) {
+        match &mut self.0 {
+            Kept::One(one) => match one.take() {
+                None => *one = Some(value),
+                Some(first) => self.0 = Kept::Many(vec![first, value]),
+            },
+            Kept::Many(many) => many.push(value),
+        }
+    }
+
+    /// Takes the last one if it is such a one.
+    pub fn pop_if(&mut self, such: impl FnOnce(&mut T) -> bool) -> Option<T> {
+        match &mut self.0 {
+            Kept::One(one) => one.take_if(such),
+            Kept::Many(many) => many.pop_if(such),
+        }
+    }
+}
+
+impl<T: Clone> Few<T> {
+    /// So many times the same.
+    pub fn of(value: T, times: usize) -> Self {
+        Few(match times {
+            0 => Kept::One(None),
+            1 => Kept::One(Some(value)),
+            _ => Kept::Many(vec![value; times]),
+        })
+    }
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Few(Kept::One(None))
+    }
+}
+
+impl<T> FromIterator<T> for Few<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        values.into_iter().fold(Few::default(), |mut few, value| {
+            few.push(value);
+            few
+        })
+    }
+}
+
+impl<T> Deref for Few<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        match &self.0 {
+            Kept::One(one) => one.as_slice(),
+            Kept::Many(many) => many,
+        }
+    }
+}
+
+impl<T> DerefMut for Few<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        match &mut self.0 {
+            Kept::One(one) => one.as_mut_slice(),
+            Kept::Many(many) => many,
+        }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Few<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a mut Few<T> {
+    type Item = &'a mut T;
+    type IntoIter = std::slice::IterMut<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}
+
+/// Text of which nearly all is at most `N` octets long.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Short<const N: usize> {
+    /// So many octets; those behind are 0.
+    Here(u8, [u8; N]),
+    /// Longer.
+    There(Box<str>),
+}
+
+impl<const N: usize> Short<N> {
+    /// Two texts in a row.
+    pub fn joined(first: &str, second: &str) -> Self {
+        let (cut, end) = (first.len(), first.len() + second.len());
+        let mut octets = [0; N];
+        let Some((room, length)) = octets.get_mut(..end).zip(u8::try_from(end).ok()) else {
+            return Short::There([first, second].concat().into());
+        };
+        room[..cut].copy_from_slice(first.as_bytes());
+        room[cut..].copy_from_slice(second.as_bytes());
+        Short::Here(length, octets)
+    }
+}
+
+impl<const N: usize> Deref for Short<N> {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        match self {
+            Short::Here(0, _) => "",
+            Short::Here(length, octets) => {
+                octets.get(..usize::from(*length)).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+            }
+            Short::There(text) => text,
+        }
+    }
+}
+
+impl<const N: usize> Default for Short<N> {
+    fn default() -> Self {
+        Short::Here(0, [0; N])
+    }
+}
+
+impl<const N: usize> From<&str> for Short<N> {
+    fn from(text: &str) -> Self {
+        Short::joined(text, "")
+    }
+}
+
+impl<const N: usize> fmt::Debug for Short<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_a_list_like_any_other() {
+        let (mut few, mut list) = (Few::default(), Vec::new());
+        for n in 0..5 {
+            assert_eq!(*few, *list);
+            few.push(n);
+            list.push(n);
+        }
+        few.iter_mut().for_each(|n| *n *= 2);
+        assert_eq!(*few, [0, 2, 4, 6, 8]);
+        assert_eq!((few.pop_if(|n| *n == 0), few.pop_if(|n| *n == 8)), (None, Some(8)));
+        let mut one: Few<u8> = std::iter::once(7).collect();
+        assert_eq!((one.pop_if(|n| *n == 8), one.pop_if(|n| *n == 7), one.pop_if(|_| true)), (None, Some(7), None));
+        for times in 0..4 {
+            assert_eq!(*Few::of(1u8, times), *vec![1u8; times]);
+        }
+    }
+
+    #[test]
+    fn short_text_is_text_however_long() {
+        let text: String = "号码7".repeat(60);
+        let cuts = || (0..=text.len()).filter(|at| text.is_char_boundary(*at));
+        for (from, to) in cuts().flat_map(|from| cuts().filter(move |to| from <= *to).map(move |to| (from, to))) {
+            let joined = Short::<22>::joined(&text[..from], &text[from..to]);
+            assert_eq!(&*joined, &text[..to]);
+            assert_eq!(matches!(joined, Short::Here(..)), to <= 22);
+            assert!(joined == Short::from(&text[..to]));
+        }
+        assert_eq!(size_of::<Short<22>>(), 24);
+    }
+}
