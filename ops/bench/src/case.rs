@@ -42,6 +42,8 @@ pub struct Case {
     pub window: u32,
     /// Parts of each message: above one a Chinese text, of which 67 characters fit a part in every protocol.
     pub parts: u32,
+    /// Tier of its messages.
+    pub tier: &'static str,
     /// What the far side speaks.
     pub protocol: Protocol,
     /// Whether the far side's TCP acknowledges at once (TCP_QUICKACK), or as late as it may; none: as the kernel sees fit.
@@ -59,12 +61,13 @@ const SINGLE: Case = Case {
     answer_ms: 0,
     window: 1000,
     parts: 1,
+    tier: "notice",
     protocol: Protocol::Smpp,
     quickack: None,
 };
 
-/// The carrier is 20 ms away: a window of 100 allows 5,000 per second.
-const SLOW: Case = Case { name: "slow-carrier", answer_ms: 20, window: 100, ..SINGLE };
+/// The carrier is 20 ms away: a window of 100 allows 5,000 per second, of the first tier. Others leave it an eighth.
+const SLOW: Case = Case { name: "slow-carrier", answer_ms: 20, window: 100, tier: "otp", ..SINGLE };
 
 /// All cases.
 pub const CASES: [Case; 10] = [
@@ -245,13 +248,13 @@ impl Case {
                 sink.address
             )
         });
-        let Case { receipts, window, protocol, .. } = *self;
+        let Case { receipts, window, tier, protocol, .. } = *self;
         let (word, account) = (protocol.word(), protocol.near("far", address, listen));
         let (silent, numbers) = (if receipts { "" } else { protocol.without_receipts() }, protocol.whole_numbers());
         Ok(format!(
             "[node]\nname = \"bench\"\ndata_dir = \"../data\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [[app]]\nid = \"bench\"\nkeys = [\"{KEY}\"]\nrate = 1000000\ntiers = [\"notice\"]\n{callback}\
+             [[app]]\nid = \"bench\"\nkeys = [\"{KEY}\"]\nrate = 1000000\ntiers = [\"{tier}\"]\n{callback}\
              [[channel]]\nname = \"far\"\ncarrier = \"far\"\nprotocol = \"{word}\"\nrate = 1000000\nwindow = {window}\n\
              receipts = {receipts}\n{account}{silent}{numbers}[[group]]\nname = \"all\"\nchannels = [{{ name = \"far\" }}]\n\
              [[route]]\nname = \"all\"\ngroup = \"all\"\n"
