@@ -56,7 +56,7 @@ impl Wall {
         let (century, year, rest) = (year / 100, year % 100, ms % 100);
         text[20] = b'0' + (ms / 100 % 10) as u8;
         for (at, number) in [(0, century), (2, year), (5, month), (8, day), (11, h), (14, m), (17, s), (21, rest)] {
-            text[at] = b'0' + (number / 10) as u8;
+            text[at] = b'0' + (number / 10 % 10) as u8;
             text[at + 1] = b'0' + (number % 10) as u8;
         }
         text

@@ -106,10 +106,15 @@ async fn connection(stream: TcpStream, peer: SocketAddr, door: Arc<Door>, router
     let mut finishing = false;
     poll_fn(|cx| {
         pulse.listen(cx);
-        if pulse.stopping.load(Relaxed) && !std::mem::replace(&mut finishing, true) {
-            connection.as_mut().graceful_shutdown();
-        }
         // Errors here are the client's: a broken request or connection. Nothing to tell anybody.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !pulse.stopping.load(Relaxed) || std::mem::replace(&mut finishing, true) {
+            return Poll::Pending;
+        }
+        // A request that was here already has been taken by the poll before.
+        connection.as_mut().graceful_shutdown();
         connection.as_mut().poll(cx).map(drop)
     })
     .await;
@@ -247,6 +252,10 @@ impl Warden {
         let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + header_timeout / 2);
         tokio::time::sleep_until(due).await;
         self.due = None;
+        // Where we stood still ourselves, what came meanwhile is to be read first; the next look judges.
+        if due.elapsed() > header_timeout / 2 {
+            return;
+        }
         self.look(header_timeout, Instant::now());
     }
 
@@ -323,7 +332,7 @@ impl AsyncWrite for Felt {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Shuts the sending side, then drops what still comes until the client closes too; the watchdog bounds it.
+    /// Shuts the sending side, then drops what still comes until the client closes too; the warden bounds it.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.pulse.closing.load(Relaxed) {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;

@@ -239,10 +239,12 @@ impl Desk {
         receiver.await.ok()
     }
 
-    /// Asks the store on a thread that may wait: it reads the disk, and what is damaged there it makes again first.
+    /// Asks the store on a thread that may wait: it reads the disk, and what is damaged there it makes again first. A
+    /// look that fails must not read as "not there", or a key would be new again: it ends who asks, unanswered.
     async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Store) -> T + Send + 'static) -> Option<T> {
         let store = self.store.clone();
-        tokio::task::spawn_blocking(move || look(&store)).await.ok()
+        let looked = tokio::task::spawn_blocking(move || look(&store)).await;
+        looked.map_err(|error| error.try_into_panic().map(|panic| std::panic::resume_unwind(panic))).ok()
     }
 
     /// Messages from handsets, newest first: ids below `before` (or the newest), `limit` at most. Reads the disk.

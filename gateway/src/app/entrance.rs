@@ -19,7 +19,7 @@ use crate::journal::record::kind;
 use crate::journal::{Entry, Journal, Priority};
 use crate::vital::Vital;
 
-/// Longest that a post waits for those behind it, which only a runtime without a pause can make it do.
+/// Longest that a post waits for those behind it, looked at once a round. Only a runtime without a pause gets there.
 const LONGEST: Duration = Duration::from_millis(1);
 /// With so many gathered they go: what one commit takes.
 const MOST: usize = 256;

@@ -636,12 +636,10 @@ impl Filling {
         if self.shared.days().first_key_value().is_some_and(|(day, _)| *day < oldest) {
             let mut days = self.shared.days.write().unwrap_or_else(PoisonError::into_inner);
             let kept = days.split_off(&oldest);
-            let old = std::mem::replace(&mut *days, kept);
+            *days = kept;
             drop(days);
-            for day in old.into_keys() {
-                if let Err(error) = day::remove(&self.shared.place, day) {
-                    tracing::warn!(%error, day, "an old day of the store could not be dropped");
-                }
+            if let Err(error) = day::remove_before(&self.shared.place, oldest) {
+                tracing::warn!(%error, "an old day of the store could not be dropped");
             }
         }
         let due = |former: &Former| former.is_over(oldest);

@@ -220,9 +220,7 @@ impl Report {
         let detail = live.detail.as_deref();
         history::copy(accepted, detail, &self.names, history);
         if let Some(detail) = detail {
-            // Where no receipts come, none come late.
-            let sends = |channel: ChannelId| self.receipts.get(usize::from(channel.0)).copied().unwrap_or(true);
-            show_ids(detail, &self.names, sends, |channel, id| add(channel, id));
+            show_ids(detail, &self.names, |channel, id| add(channel, id));
         }
         true
     }
@@ -249,18 +247,13 @@ impl Report {
 /// The carriers' ids of a message's parts.
 pub(super) fn ids(detail: &Detail, names: &Names) -> Vec<(std::sync::Arc<str>, CarrierId)> {
     let mut ids = Vec::new();
-    show_ids(detail, names, |_| true, |channel, id| ids.push((channel.clone(), id.clone())));
+    show_ids(detail, names, |channel, id| ids.push((channel.clone(), id.clone())));
     ids
 }
 
-/// The same, one by one, of some channels.
-fn show_ids(
-    detail: &Detail,
-    names: &Names,
-    of: impl Fn(ChannelId) -> bool,
-    mut add: impl FnMut(&std::sync::Arc<str>, &CarrierId),
-) {
-    for attempt in detail.attempts.iter().filter(|attempt| of(attempt.channel)) {
+/// The same, one by one.
+fn show_ids(detail: &Detail, names: &Names, mut add: impl FnMut(&std::sync::Arc<str>, &CarrierId)) {
+    for attempt in &detail.attempts {
         let Some(name) = names.channels.get(usize::from(attempt.channel.0)) else { continue };
         attempt.parts.iter().filter_map(|part| part.id.as_ref()).for_each(|id| add(name, id));
     }

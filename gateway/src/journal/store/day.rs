@@ -92,9 +92,9 @@ pub(super) fn holds_records(name: &str) -> bool {
     day_of_file(name).is_some_and(|day| file_name(day) == name)
 }
 
-/// Removes all files of a day.
-pub(super) fn remove(place: &Place, number: u32) -> io::Result<()> {
-    for name in place.disk.list(&place.dir)?.iter().filter(|name| day_of_file(name) == Some(number)) {
+/// Removes whatever is of a day before that one: a run may have come when its day had gone.
+pub(super) fn remove_before(place: &Place, oldest: u32) -> io::Result<()> {
+    for name in place.disk.list(&place.dir)?.iter().filter(|name| day_of_file(name).is_some_and(|day| day < oldest)) {
         place.disk.remove(&place.dir.join(name))?;
     }
     Ok(())
@@ -161,14 +161,15 @@ impl Day {
             return Ok((Day::make(place, number)?, true));
         }
         day.tell_damage(scanned.damaged);
-        let holes = scanned.damaged.is_some() || scanned.torn.is_some();
+        let holes = scanned.damaged.is_some() || scanned.torn.is_some() || scanned.unread > 0;
         let behind = length.checked_sub(scanned.end).filter(|octets| *octets > 0);
         if let Some(hole) = both(scanned.torn, behind.map(|octets| Hole { at: scanned.end, octets })) {
             tracing::warn!(file = %day.path().display(), offset = hole.at, octets = hole.octets,
                 "the store's last write was cut short: what it held is in the journal still");
         }
         index.runs.extend(runs);
-        (index.fresh, index.from, index.end) = (rest, from, scanned.end);
+        // Never over what could not be read now.
+        (index.fresh, index.from, index.end) = (rest, from, scanned.end.max(scanned.unread));
         *day.index_mut() = index;
         day.torn.store(scanned.torn.is_some(), Relaxed);
         day.holes.store(holes, Relaxed);
@@ -227,7 +228,7 @@ impl Day {
     fn index_again(&self, from: u64, to: u64) -> io::Result<Vec<Arc<Run>>> {
         let end = to.min(self.file.length()?);
         let mut stretch = self.read_in(from, end)?;
-        let Scanned { end, damaged, torn } = stretch.scanned;
+        let Scanned { end, damaged, torn, .. } = stretch.scanned;
         // What stood in it was on disk, be it the end of it.
         let behind = to.checked_sub(end).filter(|octets| *octets > 0).map(|octets| Hole { at: end, octets });
         self.tell_damage(both(both(damaged, torn), behind));
@@ -295,10 +296,13 @@ impl Day {
         Ok(())
     }
 
-    /// A later day has begun: its entries leave the memory. `over` where hardly anything comes any more.
+    /// A later day has begun: its entries leave the memory, unless it has holes: no run hides those from the next start
+    /// before what was in them is put again. `over` where hardly anything comes any more.
     pub(super) fn rest(&self, over: bool) {
         self.over.fetch_or(over, Relaxed);
-        if let Err(error) = self.put_run() {
+        if !self.holes.load(Relaxed)
+            && let Err(error) = self.put_run()
+        {
             tracing::warn!(%error, day = self.number, "the store cannot write its index");
         }
     }

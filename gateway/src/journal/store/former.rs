@@ -44,7 +44,7 @@ pub(super) struct Former {
 impl Former {
     /// Opens one, if there is one.
     pub(super) fn open(dir: &Path) -> Result<Option<Former>, String> {
-        if !dir.join(KEYSPACES).exists() {
+        if !dir.join(KEYSPACES).try_exists().map_err(|error| error.to_string())? {
             // What a removal cut short has left.
             if let Err(error) = clean(dir) {
                 tracing::warn!(%error, "the rest of the store's former layout cannot be removed");

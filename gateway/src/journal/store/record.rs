@@ -236,6 +236,8 @@ pub(super) struct Scanned {
     pub(super) damaged: Option<Hole>,
     /// Octets among the last lot's records that are none, or among those of one that was torn before.
     pub(super) torn: Option<Hole>,
+    /// Behind the last place that the device would not read; 0 if there is none. Another day it may.
+    pub(super) unread: u64,
 }
 
 /// Octets that are no record: where the first of them is, and how many there are from there on.
@@ -258,15 +260,16 @@ pub(super) fn scan(
     to: u64,
     mut show: impl FnMut(u64, &mut Vec<Entry>),
 ) -> io::Result<Scanned> {
-    let (mut window, mut at, mut entries) = (Window { file, at: 0, octets: Vec::new() }, from, Vec::new());
+    let (mut window, mut at, mut entries) = (Window { file, at: 0, octets: Vec::new(), narrow: 0 }, from, Vec::new());
     let mut scanned = Scanned { end: from, ..Scanned::default() };
     let mut hole = None;
     while at.saturating_add(HEAD as u64) <= to {
         let head = match window.get(at, HEAD) {
             Ok(octets) => octets.and_then(|octets| Head::checked(octets.first_chunk()?, at)),
             // A place the device cannot read is damage, too.
-            Err(error) if error.raw_os_error() == Some(5) => {
+            Err(error) if is_unreadable(&error) => {
                 at = (at / PAGE + 1) * PAGE;
+                scanned.unread = at;
                 continue;
             }
             Err(error) => return Err(error),
@@ -290,7 +293,13 @@ pub(super) fn scan(
                 scanned.end = at;
                 show(at, &mut entries);
             }
-            _ => at += ALIGN,
+            Err(error) if !is_unreadable(&error) => return Err(error),
+            read => {
+                if read.is_err() {
+                    scanned.unread = (at + head.size()).next_multiple_of(PAGE);
+                }
+                at += ALIGN;
+            }
         }
     }
     // As like as not the last lot's.
@@ -298,10 +307,17 @@ pub(super) fn scan(
     Ok(scanned)
 }
 
+/// Whether the device cannot read that place (EIO); any other error says nothing about what is there.
+fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(5)
+}
+
 struct Window<'f> {
     file: &'f dyn DiskFile,
     at: u64,
     octets: Vec<u8>,
+    /// Before this there is a place that cannot be read: what stands before that is read page by page.
+    narrow: u64,
 }
 
 impl Window<'_> {
@@ -309,12 +325,30 @@ impl Window<'_> {
     fn get(&mut self, at: u64, count: usize) -> io::Result<Option<&[u8]>> {
         let within = |window: &Self| usize::try_from(at.checked_sub(window.at)?).ok();
         let known = within(self).is_some_and(|from| from.saturating_add(count) <= self.octets.len());
-        if !known {
-            self.at = at;
-            self.octets.resize(count.max(WINDOW), 0);
-            let read = self.file.read_at(&mut self.octets, at).inspect_err(|_| self.octets.clear())?;
-            self.octets.truncate(read);
+        if !known && let Err(error) = self.read(at, count) {
+            self.octets.clear();
+            return Err(error);
         }
         Ok(within(self).and_then(|from| self.octets.get(from..from.checked_add(count)?)))
+    }
+
+    fn read(&mut self, at: u64, count: usize) -> io::Result<()> {
+        let page = count.max((PAGE - at % PAGE) as usize);
+        let most = if at < self.narrow { page } else { count.max(WINDOW) };
+        match self.read_so_many(at, most) {
+            Err(error) if is_unreadable(&error) && most > page => {
+                self.narrow = at + most as u64;
+                self.read_so_many(at, page)
+            }
+            done => done,
+        }
+    }
+
+    fn read_so_many(&mut self, at: u64, count: usize) -> io::Result<()> {
+        self.at = at;
+        self.octets.resize(count, 0);
+        let read = self.file.read_at(&mut self.octets, at)?;
+        self.octets.truncate(read);
+        Ok(())
     }
 }

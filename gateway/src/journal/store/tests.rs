@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::ids::Ids;
+use crate::journal::disk::DiskFile;
 
 /// 2026-01-01.
 const TODAY: u64 = 1_767_225_600_000;
@@ -348,12 +349,12 @@ fn what_was_torn_is_told_from_what_was_damaged() {
     };
     let hole = |at: u64, octets: u64| Some(Hole { at: at * 32, octets: octets * 32 });
     let end = 12 * 32;
-    assert_eq!(scanned(&[]), Scanned { end, damaged: None, torn: None });
-    assert_eq!(scanned(&[0, 1, 6]), Scanned { end, damaged: hole(0, 3), torn: None });
-    assert_eq!(scanned(&[2, 9]), Scanned { end, damaged: hole(2, 1), torn: hole(9, 1) });
+    assert_eq!(scanned(&[]), Scanned { end, ..Scanned::default() });
+    assert_eq!(scanned(&[0, 1, 6]), Scanned { end, damaged: hole(0, 3), ..Scanned::default() });
+    assert_eq!(scanned(&[2, 9]), Scanned { end, damaged: hole(2, 1), torn: hole(9, 1), unread: 0 });
     // Whether the last lot begins there is not known; it may.
-    assert_eq!(scanned(&[8]), Scanned { end, damaged: None, torn: hole(8, 1) });
-    assert_eq!(scanned(&[11]), Scanned { end: end - 32, damaged: None, torn: None });
+    assert_eq!(scanned(&[8]), Scanned { end, torn: hole(8, 1), ..Scanned::default() });
+    assert_eq!(scanned(&[11]), Scanned { end: end - 32, ..Scanned::default() });
     // A torn lot stays one once others stand behind it.
     scanned(&[9]);
     for lot in 0..2 {
@@ -363,7 +364,62 @@ fn what_was_torn_is_told_from_what_was_damaged() {
         let mut more = Lot::default();
         more.push(kind::HISTORY, 9 + lot, std::iter::empty(), &[b"history"]);
         day.append(&mut more).unwrap();
+        // Nor does the next day make one of them.
+        day.rest(true);
     }
     let scan = scan(&*Files.open(&path).unwrap(), 0, 14 * 32, |_, _| {}).unwrap();
-    assert_eq!(scan, Scanned { end: 14 * 32, damaged: None, torn: hole(9, 1) });
+    assert_eq!(scan, Scanned { end: 14 * 32, torn: hole(9, 1), ..Scanned::default() });
+}
+
+/// A device that cannot read one place.
+struct Scratched {
+    octets: Vec<u8>,
+    bad: std::ops::Range<u64>,
+    error: i32,
+}
+
+impl DiskFile for Scratched {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let end = (offset + into.len() as u64).min(self.octets.len() as u64);
+        if offset < self.bad.end && self.bad.start < end {
+            return Err(io::Error::from_raw_os_error(self.error));
+        }
+        let octets = self.octets.get(offset as usize..end as usize).unwrap_or_default();
+        into[..octets.len()].copy_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        unreachable!("nothing is written");
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.octets.len() as u64)
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_read_costs_the_records_in_it_and_no_others() {
+    let (mut lot, page) = (Lot::default(), 4_096);
+    (0..1_024).for_each(|id| lot.push(kind::HISTORY, id, std::iter::empty(), &[b"history"]));
+    let octets = lot.seal(0, false, &mut Vec::new()).to_vec();
+    let (whole, size) = (octets.len() as u64, octets.len() as u64 / 1_024);
+    let scan = |bad: std::ops::Range<u64>, error| {
+        let (file, mut found) = (Scratched { octets: octets.clone(), bad, error }, 0);
+        let scanned = record::scan(&file, 0, whole, |_, entries| found += entries.drain(..).count() as u64);
+        scanned.map(|scanned| (scanned.end, scanned.unread, found))
+    };
+    let eio = 5;
+    assert_eq!(scan(0..0, eio).unwrap(), (whole, 0, 1_024));
+    // In the middle, at the beginning, and at the end, where nothing readable follows: it is not written over.
+    assert_eq!(scan(2 * page..3 * page, eio).unwrap(), (whole, 3 * page, 1_024 - page / size));
+    assert_eq!(scan(0..page, eio).unwrap(), (whole, page, 1_024 - page / size));
+    let last = (whole - 1) / page * page;
+    assert_eq!(scan(last..last + page, eio).unwrap(), (last, last + page, last / size));
+    // Any other error says nothing about what is there.
+    assert!(scan(page..page + 1, 12).is_err());
 }
