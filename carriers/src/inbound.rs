@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 
 use crate::session::Inbound;
 
-/// Unsettled inbound events per link: more than the windows that carriers use, up to 1,000. What is answered with
-/// "later" comes again, and costs as much each time.
-pub const LIMIT: usize = 1_024;
+/// Unsettled inbound events per link.
+pub const LIMIT: usize = 512;
 
 /// What waits for [`crate::Input::Settle`], each with what its answer needs.
 #[derive(Debug)]

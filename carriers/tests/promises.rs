@@ -144,21 +144,21 @@ fn receipt_waits_for_settle() {
     });
 }
 
-/// 4b. Beyond 1,024 unsettled the carrier hears "later", the gateway nothing, and reading goes on.
+/// 4b. Beyond 512 unsettled the carrier hears "later", the gateway nothing, and reading goes on.
 #[test]
 fn a_full_backlog_answers_later_and_keeps_reading() {
     each(receives, |case, leg| {
         let mut talk = Talk::bound(case, leg);
-        for serial in 1..=1_100 {
+        for serial in 1..=600 {
             talk.say(Say::Mo(serial, "hello"));
         }
-        talk.say(Say::Probe(1_200));
+        talk.say(Say::Probe(700));
         let told = talk.inbounds();
         assert_eq!(told.len(), carriers::inbound::LIMIT);
         let later = talk.heard.iter().filter(|h| matches!(h, Heard::Settled(_, Word::Later))).count();
-        assert_eq!((later, talk.heard.last()), (1_100 - told.len(), Some(&Heard::ProbeAnswer(1_200))));
+        assert_eq!((later, talk.heard.last()), (600 - told.len(), Some(&Heard::ProbeAnswer(700))));
         talk.input(Input::Settle(told[0], Settle::Durable));
-        talk.say(Say::Mo(1_201, "hello"));
+        talk.say(Say::Mo(701, "hello"));
         assert_eq!(talk.inbounds().len(), told.len() + 1);
     });
 }

@@ -13,7 +13,7 @@
 //! * **Commands** ([`Handle::send`]). A link takes all of them whenever it is polled and never stops doing so, dialling
 //!   or blocked in a write alike. What can be on its way is bounded by what it answers: a `Submit` holds one of
 //!   [`FromLink::Up`]'s window slots until `Freed` comes back, and a `Settle` answers one inbound, of which a session
-//!   leaves at most 1,024 open. `Probe` and `Unbind` are the operator's and the health rules', a few per minute.
+//!   leaves at most 512 open. `Probe` and `Unbind` are the operator's and the health rules', a few per minute.
 //! * **Events** (the sender given to [`spawn`]) are a bounded channel, shared by all links. When it is full the link
 //!   goes on working and keeps the rest for its next batch, which is bounded in turn: two events per slot, one per
 //!   open inbound, no ages of unacknowledged octets at all, and above [`BACKLOG`] events it stops reading the socket, so that even a peer that sends nothing

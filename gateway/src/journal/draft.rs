@@ -120,7 +120,7 @@ impl<A> Shared<A> {
         (kind, id, body): (u8, u64, &[u8]),
         ack: A,
     ) -> bool {
-        if !tail.holds(body.len()) || !self.has_room(tail, priority, frame::total(body.len())) {
+        if !self.takes(tail, priority, body) {
             tail.settled.push((ack, Err(CommitError::Full)));
             return true;
         }
@@ -135,12 +135,17 @@ impl<A> Shared<A> {
         (kind, id, body): (u8, u64, &[u8]),
         ack: A,
     ) -> bool {
-        if tail.holds(body.len()) && self.has_room(tail, priority, frame::total(body.len())) {
+        if self.takes(tail, priority, body) {
             tail.synced(kind, id, body, ack);
         } else {
             tail.settled.push((ack, Err(CommitError::Full)));
         }
         true
+    }
+
+    /// Whether a record with an ack may come in.
+    fn takes(&self, tail: &Tail<A>, priority: Priority, body: &[u8]) -> bool {
+        tail.holds(body.len()) && self.has_room(tail, priority, frame::total(body.len()))
     }
 
     /// Whether the record just added is the first for which the commit thread must look at the clock.

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 /// A list of which nearly all have one entry at most.
 #[derive(Clone, Debug)]
-pub struct Few<T>(Kept<T>);
+pub struct MostlyOne<T>(Kept<T>);
 
 #[derive(Clone, Debug)]
 enum Kept<T> {
@@ -14,7 +14,7 @@ enum Kept<T> {
     Many(Vec<T>),
 }
 
-impl<T> Few<T> {
+impl<T> MostlyOne<T> {
     /// One more, at the end.
     pub fn push(&mut self, value: T) {
         match &mut self.0 {
@@ -35,10 +35,10 @@ impl<T> Few<T> {
     }
 }
 
-impl<T: Clone> Few<T> {
+impl<T: Clone> MostlyOne<T> {
     /// So many times the same.
     pub fn of(value: T, times: usize) -> Self {
-        Few(match times {
+        MostlyOne(match times {
             0 => Kept::One(None),
             1 => Kept::One(Some(value)),
             _ => Kept::Many(vec![value; times]),
@@ -46,22 +46,22 @@ impl<T: Clone> Few<T> {
     }
 }
 
-impl<T> Default for Few<T> {
+impl<T> Default for MostlyOne<T> {
     fn default() -> Self {
-        Few(Kept::One(None))
+        MostlyOne(Kept::One(None))
     }
 }
 
-impl<T> FromIterator<T> for Few<T> {
+impl<T> FromIterator<T> for MostlyOne<T> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        values.into_iter().fold(Few::default(), |mut few, value| {
-            few.push(value);
-            few
+        values.into_iter().fold(MostlyOne::default(), |mut list, value| {
+            list.push(value);
+            list
         })
     }
 }
 
-impl<T> Deref for Few<T> {
+impl<T> Deref for MostlyOne<T> {
     type Target = [T];
 
     #[inline]
@@ -73,7 +73,7 @@ impl<T> Deref for Few<T> {
     }
 }
 
-impl<T> DerefMut for Few<T> {
+impl<T> DerefMut for MostlyOne<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         match &mut self.0 {
@@ -83,7 +83,7 @@ impl<T> DerefMut for Few<T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a Few<T> {
+impl<'a, T> IntoIterator for &'a MostlyOne<T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;
 
@@ -92,7 +92,7 @@ impl<'a, T> IntoIterator for &'a Few<T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a mut Few<T> {
+impl<'a, T> IntoIterator for &'a mut MostlyOne<T> {
     type Item = &'a mut T;
     type IntoIter = std::slice::IterMut<'a, T>;
 
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn few_are_a_list_like_any_other() {
-        let (mut few, mut list) = (Few::default(), Vec::new());
+        let (mut few, mut list) = (MostlyOne::default(), Vec::new());
         for n in 0..5 {
             assert_eq!(*few, *list);
             few.push(n);
@@ -172,10 +172,10 @@ mod tests {
         few.iter_mut().for_each(|n| *n *= 2);
         assert_eq!(*few, [0, 2, 4, 6, 8]);
         assert_eq!((few.pop_if(|n| *n == 0), few.pop_if(|n| *n == 8)), (None, Some(8)));
-        let mut one: Few<u8> = std::iter::once(7).collect();
+        let mut one: MostlyOne<u8> = std::iter::once(7).collect();
         assert_eq!((one.pop_if(|n| *n == 8), one.pop_if(|n| *n == 7), one.pop_if(|_| true)), (None, Some(7), None));
         for times in 0..4 {
-            assert_eq!(*Few::of(1u8, times), *vec![1u8; times]);
+            assert_eq!(*MostlyOne::of(1u8, times), *vec![1u8; times]);
         }
     }
 

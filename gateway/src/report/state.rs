@@ -9,7 +9,7 @@ use crate::journal::At;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::{End, Reason, Why};
 
-use super::compact::{Few, Short};
+use super::compact::{MostlyOne, Short};
 use super::correlate::{Tail, tail};
 
 /// A number and the app's reference.
@@ -57,13 +57,13 @@ pub struct Detail {
     /// The destination's last digits, by which receipts name it.
     tail: Option<Tail>,
     /// Attempts in order.
-    pub attempts: Few<AttemptState>,
+    pub attempts: MostlyOne<AttemptState>,
     /// The switch has nothing more to do for it.
     pub done: bool,
     /// Why it stopped, where it gave up.
     pub end: Option<End>,
     /// The outcome, then its corrections; event n is the n-th.
-    pub outcomes: Few<Concluded>,
+    pub outcomes: MostlyOne<Concluded>,
     /// Bit n-1: event n needs no telling any more.
     told: u8,
     /// Whether the store has it.
@@ -105,7 +105,7 @@ pub struct AttemptState {
     /// Why over that channel.
     pub why: Why,
     /// Its parts.
-    pub parts: Few<Part>,
+    pub parts: MostlyOne<Part>,
     /// The message has gone on to other channels: what receipts say of this attempt is evidence only, unless delivered.
     pub superseded: bool,
     /// How often it was refused for the time being.
@@ -190,7 +190,7 @@ impl AttemptState {
             channel,
             at,
             why: Why::default(),
-            parts: Few::of(
+            parts: MostlyOne::of(
                 Part { id: None, answered: at, at, early: false, state: PartState::Open, guessed: false },
                 usize::from(parts),
             ),

@@ -196,7 +196,7 @@ impl Day {
             let path = self.place.dir.join(run::name(day, from, to));
             match Run::open(&*self.place.disk, path.clone(), from, to) {
                 Ok(run) => Some(Ok(run)),
-                Err(error) if error.kind() != io::ErrorKind::InvalidData && error.raw_os_error() != Some(5) => {
+                Err(error) if error.kind() != io::ErrorKind::InvalidData && !record::is_unreadable(&error) => {
                     Some(Err(error))
                 }
                 Err(error) => {

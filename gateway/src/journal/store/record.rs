@@ -308,7 +308,7 @@ pub(super) fn scan(
 }
 
 /// Whether the device cannot read that place (EIO); any other error says nothing about what is there.
-fn is_unreadable(error: &io::Error) -> bool {
+pub(super) fn is_unreadable(error: &io::Error) -> bool {
     error.raw_os_error() == Some(5)
 }
 
