@@ -38,7 +38,7 @@ use crate::ids::{Ids, MessageId};
 use crate::journal::bodies::{Bodies, Reader};
 use crate::journal::record::Record;
 use crate::journal::store::{Store, StoreError, StoreSettings};
-use crate::journal::{Draft, Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
+use crate::journal::{Journal, OpenError, Priority, Recovery, Settings as JournalSettings, Usage, free_space};
 use crate::listen;
 use crate::observe::Metrics;
 use crate::report::Report;
@@ -190,6 +190,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let service = Service::new(orders, plan.node.data_dir.clone(), arrivals);
     let began = clock.now();
     let quality = patrol::learned(began, &plan.node.data_dir, &plan.names);
+    let draft = journal.draft();
     let mut line = Line {
         clock,
         tables,
@@ -218,7 +219,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         patrol: patrol_app,
         commands: Vec::new(),
         outgoing: Vec::new(),
-        draft: Draft::default(),
+        draft,
         unwritten: false,
         untold: Default::default(),
         errands: Default::default(),

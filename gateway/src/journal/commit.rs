@@ -137,9 +137,8 @@ fn failed<A>(shared: &Shared<A>, mut tail: TailGuard<'_, A>) -> Settled<A> {
 /// Hands the first `count` chunks to the kernel; their segments exist.
 fn write<A>(shared: &Shared<A>, tail: &mut Tail<A>, count: usize) -> io::Result<()> {
     for chunk in tail.chunks.iter_mut().take(count).filter(|chunk| !chunk.is_written()) {
-        let (octets, offset) = chunk.unwritten();
-        shared.shelf.file(chunk.segment)?.write_at(octets, offset)?;
-        chunk.written = chunk.octets.len();
+        let file = shared.shelf.file(chunk.segment)?;
+        chunk.hand_over(|octets, offset| file.write_at(octets, offset))?;
     }
     Ok(())
 }

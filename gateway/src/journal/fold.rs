@@ -10,13 +10,13 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::Shared;
 use super::disk::DiskFile;
-use super::frame::{self, FileHeader, HEADER, MOVED, OWN, PLACE, Place, Sort, Stamp, own};
-use super::replay::{self, Evidence, Visit};
+use super::frame::{self, FileHeader, HEADER, MANY, MOVED, OWN, Place, Sort, Stamp, own};
+use super::replay::{self, Evidence, Stand, Visit};
 use super::scan::{Item, Scan};
 use super::shelf::{Checkpoint, Table};
 use super::tail::Tail;
+use super::{Shared, many};
 
 /// Octets between entries of a checkpoint's index.
 pub(super) const STRETCH: u64 = 16 * 1_024;
@@ -143,8 +143,7 @@ struct Fold<'a, A> {
 /// A live record in a folded segment.
 struct Live {
     id: u64,
-    place: Place,
-    len: u32,
+    stand: Stand,
 }
 
 impl<A> Fold<'_, A> {
@@ -153,7 +152,7 @@ impl<A> Fold<'_, A> {
         let shelf = &self.shared.shelf;
         let (ended, highest_id) = self.ended()?;
         let mut live = self.live(&ended)?;
-        live.sort_unstable_by_key(|live| (live.id, live.place));
+        live.sort_unstable_by_key(|live| (live.id, live.stand.place, live.stand.index));
         let file = shelf.disk.create(path)?;
         let stamp = Stamp::new(shelf.salt, Sort::Checkpoint, self.through);
         let header = FileHeader { sort: Sort::Checkpoint, salt: shelf.salt, number: self.through, recycled: false };
@@ -214,11 +213,10 @@ impl<A> Fold<'_, A> {
     fn live(&self, ended: &[u64]) -> io::Result<Vec<Live>> {
         let mut live = Vec::new();
         self.visit(&mut |_, visit| {
-            if let Visit::Record { id, place, moved, body, .. } = visit
+            if let Visit::Record { id, stand, .. } = visit
                 && ended.binary_search(&id).is_err()
             {
-                let len = body.len() + if moved { PLACE } else { 0 };
-                live.push(Live { id, place, len: len as u32 });
+                live.push(Live { id, stand });
             }
         })?;
         Ok(live)
@@ -249,15 +247,19 @@ impl<A> Fold<'_, A> {
     }
 
     fn copy(&self, live: &Live, scans: &mut Scans<'_>, out: &mut Writer<'_>) -> io::Result<()> {
-        let Some(scan) = scans.get_mut(&live.place.0) else { return Ok(()) };
-        let Some((head, body)) = scan.record_at(u64::from(live.place.1), live.len as usize) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a record changed while it was folded"));
-        };
+        let Stand { place, len, index } = live.stand;
+        let Some(scan) = scans.get_mut(&place.0) else { return Ok(()) };
+        let changed = || io::Error::new(io::ErrorKind::InvalidData, "a record changed while it was folded");
+        let (head, body) = scan.record_at(u64::from(place.1), len as usize).ok_or_else(changed)?;
         let (name, body) = match head.flags & MOVED {
-            0 => (live.place, body),
-            _ => frame::take_place(body).unwrap_or((live.place, body)),
+            0 => (place, body),
+            _ => frame::take_place(body).unwrap_or((place, body)),
         };
-        out.put(head.kind, head.id, name, body)
+        if head.flags & MANY == 0 {
+            return out.put(head.kind, head.id, name, body);
+        }
+        let member = many::members(body).nth(index as usize).ok_or_else(changed)?;
+        out.put(member.kind, member.id, many::name(name, index as usize), member.body)
     }
 }
 

@@ -13,8 +13,11 @@ pub(super) const HEAD: usize = 24;
 const CRC: usize = 12;
 /// Records start at multiples of this.
 pub(super) const ALIGN: u64 = 16;
-/// Format version of headers and records.
-pub(super) const VERSION: u16 = 1;
+/// Format versions of files: the oldest that is read, and the one written, which may have frames of [`MANY`] records.
+pub(super) const OLDEST: u16 = 1;
+pub(super) const VERSION: u16 = 2;
+/// Format version of records.
+const LAYOUT: u8 = 1;
 
 const MAGIC: u8 = 0xA7;
 const FILE_MAGIC: &[u8; 8] = b"QIAOJRNL";
@@ -34,6 +37,10 @@ pub(super) const MEMBER: u8 = 8;
 pub(super) const FIRST: u8 = 16;
 /// The last of such a group.
 pub(super) const LAST: u8 = 32;
+/// A frame of many records: the body is those of [`super::many`]; it has no id and no kind of its own.
+pub(super) const MANY: u8 = 64;
+/// The id of what belongs to none.
+pub(super) const NO_ID: u64 = u64::MAX;
 
 /// Kinds of the journal's own records.
 pub(super) mod own {
@@ -73,13 +80,14 @@ impl Stamp {
         Stamp { mark: crc32c::crc32c_append(seed, b"mark"), seed }
     }
 
-    /// Over the offset, the head up to its CRC and all that follows it.
-    fn crc(self, offset: u64, head: &[u8; HEAD], content: &[u8]) -> u32 {
+    /// Over the offset, the head but for its CRC, and the body.
+    fn crc(self, offset: u64, head: &[u8; HEAD], body: &[u8]) -> u32 {
         // Most of what a short record costs is the calls.
-        let mut start = [0; 8 + CRC];
+        let mut start = [0; 8 + HEAD - 4];
         start[..8].copy_from_slice(&offset.to_le_bytes());
-        start[8..].copy_from_slice(&head[..CRC]);
-        crc32c::crc32c_append(crc32c::crc32c_append(self.seed, &start), content)
+        start[8..8 + CRC].copy_from_slice(&head[..CRC]);
+        start[8 + CRC..].copy_from_slice(&head[CRC + 4..]);
+        crc32c::crc32c_append(crc32c::crc32c_append(self.seed, &start), body)
     }
 }
 
@@ -98,7 +106,7 @@ impl Head {
     /// The head at the beginning of `octets`, if it is one of this format and this file.
     pub(super) fn parse(stamp: Stamp, octets: &[u8]) -> Option<Head> {
         let head = octets.get(..HEAD)?;
-        if head[0] != MAGIC || u16::from(head[1]) != VERSION || u32_at(head, 8) != stamp.mark {
+        if head[0] != MAGIC || head[1] != LAYOUT || u32_at(head, 8) != stamp.mark {
             return None;
         }
         let (len, mark, crc) = (u32_at(head, 4), stamp.mark, u32_at(head, 12));
@@ -133,7 +141,7 @@ pub(super) fn encode(
     let body = parts[0].len() + parts[1].len();
     let len = u32::try_from(body).unwrap_or(u32::MAX);
     let mut head = [0; HEAD];
-    head[..4].copy_from_slice(&[MAGIC, VERSION as u8, kind, flags]);
+    head[..4].copy_from_slice(&[MAGIC, LAYOUT, kind, flags]);
     head[4..8].copy_from_slice(&len.to_le_bytes());
     head[8..CRC].copy_from_slice(&stamp.mark.to_le_bytes());
     head[CRC + 4..].copy_from_slice(&id.to_le_bytes());
@@ -142,17 +150,23 @@ pub(super) fn encode(
     out.extend_from_slice(&head);
     out.extend_from_slice(parts[0]);
     out.extend_from_slice(parts[1]);
-    let crc = stamp.crc(offset, &head, &out[start + CRC + 4..]);
-    out[start + CRC..start + CRC + 4].copy_from_slice(&crc.to_le_bytes());
+    seal(&mut out[start..], stamp, offset);
     out.extend_from_slice(&[0; ALIGN as usize][..total - HEAD - body]);
     len
+}
+
+/// Puts the sum into a record without its padding that stands at `offset`.
+pub(super) fn seal(octets: &mut [u8], stamp: Stamp, offset: u64) {
+    let Some((head, body)) = octets.split_first_chunk_mut::<HEAD>() else { return };
+    let crc = stamp.crc(offset, head, body);
+    head[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The record at the beginning of `octets`, which stand at `offset` of their file, if it is whole.
 pub(super) fn decode(stamp: Stamp, offset: u64, octets: &[u8]) -> Option<(Head, &[u8])> {
     let head = Head::parse(stamp, octets)?;
     let body = octets.get(HEAD..HEAD.checked_add(head.len as usize)?)?;
-    let crc = stamp.crc(offset, octets.first_chunk()?, &octets[CRC + 4..HEAD + body.len()]);
+    let crc = stamp.crc(offset, octets.first_chunk()?, body);
     if crc != head.crc || (head.flags & MOVED != 0 && body.len() < PLACE) {
         return None;
     }
@@ -236,7 +250,7 @@ impl FileHeader {
             return Err(BadHeader::Damaged);
         }
         let version = u16::from_le_bytes([one[8], one[9]]);
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(BadHeader::Version(version));
         }
         let sort = match one[10] {
@@ -296,9 +310,9 @@ mod tests {
             assert_eq!(FileHeader::read(&damaged), Ok(header));
         }
         let mut foreign = block;
-        foreign[8] = 2;
+        foreign[8] = 3;
         let crc = crc32c::crc32c(&foreign[..60]);
         foreign[60..64].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(FileHeader::read(&foreign), Err(BadHeader::Version(2)));
+        assert_eq!(FileHeader::read(&foreign), Err(BadHeader::Version(3)));
     }
 }

@@ -29,6 +29,7 @@ pub mod disk;
 mod draft;
 mod fold;
 mod frame;
+mod many;
 pub mod record;
 mod replay;
 mod scan;
@@ -171,7 +172,7 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// Written by a program of another format version.
-    #[error("{}: journal format version {found}, this program reads {}", file.display(), 1)]
+    #[error("{}: journal format version {found}, this program reads up to {}", file.display(), frame::VERSION)]
     Version {
         /// The file.
         file: PathBuf,

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
 use super::fold::Index;
-use super::frame::{self, BadHeader, FIRST, FileHeader, HEADER, LAST, MEMBER, MOVED, OWN, Place, Sort, Stamp, own};
+use super::frame::{
+    self, BadHeader, FIRST, FileHeader, HEADER, LAST, MANY, MEMBER, MOVED, OWN, Place, Sort, Stamp, own,
+};
 use super::scan::{Item, Scan};
 use super::shelf::{Checkpoint, Segment, Shelf, Table, read_header};
-use super::{At, Damaged, OpenError, Recovery, Replayed, Settings};
+use super::{At, Damaged, OpenError, Recovery, Replayed, Settings, many};
 
 /// A record of the caller's, or a stretch that cannot be read.
 pub(super) enum Visit<'a> {
@@ -19,8 +21,7 @@ pub(super) enum Visit<'a> {
         kind: u8,
         id: u64,
         name: Place,
-        place: Place,
-        moved: bool,
+        stand: Stand,
         body: &'a [u8],
     },
     /// A record written again, whether or not it is shown here; once, if it was written again several times.
@@ -33,6 +34,17 @@ pub(super) enum Visit<'a> {
         octets: u64,
         torn: bool,
     },
+}
+
+/// Where a record stands.
+#[derive(Clone, Copy)]
+pub(super) struct Stand {
+    /// Its frame,
+    pub(super) place: Place,
+    /// the octets of the frame's body as they stand there,
+    pub(super) len: u32,
+    /// and its index among the frame's records.
+    pub(super) index: u32,
 }
 
 /// What the journal says about its own records.
@@ -87,7 +99,7 @@ impl Run {
         let mut rest = &octets[..];
         for (kind, id, place, len) in held {
             let (body, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-            visit(Visit::Record { kind, id, name: place, place, moved: false, body });
+            visit(Visit::Record { kind, id, name: place, stand: Stand { place, len: len as u32, index: 0 }, body });
             rest = after;
         }
         Ok(0)
@@ -131,22 +143,40 @@ pub(super) fn walk(
             run.next = offset + head.total();
             continue;
         }
-        if evidence.voids.contains(&place) {
-            voided += 1;
+        let (moved, many) = (head.flags & MOVED != 0, head.flags & MANY != 0);
+        let (name, body) = match moved {
+            false => (place, scan.body()),
+            true => frame::take_place(scan.body()).unwrap_or((place, &[])),
+        };
+        if moved {
+            if table.has_moved(head.id, name, body.len(), place) {
+                continue;
+            }
+            visit(Visit::Moved { name, place });
+            if table.has_original(head.id, name, body.len()) {
+                continue;
+            }
+        }
+        let mut show = |name, index, kind, id, body| {
+            // A checkpoint has it where it was folded before its frame was written again.
+            if !moved || !table.has_folded(id, name) {
+                visit(Visit::Record { kind, id, name, stand: Stand { place, len: head.len, index }, body });
+            }
+        };
+        if !many {
+            match evidence.voids.contains(&place) {
+                true => voided += 1,
+                false => show(name, 0, head.kind, head.id, body),
+            }
             continue;
         }
-        let (id, kind) = (head.id, head.kind);
-        if head.flags & MOVED == 0 {
-            visit(Visit::Record { kind, id, name: place, place, moved: false, body: scan.body() });
-            continue;
-        }
-        let Some((name, body)) = frame::take_place(scan.body()) else { continue };
-        if table.has_moved(id, name, body.len(), place) {
-            continue;
-        }
-        visit(Visit::Moved { name, place });
-        if !table.has_original(id, name, body.len()) {
-            visit(Visit::Record { kind, id, name, place, moved: true, body });
+        for (member, index) in many::members(body).zip(0..) {
+            let name = many::name(name, index);
+            match member.waited && evidence.voids.contains(&name) {
+                true => voided += 1,
+                false if member.gone => {}
+                false => show(name, index as u32, member.kind, member.id, member.body),
+            }
         }
     }
     voided += run.settle(table, evidence, visit)?;

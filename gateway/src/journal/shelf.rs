@@ -85,13 +85,14 @@ impl Table {
         })
     }
 
-    /// Whether the record stands where it was first put, or in the checkpoint.
+    /// Whether the record stands where it was first put.
     pub(super) fn has_original(&self, id: u64, name: Place, len: usize) -> bool {
-        if let Some(segment) = self.segments.get(&name.0)
-            && matches!(segment.body(id, u64::from(name.1), len, 0), Ok(Some(_)))
-        {
-            return true;
-        }
+        let segment = self.segments.get(&name.0);
+        segment.is_some_and(|segment| matches!(segment.body(id, u64::from(name.1), len, 0), Ok(Some(_))))
+    }
+
+    /// Whether the record is in the checkpoint.
+    pub(super) fn has_folded(&self, id: u64, name: Place) -> bool {
         self.checkpoint.as_ref().is_some_and(|checkpoint| matches!(checkpoint.find(id, name), Ok(Some(_))))
     }
 }

@@ -4,12 +4,14 @@
 //! syncing is [`super::commit`]'s.
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::frame::{self, FIRST, HEADER, LAST, MEMBER, MOVED, OWN, Place, SYNCED, Sort, Stamp, own};
-use super::{At, CommitError, Settled};
+use super::draft::{Gathered, Waits};
+use super::frame::{self, FIRST, HEAD, HEADER, LAST, MANY, MEMBER, MOVED, NO_ID, OWN, Place, SYNCED, Sort, Stamp, own};
+use super::{At, CommitError, Settled, many};
 
 /// Most synced records in one commit, unless a group needs more or they are written already.
 const COMMIT_RECORDS: usize = 256;
@@ -23,6 +25,8 @@ const MOST_TIMES: usize = 16;
 pub(super) const PENDING_OCTETS: usize = 64 * 1_024 * 1_024;
 /// Longest a record that no one waits for stays unsynced.
 pub(super) const LAZY: Duration = Duration::from_millis(20);
+/// What the kernel keeps of a file as one.
+const PAGE: u64 = 4_096;
 /// First and longest pause between tries after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -55,9 +59,39 @@ impl<A> Chunk<A> {
         self.written == self.octets.len()
     }
 
-    /// Octets not yet handed to the kernel, and where they belong.
-    pub(super) fn unwritten(&self) -> (&[u8], u64) {
-        (&self.octets[self.written..], self.offset + self.written as u64)
+    /// Takes out the records that someone waits for, of a group all; nothing moves.
+    fn withdraw(&mut self, stamp: Stamp) {
+        let mut at = 0;
+        while let Some((head, _)) =
+            self.octets.get(at..).and_then(|rest| frame::decode(stamp, self.offset + at as u64, rest))
+        {
+            let offset = self.offset + at as u64;
+            let whole = at..at + HEAD + head.len as usize;
+            at += head.total() as usize;
+            if head.flags & MANY != 0 {
+                let skip = if head.flags & MOVED != 0 { frame::PLACE } else { 0 };
+                many::withdraw(&mut self.octets[whole.start + HEAD + skip..whole.end]);
+                frame::seal(&mut self.octets[whole], stamp, offset);
+            } else if head.flags & (SYNCED | OWN) == SYNCED {
+                let (mut pad, zeros) = (Vec::new(), vec![0; head.len as usize]);
+                frame::encode(&mut pad, stamp, offset, OWN, own::PAD, 0, [&zeros, &[]]);
+                self.octets[whole.start..at].copy_from_slice(&pad);
+            }
+        }
+        self.groups.clear();
+    }
+
+    /// Hands the kernel what it has not got yet. Its first octets in a page of the file come with zeros up to the page's
+    /// end: a page that is not in memory and not written whole would be read from the device first. They cannot fall
+    /// on records, for what a segment gets it gets in order, under the tail's lock.
+    pub(super) fn hand_over(&mut self, write: impl FnOnce(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
+        let (from, end) = (self.offset + self.written as u64, self.offset + self.octets.len() as u64);
+        let is_fresh = from.next_multiple_of(PAGE) < end;
+        let (len, zeros) = (self.octets.len(), if is_fresh { end.next_multiple_of(PAGE) - end } else { 0 });
+        self.octets.resize(len + zeros as usize, 0);
+        let written = write(&self.octets[self.written..], from);
+        self.octets.truncate(len);
+        written.map(|()| self.written = len)
     }
 }
 
@@ -223,6 +257,21 @@ impl<A> Tail<A> {
         let at = self.name(place, body);
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.acks.push((ack, at));
+        }
+    }
+
+    /// Records that share a frame; `acks` are those of its members that are waited for.
+    pub(super) fn many(&mut self, gathered: Gathered, octets: &[u8], acks: impl Iterator<Item = Waits<A>>) {
+        let place = self.put(MANY, 0, NO_ID, [octets, &[]], false);
+        self.records += gathered.records as u64 - 1;
+        self.ends += gathered.ends;
+        self.waiting += gathered.urgent;
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.urgent += gathered.urgent;
+            chunk.acks.extend(acks.map(|Waits { ack, index, len }| {
+                let (segment, offset) = many::name(place, index);
+                (ack, At { segment, offset, len })
+            }));
         }
     }
 
@@ -392,7 +441,16 @@ impl<A> Tail<A> {
                 0 => (here, body),
                 _ => frame::take_place(body).unwrap_or((here, body)),
             };
-            let place = self.put(MOVED, head.kind, head.id, [&frame::place_octets(name), body], false);
+            let (mut left, mut many) = (Vec::new(), 0);
+            if head.flags & MANY != 0 {
+                many = MANY;
+                left.extend_from_slice(body);
+                if !many::withdraw(&mut left) {
+                    continue;
+                }
+            }
+            let body = if many == 0 { body } else { &left };
+            let place = self.put(MOVED | many, head.kind, head.id, [&frame::place_octets(name), body], false);
             moved.push((name, place));
         }
     }
@@ -407,15 +465,9 @@ impl<A> Tail<A> {
     /// There is no file for what comes next, and none can be made: withdraws the synced records that no file has seen.
     pub(super) fn refuse_unwritten(&mut self) {
         for chunk in self.chunks.iter_mut().filter(|chunk| chunk.segment > self.prepared && chunk.written == 0) {
-            let stamp = Stamp::new(self.salt, Sort::Segment, chunk.segment);
-            for (ack, at) in chunk.acks.drain(..) {
-                let from = (u64::from(at.offset) - chunk.offset) as usize;
-                let mut pad = Vec::new();
-                let zeros = vec![0; at.len as usize];
-                frame::encode(&mut pad, stamp, u64::from(at.offset), OWN, own::PAD, 0, [&zeros, &[]]);
-                chunk.octets[from..from + pad.len()].copy_from_slice(&pad);
-                self.settled.push((ack, Err(CommitError::Full)));
-            }
+            chunk.withdraw(Stamp::new(self.salt, Sort::Segment, chunk.segment));
+            let refused = chunk.acks.drain(..).map(|(ack, _)| (ack, Err(CommitError::Full)));
+            self.settled.extend(refused);
             self.waiting -= std::mem::take(&mut chunk.urgent);
         }
     }
@@ -464,6 +516,72 @@ mod tests {
         let count = tail.take_batch();
         tail.finish(count, Instant::now());
         tail.settled.len()
+    }
+
+    #[test]
+    fn what_no_file_has_seen_is_refused_where_no_file_can_be_made_and_a_group_whole() {
+        let mut tail: Tail<usize> = Tail::new(1, 64 << 10, 1);
+        tail.lazy(1, 1, &[0; 60_000]);
+        let mut octets = Vec::new();
+        for id in 10..14 {
+            many::push(&mut octets, 1, id, id % 2 == 0, |octets| octets.extend_from_slice(b"member"));
+        }
+        let gathered = Gathered { records: 4, urgent: 1, ..Gathered::default() };
+        tail.roll();
+        tail.many(gathered, &octets, [(0, 10), (2, 11)].map(|(index, ack)| Waits { ack, index, len: 6 }).into_iter());
+        tail.whole([(1, 20, &b"one"[..]), (1, 21, b"two")].into_iter(), 12);
+        tail.synced(1, 30, b"alone", 13);
+        tail.lazy(1, 31, b"lazy");
+        tail.refuse_unwritten();
+        let refused: Vec<_> = tail.settled.iter().map(|(ack, result)| (*ack, *result)).collect();
+        assert_eq!(refused, [10, 11, 12, 13].map(|ack| (ack, Err(CommitError::Full))));
+        assert_eq!(tail.waiting, 0);
+        let chunk = tail.chunks.back().unwrap();
+        assert!(chunk.groups.is_empty(), "nothing is to be said of a group that is not there");
+        let (stamp, mut at, mut left) = (Stamp::new(1, Sort::Segment, 2), 0, Vec::new());
+        while let Some((head, body)) = frame::decode(stamp, chunk.offset + at as u64, &chunk.octets[at..]) {
+            at += head.total() as usize;
+            match head.flags & (MANY | OWN) {
+                MANY => left.extend(many::members(body).filter(|member| !member.gone).map(|member| member.id)),
+                OWN => assert_eq!(head.kind, own::PAD),
+                _ => left.push(head.id),
+            }
+        }
+        assert_eq!((at, left), (chunk.octets.len(), vec![11, 13, 31]), "nothing has moved");
+    }
+
+    #[test]
+    fn what_first_touches_a_page_covers_all_of_it() {
+        let mut tail: Tail<usize> = Tail::new(1, 64 << 10, 1);
+        let (mut file, mut touched) = (vec![0xEE; 64 << 10], HEADER);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut want = Vec::new();
+        while tail.segment == 1 && tail.offset < 60_000 {
+            let most = if rng.u8(..) < 30 { 9_000 } else { 300 };
+            let body = vec![1; rng.usize(..most)];
+            tail.lazy(1, 1, &body);
+            if rng.u8(..) < 40 {
+                tail.take_batch();
+            }
+            for chunk in tail.chunks.iter_mut().filter(|chunk| !chunk.is_written()) {
+                chunk
+                    .hand_over(|octets, offset| {
+                        let end = offset + octets.len() as u64;
+                        assert!(end <= touched || end.is_multiple_of(PAGE), "{offset} {end}");
+                        touched = touched.max(end);
+                        file[offset as usize..end as usize].copy_from_slice(octets);
+                        Ok(())
+                    })
+                    .unwrap();
+            }
+            want.push(body.len());
+        }
+        let (stamp, mut at, mut found) = (Stamp::new(1, Sort::Segment, 1), HEADER, Vec::new());
+        while let Some((head, body)) = frame::decode(stamp, at, &file[at as usize..]) {
+            found.push(body.len());
+            at += head.total();
+        }
+        assert_eq!(found, want, "no zeros on records");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gateway::journal::{At, CommitError, Draft, Journal, OpenError, Priority, ReadError, Settings};
+use gateway::journal::{At, CommitError, Journal, OpenError, Priority, ReadError, Settings};
 
 use crate::faulty::Faulty;
 use crate::{END, Opened, open, settings};
@@ -83,8 +83,8 @@ fn an_ack_in_no_hurry_goes_with_the_next_sync_that_somebody_waits_for() {
 fn a_draft_is_handed_in_as_if_record_by_record() {
     let disk = Faulty::new(0);
     let opened = open(&disk, BUDGET);
-    let mut draft = Draft::default();
-    for id in 1..=500u64 {
+    let mut draft = opened.journal.draft();
+    for id in 1..=2_000u64 {
         draft.append(2, id, |octets| octets.extend_from_slice(&id.to_le_bytes()));
         draft.append_acked(3, id, 2 * id, |octets| octets.extend_from_slice(b"patient"));
         if id % 5 == 0 {
@@ -98,19 +98,19 @@ fn a_draft_is_handed_in_as_if_record_by_record() {
     opened.journal.hand_in(Priority::Reserved, &mut draft);
     assert!(!draft.is_full());
     let mut acks = Vec::new();
-    while acks.len() < 600 {
+    while acks.len() < 2_400 {
         acks.extend(opened.acks.recv_timeout(Duration::from_secs(20)).unwrap());
     }
-    let due: Vec<u64> = (2..=1_001).filter(|ack| ack % 2 == 0 || ack % 10 == 1).collect();
+    let due: Vec<u64> = (2..=4_001).filter(|ack| ack % 2 == 0 || ack % 10 == 1).collect();
     assert_eq!(acks.iter().map(|(ack, at)| at.map(|_| *ack).unwrap()).collect::<Vec<u64>>(), due, "in order");
     opened.journal.hand_in(Priority::Reserved, &mut draft);
-    assert_eq!(opened.journal.stats().records, 1_266, "what was handed in is not handed in again");
+    assert_eq!(opened.journal.stats().records, 5_066, "what was handed in is not handed in again");
     opened.journal.close();
     let left = open(&disk, BUDGET).shown;
     let of = |id| left.iter().filter(move |r| r.id == id).map(|r| (r.kind, r.body.clone())).collect::<Vec<_>>();
     let (seven, patient) = (7u64.to_le_bytes().to_vec(), b"patient".to_vec());
     assert_eq!(of(7), [(2, seven), (3, patient)]);
-    assert_eq!(left.iter().filter(|r| r.kind == END).count(), 166);
+    assert_eq!(left.iter().filter(|r| r.kind == END).count(), 666);
     assert_eq!(of(9).last(), Some(&(END, Vec::new())), "an id's last word");
 }
 

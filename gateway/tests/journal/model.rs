@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use gateway::journal::{At, CommitError, Draft, Entry, Journal, Priority};
+use gateway::journal::{At, CommitError, Entry, Journal, Priority};
 
 use crate::faulty::Faulty;
 use crate::{END, settings};
@@ -29,6 +29,17 @@ struct Known {
     body: Vec<u8>,
     at: Option<At>,
     promise: Promise,
+    /// Came in a draft: its name does not lead to its body.
+    drafted: bool,
+    /// Came in a draft without an ack.
+    lazy: bool,
+}
+
+impl Known {
+    /// Whether the journal has it without a word to be waited for.
+    fn is_in(&self) -> bool {
+        self.at.is_some() || self.lazy
+    }
 }
 
 impl std::fmt::Debug for Known {
@@ -128,7 +139,8 @@ impl Run {
         let mut body = self.serial.to_le_bytes().to_vec();
         let length = if self.rng.u8(..) < 20 { self.rng.usize(..20_000) } else { self.rng.usize(..500) };
         body.extend((0..length).map(|_| self.rng.u8(..)));
-        let known = Known { id, kind: self.rng.u8(1..5), body, at: None, promise: Promise::None };
+        let known =
+            Known { id, kind: self.rng.u8(1..5), body, at: None, promise: Promise::None, drafted: false, lazy: false };
         let made = (self.serial, known.kind, id, known.body.clone());
         self.known.insert(self.serial, known);
         made
@@ -157,14 +169,29 @@ impl Run {
     }
 
     fn hand_in(&mut self) {
-        let mut draft = Draft::default();
-        for _ in 0..self.rng.usize(1..12) {
-            let (serial, kind, id, body) = self.record();
-            self.waiting.insert(serial);
-            match self.rng.bool() {
-                true => draft.append_acked(kind, id, serial, |octets| octets.extend_from_slice(&body)),
-                false => draft.append_synced(kind, id, serial, |octets| octets.extend_from_slice(&body)),
+        let mut draft = self.journal().draft();
+        for _ in 0..self.rng.usize(1..30) {
+            if self.rng.u8(..) < 40 && self.next_id > 1 {
+                let id = self.rng.u64(1..self.next_id);
+                if self.ended.insert(id) {
+                    draft.end(id);
+                }
+                continue;
             }
+            let (serial, kind, id, body) = self.record();
+            let write = |octets: &mut Vec<u8>| octets.extend_from_slice(&body);
+            let known = self.known.get_mut(&serial).unwrap();
+            known.drafted = true;
+            match self.rng.u8(..3) {
+                0 => {
+                    known.lazy = true;
+                    draft.append(kind, id, write);
+                    continue;
+                }
+                1 => draft.append_acked(kind, id, serial, write),
+                _ => draft.append_synced(kind, id, serial, write),
+            }
+            self.waiting.insert(serial);
         }
         self.journal().hand_in(Priority::Admission, &mut draft);
     }
@@ -180,7 +207,7 @@ impl Run {
 
     fn write_out(&mut self) {
         if self.journal().write_out().is_ok() {
-            for known in self.known.values_mut().filter(|known| known.promise == Promise::None && known.at.is_some()) {
+            for known in self.known.values_mut().filter(|known| known.promise == Promise::None && known.is_in()) {
                 known.promise = Promise::Written;
             }
         }
@@ -209,7 +236,7 @@ impl Run {
     }
 
     fn read(&mut self) {
-        let live = |known: &&Known| known.at.is_some() && !self.ended.contains(&known.id);
+        let live = |known: &&Known| known.at.is_some() && !known.drafted && !self.ended.contains(&known.id);
         let live: Vec<&Known> = self.known.values().filter(live).collect();
         if live.is_empty() {
             return;
@@ -280,7 +307,7 @@ impl Run {
         self.settle();
         self.journal.take().unwrap().close();
         self.disk.cut_power();
-        for known in self.known.values_mut().filter(|known| known.promise != Promise::Absent && known.at.is_some()) {
+        for known in self.known.values_mut().filter(|known| known.promise != Promise::Absent && known.is_in()) {
             known.promise = Promise::Durable;
         }
         let absent: HashSet<u64> = self

@@ -244,7 +244,7 @@ impl Day {
         if stretch.from >= end {
             return;
         }
-        match self.write_run(stretch.from, end, &mut stretch.rest) {
+        match self.write_run(stretch.from, end, &record::sorted(&stretch.rest)) {
             Ok(run) => {
                 stretch.runs.push(run);
                 stretch.rest.clear();
@@ -270,9 +270,8 @@ impl Day {
         stretch.from = end;
     }
 
-    fn write_run(&self, from: u64, to: u64, entries: &mut [Entry]) -> io::Result<Arc<Run>> {
-        // Of one key the oldest comes first.
-        entries.sort_unstable_by_key(|entry| (entry.key, entry.at));
+    /// Writes a run of entries in order; of one key the oldest comes first.
+    fn write_run(&self, from: u64, to: u64, entries: &[Entry]) -> io::Result<Arc<Run>> {
         let Place { disk, dir, .. } = &self.place;
         let entries = entries.iter().copied().map(Ok::<_, io::Error>);
         Run::write(&**disk, dir, (self.number, from, to), entries).map(Arc::new)
@@ -280,14 +279,14 @@ impl Day {
 
     /// What is fresh becomes a run. Where that fails it stays in memory, as it does in the records.
     fn put_run(&self) -> io::Result<()> {
-        let (from, to, mut entries) = {
+        let (from, to, entries) = {
             let index = self.index();
-            (index.from, index.end, index.fresh.clone())
+            if index.from >= index.end {
+                return Ok(());
+            }
+            (index.from, index.end, record::sorted(&index.fresh))
         };
-        if from >= to {
-            return Ok(());
-        }
-        let run = self.write_run(from, to, &mut entries)?;
+        let run = self.write_run(from, to, &entries)?;
         let mut index = self.index_mut();
         index.fresh.clear();
         index.from = to;
