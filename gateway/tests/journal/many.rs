@@ -161,6 +161,7 @@ fn after_failures(seed: u64, turns: &[Vec<Word>], failures: u32, together: bool)
     in_sync.recv_timeout(Duration::from_secs(20)).unwrap();
     turns.iter().for_each(|turn| write(&opened, turn, together));
     if seed % 2 == 0 {
+        // What is abandoned has been written, then.
         opened.journal.write_out().unwrap();
     }
     disk.fail_commits(failures);
@@ -199,6 +200,27 @@ fn a_failed_sync_withdraws_those_waited_for_and_keeps_the_others() {
             assert_eq!(times, written, "seed {seed}: kept once");
         }
     }
+}
+
+/// The voids of so many fill a segment, so that a checkpoint takes them before what was written again.
+#[test]
+fn what_was_withdrawn_is_in_no_copy() {
+    let turn: Vec<Word> = (0..2_600u64)
+        .map(|n| if n % 8 == 0 { Word::Lazy(2, n, vec![]) } else { Word::Acked(1, n, vec![], n) })
+        .chain([Word::Synced(1, 9_999, vec![], 9_999)])
+        .collect();
+    let disk = Faulty::new(12);
+    let opened = open(&disk, BUDGET);
+    disk.fail_commits(1);
+    hand_in(&opened, &turn);
+    assert!(settle(&opened, &[turn]).iter().all(|(_, error)| *error == Some(CommitError::Voided)));
+    opened.put(5_000, &[0; 10_000]).unwrap();
+    opened.journal.fold().unwrap();
+    assert!(opened.journal.stats().checkpoints > 0);
+    opened.kill();
+    let (shown, recovery) = replay(&disk);
+    assert!(shown.iter().all(|one| one.kind == 2 || one.id == 5_000), "{recovery:?}");
+    assert_eq!(shown.len(), 325 + 1);
 }
 
 /// A record, a frame of nine, a record; and where the frame ends.
@@ -319,6 +341,21 @@ fn without_room_those_waited_for_are_refused_and_the_others_come_in() {
     let of = |kinds: &[u8]| shown.iter().filter(|one| one.id >= 100 && kinds.contains(&one.kind)).count();
     assert_eq!((of(&[2]), of(&[3, 4])), (30, kept.len()), "{recovery:?}");
     assert!(recovery.damaged.is_empty(), "{recovery:?}");
+}
+
+#[test]
+fn beyond_its_share_of_the_budget_a_draft_is_refused_but_for_those_nobody_waits_for() {
+    let disk = Faulty::new(13);
+    let opened = open(&disk, 1 << 20);
+    assert!((1..100).any(|id| opened.put(id, &[1; 20_000]).is_err()));
+    let mut draft = opened.journal.draft();
+    [Word::Acked(3, 200, vec![3], 1), Word::Lazy(2, 200, vec![2]), Word::Synced(3, 200, vec![], 2)].map(|word| word.draft(&mut draft));
+    opened.journal.hand_in(Priority::Admission, &mut draft);
+    assert!(opened.settled(2).iter().all(|(_, result)| *result == Err(CommitError::Full)));
+    opened.journal.close();
+    let shown = replay(&disk).0;
+    assert_eq!(content(&shown[shown.len() - 1..]), [(2, 200, &[2u8][..])]);
+    assert!(shown[..shown.len() - 1].iter().all(|one| one.id != 200));
 }
 
 /// A segment as programs wrote it that knew of no frames with many records: a journal's first, with one record of each sort.
