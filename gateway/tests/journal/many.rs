@@ -166,7 +166,7 @@ fn after_failures(seed: u64, turns: &[Vec<Word>], failures: u32, together: bool)
     opened.journal.append_synced(Priority::Reserved, 1, 601, b"in the sync", 0);
     in_sync.recv_timeout(Duration::from_secs(20)).unwrap();
     turns.iter().for_each(|turn| write(&opened, turn, together));
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         // What is abandoned has been written, then.
         opened.journal.write_out().unwrap();
     }
