@@ -217,6 +217,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         rounds: Default::default(),
         patrol: patrol_app,
         commands: Vec::new(),
+        effects: Vec::new(),
         outgoing: Vec::new(),
         draft: Draft::default(),
         unwritten: false,
