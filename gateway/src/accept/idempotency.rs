@@ -194,7 +194,12 @@ impl Idempotency {
 
 /// Under which name the durable memory keeps a key: app ids hold no NUL, so the pair cannot be read another way.
 pub fn name(app: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Vec<u8> {
-    [app.as_ref(), NUL, key.as_ref()].concat()
+    let (app, key) = (app.as_ref(), key.as_ref());
+    let mut name = Vec::with_capacity(app.len() + NUL.len() + key.len());
+    name.extend_from_slice(app);
+    name.extend_from_slice(NUL);
+    name.extend_from_slice(key);
+    name
 }
 
 impl Table {
