@@ -77,11 +77,16 @@ impl Outbox {
         self.handed_out
     }
 
-    /// All outputs at once: the octets to the end of `octets`, which costs no buffer of their own.
+    /// All outputs at once: the octets to the end of `octets`, or in its place where that is empty, so that two buffers
+    /// do for good.
     pub fn drain(&mut self, octets: &mut BytesMut, tell: &mut dyn FnMut(Output)) {
         self.handed_out += self.octets.len() as u64;
-        octets.extend_from_slice(&self.octets);
-        self.octets.clear();
+        if octets.is_empty() {
+            std::mem::swap(octets, &mut self.octets);
+        } else {
+            octets.extend_from_slice(&self.octets);
+            self.octets.clear();
+        }
         for event in self.events.drain(..) {
             tell(Output::Event(event));
         }

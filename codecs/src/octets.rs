@@ -32,6 +32,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Exactly `N` octets.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Cause> {
         let (chunk, left) = self.left.split_first_chunk::<N>().ok_or(Cause::Short)?;
         self.left = left;
@@ -39,26 +40,31 @@ impl<'a> Reader<'a> {
     }
 
     /// One octet.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Cause> {
         self.array().map(u8::from_be_bytes)
     }
 
     /// Two octets, big endian.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, Cause> {
         self.array().map(u16::from_be_bytes)
     }
 
     /// Four octets, big endian.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, Cause> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// Eight octets, big endian.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, Cause> {
         self.array().map(u64::from_be_bytes)
     }
 
     /// Exactly `count` octets.
+    #[inline]
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Cause> {
         let (bytes, left) = self.left.split_at_checked(count).ok_or(Cause::Short)?;
         self.left = left;
@@ -66,6 +72,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text ended by NUL within `max` octets, the NUL counted; given back without it.
+    #[inline]
     pub fn cstring(&mut self, max: usize) -> Result<&'a [u8], Cause> {
         let window = &self.left[..self.left.len().min(max)];
         match window.iter().position(|&octet| octet == 0) {
@@ -79,11 +86,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A field of exactly `width` octets, padded with NUL on the right; given back up to the first NUL.
+    #[inline]
     pub fn fixed(&mut self, width: usize) -> Result<&'a [u8], Cause> {
         self.bytes(width).map(until_nul)
     }
 
     /// All octets left, perhaps none.
+    #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.left)
     }

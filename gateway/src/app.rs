@@ -188,6 +188,8 @@ pub struct Line {
     /// The app that test messages belong to.
     patrol: AppId,
     commands: Vec<Command>,
+    /// Room for what the report wants done.
+    effects: Vec<Effect>,
     /// Attempts to be written down and sent in this turn.
     outgoing: Vec<(Start, Vec<Part>)>,
     /// Posts whose fate became known in this turn: answered when it is over, for then the links are awake first.
@@ -460,7 +462,7 @@ impl Line {
                 if let report::Ack::Orphan(orphan, ..) = ack {
                     self.report.kept_orphan(*orphan, durable);
                 }
-                self.fleet.push(*link, ToLink::Settle(*generation, *inbound, settle(durable)));
+                self.fleet.answer(*link, *generation, *inbound, settle(durable));
             }
             report::Ack::Outcome(id, seq) => {
                 self.endings.durable(*id);
@@ -626,16 +628,16 @@ impl Line {
 
     /// BACK, last step: what the report wants done.
     fn effects(&mut self, now: Moment) {
-        let effects: Vec<Effect> = self.report.effects().collect();
-        let mut events = Vec::new();
-        for effect in effects {
+        let (mut effects, mut events) = (std::mem::take(&mut self.effects), Vec::new());
+        self.report.swap_effects(&mut effects);
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => events.push((id, app, seq)),
                 Effect::Store(id) => self.store(id),
                 Effect::StoreUplink(id) => self.keep_uplink(id),
                 Effect::Settle(Carrier { link, generation, inbound }, durable) => {
-                    self.fleet.push(link, ToLink::Settle(generation, inbound, settle(durable)));
+                    self.fleet.answer(link, generation, inbound, settle(durable));
                 }
                 Effect::Repeated(channel) => self.metrics.mo_duplicates.with_label_values(&[&*channel]).inc(),
                 Effect::NoOwner(channel, number) => self.no_owner(&channel, number),
@@ -670,6 +672,7 @@ impl Line {
                 }
             }
         }
+        self.effects = effects;
         self.tell_apps(events);
     }
 }

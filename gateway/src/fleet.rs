@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use carriers::{Profile, Protocol, Reach, Role};
+use carriers::{Inbound, Profile, Protocol, Reach, Role, Settle};
 use ipnet::IpNet;
 use link::{Handle, LinkId, ToLink};
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::few::Few;
 use crate::observe::{ChannelMeter, Metrics};
 
 /// Room that a link's list of things to do begins with, at most.
-const LIST: usize = 256;
+const LIST: usize = 1024;
 
 /// How one link stands.
 #[derive(Clone, Debug, Serialize)]
@@ -278,6 +278,15 @@ impl Fleet {
                 self.pending.push(link);
             }
             slot.outgoing.push(what);
+        }
+    }
+
+    /// The word on a receipt or a message from a handset that came over that connection of a link, together with others
+    /// of the same word; queued as by [`Fleet::push`].
+    pub fn answer(&mut self, link: LinkId, generation: u64, inbound: Inbound, word: Settle) {
+        match find(&mut self.members, link).and_then(|slot| slot.outgoing.last_mut()) {
+            Some(ToLink::Settle(of, inbounds, said)) if *of == generation && *said == word => inbounds.push(inbound),
+            _ => self.push(link, ToLink::Settle(generation, vec![inbound], word)),
         }
     }
 

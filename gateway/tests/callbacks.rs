@@ -89,7 +89,8 @@ impl Endpoint {
     fn tell_all(&self, events: &[(u16, u64)]) {
         let mut counter = self.courier.counter();
         for (app, id) in events {
-            counter.take(notice(*app, *id));
+            let (which, json) = event(*id);
+            counter.take(Notice { app: AppId(*app), which, json: &json, first: false });
         }
     }
 
@@ -123,10 +124,9 @@ impl Endpoint {
     }
 }
 
-fn notice(app: u16, id: u64) -> Notice {
+fn event(id: u64) -> (EventRef, bytes::Bytes) {
     let which = EventRef { id: MessageId(id), seq: 1, at: Wall(1_735_689_600_000) };
-    let event = Event::render(which, "message.delivered", &serde_json::json!({ "n": id })).unwrap();
-    Notice { app: AppId(app), event, first: false }
+    (which, Event::render(which, "message.delivered", &serde_json::json!({ "n": id })).unwrap().json)
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -12,7 +12,7 @@
 //!
 //! * **Commands** ([`Handle::send`]). A link takes all of them whenever it is polled and never stops doing so, dialling
 //!   or blocked in a write alike. What can be on its way is bounded by what it answers: a `Submit` holds one of
-//!   [`FromLink::Up`]'s window slots until `Freed` comes back, and a `Settle` answers one inbound, of which a session
+//!   [`FromLink::Up`]'s window slots until `Freed` comes back, and a `Settle` answers inbounds, of which a session
 //!   leaves at most 512 open. `Probe` and `Unbind` are the operator's and the health rules', a few per minute.
 //! * **Events** (the sender given to [`spawn`]) are a bounded channel, shared by all links. When it is full the link
 //!   goes on working and keeps the rest for its next batch, which is bounded in turn: two events per slot, one per
@@ -142,9 +142,9 @@ pub enum ToLink {
     /// Send this part. Without a bound session, or without room in it, it comes back at once as
     /// [`FromLink::Unanswered`] (unsent) and `Freed`.
     Submit(Ticket, AttemptRef, Part),
-    /// The word on a receipt or MO of connection `generation` ([`Batch::generation`]). Ignored once that connection is
-    /// gone: its inbounds went with it, and the carrier repeats them.
-    Settle(u64, Inbound, Settle),
+    /// The word on receipts and MOs of connection `generation` ([`Batch::generation`]), the same for all. Ignored once
+    /// that connection is gone: its inbounds went with it, and the carrier repeats them.
+    Settle(u64, Vec<Inbound>, Settle),
     /// Ask for a sign of life now. Ignored while down.
     Probe,
     /// Finish what is open, end the session in order, do not come back. Ends in [`FromLink::Closed`].

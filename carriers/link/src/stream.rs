@@ -37,8 +37,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
 use carriers::{
-    AttemptRef, Doubt, Event, Fault, Input, Life, Now, NumberSet, Output, Part, PathId, Payload, Refusal, Session,
-    Ticket, Verdict,
+    AttemptRef, Doubt, Event, Fault, Inbound, Input, Life, Now, NumberSet, Output, Part, PathId, Payload, Refusal,
+    Session, Settle, Ticket, Verdict,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -277,6 +277,7 @@ impl Link {
                     porter.open(window);
                     let rest = porter.first_only();
                     let served = talk.serve(now(), porter);
+                    talk.collect_submits(now());
                     rest.into_iter().for_each(|ticket| self.unsent(ticket));
                     if served > 0 {
                         self.outbox.push(FromLink::Late(served));
@@ -320,6 +321,7 @@ impl Link {
                     self.outbox.push(FromLink::Late(late));
                 }
             }
+            talk.collect_submits(now);
         }
     }
 
@@ -367,6 +369,8 @@ struct Conversation {
     unsure: Vec<(usize, u64)>,
     /// Tickets the session has not ended yet; only a session that broke its promises leaves any at its end.
     open: NumberSet<Ticket>,
+    /// Those it was given since it was drained: nothing of them has left it.
+    fresh: Vec<Ticket>,
     bound_at: Option<Instant>,
     /// The session's window, once it is bound.
     window: Option<usize>,
@@ -397,6 +401,7 @@ impl Conversation {
             said: Vec::new(),
             unsure: Vec::new(),
             open: NumberSet::default(),
+            fresh: Vec::new(),
             bound_at: None,
             window: None,
             quiet: false,
@@ -411,11 +416,10 @@ impl Conversation {
 
     /// Gives the session an input and takes everything it wants done.
     fn input(&mut self, now: Now, input: Input<'_>) {
-        if self.over.is_some() {
-            return;
+        if self.over.is_none() {
+            let outcome = self.call(|session| session.input(now, input));
+            self.follow(now, outcome);
         }
-        let outcome = self.call(now, input);
-        self.follow(now, outcome);
     }
 
     fn follow(&mut self, now: Now, outcome: Result<(), Down>) {
@@ -438,7 +442,7 @@ impl Conversation {
             return;
         }
         // Its answer is `Closed` by contract; what happened is known better here.
-        let why = match self.call(now, Input::Lost) {
+        let why = match self.call(|session| session.input(now, Input::Lost)) {
             Err(Down::Panicked) => Down::Panicked,
             _ => why,
         };
@@ -449,26 +453,50 @@ impl Conversation {
     /// may have lost some, and what is not known counts as acknowledged.
     fn finish(&mut self, why: Down) {
         self.over = Some(why);
+        for ticket in std::mem::take(&mut self.fresh) {
+            if self.open.remove(&ticket) {
+                self.unanswered(ticket, u64::MAX);
+            }
+        }
         for ticket in std::mem::take(&mut self.open) {
             self.unanswered(ticket, 0);
         }
     }
 
-    /// One input and all its outputs. A panic in a session costs this connection, not the task.
-    fn call(&mut self, now: Now, input: Input<'_>) -> Result<(), Down> {
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            let outcome = self.session.input(now, input);
-            self.drain();
-            outcome
-        }));
-        match called {
+    /// One input, or several, and then all their outputs.
+    fn call(&mut self, inputs: impl FnOnce(&mut dyn Session) -> Result<(), Fault>) -> Result<(), Down> {
+        let outcome = self.give(inputs);
+        match outcome {
+            Err(Down::Panicked) => outcome,
+            _ => self.collect().and(outcome),
+        }
+    }
+
+    /// A panic in a session costs this connection, not the task.
+    fn give(&mut self, inputs: impl FnOnce(&mut dyn Session) -> Result<(), Fault>) -> Result<(), Down> {
+        match catch_unwind(AssertUnwindSafe(|| inputs(&mut *self.session))) {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Down::Panicked),
         }
     }
 
+    /// What the session wants done.
+    fn collect(&mut self) -> Result<(), Down> {
+        catch_unwind(AssertUnwindSafe(|| self.drain())).map_err(|_| Down::Panicked)
+    }
+
+    /// The same for the parts that it was given.
+    fn collect_submits(&mut self, now: Now) {
+        if !self.fresh.is_empty() && self.over.is_none() {
+            let outcome = self.collect();
+            self.follow(now, outcome);
+        }
+    }
+
     fn drain(&mut self) {
-        let Conversation { session, out, said, unsure, open, closing, bound_at, window, quiet, address, .. } = self;
+        let Conversation { session, out, said, unsure, open, fresh, closing, bound_at, window, quiet, address, .. } =
+            self;
+        fresh.clear();
         session.drain(out, &mut |output| match output {
             Output::Close(STREAM) => *closing = true,
             Output::Event(event) => said.push(match event {
@@ -529,24 +557,40 @@ impl Conversation {
                 self.submit(now, ticket, attempt, &part);
             }
             ToLink::Submit(ticket, ..) => self.turn_away(ticket),
-            ToLink::Settle(of, inbound, word) if of == generation => self.input(now, Input::Settle(inbound, word)),
+            ToLink::Settle(of, inbounds, word) if of == generation => self.settle(now, &inbounds, &word),
             ToLink::Settle(..) => {}
             ToLink::Probe => self.input(now, Input::Probe),
             ToLink::Unbind => self.input(now, Input::Unbind),
         }
     }
 
-    /// Only while the session lives and has room. A part on which it panics before sending anything is at fault.
-    fn submit(&mut self, now: Now, ticket: Ticket, attempt: AttemptRef, part: &Part) {
-        let waiting = self.out.len();
-        self.open.insert(ticket);
-        let outcome = self.call(now, Input::Submit(ticket, attempt, part));
-        if outcome == Err(Down::Panicked) && self.out.len() == waiting && self.open.remove(&ticket) {
-            let refusal = Refusal { verdict: Verdict::Reroute, code: "internal error on this part".to_owned() };
-            self.said.push(FromLink::Event(Event::Refused(ticket, refusal)));
-            self.said.push(FromLink::Event(Event::Freed(ticket)));
+    fn settle(&mut self, now: Now, inbounds: &[Inbound], word: &Settle) {
+        if self.over.is_none() {
+            let mut each = inbounds.iter().map(|inbound| Input::Settle(*inbound, word.clone()));
+            let outcome = self.call(|session| each.try_for_each(|input| session.input(now, input)));
+            self.follow(now, outcome);
         }
-        self.follow(now, outcome);
+    }
+
+    /// Only while the session lives and has room; what it says is collected with that of others. A part on which it
+    /// panics is at fault, and has not been sent, nor have those before it.
+    fn submit(&mut self, now: Now, ticket: Ticket, attempt: AttemptRef, part: &Part) {
+        self.open.insert(ticket);
+        let outcome = self.give(|session| session.input(now, Input::Submit(ticket, attempt, part)));
+        match outcome {
+            Ok(()) => self.fresh.push(ticket),
+            Err(Down::Panicked) => {
+                self.open.remove(&ticket);
+                let refusal = Refusal { verdict: Verdict::Reroute, code: "internal error on this part".to_owned() };
+                self.said.push(FromLink::Event(Event::Refused(ticket, refusal)));
+                self.said.push(FromLink::Event(Event::Freed(ticket)));
+                self.finish(Down::Panicked);
+            }
+            Err(why) => {
+                let collected = self.collect();
+                self.follow(now, collected.and(Err(why)));
+            }
+        }
     }
 
     /// Sends what waits, as far as the session has room; how much that was.

@@ -23,7 +23,7 @@ async fn channels_share_a_door_and_each_has_its_own_connections() {
         assert_eq!(peer.log_in(account, PASSWORD).await, Some(BIND_OK));
         peer.write(&frame(DELIVER, account, &[])).await;
         assert!(matches!(link.next().await, Some(FromLink::Event(Event::Receipt(Inbound(n), _))) if n == account));
-        link.handle.send(vec![ToLink::Settle(link.generation, Inbound(account), Settle::Durable)]);
+        link.handle.send(vec![ToLink::Settle(link.generation, vec![Inbound(account)], Settle::Durable)]);
         assert_eq!(peer.read().await, (DELIVER_OK, account));
         drop(peer);
         assert_eq!(link.next().await, Some(FromLink::Parted));
@@ -43,9 +43,9 @@ async fn connections_of_one_account_are_conversations_of_their_own() {
     two.write(&frame(DELIVER, 9, &[])).await;
     link.next().await.unwrap();
     assert_ne!(link.generation, first);
-    link.handle.send(vec![ToLink::Settle(link.generation, Inbound(9), Settle::Durable)]);
+    link.handle.send(vec![ToLink::Settle(link.generation, vec![Inbound(9)], Settle::Durable)]);
     assert_eq!(two.read().await, (DELIVER_OK, 9));
-    link.handle.send(vec![ToLink::Settle(first, Inbound(9), Settle::Durable)]);
+    link.handle.send(vec![ToLink::Settle(first, vec![Inbound(9)], Settle::Durable)]);
     assert_eq!(one.read().await, (DELIVER_OK, 9));
 }
 

@@ -214,7 +214,7 @@ async fn while_down_submits_come_back_unsent_and_the_rest_is_ignored() {
     let mut link = Running::start(Toy::dialling(&far.target), settings);
     drop(far.accept().await);
     down(link.next().await.unwrap());
-    link.handle.send(vec![submit(5), ToLink::Probe, ToLink::Settle(1, Inbound(1), Settle::Durable), submit(6)]);
+    link.handle.send(vec![submit(5), ToLink::Probe, ToLink::Settle(1, vec![Inbound(1)], Settle::Durable), submit(6)]);
     assert_eq!(link.take(4).await, [unanswered(5, Doubt::Unsent), unanswered(6, Doubt::Unsent)].concat());
 }
 
@@ -302,7 +302,7 @@ async fn settles_of_an_older_connection_are_ignored() {
     link.up().await;
     peer.write(&[frame(DELIVER, 1, &[]), frame(DELIVER, 2, &[])].concat()).await;
     link.take(2).await;
-    let settle = |generation, inbound| ToLink::Settle(generation, Inbound(inbound), Settle::Durable);
+    let settle = |generation, inbound| ToLink::Settle(generation, vec![Inbound(inbound)], Settle::Durable);
     link.handle.send(vec![settle(1, 1), settle(2, 2)]);
     assert_eq!(peer.one_read().await, frame(DELIVER_OK, 2, &[]));
     link.handle.send(vec![settle(2, 1)]);
@@ -534,7 +534,7 @@ async fn a_part_the_session_panics_on_is_refused_here() {
     link.handle.send(vec![submit(0), submit_data(1, Bytes::from_static(b"bomb")), submit(2)]);
     let events = link.take(7).await;
     assert!(matches!(&events[0], FromLink::Event(Event::Refused(Ticket(1), _))), "{events:?}");
-    assert_eq!(events[2..4], unanswered(0, Doubt::Acked));
+    assert_eq!(events[2..4], unanswered(0, Doubt::Unsent), "what came with it has not left either");
     assert_eq!(events[4..6], unanswered(2, Doubt::Unsent));
     assert!(matches!(events[6], FromLink::Down { why: Down::Panicked, .. }));
 }

@@ -2,7 +2,8 @@
 //! and costs nothing else; an answer nobody waits for is counted and forgotten.
 
 use codecs::framing::Skip;
-use codecs::smpp::{BindResp, Body, Pdu, Sm, SmResp, command, status, tag};
+use codecs::octets::Reader;
+use codecs::smpp::{BindResp, Body, Header, Pdu, Sm, SmResp, command, status, tag};
 
 use super::config::Version;
 use super::session::{SmppSession, State};
@@ -16,6 +17,10 @@ impl SmppSession {
         if let Some(keepalive) = &mut self.keepalive {
             keepalive.heard(now.mono);
         }
+        if let Some(sequence) = self.crowded(octets) {
+            self.answer_deliver(sequence, status::RX_T_APPN);
+            return Ok(());
+        }
         match Pdu::read(octets) {
             Ok(pdu) => self.take(now, &pdu),
             Err(skip) => {
@@ -23,6 +28,17 @@ impl SmppSession {
                 Ok(())
             }
         }
+    }
+
+    /// The number of a deliver_sm for which there is no room. It will be said again, so it is not read now: a carrier that
+    /// sends them faster than the disk takes them says most of them several times.
+    fn crowded(&self, octets: &[u8]) -> Option<u32> {
+        let listens = matches!(self.state, State::Bound | State::Finishing { .. }) && self.role != Role::Send;
+        if self.unsettled.has_room() || !listens {
+            return None;
+        }
+        let header = Header::read(&mut Reader::new(octets)).ok()?;
+        (header.command == command::DELIVER_SM).then_some(header.sequence)
     }
 
     fn take(&mut self, now: Now, pdu: &Pdu<'_>) -> Result<(), Fault> {
@@ -147,9 +163,6 @@ impl SmppSession {
                 return self.answer_deliver(sequence, status::RX_T_APPN);
             }
             _ => return self.out_of_place(sequence, Body::DeliverSmResp(SmResp::default())),
-        }
-        if !self.unsettled.has_room() {
-            return self.answer_deliver(sequence, status::RX_T_APPN);
         }
         match receipt::read(&self.settings, sm) {
             Some(read) => {

@@ -134,6 +134,10 @@ pub(super) fn quote(settings: &Settings, mt: &Mt<'_>) -> Result<Quote, Unsendabl
 /// The parts of a message, in the carrier's default alphabet where that loses nothing, else in UCS-2.
 pub(super) fn split(settings: &Settings, mt: &Mt<'_>) -> Result<Parts, Unsendable> {
     check(mt)?;
+    let (default, coding) = default_alphabet(settings);
+    if let Some(segment) = split::plain(mt.text, default) {
+        return Ok(mt.parts(coding, std::iter::once(segment)));
+    }
     let (alphabet, coding) = alphabet(settings, mt.text);
     let segments = split::segments(mt.text, alphabet, reference(settings, mt), settings.max_parts)
         .map_err(|split::TooMany { needed, allowed }| Unsendable::TooLong(needed, allowed.into()))?;
@@ -146,12 +150,16 @@ pub(super) fn split(settings: &Settings, mt: &Mt<'_>) -> Result<Parts, Unsendabl
     Ok(mt.parts(coding, segments))
 }
 
-fn alphabet(settings: &Settings, text: &str) -> (Alphabet, Coding) {
-    let (default, coding) = match settings.default_alphabet {
+fn default_alphabet(settings: &Settings) -> (Alphabet, Coding) {
+    match settings.default_alphabet {
         DefaultAlphabet::Gsm7 => (Alphabet::Gsm7, Coding::Gsm7),
         DefaultAlphabet::Latin1 => (Alphabet::Latin1, Coding::Latin1),
         DefaultAlphabet::Ascii => (Alphabet::Ascii, Coding::Ascii),
-    };
+    }
+}
+
+fn alphabet(settings: &Settings, text: &str) -> (Alphabet, Coding) {
+    let (default, coding) = default_alphabet(settings);
     if default.measure(text).is_some() { (default, coding) } else { (Alphabet::Ucs2, Coding::Ucs2) }
 }
 

@@ -95,20 +95,29 @@ pub(super) fn measure(text: &str) -> Option<usize> {
     (!lacking).then_some(text.len() + escaped)
 }
 
-pub(super) fn encode(text: &str, out: &mut BytesMut) {
-    if text.is_ascii() {
-        // Nearly always one septet each.
-        let start = out.len();
-        out.put_slice(text.as_bytes());
-        let mut codes = 0;
-        for octet in out[start..].iter_mut() {
-            *octet = LATIN[usize::from(*octet)];
-            codes |= *octet;
-        }
-        if codes & ESCAPED == 0 {
-            return;
-        }
+/// Encodes a text of one septet for each octet, as nearly all in ASCII are; false, with nothing appended, where it is
+/// another.
+pub(super) fn encode_plain(text: &str, out: &mut BytesMut) -> bool {
+    if !text.is_ascii() {
+        return false;
+    }
+    let start = out.len();
+    out.put_slice(text.as_bytes());
+    let mut codes = 0;
+    for octet in out[start..].iter_mut() {
+        *octet = LATIN[usize::from(*octet)];
+        codes |= *octet;
+    }
+    let plain = codes & ESCAPED == 0;
+    if !plain {
         out.truncate(start);
+    }
+    plain
+}
+
+pub(super) fn encode(text: &str, out: &mut BytesMut) {
+    if encode_plain(text, out) {
+        return;
     }
     out.reserve(text.len());
     for c in text.chars() {

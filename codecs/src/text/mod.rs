@@ -91,6 +91,19 @@ impl Alphabet {
         }
     }
 
+    /// Appends the octets of a text in ASCII that costs a unit, and is an octet, for each character; false, with nothing
+    /// appended, where it is another.
+    fn encode_plain(self, text: &str, out: &mut BytesMut) -> bool {
+        match self {
+            Alphabet::Gsm7 => gsm::encode_plain(text, out),
+            Alphabet::Ascii | Alphabet::Latin1 | Alphabet::Gbk if text.is_ascii() => {
+                out.put_slice(text.as_bytes());
+                true
+            }
+            Alphabet::Ascii | Alphabet::Latin1 | Alphabet::Gbk | Alphabet::Ucs2 => false,
+        }
+    }
+
     /// Reads octets as text; U+FFFD for what cannot be read. Nothing is trimmed: in GSM 03.38, 0x00 is `@`.
     pub fn decode(self, octets: &[u8]) -> String {
         match self {

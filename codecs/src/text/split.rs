@@ -72,6 +72,16 @@ pub fn split(text: &str, alphabet: Alphabet, reference: Reference, max_parts: u8
     Ok(segments(text, alphabet, reference, max_parts)?.collect())
 }
 
+/// The only segment of a short text in ASCII that costs the alphabet a unit for each character, as most short texts are;
+/// `None` where it is another. Nothing is measured: that the alphabet holds it shows as it is written.
+pub fn plain(text: &str, alphabet: Alphabet) -> Option<Segment> {
+    if text.len() > alphabet.capacity(USER_DATA) {
+        return None;
+    }
+    let mut octets = BytesMut::with_capacity(text.len());
+    alphabet.encode_plain(text, &mut octets).then(|| Segment { udh: false, data: octets.freeze() })
+}
+
 /// As [`split`], each segment made when it is asked for.
 pub fn segments(text: &str, alphabet: Alphabet, reference: Reference, max_parts: u8) -> Result<Segments<'_>, TooMany> {
     let cuts = Cuts::new(text, alphabet, reference);
@@ -239,6 +249,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_plain_text_is_what_one_segment_would_be(text in "[a-z \\[@~é中]{0,20}|[a-z @_]{0,200}") {
+            for alphabet in ALL {
+                if let Some(segment) = plain(&text, alphabet) {
+                    prop_assert_eq!(alphabet.measure(&text), Some(text.len()));
+                    prop_assert_eq!(split(&text, alphabet, Reference::Udh8(7), 9), Ok(vec![segment]));
+                } else {
+                    let short = text.is_ascii() && text.len() <= alphabet.capacity(USER_DATA);
+                    prop_assert!(!short || alphabet == Alphabet::Ucs2 || text.contains(['[', '~']));
+                }
+            }
+        }
+
         #[test]
         fn as_much_fits_as_its_characters_cost(text in "([a-z \\[]|\\PC|[€Δ]|中){0,200}", capacity in 60usize..170) {
             for alphabet in ALL {

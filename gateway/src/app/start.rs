@@ -218,6 +218,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         rounds: Default::default(),
         patrol: patrol_app,
         commands: Vec::new(),
+        effects: Vec::new(),
         outgoing: Vec::new(),
         released: Vec::new(),
         draft,

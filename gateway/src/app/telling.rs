@@ -2,7 +2,7 @@
 
 use super::endings::Untold;
 use super::{Line, Pen};
-use crate::callback::letter::{Event, EventRef};
+use crate::callback::letter::EventRef;
 use crate::callback::{Counter, Notice};
 use crate::config::plan::AppId;
 use crate::ids::MessageId;
@@ -15,13 +15,13 @@ impl Line {
             return;
         }
         let courier = self.courier.clone();
-        let mut counter = courier.counter();
+        let (mut counter, mut json) = (courier.counter(), Vec::new());
         for (id, app, seq) in events {
             let first = self.is_of_first_tier(id);
             if counter.room(app) == 0 || self.untold.get(&app).is_some_and(|untold| untold.is_before(first)) {
                 self.untold.entry(app).or_default().push(first, (id, seq));
             } else {
-                self.hand_over(&mut counter, (id, app, seq), first);
+                self.hand_over(&mut counter, (id, app, seq), first, &mut json);
             }
         }
     }
@@ -32,13 +32,13 @@ impl Line {
             return;
         }
         let courier = self.courier.clone();
-        let mut counter = courier.counter();
+        let (mut counter, mut json) = (courier.counter(), Vec::new());
         for app in self.untold.keys().copied().collect::<Vec<_>>() {
             for _ in 0..counter.room(app) {
                 match self.untold.get_mut(&app).and_then(Untold::pop) {
                     Some((id, seq)) => {
                         let first = self.is_of_first_tier(id);
-                        self.hand_over(&mut counter, (id, app, seq), first);
+                        self.hand_over(&mut counter, (id, app, seq), first, &mut json);
                     }
                     None => {
                         self.untold.remove(&app);
@@ -49,9 +49,17 @@ impl Line {
         }
     }
 
-    fn hand_over(&mut self, counter: &mut Counter<'_>, (id, app, seq): (MessageId, AppId, u32), first: bool) {
-        match self.event(id, seq) {
-            Some(event) => counter.take(Notice { app, event, first }),
+    /// `json` is room for the event, used again and again.
+    fn hand_over(
+        &mut self,
+        counter: &mut Counter<'_>,
+        (id, app, seq): (MessageId, AppId, u32),
+        first: bool,
+        json: &mut Vec<u8>,
+    ) {
+        json.clear();
+        match self.write_event(id, seq, json) {
+            Some(which) => counter.take(Notice { app, which, json, first }),
             None => {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
@@ -61,13 +69,18 @@ impl Line {
         }
     }
 
-    fn event(&self, id: MessageId, seq: u32) -> Option<Event> {
+    fn write_event(&self, id: MessageId, seq: u32, json: &mut Vec<u8>) -> Option<EventRef> {
         let company = |name: &str| self.fleet.company(name);
-        let owned = |name: &str| company(name).map(str::to_owned);
-        if let Some((kind, at, data)) = self.report.received(id, owned, |app| self.country(app)) {
-            return Event::render(EventRef { id, seq, at }, kind, &data);
+        if let Some((kind, at, data)) = self.report.event(id, seq, company) {
+            let which = EventRef { id, seq, at };
+            which.tell(kind, json, |json| data.write(json));
+            return Some(which);
         }
-        let (kind, at, data) = self.report.event(id, seq, company)?;
-        Some(Event::form(EventRef { id, seq, at }, kind, data.octets(), |json| data.write(json)))
+        // What a handset wrote.
+        let owned = |name: &str| company(name).map(str::to_owned);
+        let (kind, at, data) = self.report.received(id, owned, |app| self.country(app))?;
+        let (which, content) = (EventRef { id, seq, at }, serde_json::to_vec(&data).ok()?);
+        which.tell(kind, json, |json| json.extend_from_slice(&content));
+        Some(which)
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::endpoint::{Endpoint, mark};
-use super::letter::{Event, EventRef, Letter};
+use super::letter::{EventRef, Letter};
 use super::letters::{Answer, BoxError, BoxSettings, Letters, Order, Totals};
 use super::queue::{Called, Ended, Fate, Queue, State, Step};
 use super::settings::Settings;
@@ -32,12 +32,14 @@ const LOOK: Duration = Duration::from_secs(600);
 const RETOLD: Duration = Duration::from_secs(600);
 
 /// Something an app wants to know.
-#[derive(Clone, Debug)]
-pub struct Notice {
+#[derive(Clone, Copy, Debug)]
+pub struct Notice<'e> {
     /// Whose.
     pub app: AppId,
-    /// What.
-    pub event: Event,
+    /// Which event.
+    pub which: EventRef,
+    /// Its JSON object.
+    pub json: &'e [u8],
     /// Of the first tier: before all others of its app.
     pub first: bool,
 }
@@ -223,18 +225,18 @@ impl Counter<'_> {
     }
 
     /// Takes an event; its end is told later, whatever it is.
-    pub fn take(&mut self, Notice { app, event, first }: Notice) {
+    pub fn take(&mut self, Notice { app, which, json, first }: Notice<'_>) {
         self.taken = true;
         let without = self.without(app);
-        let (bag, inside, now, which) = (self.bag, &mut *self.inside, self.now, event.which);
+        let (bag, inside, now) = (self.bag, &mut *self.inside, self.now);
         if !inside.known.is_empty() && inside.known.remove(&(which.id.0, which.seq)) {
             inside.over.push(Told { id: which.id, seq: which.seq, end: Telling::Kept });
         } else if without {
             bag.over(inside, &[which], now, "no_endpoint");
         } else if let Some(app) = bag.app(inside, app) {
             match first {
-                true => app.queue.push_first(now, event),
-                false => app.queue.push(now, event),
+                true => app.queue.push_first(now, which, json),
+                false => app.queue.push(now, which, json),
             }
         }
     }

@@ -35,6 +35,23 @@ impl EventRef {
         out.push(b'-');
         json::number(self.seq.into(), out);
     }
+
+    /// Appends it as it stands in a body, an event of that kind (`message.delivered` and its like); `content` appends
+    /// its JSON object.
+    pub fn tell(self, kind: &str, json: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
+        // Ids, kinds and times hold nothing that needs escapes.
+        json.extend_from_slice(b"{\"id\":\"");
+        self.write(json);
+        json.extend_from_slice(b"\",\"type\":\"");
+        json.extend_from_slice(kind.as_bytes());
+        json.extend_from_slice(b"\",\"time\":\"");
+        json.extend_from_slice(&self.at.letters());
+        json.extend_from_slice(b"\",\"seq\":");
+        json::number(self.seq.into(), json);
+        json.extend_from_slice(b",\"data\":");
+        content(json);
+        json.push(b'}');
+    }
 }
 
 /// An event, ready to be sent.
@@ -50,23 +67,10 @@ pub struct Event {
 const FRAME: usize = r#"{"id":"000000000000-4294967295","type":"message.delivered","time":"2025-01-01T00:00:00.000Z","seq":4294967295,"data":}"#.len();
 
 impl Event {
-    /// An event of that kind (`message.delivered` and its like) as it stands in a body. `content` appends its JSON
-    /// object, which needs about so many `octets`.
+    /// As [`EventRef::tell`] has it, where the content needs about so many `octets`.
     pub fn form(which: EventRef, kind: &str, octets: usize, content: impl FnOnce(&mut Vec<u8>)) -> Event {
         let mut json = Vec::with_capacity(FRAME + octets);
-        // Ids, kinds and times hold nothing that needs escapes.
-        json.extend_from_slice(b"{\"id\":\"");
-        which.write(&mut json);
-        json.extend_from_slice(b"\",\"type\":\"");
-        json.extend_from_slice(kind.as_bytes());
-        json.extend_from_slice(b"\",\"time\":\"");
-        json.extend_from_slice(&which.at.letters());
-        json.extend_from_slice(b"\",\"seq\":");
-        json::number(which.seq.into(), &mut json);
-        json.extend_from_slice(b",\"data\":");
-        content(&mut json);
-        json.push(b'}');
-        // Memory holds many of them.
+        which.tell(kind, &mut json, content);
         Event { which, json: json.into_boxed_slice().into() }
     }
 
@@ -124,19 +128,19 @@ impl Draft {
         Draft { body, events: Vec::with_capacity(events), salt: salt.map(str::to_owned) }
     }
 
-    /// Whether an event still fits; the first always does.
-    pub fn fits(&self, event: &Event, most_events: usize, most_octets: usize) -> bool {
-        let within = self.body.len() + 1 + event.json.len() + 2 <= most_octets;
+    /// Whether an event of so many octets still fits; the first always does.
+    pub fn fits(&self, octets: usize, most_events: usize, most_octets: usize) -> bool {
+        let within = self.body.len() + 1 + octets + 2 <= most_octets;
         self.events.is_empty() || self.events.len() < most_events && within
     }
 
-    /// Adds an event.
-    pub fn add(&mut self, event: &Event) {
+    /// Adds an event by its JSON.
+    pub fn add(&mut self, which: EventRef, json: &[u8]) {
         if !self.events.is_empty() {
             self.body.push(b',');
         }
-        self.body.extend_from_slice(&event.json);
-        self.events.push(event.which);
+        self.body.extend_from_slice(json);
+        self.events.push(which);
     }
 
     /// The letter. It is named after what is in it: the same events again (after a restart) are the same call to a
@@ -175,7 +179,7 @@ mod tests {
         let mut draft = Draft::new(0, 0, salt);
         for n in events {
             let which = EventRef { id: MessageId(n), seq: 1, at: Wall(0) };
-            draft.add(&Event { which, json: format!("{{\"n\":{n}}}").into() });
+            draft.add(which, format!("{{\"n\":{n}}}").as_bytes());
         }
         draft.done(Wall(0))
     }

@@ -9,12 +9,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::letter::{Draft, Event, EventRef, Letter, Place};
+use bytes::{Buf, BytesMut};
+
+use super::letter::{Draft, EventRef, Letter, Place};
 use super::settings::Settings;
 use crate::clock::{Moment, Time, Wall};
 
 /// Most letters fetched from disk ahead of their calls.
 pub const LOOK_AHEAD: usize = 16;
+/// Octets of room that an empty queue keeps.
+const KEPT: usize = 256 * 1024;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,15 +92,52 @@ struct Disk {
     meanwhile: Option<Wall>,
 }
 
+/// Events in the order they came, their JSON one behind the other: none has memory of its own.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Each with its arrival and its octets.
+    events: VecDeque<(Moment, EventRef, usize)>,
+    json: BytesMut,
+}
+
+impl Lane {
+    fn push(&mut self, now: Moment, which: EventRef, json: &[u8]) {
+        self.events.push_back((now, which, json.len()));
+        self.json.extend_from_slice(json);
+    }
+
+    /// When the one that is next came.
+    fn since(&self) -> Option<Moment> {
+        self.events.front().map(|(since, ..)| *since)
+    }
+
+    /// Puts as many into a letter as fit.
+    fn pour(&mut self, draft: &mut Draft, settings: &Settings) {
+        let Settings { batch_events, batch_octets, .. } = *settings;
+        while let Some(&(_, which, octets)) = self.events.front()
+            && draft.fits(octets, batch_events, batch_octets)
+        {
+            self.events.pop_front();
+            draft.add(which, self.json.get(..octets).unwrap_or_default());
+            self.json.advance(octets.min(self.json.len()));
+        }
+        if self.events.is_empty() && self.json.capacity() > KEPT {
+            self.json = BytesMut::new();
+        }
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = EventRef> {
+        std::mem::take(self).events.into_iter().map(|(_, which, _)| which)
+    }
+}
+
 /// The queue of one app.
 #[derive(Debug)]
 pub struct Queue {
     settings: Settings,
-    /// Events not yet in a letter, each with its arrival.
-    fresh: VecDeque<(Moment, Event)>,
-    fresh_octets: usize,
-    /// So many of them, at the front, go before the others.
-    first: usize,
+    /// Events not yet in a letter: those that go before the others, and the others.
+    first: Lane,
+    others: Lane,
     /// Letters from disk, due, waiting for their call.
     loaded: VecDeque<Letter>,
     disk: Disk,
@@ -124,9 +165,8 @@ impl Queue {
     pub fn new(settings: Settings, waiting: bool) -> Self {
         Queue {
             settings,
-            fresh: VecDeque::new(),
-            fresh_octets: 0,
-            first: 0,
+            first: Lane::default(),
+            others: Lane::default(),
             loaded: VecDeque::new(),
             disk: Disk { due: waiting.then_some(Wall(0)), ..Disk::default() },
             calls: 0,
@@ -146,18 +186,15 @@ impl Queue {
     }
 
     /// Adds an event. Never refuses one: whoever has many looks at [`Queue::room`] first.
-    pub fn push(&mut self, now: Moment, event: Event) {
-        self.fresh_octets += event.json.len();
-        self.fresh.push_back((now, event));
+    pub fn push(&mut self, now: Moment, which: EventRef, json: &[u8]) {
+        self.others.push(now, which, json);
         self.open += 1;
     }
 
     /// The same for an event of the first tier: no mass of others stands before it, and while any other is there, it is
     /// not what is written down for want of room.
-    pub fn push_first(&mut self, now: Moment, event: Event) {
-        self.fresh_octets += event.json.len();
-        self.fresh.insert(self.first, (now, event));
-        self.first += 1;
+    pub fn push_first(&mut self, now: Moment, which: EventRef, json: &[u8]) {
+        self.first.push(now, which, json);
         self.open += 1;
     }
 
@@ -173,8 +210,7 @@ impl Queue {
 
     /// When the oldest event that is in no letter yet came.
     pub fn oldest(&self) -> Option<Wall> {
-        let first = [self.fresh.front(), self.fresh.get(self.first)].into_iter().flatten();
-        first.map(|(since, _)| since.wall).min()
+        [self.first.since(), self.others.since()].into_iter().flatten().map(|since| since.wall).min()
     }
 
     /// Nothing waits in memory and nothing is under way.
@@ -215,11 +251,11 @@ impl Queue {
             }
             if self.goes(now.time) {
                 self.calls += 1;
-                return Some(Step::Call(self.form(0)));
+                return Some(Step::Call(self.form()));
             }
         }
         if self.spills(now.time) {
-            let letter = self.form(if self.first < self.fresh.len() { self.first } else { 0 });
+            let letter = if self.others.events.is_empty() { self.form() } else { self.form_of_others() };
             self.waits(now.wall);
             return Some(Step::Keep(letter, now.wall));
         }
@@ -235,7 +271,7 @@ impl Queue {
 
     /// When [`Queue::next`] may have something it has not now, without a further event, answer or letter.
     pub fn deadline(&self, now: Moment) -> Option<Time> {
-        let first = self.fresh.front().map(|(since, _)| since.time);
+        let first = self.since();
         let spill = first.map(|since| self.spill_time(since));
         if self.disabled {
             return spill;
@@ -324,8 +360,7 @@ impl Queue {
     /// Everything in memory that is not under way, for an endpoint that is gone: events that nobody will be told, and
     /// letters that go on waiting on disk.
     pub fn clear(&mut self) -> (Vec<EventRef>, Vec<Place>) {
-        (self.fresh_octets, self.first) = (0, 0);
-        let events: Vec<EventRef> = self.fresh.drain(..).map(|(_, event)| event.which).collect();
+        let events: Vec<EventRef> = self.first.drain().chain(self.others.drain()).collect();
         self.settled(events.len());
         (events, self.unload())
     }
@@ -342,16 +377,30 @@ impl Queue {
     /// A letter to be written down as due now, as of [`Step::Keep`], while nobody knows the endpoint; to be asked until
     /// there is none.
     pub fn put_away(&mut self, now: Moment) -> Option<Letter> {
-        let full = !self.fresh.is_empty() && self.is_full();
+        let full = self.fresh() > 0 && self.is_full();
         (full || self.spills(now.time)).then(|| {
             self.waits(now.wall);
-            self.form(0)
+            self.form()
         })
     }
 
     /// When [`Queue::put_away`] may have something it has not now, without a further event.
     pub fn put_away_by(&self) -> Option<Time> {
-        self.fresh.front().map(|(since, _)| self.spill_time(since.time))
+        self.since().map(|since| self.spill_time(since))
+    }
+
+    /// Events not yet in a letter.
+    fn fresh(&self) -> usize {
+        self.first.events.len() + self.others.events.len()
+    }
+
+    fn fresh_octets(&self) -> usize {
+        self.first.json.len() + self.others.json.len()
+    }
+
+    /// When the event came that is the next to go.
+    fn since(&self) -> Option<Time> {
+        self.first.since().or(self.others.since()).map(|since| since.time)
     }
 
     /// An open circuit has its one call out.
@@ -380,23 +429,23 @@ impl Queue {
     }
 
     fn is_full(&self) -> bool {
-        self.fresh.len() >= self.settings.batch_events || self.fresh_octets >= self.settings.batch_octets
+        self.fresh() >= self.settings.batch_events || self.fresh_octets() >= self.settings.batch_octets
     }
 
     /// Whether fresh events go out as a letter now: at once where nothing is under way, else when the letter is full or
     /// its first event has waited long enough. So calls are few where events are many, and an event alone does not
     /// wait.
     fn goes(&self, now: Time) -> bool {
-        let Some((since, _)) = self.fresh.front() else { return false };
-        self.calls == 0 || self.is_full() || now >= since.time.after(self.settings.linger)
+        let Some(since) = self.since() else { return false };
+        self.calls == 0 || self.is_full() || now >= since.after(self.settings.linger)
     }
 
     /// Whether fresh events are written down now: there are too many, or they wait and the endpoint takes nothing.
     fn spills(&self, now: Time) -> bool {
-        let Some((since, _)) = self.fresh.front() else { return false };
-        self.fresh.len() > self.settings.most_events / 2
-            || self.fresh_octets > self.settings.most_octets / 2
-            || now >= self.spill_time(since.time)
+        let Some(since) = self.since() else { return false };
+        self.fresh() > self.settings.most_events / 2
+            || self.fresh_octets() > self.settings.most_octets / 2
+            || now >= self.spill_time(since)
     }
 
     fn spill_time(&self, since: Time) -> Time {
@@ -407,25 +456,35 @@ impl Queue {
         if let Some(letter) = self.loaded.pop_front() {
             return Some(Step::Bury(letter));
         }
-        let (since, _) = self.fresh.front()?;
-        let now = self.is_full() || now.time >= self.spill_time(since.time);
-        now.then(|| Step::Bury(Letter { failure: "the endpoint is disabled".into(), ..self.form(0) }))
+        let since = self.since()?;
+        let now = self.is_full() || now.time >= self.spill_time(since);
+        now.then(|| Step::Bury(Letter { failure: "the endpoint is disabled".into(), ..self.form() }))
     }
 
-    /// A letter of the fresh events from that place on.
-    fn form(&mut self, from: usize) -> Letter {
-        let Settings { batch_events, batch_octets, .. } = self.settings;
-        let since = self.fresh.get(from).map_or(Wall(0), |(since, _)| since.wall);
-        let mut draft = Draft::new(self.fresh.len().min(batch_events), self.fresh_octets.min(batch_octets), None);
-        while let Some((_, event)) =
-            self.fresh.get(from).filter(|(_, event)| draft.fits(event, batch_events, batch_octets))
-        {
-            draft.add(event);
-            self.fresh_octets -= event.json.len();
-            self.fresh.remove(from);
-            self.first -= usize::from(from < self.first);
+    /// A letter of the fresh events.
+    fn form(&mut self) -> Letter {
+        let since = self.first.since().or(self.others.since());
+        let mut draft = self.draft(self.fresh(), self.fresh_octets());
+        self.first.pour(&mut draft, &self.settings);
+        // An event of the first tier that found no room goes before the others.
+        if self.first.events.is_empty() {
+            self.others.pour(&mut draft, &self.settings);
         }
-        draft.done(since)
+        draft.done(since.map_or(Wall(0), |since| since.wall))
+    }
+
+    /// The same without those that go first.
+    fn form_of_others(&mut self) -> Letter {
+        let since = self.others.since();
+        let mut draft = self.draft(self.others.events.len(), self.others.json.len());
+        self.others.pour(&mut draft, &self.settings);
+        draft.done(since.map_or(Wall(0), |since| since.wall))
+    }
+
+    /// A letter about to have as many of so many events of so many octets as it may; all are about as long.
+    fn draft(&self, events: usize, octets: usize) -> Draft {
+        let most = events.min(self.settings.batch_events);
+        Draft::new(most, (octets / events.max(1) * (most + 1)).min(octets).min(self.settings.batch_octets), None)
     }
 }
 

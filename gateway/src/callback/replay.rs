@@ -174,10 +174,11 @@ impl Replay {
                 number += 1;
                 // Its name is its own: a receiver that has seen the events before takes the letter all the same.
                 let mut draft = Draft::new(0, 0, Some(&format!("replay {began} {number} ")));
-                while let Some(event) = events.next_if(|e| draft.fits(e, settings.batch_events, settings.batch_octets))
+                while let Some(Event { which, json }) =
+                    events.next_if(|e| draft.fits(e.json.len(), settings.batch_events, settings.batch_octets))
                 {
                     self.events.fetch_add(1, Relaxed);
-                    draft.add(&event);
+                    draft.add(which, &json);
                 }
                 self.letters.fetch_add(1, Relaxed);
                 sink.letters.order(&self.app, Order::Again(draft.done((sink.now)())));
@@ -248,7 +249,7 @@ mod tests {
     fn letter(octets: usize) -> super::super::letter::Letter {
         let mut draft = Draft::new(0, 0, None);
         let (which, data) = (EventRef { id: MessageId(1), seq: 1, at: NOW }, "x".repeat(octets));
-        draft.add(&Event::render(which, "message.delivered", &data).expect("JSON"));
+        draft.add(which, &Event::render(which, "message.delivered", &data).expect("JSON").json);
         draft.done(NOW)
     }
 

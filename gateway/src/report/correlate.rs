@@ -214,10 +214,9 @@ impl Correlation {
     }
 
     /// Finds a receipt's part by what the receipt names.
-    pub fn find(&self, channel: ChannelId, receipt: &Receipt) -> Option<Match> {
+    pub fn find(&self, channel: ChannelId, receipt: &Receipt) -> Option<Place> {
         if let Some((attempt, part)) = receipt.attempt {
-            let place = self.message(attempt).map(|message| Place { message, attempt, part });
-            return place.map(|place| Match { place, claimed: None });
+            return self.message(attempt).map(|message| Place { message, attempt, part });
         }
         self.by_any_id(channel, &receipt.ids)
     }
@@ -235,14 +234,14 @@ impl Correlation {
         let waiting = self.orphans.get(&orphan)?.clone();
         let Waiting { channel, ids, to, at, stranger, .. } = &waiting;
         let to = to.filter(|_| *stranger);
-        let found = self.by_any_id(*channel, ids).or_else(|| self.claim(*channel, to?, ids, *at, now))?;
+        let known = self.by_any_id(*channel, ids).map(|place| Match { place, claimed: None });
+        let found = known.or_else(|| self.claim(*channel, to?, ids, *at, now))?;
         self.take(orphan).map(|waiting| (waiting, found))
     }
 
-    fn by_any_id(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Match> {
+    fn by_any_id(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Place> {
         let known = self.by_id.get(usize::from(channel.0))?;
-        let place = ids.iter().find_map(|id| known.get(id))?;
-        Some(Match { place: *place, claimed: None })
+        ids.iter().find_map(|id| known.get(id)).copied()
     }
 
     /// The orphan rule: exactly one attempt in doubt on this channel for this number, started before the receipt came,
@@ -397,7 +396,8 @@ mod tests {
     /// The place where a receipt's part is found.
     fn find(table: &mut Correlation, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Place> {
         let orphan = MessageId(700);
-        let found = table.find(channel, receipt).or_else(|| {
+        let known = table.find(channel, receipt).map(|place| Match { place, claimed: None });
+        let found = known.or_else(|| {
             // What the report does with a receipt that names nobody.
             table.keep(orphan, channel, receipt, now);
             assert_eq!(table.reunite(orphan, now), None, "a finished message may own it");

@@ -252,6 +252,12 @@ impl Report {
         self.effects.drain(..)
     }
 
+    /// The same into an empty list, whose memory is used for what comes next.
+    pub fn swap_effects(&mut self, list: &mut Vec<Effect>) {
+        self.effects.append(&mut self.uplinks.effects);
+        std::mem::swap(&mut self.effects, list);
+    }
+
     /// When to call [`Report::tick`] next.
     pub fn deadline(&self) -> Option<Time> {
         let waits = self.waits.first().map(|(at, _)| *at);
@@ -380,7 +386,9 @@ impl Report {
         let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code: &waiting.code };
         ledger.note(message, &Record::Receipted(record));
         ledger.end(waiting.id);
-        self.apply_receipt(now, place, waiting.state, &waiting.code);
+        if let Some((live, mut books)) = self.open(message) {
+            books.receipted(now, place, waiting.state, &waiting.code, live);
+        }
     }
 
     /// A receipt claimed for an attempt in doubt is the answer that was lost.
@@ -391,7 +399,9 @@ impl Report {
         ledger.note(message, &Record::Answered(Answered { at: now.wall, attempt, part, answer: answer.clone() }));
         let done = self.is_done(message);
         self.apply_answer(now, *place, &answer, ledger);
-        self.resolved(message, done);
+        if !done && self.is_done(message) {
+            self.effects.push(Effect::Conclude(message));
+        }
     }
 
     /// A receipt came; the carrier is answered when the ack comes back. `orphan` is the id it gets if nobody knows it.
@@ -404,15 +414,16 @@ impl Report {
         ack: Ack,
         ledger: &mut impl Ledger,
     ) {
-        let Some(found) = self.correlation.find(channel, receipt) else {
+        let Some(place) = self.correlation.find(channel, receipt) else {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
-        self.claimed(now, &found, ledger);
-        let Place { message, attempt, part } = found.place;
+        let Place { message, attempt, part } = place;
         let (state, code) = (receipt.state, receipt.code.as_str());
         ledger.commit(message, &Record::Receipted(Receipted { at: now.wall, attempt, part, state, code }), ack);
-        self.apply_receipt(now, found.place, state, code);
-        self.conclude(now, message, ledger);
+        if let Some((live, mut books)) = self.open(message) {
+            books.receipted(now, place, state, code, live);
+            books.conclude(now, message, live, ledger);
+        }
     }
 
     fn orphan(
@@ -458,46 +469,8 @@ impl Report {
         }
     }
 
-    fn apply_receipt(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str) {
-        let Place { message, attempt, part } = place;
-        let done = self.is_done(message);
-        let Some(live) = self.live.get_mut(&message.0) else { return };
-        let (app, tier, group) = (live.app, live.tier, live.group);
-        let Some(detail) = live.detail.as_deref_mut() else { return };
-        let copies = detail.copies();
-        let first = detail.receipted(attempt, part, now.wall, receipt, code);
-        let to = detail.tail();
-        let Some(state) = detail.attempt(attempt) else { return };
-        let (channel, began) = (state.channel, state.at);
-        if !state.open() {
-            self.correlation.landed(state, to);
-        }
-        if first {
-            let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));
-            self.effects.push(Effect::Delay(channel, delay));
-            let decided = state.decided();
-            self.effects.extend(decided.map(|delivered| Effect::Decided(channel, delivered)));
-            let number = detail.to().trim_start_matches('+').parse().unwrap_or(0);
-            let delivered = receipt == ReceiptState::Delivered;
-            self.effects.push(Effect::Fate(Fate { channel, app, tier, group, number, delivered }));
-        }
-        if detail.copies() > copies.max(1) {
-            self.effects.push(Effect::Duplicate(channel));
-        }
-        // It may have come before the answer, or in its place.
-        self.correlation.resolved(channel, to, place);
-        self.resolved(message, done);
-    }
-
     fn is_done(&self, id: MessageId) -> bool {
-        self.live.get(&id.0).and_then(|l| l.detail.as_deref()).is_none_or(|d| d.done)
-    }
-
-    /// Tells the switch if a receipt has just shown that a carrier has the whole message.
-    fn resolved(&mut self, id: MessageId, done_before: bool) {
-        if !done_before && self.is_done(id) {
-            self.effects.push(Effect::Conclude(id));
-        }
+        self.live.get(&id.0).is_none_or(|live| live.detail.as_deref().is_none_or(|detail| detail.done))
     }
 
     /// The switch makes no further attempt. `body` is the accepted record, where it can still be read.
@@ -618,6 +591,42 @@ impl Books<'_> {
         };
         let claimable = self.correlation.claimable(channel, to);
         (own.is_some() || !claimable.is_empty()).then_some(Early { own, claimable })
+    }
+
+    /// Applies a receipt. Tells the switch if it has just shown that a carrier has the whole message.
+    fn receipted(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str, live: &mut Live) {
+        let Place { message, attempt, part } = place;
+        let (app, tier, group) = (live.app, live.tier, live.group);
+        let Some(detail) = live.detail.as_deref_mut() else { return };
+        // Without a second attempt there is no second copy.
+        let copies = (detail.attempts.len() > 1).then(|| detail.copies());
+        let done = detail.done;
+        let first = detail.receipted(attempt, part, now.wall, receipt, code);
+        let done = !done && detail.done;
+        let more = copies.is_some_and(|before| detail.copies() > before.max(1));
+        let to = detail.tail();
+        let Some(state) = detail.attempt(attempt) else { return };
+        let (channel, began) = (state.channel, state.at);
+        if !state.open() {
+            self.correlation.landed(state, to);
+        }
+        if first {
+            let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));
+            self.effects.push(Effect::Delay(channel, delay));
+            let decided = state.decided();
+            self.effects.extend(decided.map(|delivered| Effect::Decided(channel, delivered)));
+            let number = detail.to().trim_start_matches('+').parse().unwrap_or(0);
+            let delivered = receipt == ReceiptState::Delivered;
+            self.effects.push(Effect::Fate(Fate { channel, app, tier, group, number, delivered }));
+        }
+        if more {
+            self.effects.push(Effect::Duplicate(channel));
+        }
+        // It may have come before the answer, or in its place.
+        self.correlation.resolved(channel, to, place);
+        if done {
+            self.effects.push(Effect::Conclude(message));
+        }
     }
 }
 

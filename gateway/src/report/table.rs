@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use crate::ids::IdHasher;
 
@@ -30,11 +30,10 @@ impl<V> Default for Table<V> {
 }
 
 /// The table an id belongs to. Of u, evenly spread from 0 to 1, it is TABLES · u (4 − u) / 3, which is twice as steep at 0
-/// as at 1. The octets of the hash used here are none that the tables themselves look at.
+/// as at 1. Neighbours have the same one; what is used of the hash here is nothing that the tables
+/// themselves look at.
 fn place(id: u64) -> usize {
-    let mut hasher = IdHasher::default();
-    hasher.write_u64(id);
-    let u = (hasher.finish() >> 28) & 0xffff;
+    let u = u64::from(IdHasher::spread(id));
     ((u * ((4 << 16) - u) / 3) >> 24) as usize
 }
 

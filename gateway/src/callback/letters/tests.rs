@@ -89,7 +89,7 @@ fn letter(n: u64, events: u64) -> Letter {
     for event in 0..events {
         let which = EventRef { id: MessageId(n), seq: event as u32 + 1, at: Wall(7) };
         let data = serde_json::json!({"to": "+8613800138000"});
-        draft.add(&Event::render(which, "message.delivered", &data).expect("JSON"));
+        draft.add(which, &Event::render(which, "message.delivered", &data).expect("JSON").json);
     }
     draft.done(Wall(500))
 }

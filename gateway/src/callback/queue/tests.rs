@@ -18,13 +18,13 @@ fn at(time: u64) -> Moment {
     Moment { time: Time(time), wall: Wall(1_700_000_000_000 + time / 1_000) }
 }
 
-fn event(n: u32) -> Event {
+fn event(n: u32) -> (EventRef, Vec<u8>) {
     let which = EventRef { id: MessageId(u64::from(n)), seq: 1, at: Wall(0) };
-    Event { which, json: format!("{{\"n\":{n}}}").into() }
+    (which, format!("{{\"n\":{n}}}").into_bytes())
 }
 
 fn push(queue: &mut Queue, now: Moment, events: std::ops::Range<u32>) {
-    events.for_each(|n| queue.push(now, event(n)));
+    events.map(event).for_each(|(which, json)| queue.push(now, which, &json));
 }
 
 fn called(step: Option<Step>) -> Option<Letter> {
@@ -301,8 +301,9 @@ fn what_is_of_the_first_tier_goes_before_a_mass_of_others_and_memory_holds_no_mo
         assert!(calls.len() <= in_flight);
     }
     now = at(1_000);
-    queue.push_first(now, event(200_001));
-    queue.push_first(now, event(200_002));
+    for (which, json) in [200_001, 200_002].map(event) {
+        queue.push_first(now, which, &json);
+    }
     while let Some(step) = queue.next(now) {
         match step {
             Step::Keep(letter, _) => {
@@ -362,7 +363,7 @@ struct World {
     orders: VecDeque<(Wall, Step)>,
     calls: Vec<Letter>,
     /// What the journal still has.
-    journal: BTreeMap<MessageId, Event>,
+    journal: BTreeMap<MessageId, (EventRef, Vec<u8>)>,
     delivered: BTreeSet<MessageId>,
     bodies: BTreeMap<MessageId, (String, Vec<EventRef>)>,
     numbers: u64,
@@ -509,7 +510,7 @@ impl World {
         self.orders.clear();
         self.out.clear();
         let mut queue = Queue::new(World::settings(), !self.waiting.is_empty());
-        self.journal.values().for_each(|event| queue.push(now, event.clone()));
+        self.journal.values().for_each(|(which, json)| queue.push(now, *which, json));
         queue
     }
 }
@@ -527,9 +528,9 @@ proptest! {
             match happening {
                 Happening::Told(events) => for _ in 0..events {
                     told += 1;
-                    let event = event(told);
-                    world.journal.insert(event.which.id, event.clone());
-                    queue.push(now, event);
+                    let (which, json) = event(told);
+                    queue.push(now, which, &json);
+                    world.journal.insert(which.id, (which, json));
                 },
                 Happening::Time(passes) => now = at(now.time.0 + u64::from(passes)),
                 Happening::Disk(orders) => (0..orders).for_each(|_| world.disk(&mut queue)),
