@@ -44,7 +44,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use carriers::{AttemptRef, Event as Heard, Part, Settle, Ticket};
 use link::{Batch, FromLink, LinkId, ToLink};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::accept::{Committed, Flock, Fresh};
 use crate::admit::Tables;
@@ -191,6 +191,8 @@ pub struct Line {
     commands: Vec<Command>,
     /// Attempts to be written down and sent in this turn.
     outgoing: Vec<(Start, Vec<Part>)>,
+    /// Posts whose fate became known in this turn: answered when it is over, for then the links are awake first.
+    released: Vec<(oneshot::Sender<Committed>, Committed)>,
     /// The report's records of this turn that the journal has not got yet.
     draft: Draft<Waiting>,
     /// There are records that the kernel has not got yet.
@@ -347,6 +349,10 @@ impl Line {
         }
         self.fleet.flush();
         self.meters.turned();
+        for (answer, committed) in self.released.drain(..) {
+            // The app may have gone; its message stays.
+            let _ = answer.send(committed);
+        }
     }
 
     fn tell_switch(&mut self, now: Moment, event: Event) {
@@ -447,8 +453,7 @@ impl Line {
             Err(CommitError::Voided | CommitError::Full) => Committed::Refused,
             Err(CommitError::Unknown) => Committed::Unknown,
         };
-        // The app may have gone; its message stays.
-        let _ = fresh.answer.send(committed);
+        self.released.push((fresh.answer, committed));
     }
 
     fn acknowledged(&mut self, now: Moment, ack: &report::Ack, durable: bool) {

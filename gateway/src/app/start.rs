@@ -219,6 +219,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         patrol: patrol_app,
         commands: Vec::new(),
         outgoing: Vec::new(),
+        released: Vec::new(),
         draft: Draft::default(),
         unwritten: false,
         untold: Default::default(),

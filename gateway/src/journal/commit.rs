@@ -48,6 +48,7 @@ pub(super) fn run<A: Send>(shared: &Shared<A>, deliver: &mut (dyn FnMut(Settled<
 /// Waits until there is something to do.
 fn wait<A>(shared: &Shared<A>) -> (TailGuard<'_, A>, Turn) {
     let mut tail = shared.tail();
+    let mut rested = false;
     loop {
         let now = Instant::now();
         if tail.fault {
@@ -60,7 +61,10 @@ fn wait<A>(shared: &Shared<A>) -> (TailGuard<'_, A>, Turn) {
             return (tail, turn);
         }
         let pause = due(&tail, now).filter(|_| tail.is_next_prepared()).map(|due| due.saturating_duration_since(now));
-        tail.idle = true;
+        // After work it looks once more by itself, in time for records that nobody waits for: they need not wake it.
+        let pause = pause.or((!rested).then_some(LAZY));
+        rested = true;
+        (tail.idle, tail.looks) = (true, pause.is_some());
         tail = shared.sleep(&shared.work, tail, pause);
         tail.idle = false;
     }

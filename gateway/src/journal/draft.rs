@@ -148,10 +148,11 @@ impl<A> Shared<A> {
         tail.holds(body.len()) && self.has_room(tail, priority, frame::total(body.len()))
     }
 
-    /// Whether the record just added is the first for which the commit thread must look at the clock.
+    /// Whether the record just added is the first for which the commit thread must look at the clock, and would not do
+    /// so by itself.
     fn is_first(&self, tail: &mut Tail<A>) -> bool {
         let first = tail.lazy_since.is_none();
         tail.lazy_since.get_or_insert_with(Instant::now);
-        first
+        first && !tail.looks
     }
 }

@@ -112,7 +112,9 @@ pub(super) struct Tail<A> {
     durable_segment: u32,
     /// Abandoned segments of which none is, kept until their records are on disk elsewhere.
     pub(super) discards: Vec<u32>,
+    /// The commit thread sleeps; if it also `looks`, it wakes by itself in time for what nobody waits for.
     pub(super) idle: bool,
+    pub(super) looks: bool,
     /// Ends in this segment, ends in closed ones since the last fold, and the segment closed early so that a fold frees
     /// what they held.
     pub(super) ends: u64,
@@ -150,6 +152,7 @@ impl<A> Tail<A> {
             durable_segment: segment.saturating_sub(1),
             discards: Vec::new(),
             idle: false,
+            looks: false,
             ends: 0,
             ends_closed: 0,
             fold_through: None,
