@@ -3,7 +3,7 @@
 # prints per message and thread: CPU, context switches, octets, system calls, allocations; then the hottest symbols.
 # Folded stacks (for flamegraph.pl or inferno) lie in the directory named at the end. ops/bench/README.md says more.
 #
-#   ops/bench/profile.sh [--case single]... [--messages 400000] [--watch counts|syscalls|allocations|stacks|instructions]...
+#   ops/bench/profile.sh [--case single]... [--messages 400000] [--watch counts|syscalls|allocations|stacks|instructions|timeline]...
 #
 # Programs are taken from BIN (default: built into target/profile with names of lines and with frame pointers, which
 # stacks need). Needs perf and root; what is missing is said, and `instructions` (callgrind) does without.
@@ -11,6 +11,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 SELF=$PWD/ops/bench/profile.sh
 
+TRACING=/sys/kernel/tracing
+TIMELINE="sched/sched_switch syscalls/sys_enter_recvfrom syscalls/sys_enter_sendto syscalls/sys_enter_futex syscalls/sys_enter_pwrite64
+  syscalls/sys_enter_fdatasync syscalls/sys_exit_fdatasync"
 CALLS="accept4 bind brk clock_nanosleep close connect epoll_ctl epoll_pwait epoll_wait exit_group fallocate fdatasync fsync
   fstat ftruncate futex getrandom getsockopt ioctl lseek madvise mmap mprotect munmap nanosleep newfstatat openat ppoll pread64
   pwrite64 pwritev pwritev2 read readv recvfrom recvmsg rename sched_yield sendmsg sendto setsockopt statx sync_file_range
@@ -72,6 +75,33 @@ calls() { # file messages
       for (fn in by) if (by[fn] / n >= 0.5) printf "1 %9.2f copies by %s\n", by[fn] / n, fn }' "$1" | sort -k1,1n -k2,2gr | cut -c3- | head -40
 }
 
+# One message's way through the kernel's eyes, from a trace of the case `light`, where messages do not meet: the median and
+# the 99th percentile of microseconds from the client's write to each step. The gateway is `qiao`, the rest the benchmark's.
+steps() { # trace
+  awk '
+    function us(t) { return (t - began) * 1e6 }
+    function step(n, what) { if (next_step == n) { printf "%d\t%.1f\t%s\n", n, us(time), what; next_step++ } }
+    $0 !~ /^#/ && match($0, /-[0-9]+ +\[/) {
+      who = substr($0, 1, RSTART - 1); gsub(/^ +/, "", who); pid = substr($0, RSTART + 1, RLENGTH - 2) + 0
+      rest = substr($0, RSTART + RLENGTH); match(rest, /[0-9]+\.[0-9]+: /); time = substr(rest, RSTART, RLENGTH) + 0
+      call = substr(rest, RSTART + RLENGTH); long = call ~ /len: 0x[0-9a-f][0-9a-f][0-9a-f]/
+      if (who ~ /qiao-sim/ && call ~ /^sys_sendto\(/ && long) { began = time; client = pid; next_step = 1 }
+      else if (who == "qiao" && call ~ /^sys_recvfrom\(/) step(1, "the gateway reads the post")
+      else if (who == "qiao" && call ~ /^sys_futex\(/) step(2, "accepted: the commit thread is woken")
+      else if (who == "journal-commit" && call ~ /^sys_pwrite64\(/) step(3, "the commit thread writes")
+      else if (who == "journal-commit" && call ~ /^sys_fdatasync\(/) step(4, "it syncs")
+      else if (who == "journal-commit" && call ~ /^sys_fdatasync ->/) step(5, "synced: the line is woken")
+      else if (who == "qiao" && call ~ /^sys_pwrite64\(/) step(6, "the line writes the attempt down")
+      else if (who == "qiao" && call ~ /^sys_sendto\(/) step(7, "the link sends")
+      else if (who ~ /qiao-sim/ && pid != client && call ~ /^sys_recvfrom\(/) step(8, "the carrier reads")
+    }' "$1" | sort -t "$(printf '\t')" -k1,1n -k2,2n | awk -F'\t' '
+    function tell() { if (n) printf "%-40s %8.0f %8.0f\n", what, at[int((n + 1) / 2)], at[int(n * 0.99) ? int(n * 0.99) : 1] }
+    BEGIN { printf "%-40s %8s %8s\n", "us after the client began to write", "p50", "p99" }
+    $1 != now { tell(); n = 0; now = $1 }
+    { at[++n] = $2; what = $3 }
+    END { tell() }'
+}
+
 # Runs perf beside the load until told to stop.
 beside() {
   "$@" &
@@ -101,6 +131,14 @@ watch() {
       local probes
       probes=$(perf probe -l 'probe_qiao:*' 2>/dev/null | awk '{printf "%s%s", s, $1; s=","}')
       beside perf stat --per-thread -x, -o "$OUT/allocations.csv" -e "$probes" -p "$QIAO_PID"
+      ;;
+    timeline)
+      for event in $TIMELINE; do echo 1 >"$TRACING/events/$event/enable"; done
+      echo 65536 >"$TRACING/buffer_size_kb"; echo mono >"$TRACING/trace_clock"; echo >"$TRACING/trace"
+      trap 'echo 0 >"$TRACING/tracing_on"; cat "$TRACING/trace" >"$OUT/trace.txt"; exit 0' INT TERM
+      echo 1 >"$TRACING/tracing_on"
+      echo ready
+      while :; do sleep 5 & wait $! || true; done
       ;;
     stacks) beside perf record -q -e cpu-clock -F 1999 -g -o "$OUT/perf.data" -p "$QIAO_PID" ;;
   esac
@@ -140,6 +178,10 @@ skipped() { echo "!! SKIPPED: $1" >&2; }
 possible() {
   case $1 in
     counts) return 0 ;;
+    timeline)
+      [ "$(id -u)" = 0 ] || { skipped "timeline: tracepoints need root"; return 1; }
+      [ -e "$TRACING/events/syscalls/sys_enter_sendto" ] || { skipped "timeline: $TRACING is not there"; return 1; }
+      ;;
     instructions) command -v valgrind >/dev/null || { skipped "instructions: valgrind is missing (Debian: valgrind)"; return 1; } ;;
     *)
       command -v perf >/dev/null || { skipped "$1: perf is missing (Debian: linux-perf)"; return 1; }
@@ -197,6 +239,10 @@ for case in "${CASES[@]}"; do
     case $kind in
       counts) per_message "$OUT/threads.before" "$OUT/threads.after" "$messages" ;;
       syscalls) counters "$OUT/syscalls.csv" "$messages" ;;
+      timeline)
+        for event in $TIMELINE; do echo 0 >"$TRACING/events/$event/enable"; done
+        steps "$OUT/trace.txt"
+        ;;
       allocations) counters "$OUT/allocations.csv" "$messages"; probes del ;;
       instructions)
         # All the process ever did: the warm-up's messages, too.
