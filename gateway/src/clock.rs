@@ -104,11 +104,29 @@ impl FromStr for Wall {
     }
 }
 
+const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+/// From the day of the week of 1970-01-01 on.
+const WEEKDAYS: &[u8; 21] = b"ThuFriSatSunMonTueWed";
+
 impl Wall {
+    /// As HTTP writes dates; see [`Wall::from_http`].
+    #[must_use]
+    pub fn http(self) -> [u8; 29] {
+        let letters = self.letters();
+        let month = 3 * usize::from((letters[5] - b'0') * 10 + letters[6] - b'0' - 1);
+        let weekday = 3 * (self.0.min(LAST) / 86_400_000 % 7) as usize;
+        let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+        text[..3].copy_from_slice(&WEEKDAYS[weekday..weekday + 3]);
+        text[5..7].copy_from_slice(&letters[8..10]);
+        text[8..11].copy_from_slice(&MONTHS[month..month + 3]);
+        text[12..16].copy_from_slice(&letters[..4]);
+        text[17..25].copy_from_slice(&letters[11..19]);
+        text
+    }
+
     /// A date as HTTP writes it now (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
     #[must_use]
     pub fn from_http(text: &str) -> Option<Wall> {
-        const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
         let octets = text.as_bytes();
         if octets.len() != 29 || !text.ends_with(" GMT") || octets[19] != b':' || octets[22] != b':' {
             return None;
@@ -282,6 +300,9 @@ mod tests {
             assert_eq!(text.parse().ok(), ms.map(Wall), "{text}");
         }
         assert_eq!(Wall::from_http("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Wall(784_111_777_000)));
+        assert_eq!(&Wall(784_111_777_999).http(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(&Wall(951_782_400_000).http(), b"Tue, 29 Feb 2000 00:00:00 GMT");
+        assert_eq!(&Wall(u64::MAX).http(), b"Fri, 31 Dec 9999 23:59:59 GMT");
         for text in ["Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 31 Nov 1994 08:49:37 GMT", "Sünday, 6 Nov 94 08:49:3 GMT"]
         {
             assert_eq!(Wall::from_http(text), None, "{text}");

@@ -27,7 +27,12 @@ impl MessageId {
 
     /// Its text form.
     pub fn letters(self) -> [u8; 12] {
-        std::array::from_fn(|i| LETTERS[(self.0 >> (55 - 5 * i) & 31) as usize])
+        let (mut letters, mut rest) = ([0; 12], self.0);
+        for letter in letters.iter_mut().rev() {
+            *letter = LETTERS[(rest & 31) as usize];
+            rest >>= 5;
+        }
+        letters
     }
 
     /// When it was made, to the millisecond.

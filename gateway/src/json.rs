@@ -30,21 +30,36 @@ fn is_special(octet: u8) -> bool {
     octet < b' ' || octet == b'"' || octet == b'\\'
 }
 
-/// Whether there is any such. Eight octets are looked at together: taking so much from each borrows into the highest bit
-/// of those that hold less, and of none before the first of them.
-fn has_special(octets: &[u8]) -> bool {
+/// Those of eight octets, looked at together: the lowest bit set is in the first of them, the lowest octet first. Taking so
+/// much from each borrows into the highest bit of those that hold less, and of none before the first of them.
+fn specials(eight: [u8; 8]) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
     let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & HIGHS;
-    let among = |eight: &[u8; 8]| {
-        let word = u64::from_ne_bytes(*eight);
-        let is = |octet: u8| less(word ^ (ONES * u64::from(octet)), 1);
-        less(word, b' '.into()) | is(b'"') | is(b'\\') != 0
-    };
+    let word = u64::from_le_bytes(eight);
+    let is = |octet: u8| less(word ^ (ONES * u64::from(octet)), 1);
+    less(word, b' '.into()) | is(b'"') | is(b'\\')
+}
+
+/// Whether there is any such.
+fn has_special(octets: &[u8]) -> bool {
     match octets.last_chunk() {
-        Some(last) => octets.as_chunks().0.iter().any(among) || among(last),
+        Some(last) => octets.as_chunks().0.iter().chain([last]).any(|eight| specials(*eight) != 0),
         None => octets.iter().any(|octet| is_special(*octet)),
     }
+}
+
+/// How many octets stand before the first such.
+pub(crate) fn up_to_special(octets: &[u8]) -> Option<usize> {
+    let (eights, rest) = octets.as_chunks();
+    for (eight, at) in eights.iter().zip((0..).step_by(8)) {
+        match specials(*eight) {
+            0 => {}
+            found => return Some(at + found.trailing_zeros() as usize / 8),
+        }
+    }
+    let plain = octets.len() - rest.len();
+    rest.iter().position(|octet| is_special(*octet)).map(|at| plain + at)
 }
 
 #[cold]
@@ -89,6 +104,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_special_octet_is_found(octets: Vec<u8>, plain in "[ -~]{0,40}") {
+            for octets in [&octets[..], plain.as_bytes(), &[plain.as_bytes(), &octets].concat()] {
+                prop_assert_eq!(up_to_special(octets), octets.iter().position(|octet| is_special(*octet)));
+                prop_assert_eq!(has_special(octets), up_to_special(octets).is_some());
+            }
+        }
+
         #[test]
         fn texts_and_numbers_are_written_as_serde_writes_them(text in any::<String>(), n in any::<u64>(), bits in 0..64u32) {
             prop_assert_eq!(written(|out| string(&text, out)), serde_json::to_string(&text).unwrap());

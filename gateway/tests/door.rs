@@ -523,6 +523,42 @@ async fn requests_glued_or_split_at_every_octet_are_the_same() {
     assert_eq!(wire.read().await.unwrap().status(), 202);
 }
 
+/// A query is nothing to the door, but leaves its request to hyper.
+#[tokio::test]
+async fn both_readers_of_requests_answer_alike() {
+    let qiao = Qiao::start().await;
+    let keyed = post("Idempotency-Key: k\r\n", GOOD);
+    assert_eq!(ask(&mut qiao.wire().await, &keyed).await.status(), 202);
+    let headers = |answer: &fixture::Message| {
+        let own = |line: &&str| !["date:", "location:", "retry-after:"].iter().any(|name| line.starts_with(name));
+        answer.head.lines().filter(own).map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let busy = Busy { reason: "journal", retry_after: Duration::from_secs(10), wait: None };
+    for (request, busy, status) in [
+        (post("", GOOD), None, 202),
+        (keyed, None, 202),
+        (post("Idempotency-Key: k\r\n", "{}"), None, 422),
+        (post("", "{}"), None, 422),
+        (post("", ""), None, 400),
+        (post("", GOOD).replace(KEY, "none"), None, 401),
+        (post("", GOOD).replace(KEY, FENCED_KEY), None, 403),
+        (post("", GOOD), Some(busy), 503),
+    ] {
+        *qiao.behind.busy.lock().unwrap() = busy;
+        let mut wire = qiao.wire().await;
+        let quick = ask(&mut wire, &request).await;
+        let slow = ask(&mut wire, request.replace("/v1/messages", "/v1/messages?a")).await;
+        assert_eq!((quick.status(), headers(&quick)), (status, headers(&slow)), "{request}");
+        assert_eq!(quick.body.len(), slow.body.len(), "{request}");
+        for answer in [&quick, &slow] {
+            let date = answer.header("date").and_then(Wall::from_http).unwrap();
+            assert!(Clock::wall().0.abs_diff(date.0) < 30_000, "{request}");
+            assert_eq!(answer.header("retry-after").is_some(), busy.is_some(), "{request}");
+            assert_eq!(answer.header("location").is_some(), status == 202, "{request}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_http_gets_400_or_nothing() {
     let qiao = Qiao::start().await;

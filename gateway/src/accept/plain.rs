@@ -2,25 +2,14 @@
 //! one pass over octets known to be UTF-8. A reader here refuses nothing: what is rare or wrong it gives up, and leaves
 //! to the parser that knows all of JSON and says what is wrong with it.
 
+use crate::json;
+
 /// Reads on from a place in a text. `None` of any method: give up.
 #[derive(Clone, Debug)]
 pub(super) struct Plain<'a> {
     text: &'a str,
     at: usize,
 }
-
-/// Octets that end a string or are more than themselves in it: quotes, escapes, control characters.
-const STOPS: [bool; 256] = {
-    let mut stops = [false; 256];
-    let mut octet = 0;
-    while octet < 0x20 {
-        stops[octet] = true;
-        octet += 1;
-    }
-    stops[b'"' as usize] = true;
-    stops[b'\\' as usize] = true;
-    stops
-};
 
 /// Digits of a number that is certain to fit.
 const DIGITS: usize = 18;
@@ -50,7 +39,7 @@ impl<'a> Plain<'a> {
     pub(super) fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
         let rest = self.text.as_bytes().get(self.at..)?;
-        let length = rest.iter().position(|octet| STOPS[usize::from(*octet)])?;
+        let length = json::up_to_special(rest)?;
         if rest.get(length) != Some(&b'"') {
             return None;
         }

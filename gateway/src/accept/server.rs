@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::pages::{self, BATCHES, MESSAGES};
-use super::{Door, Peer, method_name};
+use super::{Door, Peer, method_name, quick};
 use crate::descriptors;
 
 /// Most octets of a request's head.
@@ -91,8 +91,11 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
 struct Unanswered;
 
 async fn connection(stream: TcpStream, peer: SocketAddr, door: Arc<Door>, router: Router, pulse: Arc<Pulse>) {
-    let stream = TokioIo::new(Felt { stream, pulse: pulse.clone() });
+    let mut stream = Felt { stream, pulse: pulse.clone(), begun: Bytes::new() };
     let guest = Arc::new(Guest { door, router, peer: Peer::new(peer), pulse: pulse.clone() });
+    let Some(begun) = quick::serve(&mut stream, &guest).await else { return };
+    stream.begun = begun;
+    let stream = TokioIo::new(stream);
     let service = service_fn(move |request| answer(Beat::start(&guest), request));
     let mut connection = pin!(
         http1::Builder::new()
@@ -121,11 +124,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, door: Arc<Door>, router
 }
 
 /// What a connection's requests are answered with.
-struct Guest {
-    door: Arc<Door>,
+pub(super) struct Guest {
+    pub(super) door: Arc<Door>,
     router: Router,
-    peer: Peer,
-    pulse: Arc<Pulse>,
+    pub(super) peer: Peer,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// What is seldom asked for is boxed, so that a send's future stays small.
@@ -149,13 +152,13 @@ async fn answer(
 
 /// What a connection is doing, as the warden sees it, and what the warden has ordered.
 #[derive(Debug, Default)]
-struct Pulse {
+pub(super) struct Pulse {
     requests: AtomicU32,
     answering: AtomicBool,
     arrived: AtomicBool,
     closing: AtomicBool,
     /// Ordered: to finish what is being answered.
-    stopping: AtomicBool,
+    pub(super) stopping: AtomicBool,
     /// The connection's task, which it never leaves.
     waker: OnceLock<Waker>,
 }
@@ -187,7 +190,7 @@ impl Pulse {
     }
 
     /// Before `stopping` is read: who sets it later finds the waker, and set before it is seen. The fences see to that.
-    fn listen(&self, cx: &Context<'_>) {
+    pub(super) fn listen(&self, cx: &Context<'_>) {
         if self.waker.get().is_none() {
             let _ = self.waker.set(cx.waker().clone());
             fence(SeqCst);
@@ -204,10 +207,10 @@ impl Pulse {
 }
 
 /// One request being answered.
-struct Beat(Arc<Guest>);
+pub(super) struct Beat(Arc<Guest>);
 
 impl Beat {
-    fn start(guest: &Arc<Guest>) -> Self {
+    pub(super) fn start(guest: &Arc<Guest>) -> Self {
         guest.pulse.answering.store(true, Relaxed);
         Beat(guest.clone())
     }
@@ -295,15 +298,31 @@ impl Watchdog {
 }
 
 /// A stream that notes what arrives, and lingers when shut down.
-struct Felt {
+pub(super) struct Felt {
     stream: TcpStream,
     pulse: Arc<Pulse>,
+    /// Octets that were read from it and are to be read again.
+    begun: Bytes,
+}
+
+impl Felt {
+    fn give_begun(&mut self, buf: &mut ReadBuf<'_>) {
+        let octets = self.begun.split_to(self.begun.len().min(buf.remaining()));
+        buf.put_slice(&octets);
+        if self.begun.is_empty() {
+            self.begun = Bytes::new();
+        }
+    }
 }
 
 impl AsyncRead for Felt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.begun.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        } else {
+            self.give_begun(buf);
+        }
         if buf.filled().len() > before && !self.pulse.answering.load(Relaxed) {
             self.pulse.arrived.store(true, Relaxed);
         }

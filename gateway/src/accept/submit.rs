@@ -18,12 +18,13 @@ use super::body::Body;
 use super::commit::{Committed, Fresh};
 use super::idempotency::{BodyHash, Claim, Found, Hold, KEY_LIMIT, body_hash, outdated};
 use super::problem::{Code, Problem};
-use super::{Door, Peer, authenticate};
+use super::{Door, Peer, authenticate, identify};
 use crate::admit::{Admitted, Draft, Tables};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{App, Plan, TierId};
 use crate::ids::MessageId;
 use crate::journal::record::{Accepted, Record};
+use crate::json;
 use crate::switch::Message;
 
 /// Most octets of a body.
@@ -31,7 +32,7 @@ pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// When to come back after the journal refused, or while a first request is still under way.
 pub(super) const SOON: Duration = Duration::from_secs(1);
 
-/// The answer to a message accepted.
+/// The answer to a message accepted. Written by [`write_receipt`]; this is its description.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Accepted")]
 pub(super) struct Receipt<'a> {
@@ -46,7 +47,7 @@ pub(super) struct Receipt<'a> {
 }
 
 /// How a send ends.
-enum End {
+pub(super) enum End {
     Accepted(Found, TierId),
     Replayed(Found),
     Refused(Box<Problem>),
@@ -60,28 +61,74 @@ impl From<Box<Problem>> for End {
     }
 }
 
+/// A send that is on its way to disk.
+struct Sent {
+    found: Found,
+    tier: TierId,
+    wait: oneshot::Receiver<Committed>,
+    hold: Option<Hold>,
+}
+
+impl Sent {
+    async fn end(self) -> End {
+        let Sent { found, tier, wait, hold } = self;
+        let committed = match hold {
+            Some(hold) => hold.committed(wait, found.clone()).await,
+            None => wait.await.unwrap_or(Committed::Unknown),
+        };
+        match committed {
+            Committed::Durable => End::Accepted(found, tier),
+            Committed::Refused => {
+                End::Refused(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON))
+            }
+            Committed::Unknown => End::Unknown,
+        }
+    }
+}
+
 impl Door {
     /// Answers a send; `None` where the connection must close without an answer.
     pub(super) async fn submit(&self, request: &mut Request<Incoming>, peer: &Peer) -> Option<Response<Full<Bytes>>> {
         let headers = std::mem::take(request.headers_mut());
-        match self.send(&headers, request.body_mut(), peer).await.unwrap_or_else(|end| end) {
-            End::Accepted(found, tier) => {
-                self.meter.accepted(tier, "sms");
-                Some(receipt(&found, headers))
-            }
+        let end = self.send(&headers, request.body_mut(), peer).await.unwrap_or_else(|end| end);
+        self.count(&end);
+        match end {
+            End::Accepted(found, _) => Some(receipt(&found, headers)),
             End::Replayed(found) => {
                 let mut answer = receipt(&found, headers);
                 answer.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
                 Some(answer)
             }
-            End::Refused(problem) => {
-                self.meter.rejected(problem.code.row().0);
-                Some(problem.answer(fastrand::f64()))
-            }
-            End::Unknown => {
-                self.meter.rejected("unknown");
-                None
-            }
+            End::Refused(problem) => Some(problem.answer(fastrand::f64())),
+            End::Unknown => None,
+        }
+    }
+
+    /// Carries out a send that is here whole, from the one Authorization header that it has, or none.
+    pub(super) async fn carry_out(
+        &self,
+        now: Moment,
+        (authorization, key, octets): (&[u8], Option<&str>, &[u8]),
+        peer: &Peer,
+    ) -> End {
+        let tables = self.tables.load_full();
+        let end = match identify(&tables, authorization, peer) {
+            Ok(app_at) => match self.hand_in(now, &tables, app_at, key, octets).await {
+                Ok(sent) => sent.end().await,
+                Err(end) => end,
+            },
+            Err(problem) => problem.into(),
+        };
+        self.count(&end);
+        end
+    }
+
+    fn count(&self, end: &End) {
+        match end {
+            End::Accepted(_, tier) => self.meter.accepted(*tier, "sms"),
+            End::Replayed(_) => {}
+            End::Refused(problem) => self.meter.rejected(problem.code.row().0),
+            End::Unknown => self.meter.rejected("unknown"),
         }
     }
 
@@ -90,34 +137,35 @@ impl Door {
     async fn send(&self, headers: &HeaderMap, body: &mut Incoming, peer: &Peer) -> Result<End, End> {
         let tables = self.tables.load_full();
         let app_at = authenticate(&tables, headers, peer)?;
-        let app = &tables.plan.apps[app_at];
         media(headers, &["application/json"])?;
         let key = idempotency_key(headers)?;
         let octets = read(body, tables.plan.node.body_timeout).await?;
+        let sent = self.hand_in(self.clock.now(), &tables, app_at, key, &octets).await?;
+        // The connection reads its next request where these stand.
+        drop(octets);
+        Ok(sent.end().await)
+    }
 
-        let now = self.clock.now();
-        let hash = key.map_or([0; 16], |_| body_hash(&octets));
+    /// Takes a body under its key to the journal. Fails where the send has ended already.
+    async fn hand_in(
+        &self,
+        now: Moment,
+        tables: &Tables,
+        app_at: usize,
+        key: Option<&str>,
+        octets: &[u8],
+    ) -> Result<Sent, End> {
+        let app = &tables.plan.apps[app_at];
+        let hash = key.map_or([0; 16], |_| body_hash(octets));
         let hold = match key {
             Some(key) => match self.claim(now, app, key, hash).await? {
                 Claimed::Mine(hold) => Some(hold),
-                Claimed::Replay(found) => return Ok(End::Replayed(found)),
+                Claimed::Replay(found) => return Err(End::Replayed(found)),
             },
             None => None,
         };
-        let (found, tier, wait) = self.hand_over(now, &tables, app_at, &octets, key.map(|key| (key, hash)))?;
-        // The connection reads its next request where these stand.
-        drop(octets);
-        let committed = match hold {
-            Some(hold) => hold.committed(wait, found.clone()).await,
-            None => wait.await.unwrap_or(Committed::Unknown),
-        };
-        match committed {
-            Committed::Durable => Ok(End::Accepted(found, tier)),
-            Committed::Refused => {
-                Err(Problem::new(Code::NotDurable, "nothing was accepted; try again").retry(SOON).into())
-            }
-            Committed::Unknown => Err(End::Unknown),
-        }
+        let (found, tier, wait) = self.hand_over(now, tables, app_at, octets, key.map(|key| (key, hash)))?;
+        Ok(Sent { found, tier, wait, hold })
     }
 
     /// Judges a body, and hands its message to the journal if it may pass.
@@ -245,7 +293,6 @@ fn octets_of(record: &Record<'_>) -> Bytes {
 fn receipt(found: &Found, mut headers: HeaderMap) -> Response<Full<Bytes>> {
     const PATH: &[u8] = b"/v1/messages/";
     let letters = found.id.letters();
-    let id = std::str::from_utf8(&letters).unwrap_or_default();
     let mut location = [0; PATH.len() + 12];
     let (path, name) = location.split_at_mut(PATH.len());
     path.copy_from_slice(PATH);
@@ -255,22 +302,23 @@ fn receipt(found: &Found, mut headers: HeaderMap) -> Response<Full<Bytes>> {
     if let Ok(location) = HeaderValue::from_bytes(&location) {
         headers.insert(LOCATION, location);
     }
-    let body = Receipt { id, status: "accepted", parts: found.parts, encoding: &found.encoding };
-    let mut answer = Response::new(Full::new(json(&body)));
+    let mut body = Vec::with_capacity(96);
+    write_receipt(found, &mut body);
+    let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = StatusCode::ACCEPTED;
     *answer.headers_mut() = headers;
     answer
 }
 
-/// Its JSON, in one allocation of the right size: codings have names that need no escapes.
-fn json(receipt: &Receipt<'_>) -> Bytes {
-    let &Receipt { id, status, parts, encoding } = receipt;
-    let digits = [b'0' + parts / 100, b'0' + parts / 10 % 10, b'0' + parts % 10];
-    let digits = std::str::from_utf8(&digits).unwrap_or_default();
-    let parts = digits.get(usize::from(parts < 100) + usize::from(parts < 10)..).unwrap_or_default();
-    let (head, tail) = (r#"{"id":""#, r#""}"#);
-    let pieces = [head, id, r#"","status":""#, status, r#"","parts":"#, parts, r#","encoding":""#, encoding, tail];
-    pieces.concat().into()
+/// Appends a [`Receipt`] as JSON: codings have names that need no escapes.
+pub(super) fn write_receipt(found: &Found, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"id":""#);
+    out.extend_from_slice(&found.id.letters());
+    out.extend_from_slice(br#"","status":"accepted","parts":"#);
+    json::number(found.parts.into(), out);
+    out.extend_from_slice(br#","encoding":""#);
+    out.extend_from_slice(found.encoding.as_bytes());
+    out.extend_from_slice(br#""}"#);
 }
 
 /// Which of these kinds the body is; UTF-8 is the only character set.
@@ -300,11 +348,18 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Box<P
     static NAME: HeaderName = HeaderName::from_static("idempotency-key");
     let mut keys = headers.get_all(&NAME).iter();
     let (Some(key), another) = (keys.next(), keys.next()) else { return Ok(None) };
-    let fits = (1..=KEY_LIMIT).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
-    match std::str::from_utf8(key.as_bytes()) {
-        Ok(key) if fits && another.is_none() => Ok(Some(key)),
+    match usable_key(key.as_bytes()) {
+        Some(key) if another.is_none() => Ok(Some(key)),
         _ => Err(Problem::new(Code::InvalidIdempotencyKey, "one key of 1 to 255 visible ASCII characters")),
     }
+}
+
+/// An `Idempotency-Key` that can be used.
+pub(super) fn usable_key(key: &[u8]) -> Option<&str> {
+    // Without a way out, so that many octets can be looked at at once.
+    let graphic = key.iter().fold(true, |all, octet| all & octet.is_ascii_graphic());
+    let fits = graphic && (1..=KEY_LIMIT).contains(&key.len());
+    std::str::from_utf8(key).ok().filter(|_| fits)
 }
 
 /// The whole body, within its limits of size and time. A body that came with its head is taken as it is.
@@ -363,8 +418,12 @@ mod tests {
         let encodings =
             [Coding::Gsm7, Coding::Ascii, Coding::Latin1, Coding::Ucs2, Coding::Gbk, Coding::Binary].map(Coding::name);
         for (parts, encoding) in (0..=255).zip(encodings.into_iter().cycle()) {
-            let receipt = Receipt { id: "0123456789ab", status: "accepted", parts, encoding };
-            assert_eq!(json(&receipt), serde_json::to_vec(&receipt).unwrap());
+            let id = MessageId(1 << 40 | 7);
+            let found = Found { parts, encoding: encoding.into(), ..Found::batch(id, [0; 16], Wall(0)) };
+            let mut written = Vec::new();
+            write_receipt(&found, &mut written);
+            let receipt = Receipt { id: &id.to_string(), status: "accepted", parts, encoding };
+            assert_eq!(written, serde_json::to_vec(&receipt).unwrap());
         }
     }
 }

@@ -46,7 +46,7 @@ pub struct Wait {
 
 /// Says whether the line can take more. Lower tiers are shed first.
 pub trait Gate: Send + Sync {
-    /// May this message come in now?
+    /// May this message come in now? If it may, so may one that asks alike with fewer ahead.
     fn admit(&self, ask: &Ask) -> Result<(), Busy>;
 
     /// Where an operator holds the app: what it is to be told, empty for nothing in particular.

@@ -79,6 +79,14 @@ impl Limits {
             Ok(Err(not_until)) => Err(not_until.wait_time_from(Duration::from_micros(now.0))),
         }
     }
+
+    /// Takes the parts of many messages, if they are all there and no more than a burst; else nothing.
+    pub fn take_all(&self, now: Time, app: usize, parts: u32) -> bool {
+        let Some(limiter) = self.apps.get(app) else { return true };
+        limiter.told.0.store(now.0, Ordering::Relaxed);
+        let parts = NonZeroU32::new(parts).filter(|parts| *parts <= limiter.burst);
+        parts.is_some_and(|parts| matches!(limiter.bucket.check_n(parts), Ok(Ok(()))))
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +123,17 @@ mod tests {
             limits = limits.next(&[app(1, 20), app(2, 5), app(0, 10)]);
         }
         assert_eq!([0, 1, 2].map(|at| passes(&limits, at)), [0, 10, 0], "by app, not by place");
+    }
+
+    #[test]
+    fn many_take_what_each_of_them_would() {
+        let at = Time(1_000_000);
+        let limits = Limits::new(&[app(0, 10)]);
+        assert!(!limits.take_all(at, 0, 21), "more than the burst");
+        assert!(limits.take_all(at, 0, 15));
+        assert!(!limits.take_all(at, 0, 6), "of which nothing was taken");
+        assert_eq!(passes(&limits, 0), 5);
+        assert!(limits.take_all(Time(2_000_000), 0, 10) && !limits.take_all(Time(2_000_000), 0, 1));
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub struct Draft<'a> {
 #[derive(Clone, Debug)]
 pub struct Admitted<'a> {
     /// Its number.
-    pub to: E164,
+    pub to: E164<'a>,
     /// Its text with signature.
     pub text: Cow<'a, str>,
     /// Its type.
@@ -214,6 +214,12 @@ impl Tables {
     pub fn pass(&self, now: Time, app_at: usize, ask: &Ask, parts: u8, gate: &dyn Gate) -> Result<(), Refusal> {
         gate.admit(ask).map_err(Refusal::busy)?;
         self.admission.limits.take(now, app_at, parts).map_err(Refusal::rate)
+    }
+
+    /// The second half for messages that ask alike, of so many parts together: whether there is room for the last of
+    /// them, and so for all, and quota for all, which is taken. Where not, nothing is taken.
+    pub fn pass_all(&self, now: Time, app_at: usize, last: &Ask, parts: u32, gate: &dyn Gate) -> bool {
+        gate.admit(last).is_ok() && self.admission.limits.take_all(now, app_at, parts)
     }
 
     /// What [`Tables::admit`] would say, without asking the app's rate, which no question may use up: the message as far
@@ -382,7 +388,7 @@ impl Tables {
 const KIND: &str = "sms";
 
 struct Checked<'a, 't> {
-    to: E164,
+    to: E164<'a>,
     tier: &'t Tier,
     text: Cow<'a, str>,
     valid_for: Duration,

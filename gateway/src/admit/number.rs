@@ -4,14 +4,12 @@
 //! prefix (`0086138…`), its code without plus (`86138…`) and its bare mobile numbers (`138…`). Spaces, dashes and brackets
 //! are refused: a client that sends them has not decided what its numbers are.
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// A number in E.164 with plus. Shows itself masked in `Debug`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct E164 {
-    octets: [u8; 16],
-    length: u8,
-}
+/// A number in E.164 with plus: as it was written, where it was written so. Shows itself masked in `Debug`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct E164<'a>(Cow<'a, str>);
 
 /// Why a number was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,19 +54,19 @@ pub fn without_country(digits: &str) -> Option<&str> {
     COUNTRIES.iter().find_map(|c| digits.strip_prefix(c.code)).filter(|rest| !rest.is_empty())
 }
 
-impl E164 {
+impl<'a> E164<'a> {
     /// Reads a number as a client wrote it. `country` is the app's default (ISO 3166 letters).
-    pub fn read(text: &str, country: Option<&str>) -> Result<E164, BadNumber> {
+    pub fn read(text: &'a str, country: Option<&str>) -> Result<E164<'a>, BadNumber> {
         let (plus, digits) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(BadNumber::Digits);
         }
         if plus {
-            return E164::international(digits);
+            return international(digits).map(|()| E164(Cow::Borrowed(text)));
         }
         let country = COUNTRIES.iter().find(|c| Some(c.iso) == country).ok_or(BadNumber::Bare)?;
         if let Some(rest) = digits.strip_prefix(country.exit) {
-            return E164::international(rest);
+            return international(rest).map(|()| E164(format!("+{rest}").into()));
         }
         let national = match digits.strip_prefix(country.code) {
             Some(rest) if (country.mobile)(rest) => rest,
@@ -77,42 +75,29 @@ impl E164 {
         if !(country.mobile)(national) {
             return Err(BadNumber::National);
         }
-        Ok(E164::of([country.code, national]))
-    }
-
-    fn international(digits: &str) -> Result<E164, BadNumber> {
-        if !(7..=15).contains(&digits.len()) || digits.starts_with('0') {
-            return Err(BadNumber::Length);
-        }
-        // Mainland mobiles all start with 1 and have one length: a digit too few or too many is caught here, before
-        // it costs money.
-        if digits.strip_prefix("86").is_some_and(|n| n.starts_with('1') && !mainland_mobile(n)) {
-            return Err(BadNumber::National);
-        }
-        Ok(E164::of([digits, ""]))
-    }
-
-    /// At most 15 digits in all; the callers have counted.
-    fn of(pieces: [&str; 2]) -> E164 {
-        let mut octets = [0; 16];
-        octets[0] = b'+';
-        let mut length = 1;
-        for piece in pieces {
-            if let Some(place) = octets.get_mut(length..length + piece.len()) {
-                place.copy_from_slice(piece.as_bytes());
-                length += piece.len();
-            }
-        }
-        E164 { octets, length: length as u8 }
+        Ok(E164(["+", country.code, national].concat().into()))
     }
 
     /// The number.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.octets[..usize::from(self.length)]).unwrap_or_default()
+        &self.0
     }
 }
 
-impl fmt::Debug for E164 {
+/// Whether these digits are a number with its country's code.
+fn international(digits: &str) -> Result<(), BadNumber> {
+    if !(7..=15).contains(&digits.len()) || digits.starts_with('0') {
+        return Err(BadNumber::Length);
+    }
+    // Mainland mobiles all start with 1 and have one length: a digit too few or too many is caught here, before it costs
+    // money.
+    if digits.strip_prefix("86").is_some_and(|n| n.starts_with('1') && !mainland_mobile(n)) {
+        return Err(BadNumber::National);
+    }
+    Ok(())
+}
+
+impl fmt::Debug for E164<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&mask(self.as_str()))
     }

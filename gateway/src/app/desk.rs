@@ -27,7 +27,7 @@ use crate::config::plan::{GroupId, TierId, is_internal};
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
-use crate::journal::record::Outline;
+use crate::journal::record::{Keyed, Outline};
 use crate::journal::store::{Finished, Name, Store};
 use crate::report::Report;
 use crate::report::story::{self, Status, Story};
@@ -309,13 +309,22 @@ impl Remembered for Desk {
 
 /// What the store keeps for an idempotency key: name and value.
 pub(super) fn key_record(app: &str, key: &str, found: &Found) -> (Vec<u8>, Vec<u8>) {
+    let &Found { id, body_hash, parts, ref encoding, accepted_at: at } = found;
+    keyed_record(
+        id,
+        app.as_bytes(),
+        &Keyed { key: key.as_bytes(), body_hash, at, parts, encoding: encoding.as_bytes() },
+    )
+}
+
+fn keyed_record(id: MessageId, app: &[u8], keyed: &Keyed<'_>) -> (Vec<u8>, Vec<u8>) {
     let mut value = Vec::with_capacity(40);
-    value.extend_from_slice(&found.id.0.to_le_bytes());
-    value.extend_from_slice(&found.accepted_at.0.to_le_bytes());
-    value.extend_from_slice(&found.body_hash);
-    value.push(found.parts);
-    value.extend_from_slice(found.encoding.as_bytes());
-    (idempotency::name(app, key), value)
+    value.extend_from_slice(&id.0.to_le_bytes());
+    value.extend_from_slice(&keyed.at.0.to_le_bytes());
+    value.extend_from_slice(&keyed.body_hash);
+    value.push(keyed.parts);
+    value.extend_from_slice(keyed.encoding);
+    (idempotency::name(app, keyed.key), value)
 }
 
 fn read_key_record(value: &[u8]) -> Option<Found> {
@@ -382,20 +391,10 @@ impl Line {
     /// Keeps an idempotency key beyond memory.
     pub(super) fn remember(&self, fresh: &Fresh) {
         // Most have none.
-        if !Outline::of(&fresh.body).is_some_and(|outline| outline.has_key) {
-            return;
-        }
-        let Some(accepted) = accepted(&fresh.body) else { return };
-        let Some(key) = accepted.idempotency_key else { return };
-        let found = Found {
-            id: fresh.message.id,
-            body_hash: accepted.body_hash,
-            parts: accepted.parts,
-            encoding: accepted.encoding.to_owned().into(),
-            accepted_at: accepted.at,
-        };
-        let (name, value) = key_record(accepted.app, key, &found);
-        self.store.put(&Finished { id: found.id.0, idempotency: Some((&name, &value)), ..Finished::default() });
+        let Some(Outline { app, keyed: Some(keyed), .. }) = Outline::of(&fresh.body) else { return };
+        let id = fresh.message.id;
+        let (name, value) = keyed_record(id, app, &keyed);
+        self.store.put(&Finished { id: id.0, idempotency: Some((&name, &value)), ..Finished::default() });
     }
 
     /// Hands a message that is over to the store, with its body, read first where it is not at hand.

@@ -11,7 +11,7 @@ use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::switch::{Cause, Reason};
 
-pub use outline::{Content, Outline};
+pub use outline::{Content, Keyed, Outline};
 
 /// A record's octets do not read as its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

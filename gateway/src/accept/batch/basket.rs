@@ -165,15 +165,25 @@ impl<'t> Basket<'t> {
     /// Asks for room and quota for the next items, at most `most` of them. True when all were asked for.
     pub(super) fn pass(&mut self, now: Moment, gate: &dyn Gate, asked: &mut Asked, most: usize) -> bool {
         let end = (asked.next + most).min(self.items.len());
-        for item in self.items.get_mut(asked.next..end).into_iter().flatten() {
-            let ask = Ask { ahead: asked.ahead, ..item.ask };
-            match self.tables.pass(now.time, self.app_at, &ask, item.parts, gate) {
-                Ok(()) => asked.ahead += 1,
-                Err(refusal) => {
-                    self.verdicts.add(item.index, Code::Refused(refusal.reason).row().0, &refusal.detail);
-                    // It is not written.
-                    item.octets = 0..0;
-                    self.busy.get_or_insert(refusal);
+        let items = self.items.get_mut(asked.next..end).unwrap_or_default();
+        for alike in items.chunk_by_mut(|one, next| one.ask == next.ask) {
+            // All of them at once, or else each by itself.
+            let (count, parts) = (alike.len() as u32, alike.iter().map(|item| u32::from(item.parts.max(1))).sum());
+            let last = alike.last().map(|item| Ask { ahead: asked.ahead + count - 1, ..item.ask });
+            if last.is_some_and(|last| self.tables.pass_all(now.time, self.app_at, &last, parts, gate)) {
+                asked.ahead += count;
+                continue;
+            }
+            for item in alike {
+                let ask = Ask { ahead: asked.ahead, ..item.ask };
+                match self.tables.pass(now.time, self.app_at, &ask, item.parts, gate) {
+                    Ok(()) => asked.ahead += 1,
+                    Err(refusal) => {
+                        self.verdicts.add(item.index, Code::Refused(refusal.reason).row().0, &refusal.detail);
+                        // It is not written.
+                        item.octets = 0..0;
+                        self.busy.get_or_insert(refusal);
+                    }
                 }
             }
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::accept::problem::Rejected;
 use crate::ids::MessageId;
 use crate::journal::record::Batch;
+use crate::json;
 use crate::report::story::Status;
 
 /// The answer to a batch. Written by [`answer`]; this is its description.
@@ -45,7 +46,7 @@ pub(super) fn answer(id: MessageId, batch: &Batch<'_>, ids: bool) -> Vec<u8> {
     for (at, (index, reason)) in batch.rejected.iter().enumerate() {
         let (code, detail) = batch.reasons.get(usize::from(*reason)).copied().unwrap_or_default();
         out.extend_from_slice(if at > 0 { b",{\"index\":" } else { b"{\"index\":" });
-        number(&mut out, *index);
+        json::number((*index).into(), &mut out);
         out.extend_from_slice(b",\"code\":");
         text(&mut out, code);
         if !detail.is_empty() {
@@ -64,7 +65,7 @@ pub(super) fn answer(id: MessageId, batch: &Batch<'_>, ids: bool) -> Vec<u8> {
             }
             out.extend_from_slice(if first { b"{\"index\":" } else { b",{\"index\":" });
             first = false;
-            number(&mut out, index);
+            json::number(index.into(), &mut out);
             out.extend_from_slice(b",\"id\":\"");
             out.extend_from_slice(&id.item(index).letters());
             out.extend_from_slice(b"\"}");
@@ -73,18 +74,6 @@ pub(super) fn answer(id: MessageId, batch: &Batch<'_>, ids: bool) -> Vec<u8> {
     }
     out.push(b'}');
     out
-}
-
-fn number(out: &mut Vec<u8>, number: u16) {
-    let (mut digits, mut at, mut rest) = ([0; 5], 5, number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
-    }
 }
 
 /// How many messages of a batch stand where.

@@ -2,6 +2,7 @@
 //! and what the store keeps of a finished message is the record as it is, without its text.
 
 use super::{Take, kind};
+use crate::clock::Wall;
 
 /// Octets before an accepted record's first string: two times and three octets.
 const FIXED: usize = 8 + 8 + 3;
@@ -17,8 +18,23 @@ pub struct Outline<'a> {
     pub app: &'a [u8],
     /// The app's own reference.
     pub client_ref: Option<&'a [u8]>,
-    /// Whether it has an idempotency key.
-    pub has_key: bool,
+    /// Its idempotency key, if it has one.
+    pub keyed: Option<Keyed<'a>>,
+}
+
+/// An idempotency key, and what was answered under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keyed<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// First 16 octets of the SHA-256 of the request body.
+    pub body_hash: [u8; 16],
+    /// When.
+    pub at: Wall,
+    /// Quoted parts.
+    pub parts: u8,
+    /// Quoted encoding.
+    pub encoding: &'a [u8],
 }
 
 impl<'a> Outline<'a> {
@@ -26,7 +42,9 @@ impl<'a> Outline<'a> {
     /// record finds out.
     pub fn of(body: &'a [u8]) -> Option<Outline<'a>> {
         let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
-        take.bytes(FIXED).ok()?;
+        let at = take.wall().ok()?;
+        take.bytes(8).ok()?;
+        let [_, parts, _] = take.array().ok()?;
         let app = take.octets().ok()?;
         for _tier_group_kind_to in 0..4 {
             take.octets().ok()?;
@@ -34,14 +52,16 @@ impl<'a> Outline<'a> {
         let before = body.get(..take.at)?;
         take.octets().ok()?;
         let after = body.get(take.at..)?;
-        // Encoding and sender.
-        take.octets().ok()?;
+        let encoding = take.octets().ok()?;
+        // The sender.
         take.bytes(1).ok()?;
         take.octets().ok()?;
         let present = take.flag().ok()?;
         let client_ref = Some(take.octets().ok()?).filter(|_| present);
-        let has_key = take.flag().ok()?;
-        Some(Outline { before, after, app, client_ref, has_key })
+        let present = take.flag().ok()?;
+        let (key, body_hash) = (take.octets().ok()?, take.array().ok()?);
+        let keyed = present.then_some(Keyed { key, body_hash, at, parts, encoding });
+        Some(Outline { before, after, app, client_ref, keyed })
     }
 
     /// Appends the record with an empty text.
@@ -105,6 +125,9 @@ mod tests {
             text: "码 1234",
             client_ref: Some("order 7"),
             idempotency_key: Some("k"),
+            at: Wall(7),
+            body_hash: [9; 16],
+            parts: 3,
             encoding: "ucs2",
             options: "link_id=7\n",
             ..Accepted::default()
@@ -120,7 +143,10 @@ mod tests {
             assert_eq!(without, bare);
             let client_ref = accepted.client_ref.map(str::as_bytes);
             assert_eq!((outline.app, outline.client_ref), (accepted.app.as_bytes(), client_ref));
-            assert_eq!(outline.has_key, accepted.idempotency_key.is_some());
+            let Accepted { body_hash, at, parts, .. } = accepted;
+            let encoding = accepted.encoding.as_bytes();
+            let keyed = |key: &'static str| Keyed { key: key.as_bytes(), body_hash, at, parts, encoding };
+            assert_eq!(outline.keyed, accepted.idempotency_key.map(keyed));
             let Accepted { to, sender, text, client_ref, options, .. } = accepted;
             assert_eq!(Content::of(&body), Some(Content { to, sender, text, client_ref, options }));
             for end in 0..body.len() {
