@@ -115,8 +115,8 @@ pub enum Arrival {
 
 /// Who waits for the journal.
 pub enum Waiting {
-    /// An app, for its 202.
-    App(Fresh),
+    /// An app, for its 202. Few records are waited for by apps, and what waits is moved with each.
+    App(Box<Fresh>),
     /// An app, for that of a batch.
     Batch(Box<Flock>),
     /// A carrier or the courier, by way of the report.
@@ -166,6 +166,7 @@ pub struct Line {
     courier: Arc<Courier>,
     fleet: Fleet,
     bodies: Bodies,
+    sheet: desk::Sheet,
     reader: Reader<Purpose>,
     seeker: Seeker,
     metrics: Arc<Metrics>,
@@ -349,6 +350,7 @@ impl Line {
             self.metrics.journal_failures.inc();
         }
         self.fleet.flush();
+        self.meters.turned();
         for (answer, committed) in self.released.drain(..) {
             // The app may have gone; its message stays.
             let _ = answer.send(committed);
@@ -365,7 +367,7 @@ impl Line {
             Arrival::Committed(records) => {
                 for (waiting, result) in records {
                     match waiting {
-                        Waiting::App(fresh) => self.admitted(now, fresh, result),
+                        Waiting::App(fresh) => self.admitted(now, *fresh, result),
                         Waiting::Batch(flock) => self.flock(*flock, result),
                         Waiting::Report(ack) => self.acknowledged(now, &ack, result.is_ok()),
                     }
@@ -389,7 +391,7 @@ impl Line {
                             self.exhausted(now, id, end, body.as_deref());
                         }
                         Purpose::Keep => {
-                            self.keep(id, body.as_deref());
+                            self.sheet.keep(&self.store, &self.report, id, body.as_deref());
                             self.bodies.remove(id);
                         }
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),

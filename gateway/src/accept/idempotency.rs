@@ -194,12 +194,16 @@ impl Idempotency {
 
 /// Under which name the durable memory keeps a key: app ids hold no NUL, so the pair cannot be read another way.
 pub fn name(app: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Vec<u8> {
-    let (app, key) = (app.as_ref(), key.as_ref());
-    let mut name = Vec::with_capacity(app.len() + NUL.len() + key.len());
-    name.extend_from_slice(app);
-    name.extend_from_slice(NUL);
-    name.extend_from_slice(key);
+    let mut name = Vec::new();
+    put_name(&mut name, app.as_ref(), key.as_ref());
     name
+}
+
+/// The same, appended.
+pub fn put_name(name: &mut Vec<u8>, app: &[u8], key: &[u8]) {
+    let parts = [app, NUL, key];
+    name.reserve(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| name.extend_from_slice(part));
 }
 
 impl Table {

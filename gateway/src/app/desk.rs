@@ -29,6 +29,7 @@ use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::record::{Keyed, Outline};
 use crate::journal::store::{Finished, Name, Store};
+use crate::report::Report;
 use crate::report::story::{self, Status, Story};
 use crate::report::tell;
 use crate::report::uplink::Listed;
@@ -343,10 +344,47 @@ fn read_key_record(value: &[u8]) -> Option<Found> {
 /// Under what the store keeps a carrier's id. Names, for indexes live only as long as the process; they hold no NUL.
 pub(super) fn correlation_key(channel: &str, id: &CarrierId) -> Vec<u8> {
     let mut key = Vec::with_capacity(channel.len() + 1 + id.octets().len());
+    put_correlation_key(&mut key, channel, id);
+    key
+}
+
+fn put_correlation_key(key: &mut Vec<u8>, channel: &str, id: &CarrierId) {
     key.extend_from_slice(channel.as_bytes());
     key.push(0);
     key.extend_from_slice(id.octets());
-    key
+}
+
+/// What the store is handed of a message that is over, put together where that of the one before was.
+#[derive(Default)]
+pub(super) struct Sheet {
+    history: Vec<u8>,
+    names: Vec<Name>,
+    key: Vec<u8>,
+}
+
+impl Sheet {
+    /// A body that cannot be read is no reason to keep its message for ever: what memory knows is stored.
+    pub(super) fn keep(&mut self, store: &Store, report: &Report, id: MessageId, body: Option<&[u8]>) {
+        let Sheet { history, names, key } = self;
+        history.clear();
+        names.clear();
+        let accepted = body.and_then(Outline::of);
+        let add = |channel: &str, id: &CarrierId| {
+            key.clear();
+            put_correlation_key(key, channel, id);
+            names.push(Name::correlation(key));
+        };
+        if !report.finished(id, accepted.as_ref(), history, add) {
+            return;
+        }
+        // Named as keys are.
+        if let Some((app, client_ref)) = accepted.and_then(|a| Some((a.app, a.client_ref?))) {
+            key.clear();
+            idempotency::put_name(key, app, client_ref);
+            names.push(Name::client_ref(key));
+        }
+        store.put(&Finished { id: id.0, history, names, ..Finished::default() });
+    }
 }
 
 impl Line {
@@ -367,21 +405,8 @@ impl Line {
         {
             return self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
         }
-        self.keep(id, body);
+        self.sheet.keep(&self.store, &self.report, id, body);
         self.bodies.remove(id);
-    }
-
-    /// A body that cannot be read is no reason to keep its message for ever: what memory knows is stored.
-    pub(super) fn keep(&self, id: MessageId, body: Option<&[u8]>) {
-        let accepted = body.and_then(Outline::of);
-        let (mut history, mut names) = (Vec::with_capacity(256), Vec::new());
-        let add = |channel: &str, id: &CarrierId| names.push(Name::correlation(&correlation_key(channel, id)));
-        if !self.report.finished(id, accepted.as_ref(), &mut history, add) {
-            return;
-        }
-        // Named as keys are.
-        names.extend(accepted.and_then(|a| Some(Name::client_ref(&idempotency::name(a.app, a.client_ref?)))));
-        self.store.put(&Finished { id: id.0, history: &history, names: &names, ..Finished::default() });
     }
 
     /// A body from memory, or else from disk, here and now: for rare questions.

@@ -71,7 +71,10 @@ impl Endings {
 
     /// The journal's word on it is there, whatever it is.
     pub(super) fn durable(&mut self, message: MessageId) {
-        self.writing.remove(&message.0);
+        // That of a message with an attempt is none of them, and mostly there are none.
+        if !self.writing.is_empty() {
+            self.writing.remove(&message.0);
+        }
     }
 
     /// How many more may end in a turn, with so many waiting for the store.

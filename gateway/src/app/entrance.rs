@@ -84,7 +84,7 @@ impl Entrance {
                 Priority::Admission,
                 posts.drain(..).zip(&bodies).map(|(fresh, body)| {
                     let id = fresh.message.id.0;
-                    Entry { kind: kind::ACCEPTED, id, body, ack: Waiting::App(fresh) }
+                    Entry { kind: kind::ACCEPTED, id, body, ack: Waiting::App(Box::new(fresh)) }
                 }),
             );
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use carriers::{Doubt, ReceiptState, Verdict};
-use prometheus::{Histogram, IntCounter};
+use prometheus::IntCounter;
+use prometheus::local::LocalHistogram;
 use tracing::error;
 
 use super::Line;
@@ -14,6 +15,7 @@ use super::states::State;
 use crate::accept::pages::MESSAGES;
 use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, Plan, TierId, is_internal};
+use crate::few::Few;
 use crate::fleet::Fleet;
 use crate::ids::{MessageId, SeededMap};
 use crate::journal::free_space;
@@ -37,8 +39,12 @@ const LINK_STATES: [&str; 4] = ["up", "down", "connecting", "closing"];
 struct TierMeter {
     name: Arc<str>,
     accepted: IntCounter,
-    queue_wait: Histogram,
-    accept_to_submit: Histogram,
+}
+
+/// How long a tier's messages waited.
+struct Waits {
+    queue_wait: LocalHistogram,
+    accept_to_submit: LocalHistogram,
 }
 
 /// An outcome's labels.
@@ -47,6 +53,11 @@ type Ended = (TierId, Option<ChannelId>, OutcomeKind, &'static str);
 /// Handles by index.
 pub(super) struct Meters {
     shared: Arc<Shared>,
+    /// By [`TierId`]. Times are gathered by the line for itself until its turn ends: some atomic additions a turn, not
+    /// for every message.
+    waits: Vec<Waits>,
+    /// Time to the answer, by channel.
+    answers: Few<ChannelId, LocalHistogram>,
     /// Parts started per channel since the last look.
     started: Vec<u32>,
     /// Outcomes that were counted before, and the last one: most are like the one before.
@@ -68,7 +79,14 @@ impl Meters {
     pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
         let sends = metrics.http_requests.with_label_values(&[MESSAGES, "POST", "202"]);
         let shared = Arc::new(Shared { metrics: metrics.clone(), tiers: ArcSwap::default(), sends });
-        Meters { shared, started: Vec::new(), outcomes: SeededMap::default(), ended: None }
+        Meters {
+            shared,
+            waits: Vec::new(),
+            answers: Few::new(),
+            started: Vec::new(),
+            outcomes: SeededMap::default(),
+            ended: None,
+        }
     }
 
     /// Handles for a plan's tiers, and what its contracts say.
@@ -76,9 +94,12 @@ impl Meters {
         let tier = |name: &Arc<str>| TierMeter {
             name: name.clone(),
             accepted: metrics.accepted.with_label_values(&[&**name, "sms"]),
-            queue_wait: metrics.queue_wait.with_label_values(&[&**name]),
-            accept_to_submit: metrics.accept_to_submit.with_label_values(&[&**name]),
         };
+        let waits = |name: &Arc<str>| Waits {
+            queue_wait: metrics.queue_wait.with_label_values(&[&**name]).local(),
+            accept_to_submit: metrics.accept_to_submit.with_label_values(&[&**name]).local(),
+        };
+        self.waits.extend(plan.names.tiers.iter().skip(self.waits.len()).map(waits));
         // From nothing on, so that the first one shows as a rise.
         let counts = [
             &metrics.unmatched,
@@ -108,9 +129,18 @@ impl Meters {
 
     /// A message's first attempt leaves.
     pub(super) fn waited(&self, tier: TierId, since: Time, now: Moment, id: MessageId) {
-        if let Some(tier) = self.shared.tiers.load().get(usize::from(tier.0)) {
-            tier.queue_wait.observe(now.time.since(since).as_secs_f64());
-            tier.accept_to_submit.observe(now.wall.0.saturating_sub(id.wall().0) as f64 / 1_000.0);
+        if let Some(waits) = self.waits.get(usize::from(tier.0)) {
+            waits.queue_wait.observe(now.time.since(since).as_secs_f64());
+            waits.accept_to_submit.observe(now.wall.0.saturating_sub(id.wall().0) as f64 / 1_000.0);
+        }
+    }
+
+    /// The line's turn ends: its times are there for all to see.
+    pub(super) fn turned(&self) {
+        self.answers.values().for_each(LocalHistogram::flush);
+        for Waits { queue_wait, accept_to_submit } in &self.waits {
+            queue_wait.flush();
+            accept_to_submit.flush();
         }
     }
 
@@ -121,7 +151,7 @@ impl Meters {
     }
 
     pub(super) fn answer(
-        &self,
+        &mut self,
         metrics: &Metrics,
         fleet: &Fleet,
         channel: ChannelId,
@@ -130,7 +160,8 @@ impl Meters {
     ) {
         let Some(member) = fleet.member(channel) else { return };
         if let (Some(took), Answer::Submitted | Answer::Refused(_)) = (took, answer) {
-            member.meter.submit_seconds.observe(took.as_secs_f64());
+            let times = self.answers.get_or_insert_with(channel, || member.meter.submit_seconds.local());
+            times.observe(took.as_secs_f64());
         }
         let verdict = match answer {
             Answer::Submitted => return member.meter.submitted.inc(),

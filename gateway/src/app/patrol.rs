@@ -212,7 +212,7 @@ impl Line {
         let body = Bytes::from(octets);
         let routing = self.tables.load().routing;
         let fresh = Fresh { message, body: body.clone(), routing, callback: false, answer };
-        self.journal.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(fresh));
+        self.journal.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(Box::new(fresh)));
         self.rounds.begun(now.time, id, channel, valid_for);
         Some((id, wait))
     }

@@ -150,6 +150,9 @@ impl Rounds {
 
     /// A part of any attempt has its answer; the test that has ended with it.
     pub(super) fn answered(&mut self, attempt: AttemptRef, answer: &Answer) -> Option<(MessageId, Outcome)> {
+        if self.open.is_empty() {
+            return None;
+        }
         let (id, open) = self.open.iter_mut().find(|(_, open)| open.attempt == Some(attempt))?;
         let receipts = self.channels.get(&open.channel).is_some_and(|round| round.receipts);
         match answer {

@@ -204,6 +204,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
         courier,
         fleet,
         bodies: Bodies::default(),
+        sheet: Default::default(),
         reader,
         seeker,
         metrics,

@@ -108,6 +108,41 @@ struct Doubtful {
     since: Time,
 }
 
+/// Attempts with parts that are not answered yet: a receipt that nobody knows may have outrun theirs. Windows bound them,
+/// every attempt is one, and hardly ever does anybody ask: so they have places, and are looked through.
+#[derive(Debug, Default)]
+struct Aloft {
+    places: Vec<Option<(ChannelId, Tail)>>,
+    free: Vec<u32>,
+}
+
+impl Aloft {
+    /// One more, and its place.
+    fn add(&mut self, channel: ChannelId, to: Tail) -> Option<u32> {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                let at = u32::try_from(self.places.len()).ok()?;
+                self.places.push(None);
+                at
+            }
+        };
+        *self.places.get_mut(at as usize)? = Some((channel, to));
+        Some(at)
+    }
+
+    /// The one of that place is none any more.
+    fn remove(&mut self, at: u32) {
+        if self.places.get_mut(at as usize).and_then(Option::take).is_some() {
+            self.free.push(at);
+        }
+    }
+
+    fn has(&self, channel: ChannelId, to: Tail) -> bool {
+        self.places.contains(&Some((channel, to)))
+    }
+}
+
 /// The tables.
 #[derive(Debug, Default)]
 pub struct Correlation {
@@ -119,8 +154,7 @@ pub struct Correlation {
     orphan_ids: SeededMap<(ChannelId, CarrierId), MessageId>,
     orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
     doubtful: SeededMap<(ChannelId, Tail), Vec<Doubtful>>,
-    /// How many attempts have parts that are not answered yet: a receipt that nobody knows may have outrun theirs.
-    open: SeededMap<(ChannelId, Tail), u32>,
+    aloft: Aloft,
     /// Orphans up to this one were counted as unmatched, or looked at in vain.
     counted: Option<MessageId>,
 }
@@ -138,22 +172,15 @@ impl Correlation {
 
     /// An attempt has parts on the wire.
     pub fn started(&mut self, attempt: &mut AttemptState, to: Option<Tail>) {
-        let Some(tail) = to else { return };
-        if !std::mem::replace(&mut attempt.aloft, true) {
-            *self.open.entry((attempt.channel, tail)).or_default() += 1;
+        if attempt.aloft.is_none() {
+            attempt.aloft = to.and_then(|tail| self.aloft.add(attempt.channel, tail));
         }
     }
 
     /// An attempt has none any more.
-    pub fn landed(&mut self, attempt: &mut AttemptState, to: Option<Tail>) {
-        if std::mem::take(&mut attempt.aloft)
-            && let Some(tail) = to
-            && let Entry::Occupied(mut open) = self.open.entry((attempt.channel, tail))
-        {
-            *open.get_mut() -= 1;
-            if *open.get() == 0 {
-                open.remove();
-            }
+    pub fn landed(&mut self, attempt: &mut AttemptState) {
+        if let Some(at) = attempt.aloft.take() {
+            self.aloft.remove(at);
         }
     }
 
@@ -248,10 +275,10 @@ impl Correlation {
     /// and no other on the wire whose answer the receipt could have outrun. Of its parts the first that is still in doubt takes the receipt.
     fn claim(&mut self, channel: ChannelId, to: Tail, ids: &[CarrierId], came: Time, now: Time) -> Option<Match> {
         let id = ids.first()?.clone();
-        if self.open.contains_key(&(channel, to)) {
+        let Entry::Occupied(mut list) = self.doubtful.entry((channel, to)) else { return None };
+        if self.aloft.has(channel, to) {
             return None;
         }
-        let Entry::Occupied(mut list) = self.doubtful.entry((channel, to)) else { return None };
         list.get_mut().retain(|d| now.since(d.since) < DOUBT_LIFE);
         let chosen = list.get().iter().min_by_key(|d| d.place.part).copied();
         let alone = chosen.is_some_and(|c| list.get().iter().all(|d| d.place.attempt == c.place.attempt));
@@ -360,7 +387,7 @@ impl Correlation {
     /// stays with its new part.
     pub fn forget(&mut self, message: MessageId, attempt: &mut AttemptState, to: Option<Tail>) {
         self.attempts.remove(&attempt.attempt);
-        self.landed(attempt, to);
+        self.landed(attempt);
         for (part, state) in (0..=u8::MAX).zip(&attempt.parts) {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
@@ -373,7 +400,7 @@ impl Correlation {
     /// Sizes of all tables.
     #[cfg(test)]
     pub fn census(&self) -> [usize; 7] {
-        let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, open, .. } = self;
+        let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
         let orphans = [orphans.len(), orphan_ids.len(), orphan_numbers.len()];
         [
             by_id.iter().map(SeededMap::len).sum(),
@@ -382,7 +409,7 @@ impl Correlation {
             orphans[1],
             orphans[2],
             doubtful.len(),
-            open.len(),
+            aloft.places.len() - aloft.free.len(),
         ]
     }
 }
@@ -486,6 +513,28 @@ mod tests {
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(10)), Some(part(0)));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"6", "13800138000"), Time(10)), Some(part(1)));
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"7", "13800138000"), Time(10)), None);
+    }
+
+    #[test]
+    fn nothing_is_claimed_while_another_attempt_for_the_number_is_on_the_wire() {
+        let (mut table, to) = (Correlation::default(), tail("+8613800138000"));
+        let attempt = |n| AttemptState::new(AttemptRef(n), CHANNEL, crate::clock::Wall(0), 1);
+        let mut flying: Vec<AttemptState> = (2..5).map(attempt).collect();
+        table.doubt(CHANNEL, to, place(1), Time(0), Time(0));
+        for round in 0..3 {
+            for attempt in &mut flying {
+                table.started(attempt, to);
+                table.started(attempt, to);
+            }
+            assert_eq!((table.census()[6], table.aloft.places.len()), (3, 3), "places are used again: {round}");
+            for attempt in &mut flying {
+                assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), None);
+                table.landed(attempt);
+                table.landed(attempt);
+            }
+        }
+        assert_eq!(table.census()[6], 0);
+        assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
     }
 
     #[test]

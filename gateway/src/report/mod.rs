@@ -335,7 +335,7 @@ impl Report {
         if let Some(mut nothing) = detail.attempts.pop_if(|a| a.attempt == attempt && a.unsent()) {
             self.correlation.forget(id, &mut nothing, to);
         } else if let Some(attempt) = detail.attempt(attempt) {
-            self.correlation.landed(attempt, to);
+            self.correlation.landed(attempt);
         }
         self.conclude(now, id, ledger);
     }
@@ -562,7 +562,7 @@ impl Books<'_> {
             self.effects.push(Effect::Conclude(message));
         }
         if !state.open() {
-            self.correlation.landed(state, to);
+            self.correlation.landed(state);
         }
         if let Some(expected) = another {
             self.correlation.unlearn(channel, &expected, place);
@@ -608,7 +608,7 @@ impl Books<'_> {
         let Some(state) = detail.attempt(attempt) else { return };
         let (channel, began) = (state.channel, state.at);
         if !state.open() {
-            self.correlation.landed(state, to);
+            self.correlation.landed(state);
         }
         if first {
             let delay = Duration::from_millis(now.wall.0.saturating_sub(began.0));

@@ -12,8 +12,8 @@ use crate::switch::{End, Reason, Why};
 use super::compact::{MostlyOne, Short};
 use super::correlate::{Tail, tail};
 
-/// A number and the app's reference.
-type Words = Short<54>;
+/// A number and the app's reference. With that many octets a [`Detail`] fills the allocator's block that it lies in.
+type Words = Short<62>;
 
 /// What a carrier says of a part, in its own words.
 pub type Code = Short<22>;
@@ -110,8 +110,8 @@ pub struct AttemptState {
     pub superseded: bool,
     /// How often it was refused for the time being.
     pub refusals: u8,
-    /// Whether the correlation counts it among those with parts on the wire.
-    pub aloft: bool,
+    /// Its place in the correlation among those with parts on the wire.
+    pub aloft: Option<u32>,
     /// When its rest last went out, and when that was last refused.
     run: Wall,
     refused_at: Wall,
@@ -196,7 +196,7 @@ impl AttemptState {
             ),
             superseded: false,
             refusals: 0,
-            aloft: false,
+            aloft: None,
             run: at,
             refused_at: Wall(0),
         }
@@ -232,7 +232,7 @@ impl AttemptState {
 
     /// Some part has no answer yet.
     pub fn open(&self) -> bool {
-        self.parts.iter().any(|p| p.state == PartState::Open)
+        self.parts.iter().any(|p| matches!(p.state, PartState::Open))
     }
 
     /// No part of it ever left.
@@ -451,7 +451,8 @@ impl Detail {
 
     /// Concluded, told, and nothing of it open on the wire.
     pub fn over(&self) -> bool {
-        !self.outcomes.is_empty() && self.untold().next().is_none() && !self.attempts.iter().any(AttemptState::open)
+        let events = 1u8.checked_shl(self.seq()).map_or(u8::MAX, |next| next - 1);
+        events != 0 && events & !self.told == 0 && !self.attempts.iter().any(AttemptState::open)
     }
 
     /// What can be concluded now, if anything. `receipts(channel)` says whether its carrier sends receipts.

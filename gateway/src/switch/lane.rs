@@ -14,8 +14,8 @@ use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
 use crate::few::Few;
 use crate::ids::MessageId;
 
-/// Nothing is sent with less than this left, or a quarter of the validity where that is shorter.
-const LEAST_LEFT: Duration = Duration::from_secs(5);
+/// Nothing is sent with less than this left, in microseconds, or a quarter of the validity where that is shorter.
+const LEAST_LEFT: u64 = 5_000_000;
 /// Apps of a lane whose queue is kept while it is empty, to spare a lane at low load its allocations.
 const KEEP: usize = 16;
 
@@ -72,8 +72,8 @@ impl Again {
 impl Entry {
     /// Not started at or after this time.
     pub(super) fn until(&self) -> Time {
-        let margin = LEAST_LEFT.min(self.expires.since(self.accepted) / 4);
-        Time(self.expires.0.saturating_sub(u64::try_from(margin.as_micros()).unwrap_or(u64::MAX)))
+        let validity = self.expires.0.saturating_sub(self.accepted.0);
+        Time(self.expires.0.saturating_sub(LEAST_LEFT.min(validity / 4)))
     }
 
     /// A session died with it.

@@ -103,6 +103,9 @@ impl Pace {
     }
 
     fn advance(&mut self, now: Time) {
+        if now <= self.at {
+            return;
+        }
         self.level = self.level_at(now);
         self.rate = self.rate.after(now.since(self.at));
         self.at = self.at.max(now);
@@ -121,6 +124,9 @@ impl Pace {
 
     /// Parts that may go now; negative while in debt.
     pub(super) fn level_at(&self, now: Time) -> f64 {
+        if now <= self.at {
+            return self.level;
+        }
         let passed = now.since(self.at);
         (self.level + self.rate.parts(passed)).min(self.bucket(self.rate.after(passed)))
     }

@@ -148,8 +148,11 @@ impl Stats {
 
     /// Parts are on their way.
     pub(super) fn started(&mut self, now: Time, parts: u8) {
-        self.started = self.flow(now) + f64::from(parts);
-        self.started_at = now;
+        // Most start together, and the exponential is dear.
+        if now != self.started_at {
+            (self.started, self.started_at) = (self.flow(now), now);
+        }
+        self.started += f64::from(parts);
     }
 
     fn flow(&self, now: Time) -> f64 {
