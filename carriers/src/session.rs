@@ -1,7 +1,8 @@
 //! The seam between the switch and any carrier protocol.
 //!
 //! A [`Session`] is a pure machine: [`Input`] and the time go in; [`Output`] and the next deadline come out. The
-//! driver (carriers/link, or a test) drains every output after each input. What a session promises, whatever it
+//! driver (carriers/link, or a test) drains every output before it waits; several [`Input::Submit`]s or
+//! [`Input::Settle`]s may come before one drain. What a session promises, whatever it
 //! speaks, is tested by one list: `carriers/tests/promises.rs`.
 
 use std::time::{Duration, Instant, SystemTime};
@@ -247,7 +248,7 @@ pub trait Session: Send {
     /// Takes one input. After an `Err` the session is over: its outputs (the last reports, perhaps a goodbye) are
     /// still to be drained, then it is dropped.
     fn input(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault>;
-    /// The next thing to do; drain until `None` after each input.
+    /// The next thing to do; drain until `None` before waiting. Several submits or settles may come before that.
     fn output(&mut self) -> Option<Output>;
     /// Everything there is to do, as [`Session::output`] tells it one by one: octets for path 0 go to the end of `octets`,
     /// the rest is told in order.

@@ -32,6 +32,33 @@ fn each_ticket_ends_exactly_once() {
     });
 }
 
+/// 1b. Parts and words given together, with one drain after all of them, are as good as one by one.
+#[test]
+fn what_is_given_together_is_sent_in_its_order() {
+    each(sends, |case, leg| {
+        let mut talk = Talk::bound(case, leg);
+        let tickets = talk.submit_together(WINDOW as u64);
+        assert_eq!(talk.session.room(), 0);
+        let heard: Vec<_> = talk
+            .heard
+            .iter()
+            .filter_map(|h| if let Heard::Submit(serial) = h { Some(*serial) } else { None })
+            .collect();
+        assert_eq!(heard.len(), tickets.len());
+        heard.into_iter().for_each(|serial| talk.say(Say::Accept(serial, "1f")));
+        assert_eq!(talk.ends(), tickets);
+    });
+    each(receives, |case, leg| {
+        let mut talk = Talk::bound(case, leg);
+        let serials = [71, 72, 73, 74];
+        serials.into_iter().for_each(|serial| talk.say(Say::Mo(serial, "hello")));
+        let told = talk.inbounds();
+        talk.together(told.iter().map(|inbound| Input::Settle(*inbound, Settle::Durable)).collect());
+        let settled = talk.heard.iter().filter(|h| matches!(h, Heard::Settled(..)));
+        assert!(settled.eq(serials.map(|serial| Heard::Settled(serial, Word::Yes)).iter()), "{:?}", talk.heard);
+    });
+}
+
 /// 2. Nothing is submitted before Bound.
 #[test]
 fn nothing_is_submitted_before_bound() {

@@ -193,7 +193,8 @@ pub struct Line {
     effects: Vec<Effect>,
     /// Attempts to be written down and sent in this turn.
     outgoing: Vec<(Start, Vec<Part>)>,
-    /// Posts whose fate became known in this turn: answered when it is over, for then the links are awake first.
+    /// Posts whose fate became known in this turn: answered when their messages are with the links, which then are awake
+    /// first.
     released: Vec<(oneshot::Sender<Committed>, Committed)>,
     /// The report's records of this turn that the journal has not got yet.
     draft: Draft<Waiting>,
@@ -345,16 +346,16 @@ impl Line {
             self.obey(now);
             self.send();
         }
+        self.meters.flush();
+        for (answer, committed) in self.released.drain(..) {
+            // The app may have gone; its message stays.
+            let _ = answer.send(committed);
+        }
         self.journal.hand_in(Priority::Reserved, &mut self.draft);
         if std::mem::take(&mut self.unwritten) && self.journal.write_out().is_err() {
             self.metrics.journal_failures.inc();
         }
         self.fleet.flush();
-        self.meters.turned();
-        for (answer, committed) in self.released.drain(..) {
-            // The app may have gone; its message stays.
-            let _ = answer.send(committed);
-        }
     }
 
     fn tell_switch(&mut self, now: Moment, event: Event) {

@@ -135,7 +135,7 @@ impl IdHasher {
         ((wide >> 64) as u64 ^ wide as u64).wrapping_mul(GOLDEN)
     }
 
-    /// Sixteen bits of that which no place in a table of less than a million shows.
+    /// Sixteen bits of that; a place in a table of less than a million shows none of them but the lowest four.
     pub fn spread(value: u64) -> u16 {
         (Self::block(value) >> 48) as u16
     }

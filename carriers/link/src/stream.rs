@@ -450,7 +450,7 @@ impl Conversation {
     }
 
     /// Nothing goes into the session any more. It has reported every ticket, or does so here: a session that panicked
-    /// may have lost some, and what is not known counts as acknowledged.
+    /// may have lost some. Of these what was not drained has not left; what else is not known counts as acknowledged.
     fn finish(&mut self, why: Down) {
         self.over = Some(why);
         for ticket in std::mem::take(&mut self.fresh) {

@@ -33,12 +33,16 @@ impl SmppSession {
     /// The number of a deliver_sm for which there is no room. It will be said again, so it is not read now: a carrier that
     /// sends them faster than the disk takes them says most of them several times.
     fn crowded(&self, octets: &[u8]) -> Option<u32> {
-        let listens = matches!(self.state, State::Bound | State::Finishing { .. }) && self.role != Role::Send;
-        if self.unsettled.has_room() || !listens {
+        if self.unsettled.has_room() || !self.listens() {
             return None;
         }
         let header = Header::read(&mut Reader::new(octets)).ok()?;
         (header.command == command::DELIVER_SM).then_some(header.sequence)
+    }
+
+    /// Whether receipts and messages may come.
+    fn listens(&self) -> bool {
+        matches!(self.state, State::Bound | State::Finishing { .. }) && self.role != Role::Send
     }
 
     fn take(&mut self, now: Now, pdu: &Pdu<'_>) -> Result<(), Fault> {
@@ -158,7 +162,7 @@ impl SmppSession {
 
     fn delivered(&mut self, sequence: u32, sm: &Sm<'_>) {
         match self.state {
-            State::Bound | State::Finishing { .. } if self.role != Role::Send => {}
+            _ if self.listens() => {}
             State::Unbinding { .. } if self.role != Role::Send => {
                 return self.answer_deliver(sequence, status::RX_T_APPN);
             }

@@ -205,6 +205,26 @@ impl Talk {
         talk
     }
 
+    /// So many tickets more, and only then all outputs.
+    pub fn submit_together(&mut self, count: u64) -> Vec<Ticket> {
+        let from = self.submitted + 1;
+        self.submitted += count;
+        let tickets: Vec<_> = (from..from + count).map(|attempt| Ticket::new(AttemptRef(attempt), 0)).collect();
+        let part = part();
+        let submits = tickets.iter().map(|ticket| Input::Submit(*ticket, ticket.attempt(), &part));
+        self.together(submits.collect());
+        tickets
+    }
+
+    /// Several inputs, and only then all outputs.
+    pub fn together(&mut self, mut inputs: Vec<Input<'_>>) {
+        let Some(last) = inputs.pop() else { return };
+        for input in inputs {
+            assert_eq!(self.session.input(self.now, input), Ok(()));
+        }
+        self.input(last);
+    }
+
     /// One input, all outputs. What comes after the end must change nothing.
     pub fn input(&mut self, input: Input<'_>) {
         let before = self.fault.clone();

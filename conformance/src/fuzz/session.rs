@@ -120,6 +120,8 @@ struct Talk {
     /// Tickets handed over, and how often each has ended and was freed.
     tickets: BTreeMap<Ticket, (u32, u32)>,
     unsettled: Vec<Inbound>,
+    /// What comes next is drained with what follows it.
+    together: bool,
 }
 
 impl Talk {
@@ -127,10 +129,19 @@ impl Talk {
         // 2026-11-22.
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_290_436);
         let now = Now { mono: Instant::now(), wall };
-        Talk { session, now, bound: false, over: false, tickets: BTreeMap::new(), unsettled: Vec::new() }
+        Talk {
+            session,
+            now,
+            bound: false,
+            over: false,
+            tickets: BTreeMap::new(),
+            unsettled: Vec::new(),
+            together: false,
+        }
     }
 
     fn step(&mut self, step: u8, steps: &mut Steps<'_>) {
+        self.together = matches!(step & 15, 11 | 13);
         match step & 7 {
             0..=2 => {
                 let length = u16::from_be_bytes([steps.octet().unwrap_or(0), steps.octet().unwrap_or(0)]);
@@ -208,6 +219,9 @@ impl Talk {
         let ended = self.session.input(self.now, input).is_err();
         assert!(ended || !was_over, "a session that ended goes on");
         self.over |= ended;
+        if std::mem::take(&mut self.together) && !ended {
+            return;
+        }
         while let Some(output) = self.session.output() {
             assert!(!was_over, "words after the end");
             let Output::Event(event) = output else { continue };

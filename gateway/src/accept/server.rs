@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
                 warden.forget(gone);
                 continue;
             }
-            () = warden.tick(&door), if !connections.is_empty() => continue,
+            () = warden.tick(header_timeout(&door)), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -80,7 +80,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, mut shutdown: watch::
     while !connections.is_empty() {
         tokio::select! {
             Some(gone) = connections.join_next_with_id() => warden.forget(gone),
-            () = warden.tick(&door) => {}
+            () = warden.tick(header_timeout(&door)) => {}
         }
     }
 }
@@ -250,8 +250,7 @@ impl Warden {
     }
 
     /// Waits for the next look at them, and takes it. May be dropped at any time.
-    async fn tick(&mut self, door: &Door) {
-        let header_timeout = door.tables.load().plan.node.header_timeout;
+    async fn tick(&mut self, header_timeout: Duration) {
         let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + header_timeout / 2);
         tokio::time::sleep_until(due).await;
         self.due = None;
@@ -273,6 +272,10 @@ impl Warden {
     fn finish(&self) {
         self.connections.values().for_each(|watched| watched.pulse.stop());
     }
+}
+
+fn header_timeout(door: &Door) -> Duration {
+    door.tables.load().plan.node.header_timeout
 }
 
 /// Bites where a connection stays in one phase too long.
@@ -411,5 +414,23 @@ mod tests {
         assert_eq!(warden.connections.len(), 1);
         warden.finish();
         assert_eq!([slow, busy].map(|pulse| pulse.stopping.load(Relaxed)), [false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_stall_of_ours_a_look_passes_before_anybody_is_judged() {
+        let (limit, mut warden, mut tasks) = (Duration::from_secs(4), Warden::default(), JoinSet::<()>::new());
+        let pulse = Arc::new(Pulse::default());
+        pulse.arrived.store(true, Relaxed);
+        warden.watch(tasks.spawn(std::future::pending()), pulse);
+        for watched in warden.connections.values_mut() {
+            watched.watchdog.since = Instant::now().checked_sub(2 * limit).unwrap();
+        }
+        warden.due = Some(tokio::time::Instant::now());
+        tokio::time::advance(limit).await;
+        warden.tick(limit).await;
+        tokio::task::yield_now().await;
+        assert!(tasks.try_join_next().is_none(), "what came during the stall has not been read yet");
+        warden.tick(limit).await;
+        assert!(tasks.join_next().await.unwrap().unwrap_err().is_cancelled());
     }
 }

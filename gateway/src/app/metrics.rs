@@ -136,7 +136,7 @@ impl Meters {
     }
 
     /// The line's turn ends: its times are there for all to see.
-    pub(super) fn turned(&self) {
+    pub(super) fn flush(&self) {
         self.answers.values().for_each(LocalHistogram::flush);
         for Waits { queue_wait, accept_to_submit } in &self.waits {
             queue_wait.flush();

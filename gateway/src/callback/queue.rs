@@ -18,7 +18,7 @@ use crate::clock::{Moment, Time, Wall};
 /// Most letters fetched from disk ahead of their calls.
 pub const LOOK_AHEAD: usize = 16;
 /// Octets of room that an empty queue keeps.
-const KEPT: usize = 256 * 1024;
+const KEPT: usize = 64 * 1024;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +121,9 @@ impl Lane {
             draft.add(which, self.json.get(..octets).unwrap_or_default());
             self.json.advance(octets.min(self.json.len()));
         }
-        if self.events.is_empty() && self.json.capacity() > KEPT {
-            self.json = BytesMut::new();
+        // What a burst needed is not kept for the next.
+        if self.events.is_empty() && self.json.try_reclaim(KEPT + 1) {
+            *self = Lane::default();
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) fn run<A: Send>(shared: &Shared<A>, deliver: &mut (dyn FnMut(Settled<
             deliver(settled);
         }
         if matches!(turn, Turn::End) {
+            shared.tail().over = true;
+            shared.upkeep.notify_all();
             return;
         }
     }
@@ -172,12 +174,14 @@ pub(super) fn write_out<A>(shared: &Shared<A>) -> io::Result<()> {
     }
 }
 
-/// Makes the segments that come next, until stopped.
+/// Makes the segments that come next, until the commit thread needs none any more: even its last records may have to be
+/// laid out in a new one.
 pub(super) fn prepare<A>(shared: &Shared<A>) {
     const PAUSE: Duration = Duration::from_millis(200);
     let mut tail = shared.tail();
-    while tail.stop != Some(Stop::Abandon) && !(tail.stop == Some(Stop::Close) && tail.segment <= tail.prepared) {
-        if tail.prepared > tail.segment {
+    while tail.stop != Some(Stop::Abandon) && !tail.over {
+        let closing = tail.stop == Some(Stop::Close);
+        if tail.prepared > tail.segment || closing && tail.prepared == tail.segment {
             tail = shared.sleep(&shared.upkeep, tail, None);
             continue;
         }

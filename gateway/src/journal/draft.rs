@@ -73,6 +73,8 @@ impl<A> Draft<A> {
 
     /// Adds a record to the open frame, or to the next where it does not fit; gives the octets of its body.
     fn add(&mut self, kind: u8, id: u64, waited: bool, body: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        // A body whose writing ended in a panic has left something.
+        self.octets.truncate(self.open.to);
         let from = self.octets.len();
         let len = many::push(&mut self.octets, kind, id, waited, body);
         let to = self.octets.len();

@@ -155,6 +155,8 @@ pub(super) struct Tail<A> {
     pub(super) ends_closed: u64,
     pub(super) fold_through: Option<u32>,
     pub(super) stop: Option<Stop>,
+    /// Closed: the commit thread has done all it could.
+    pub(super) over: bool,
     /// Closing gives up when failures in a row reach this, or no segment could be made as often as this.
     pub(super) last_failure: u32,
     pub(super) segment_tries: u32,
@@ -191,6 +193,7 @@ impl<A> Tail<A> {
             ends_closed: 0,
             fold_through: None,
             stop: None,
+            over: false,
             last_failure: u32::MAX,
             segment_tries: LAST_TRIES,
             spare: Vec::new(),
@@ -467,7 +470,8 @@ impl<A> Tail<A> {
 
     /// There is no file for what comes next, and none can be made: withdraws the synced records that no file has seen.
     pub(super) fn refuse_unwritten(&mut self) {
-        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.segment > self.prepared && chunk.written == 0) {
+        let unseen = |chunk: &&mut Chunk<A>| chunk.segment > self.prepared && chunk.written == 0;
+        for chunk in self.chunks.iter_mut().filter(unseen).filter(|chunk| !chunk.acks.is_empty()) {
             chunk.withdraw(Stamp::new(self.salt, Sort::Segment, chunk.segment));
             let refused = chunk.acks.drain(..).map(|(ack, _)| (ack, Err(CommitError::Full)));
             self.settled.extend(refused);

@@ -109,7 +109,7 @@ struct Doubtful {
 }
 
 /// Attempts with parts that are not answered yet: a receipt that nobody knows may have outrun theirs. Windows bound them,
-/// every attempt is one, and hardly ever does anybody ask: so they have places, and are looked through.
+/// every attempt is one, and only a receipt about to be claimed asks: so they have places, and are looked through.
 #[derive(Debug, Default)]
 struct Aloft {
     places: Vec<Option<(ChannelId, Tail)>>,
@@ -276,13 +276,10 @@ impl Correlation {
     fn claim(&mut self, channel: ChannelId, to: Tail, ids: &[CarrierId], came: Time, now: Time) -> Option<Match> {
         let id = ids.first()?.clone();
         let Entry::Occupied(mut list) = self.doubtful.entry((channel, to)) else { return None };
-        if self.aloft.has(channel, to) {
-            return None;
-        }
         list.get_mut().retain(|d| now.since(d.since) < DOUBT_LIFE);
         let chosen = list.get().iter().min_by_key(|d| d.place.part).copied();
         let alone = chosen.is_some_and(|c| list.get().iter().all(|d| d.place.attempt == c.place.attempt));
-        let chosen = chosen.filter(|c| alone && c.started <= came);
+        let chosen = chosen.filter(|c| alone && c.started <= came).filter(|_| !self.aloft.has(channel, to));
         if let Some(chosen) = chosen {
             list.get_mut().retain(|d| d.place != chosen.place);
         }

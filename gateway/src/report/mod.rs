@@ -246,14 +246,9 @@ impl Report {
         self.live.get(&id.0)
     }
 
-    /// Takes what is to be done.
-    pub fn effects(&mut self) -> std::vec::Drain<'_, Effect> {
-        self.effects.append(&mut self.uplinks.effects);
-        self.effects.drain(..)
-    }
-
-    /// The same into an empty list, whose memory is used for what comes next.
+    /// Takes what is to be done into an empty list, whose memory is used for what comes next.
     pub fn swap_effects(&mut self, list: &mut Vec<Effect>) {
+        debug_assert!(list.is_empty(), "effects left over would be done twice");
         self.effects.append(&mut self.uplinks.effects);
         std::mem::swap(&mut self.effects, list);
     }

@@ -449,7 +449,7 @@ impl Detail {
         (1..=self.seq()).filter(move |seq| told >> (seq - 1) & 1 == 0)
     }
 
-    /// Concluded, told, and nothing of it open on the wire.
+    /// Concluded, told (bit n - 1 of `told` is event n), and nothing of it open on the wire.
     pub fn over(&self) -> bool {
         let events = 1u8.checked_shl(self.seq()).map_or(u8::MAX, |next| next - 1);
         events != 0 && events & !self.told == 0 && !self.attempts.iter().any(AttemptState::open)

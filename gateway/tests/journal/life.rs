@@ -64,6 +64,42 @@ fn a_lazy_record_is_synced_without_being_asked() {
 }
 
 #[test]
+fn writes_that_fail_while_it_closes_are_made_good_before_its_end() {
+    let disk = Faulty::new(0);
+    let opened = open(&disk, BUDGET);
+    // The next segment is there: nobody but the commit thread syncs.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !disk.names().contains(&"00000002.segment".to_owned()) {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    let ((syncing, in_sync), (go, waits)) = (channel(), channel::<()>());
+    let (syncing, waits) = (Mutex::new(syncing), Mutex::new(waits));
+    disk.in_sync(Some(Arc::new(move || {
+        let _ = syncing.lock().unwrap().send(());
+        let _ = waits.lock().unwrap().recv_timeout(Duration::from_secs(20));
+    })));
+    opened.journal.append_synced(Priority::Admission, 1, 1, b"first", 1);
+    in_sync.recv_timeout(Duration::from_secs(20)).unwrap();
+    opened.journal.append(1, 2, b"behind it");
+    disk.fail_writes(2);
+    opened.journal.write_out().unwrap_err();
+    // It will be laid out anew twice, in the segment that is there and in one that is not. While the commit thread
+    // knows nothing of that, nobody else has anything left to do.
+    let (closed, end) = channel();
+    let journal = opened.journal;
+    std::thread::spawn(move || {
+        journal.close();
+        let _ = closed.send(());
+    });
+    assert!(end.recv_timeout(Duration::from_millis(100)).is_err());
+    drop(go);
+    end.recv_timeout(Duration::from_secs(20)).expect("the journal closes");
+    disk.cut_power();
+    assert_eq!(open(&disk, BUDGET).shown.len(), 2);
+}
+
+#[test]
 fn an_ack_in_no_hurry_goes_with_the_next_sync_that_somebody_waits_for() {
     let disk = Faulty::new(0);
     let opened = open(&disk, BUDGET);

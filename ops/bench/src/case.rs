@@ -233,7 +233,7 @@ impl Case {
     pub(crate) fn scenario(&self, callback: Option<SocketAddr>) -> String {
         let quickack = self.quickack.map_or_else(String::new, |quickack| format!("quickack = {quickack}\n"));
         format!(
-            "[[carrier]]\nname = \"far\"\n{}{quickack}answer_latency = {}\nwindow = 2000\nlog = \"carrier.jsonl\"\nreceipts = {{ after = 0, window = 1000 }}\n",
+            "[[carrier]]\nname = \"far\"\n{}{quickack}answer_latency = {}\nwindow = 2000\nlog = \"carrier.jsonl\"\nreceipts = {{ after = 0, window = 500 }}\n",
             self.protocol.far("far", callback),
             self.answer_ms
         )

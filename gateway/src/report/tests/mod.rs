@@ -320,7 +320,8 @@ impl World {
 
     /// Does what the report wants done, once.
     fn effects(&mut self) -> bool {
-        let effects: Vec<Effect> = self.report.effects().collect();
+        let mut effects = Vec::new();
+        self.report.swap_effects(&mut effects);
         let any = !effects.is_empty();
         for effect in effects {
             match effect {

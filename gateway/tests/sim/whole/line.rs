@@ -572,7 +572,8 @@ impl World {
     /// BACK, last step: what the report wants done.
     fn effects(&mut self, line: &mut Line) {
         let life = self.life;
-        let effects: Vec<Effect> = line.report.effects().collect();
+        let mut effects = Vec::new();
+        line.report.swap_effects(&mut effects);
         for effect in effects {
             trace(|| format!("{:>12} EFF {effect:?}", self.now));
             match effect {
