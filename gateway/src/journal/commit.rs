@@ -180,8 +180,8 @@ pub(super) fn prepare<A>(shared: &Shared<A>) {
     const PAUSE: Duration = Duration::from_millis(200);
     let mut tail = shared.tail();
     while tail.stop != Some(Stop::Abandon) && !tail.over {
-        let closing = tail.stop == Some(Stop::Close);
-        if tail.prepared > tail.segment || closing && tail.prepared == tail.segment {
+        // One ahead, but for the end.
+        if tail.prepared >= tail.segment + u32::from(tail.stop.is_none()) {
             tail = shared.sleep(&shared.upkeep, tail, None);
             continue;
         }

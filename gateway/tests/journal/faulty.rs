@@ -5,7 +5,9 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use gateway::journal::disk::{Disk, DiskFile};
 
@@ -118,6 +120,18 @@ impl Faulty {
 
     pub fn in_sync(&self, run: Option<Arc<dyn Fn() + Send + Sync>>) {
         self.state().in_sync = run;
+    }
+
+    /// Holds each sync until the second end is dropped, 20 s at most; the first hears of it.
+    pub fn hold_syncs(&self) -> (Receiver<()>, Sender<()>) {
+        let ((entered, in_sync), (release, released)) = (channel(), channel());
+        let gate = Mutex::new((entered, released));
+        self.in_sync(Some(Arc::new(move || {
+            let gate = gate.lock().unwrap();
+            let _ = gate.0.send(());
+            let _ = gate.1.recv_timeout(Duration::from_secs(20));
+        })));
+        (in_sync, release)
     }
 
     /// Another disk with the same durable content.

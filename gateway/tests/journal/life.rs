@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use gateway::journal::{At, CommitError, Journal, OpenError, Priority, ReadError, Settings};
 
 use crate::faulty::Faulty;
-use crate::{END, Opened, open, settings};
+use crate::{END, Opened, open, settings, until_the_next_segment};
 
 const BUDGET: u64 = 4 << 20;
 
@@ -68,17 +68,8 @@ fn writes_that_fail_while_it_closes_are_made_good_before_its_end() {
     let disk = Faulty::new(0);
     let opened = open(&disk, BUDGET);
     // The next segment is there: nobody but the commit thread syncs.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !disk.names().contains(&"00000002.segment".to_owned()) {
-        assert!(Instant::now() < deadline);
-        std::thread::yield_now();
-    }
-    let ((syncing, in_sync), (go, waits)) = (channel(), channel::<()>());
-    let (syncing, waits) = (Mutex::new(syncing), Mutex::new(waits));
-    disk.in_sync(Some(Arc::new(move || {
-        let _ = syncing.lock().unwrap().send(());
-        let _ = waits.lock().unwrap().recv_timeout(Duration::from_secs(20));
-    })));
+    until_the_next_segment(&disk);
+    let (in_sync, release) = disk.hold_syncs();
     opened.journal.append_synced(Priority::Admission, 1, 1, b"first", 1);
     in_sync.recv_timeout(Duration::from_secs(20)).unwrap();
     opened.journal.append(1, 2, b"behind it");
@@ -93,7 +84,7 @@ fn writes_that_fail_while_it_closes_are_made_good_before_its_end() {
         let _ = closed.send(());
     });
     assert!(end.recv_timeout(Duration::from_millis(100)).is_err());
-    drop(go);
+    drop(release);
     end.recv_timeout(Duration::from_secs(20)).expect("the journal closes");
     disk.cut_power();
     assert_eq!(open(&disk, BUDGET).shown.len(), 2);
@@ -155,14 +146,7 @@ fn writing_out_does_not_wait_for_the_sync_in_flight() {
     let disk = Faulty::new(0);
     let opened = open(&disk, BUDGET);
     opened.put(1, b"first").unwrap();
-    let (entered, in_sync) = channel();
-    let (release, released) = channel::<()>();
-    let gate = Mutex::new((entered, released));
-    disk.in_sync(Some(Arc::new(move || {
-        let gate = gate.lock().unwrap();
-        let _ = gate.0.send(());
-        let _ = gate.1.recv_timeout(Duration::from_secs(20));
-    })));
+    let (in_sync, release) = disk.hold_syncs();
     opened.journal.append_synced(Priority::Admission, 1, 2, b"second", 2);
     in_sync.recv_timeout(Duration::from_secs(20)).unwrap();
     let at = opened.journal.append(2, 1, b"attempt");

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway::journal::{At, CommitError, Journal, Priority, Recovery, Settings};
 
@@ -37,6 +37,15 @@ struct Opened {
     acks: Acks,
     shown: Vec<Shown>,
     recovery: Recovery,
+}
+
+/// Waits until the second segment has been made: from then on nobody but the commit thread writes.
+fn until_the_next_segment(disk: &faulty::Faulty) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !disk.names().contains(&"00000002.segment".to_owned()) {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
 }
 
 /// A journal on a disk that may fail.

@@ -2,14 +2,12 @@
 //! damage with those of their frame.
 
 use std::path::Path;
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::journal::{CommitError, Draft, Priority, Recovery};
 
 use crate::faulty::Faulty;
-use crate::{END, Opened, Shown, open};
+use crate::{END, Opened, Shown, open, until_the_next_segment};
 
 const BUDGET: u64 = 4 << 20;
 const SEGMENT: &str = "/j/00000001.segment";
@@ -150,19 +148,8 @@ fn after_failures(seed: u64, turns: &[Vec<Word>], failures: u32, together: bool)
     let opened = open(&disk, BUDGET);
     opened.put(600, b"before").unwrap();
     // The next segment is there, so that nothing waits for it below.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !disk.names().contains(&"00000002.segment".to_owned()) {
-        assert!(Instant::now() < deadline);
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    let (entered, in_sync) = channel();
-    let (release, released) = channel::<()>();
-    let gate = Mutex::new((entered, released));
-    disk.in_sync(Some(Arc::new(move || {
-        let gate = gate.lock().unwrap();
-        let _ = gate.0.send(());
-        let _ = gate.1.recv_timeout(Duration::from_secs(20));
-    })));
+    until_the_next_segment(&disk);
+    let (in_sync, release) = disk.hold_syncs();
     opened.journal.append_synced(Priority::Reserved, 1, 601, b"in the sync", 0);
     in_sync.recv_timeout(Duration::from_secs(20)).unwrap();
     turns.iter().for_each(|turn| write(&opened, turn, together));
