@@ -207,15 +207,14 @@ impl Store {
     /// Hands a finished message to the store's thread and tells how many wait there. Never blocks; a caller that sees
     /// more than [`Store::CALM`] waiting slows down. It can be looked up once `persisted` has named it.
     pub fn put(&self, finished: &Finished<'_>) -> usize {
-        let day = day_of(MessageId(finished.id).wall());
-        let mut queue = self.thread.shared.queue();
-        queue.gathered.push(day, finished);
-        let (count, backlog) = (queue.gathered.count, queue.gathered.count + queue.writing);
-        drop(queue);
-        if count == 1 || count == LOT {
-            self.thread.shared.wake.notify_one();
-        }
-        backlog
+        self.counter().put(finished)
+    }
+
+    /// Where one after another can be handed over under one lock. The store's thread takes nothing meanwhile.
+    pub fn counter(&self) -> Counter<'_> {
+        let shared = &self.thread.shared;
+        let queue = shared.queue();
+        Counter { before: queue.gathered.count, queue, wake: &shared.wake }
     }
 
     /// How many wait to be written.
@@ -455,6 +454,39 @@ struct Queue {
     writing: usize,
     look: bool,
     closed: bool,
+}
+
+/// See [`Store::counter`].
+pub struct Counter<'s> {
+    queue: MutexGuard<'s, Queue>,
+    wake: &'s Condvar,
+    /// How many had been put when it was taken.
+    before: usize,
+}
+
+impl Counter<'_> {
+    /// As [`Store::put`].
+    pub fn put(&mut self, finished: &Finished<'_>) -> usize {
+        let Queue { gathered, writing, .. } = &mut *self.queue;
+        gathered.push(day_of(MessageId(finished.id).wall()), finished);
+        gathered.count + *writing
+    }
+}
+
+impl Drop for Counter<'_> {
+    fn drop(&mut self) {
+        // It sleeps until there is one, and then until there are enough or it has waited for long enough.
+        let count = self.queue.gathered.count;
+        if (self.before == 0 && count > 0) || (self.before < LOT && count >= LOT) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl std::fmt::Debug for Counter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counter").field("before", &self.before).finish_non_exhaustive()
+    }
 }
 
 struct Shared {

@@ -321,15 +321,14 @@ impl Day {
             self.put_run()?;
         }
         let end = self.index().end;
-        let mut entries = Vec::new();
-        let octets = lot.seal(end, self.torn.load(Relaxed), &mut entries);
+        let octets = lot.seal(end, self.torn.load(Relaxed));
+        let behind = end + octets.len() as u64;
         self.file.write_at(octets, end)?;
         self.file.sync()?;
         self.torn.store(false, Relaxed);
-        let end = end + octets.len() as u64;
         let mut index = self.index_mut();
-        index.fresh.append(&mut entries);
-        index.end = end;
+        index.fresh.extend(lot.lines(end));
+        index.end = behind;
         let full = index.fresh.len() >= self.place.fresh && !self.holes.load(Relaxed);
         drop(index);
         if full && let Err(error) = self.put_run() {

@@ -406,7 +406,7 @@ impl DiskFile for Scratched {
 fn a_page_that_cannot_be_read_costs_the_records_in_it_and_no_others() {
     let (mut lot, page) = (Lot::default(), 4_096);
     (0..1_024).for_each(|id| lot.push(kind::HISTORY, id, std::iter::empty(), &[b"history"]));
-    let octets = lot.seal(0, false, &mut Vec::new()).to_vec();
+    let octets = lot.seal(0, false).to_vec();
     let (whole, size) = (octets.len() as u64, octets.len() as u64 / 1_024);
     let scan = |bad: std::ops::Range<u64>, error| {
         let (file, mut found) = (Scratched { octets: octets.clone(), bad, error }, 0);
