@@ -6,6 +6,7 @@
 //! of 16 octets, gathered in memory, sorted a lot at a time, merged in the background ([`run`]). It follows from the
 //! records: what is lost of it is made again, and a day that is over is a few files less. `LIFECYCLE.md` has what holds.
 
+mod calendar;
 mod day;
 mod former;
 mod record;
@@ -13,18 +14,19 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Files};
 use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::vital::Vital;
+use calendar::Calendar;
 use day::{Day, Place};
 use former::{Former, tag};
 use record::{Lot, Record, hashed, kind, ordered};
@@ -171,8 +173,14 @@ impl Store {
         let failed = |error: io::Error| StoreError { dir: settings.dir.clone(), reason: error.to_string() };
         let place = Place { disk, dir: settings.dir.join(RECORDS), fresh: pace.fresh };
         let keep_days: u32 = settings.history.as_millis().div_ceil(u128::from(DAY_MS)).try_into().unwrap_or(u32::MAX);
-        let oldest = day_of(clock()).saturating_sub(keep_days);
-        let (days, holes) = open(&place, oldest).map_err(failed)?;
+        let wall = day_of(clock());
+        let names = list(&place).map_err(failed)?;
+        let written = calendar::written(&place);
+        let newest =
+            names.iter().filter(|name| day::holds_records(name)).filter_map(|name| day::day_of_file(name)).max();
+        let mut calendar = Calendar::new(written.or(newest).unwrap_or(wall));
+        let oldest = calendar.look(wall, Instant::now()).saturating_sub(keep_days);
+        let Opened { days, shut, holes } = open(&place, &names, oldest).map_err(failed)?;
         let shared = Arc::new(Shared {
             place,
             keep_days,
@@ -184,7 +192,15 @@ impl Store {
             holes,
         });
         let (folds, to_fold) = mpsc::channel();
-        let mut filling = Filling { shared: shared.clone(), folds, pause: pace.pause, clock: Box::new(clock) };
+        let mut filling = Filling {
+            shared: shared.clone(),
+            folds,
+            pause: pace.pause,
+            clock: Box::new(clock),
+            calendar,
+            written,
+            shut,
+        };
         filling.drop_old();
         filling.rest(day_of((filling.clock)()));
         let folding = {
@@ -381,25 +397,49 @@ fn key_and_value(record: &Record) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u16::from_le_bytes(*length).into()).filter(|_| record.kind == kind::IDEMPOTENCY)
 }
 
-/// The days there are, and whether any has holes; what is left of older ones, and of what was never finished, goes.
-fn open(place: &Place, oldest: u32) -> io::Result<(BTreeMap<u32, Arc<Day>>, bool)> {
+/// The files of the days.
+fn list(place: &Place) -> io::Result<Vec<String>> {
     place.disk.make_dir(&place.dir)?;
-    let names = place.disk.list(&place.dir)?;
+    place.disk.list(&place.dir)
+}
+
+/// The days there are.
+struct Opened {
+    days: BTreeMap<u32, Arc<Day>>,
+    /// Those that cannot be read.
+    shut: BTreeSet<u32>,
+    /// See [`Store::has_holes`].
+    holes: bool,
+}
+
+/// Opens the days; what is left of older ones, and of what was never finished, goes. One that the device cannot read is left
+/// as it is: it may read another day, or be put back from a copy.
+fn open(place: &Place, names: &[String], oldest: u32) -> io::Result<Opened> {
     let old = |name: &&String| name.ends_with(".new") || day::day_of_file(name).is_some_and(|day| day < oldest);
     for name in names.iter().filter(old) {
         if let Err(error) = place.disk.remove(&place.dir.join(name)) {
             tracing::warn!(%error, name, "an old file of the store could not be removed");
         }
     }
-    let (mut days, mut any) = (BTreeMap::new(), false);
-    for number in names.iter().filter(|name| day::holds_records(name)).filter_map(|name| day::day_of_file(name)) {
-        if number >= oldest {
-            let (day, holes) = Day::open(place, number, &names)?;
-            days.insert(number, Arc::new(day));
-            any |= holes;
+    let mut opened = Opened { days: BTreeMap::new(), shut: BTreeSet::new(), holes: false };
+    for name in names.iter().filter(|name| day::holds_records(name)) {
+        let Some(number) = day::day_of_file(name).filter(|number| *number >= oldest) else { continue };
+        match Day::open(place, number, names) {
+            Ok((day, holes)) => {
+                opened.days.insert(number, Arc::new(day));
+                opened.holes |= holes;
+            }
+            Err(error) if record::is_unreadable(&error) => {
+                let file = place.dir.join(name);
+                tracing::error!(%error, file = %file.display(), "a day of the store cannot be read: it is left as it is, and \
+                    nothing in it is found before a start that can read it");
+                opened.shut.insert(number);
+                opened.holes = true;
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok((days, any))
+    Ok(opened)
 }
 
 /// Messages that go to disk together.
@@ -569,6 +609,11 @@ struct Filling {
     folds: mpsc::Sender<Arc<Day>>,
     pause: Duration,
     clock: Box<dyn Fn() -> Wall + Send + Sync>,
+    calendar: Calendar,
+    /// The day it is as the disk has it.
+    written: Option<u32>,
+    /// Days whose files are left alone.
+    shut: BTreeSet<u32>,
 }
 
 impl Filling {
@@ -607,7 +652,7 @@ impl Filling {
     }
 
     /// Writes until it works; false if the store is closed before it does. The messages are in the journal still.
-    fn write_or_give_up(&self, gathered: &mut Gathered) -> bool {
+    fn write_or_give_up(&mut self, gathered: &mut Gathered) -> bool {
         let oldest = self.oldest();
         for (day, lot) in &mut gathered.lots {
             while let Err(error) = self.write((*day).max(oldest), lot) {
@@ -624,9 +669,13 @@ impl Filling {
         true
     }
 
-    fn write(&self, number: u32, lot: &mut Lot) -> io::Result<()> {
+    fn write(&self, mut number: u32, lot: &mut Lot) -> io::Result<()> {
         if lot.is_empty() {
             return Ok(());
+        }
+        // Look-ups go on from a message's own day to later ones.
+        while self.shut.contains(&number) {
+            number += 1;
         }
         let known = self.shared.days().get(&number).cloned();
         let day = match known {
@@ -659,13 +708,23 @@ impl Filling {
         }
     }
 
-    fn oldest(&self) -> u32 {
-        day_of((self.clock)()).saturating_sub(self.shared.keep_days)
+    /// The oldest day that is kept.
+    fn oldest(&mut self) -> u32 {
+        let today = self.calendar.look(day_of((self.clock)()), Instant::now());
+        if self.written != Some(today) {
+            match calendar::write(&self.shared.place, today) {
+                Ok(()) => self.written = Some(today),
+                Err(error) => tracing::warn!(%error, "the store cannot write down which day it is"),
+            }
+        }
+        today.saturating_sub(self.shared.keep_days)
     }
 
     fn drop_old(&mut self) {
         let oldest = self.oldest();
-        if self.shared.days().first_key_value().is_some_and(|(day, _)| *day < oldest) {
+        let shut = self.shut.first().is_some_and(|day| *day < oldest);
+        if shut || self.shared.days().first_key_value().is_some_and(|(day, _)| *day < oldest) {
+            self.shut = self.shut.split_off(&oldest);
             let mut days = self.shared.days.write().unwrap_or_else(PoisonError::into_inner);
             let kept = days.split_off(&oldest);
             *days = kept;

@@ -361,9 +361,31 @@ pub(super) fn scan(
     Ok(scanned)
 }
 
-/// Whether the device cannot read that place (EIO); any other error says nothing about what is there.
+/// Where the first whole record begins from `from` on that ends by `to`.
+pub(super) fn first(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let mut window = Window { file, at: 0, octets: Vec::new(), narrow: 0 };
+    let mut is_whole = |at: u64| {
+        let head = window.get(at, HEAD)?.and_then(|octets| Head::checked(octets.first_chunk()?, at));
+        let Some(head) = head.filter(|head| at.saturating_add(head.size()) <= to) else { return Ok(false) };
+        let content = window.get(at + HEAD as u64, head.length as usize)?;
+        Ok(content.is_some_and(|content| crc32c::crc32c(content) == head.sum))
+    };
+    let mut at = from.next_multiple_of(ALIGN);
+    while at.saturating_add(HEAD as u64) <= to {
+        match is_whole(at) {
+            Ok(true) => return Ok(Some(at)),
+            Ok(false) => at += ALIGN,
+            Err(error) if is_unreadable(&error) => at = (at / PAGE + 1) * PAGE,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the device cannot read that place (EIO, ENODATA, EILSEQ, EREMOTEIO), or the file system finds itself damaged
+/// there (EBADMSG, EUCLEAN); any other error says nothing about what is there.
 pub(super) fn is_unreadable(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(5)
+    matches!(error.raw_os_error(), Some(5 | 61 | 74 | 84 | 117 | 121))
 }
 
 struct Window<'f> {
