@@ -137,7 +137,8 @@ impl Store {
     /// More than this many waiting means that the store is falling behind.
     pub const CALM: usize = 10_000;
 
-    /// Opens or makes the store; a day that is damaged is moved aside (`.damaged`) and begun anew. `clock` tells the wall
+    /// Opens or makes the store; a day of which no record reads is moved aside (`.damaged`) and begun anew, one that the device
+    /// cannot read is left alone. `clock` tells the wall
     /// time; `persisted` is called by the store's thread with the ids of each lot that brought a history, once it is on
     /// disk.
     pub fn open(
@@ -296,8 +297,8 @@ impl Store {
         former.is_none_or(|days| days.keys(tag::IDEMPOTENCY, tell))
     }
 
-    /// Whether the last life was cut short so that the store may have something and yet not all that was put before it. The
-    /// journal has that still.
+    /// Whether the last life was cut short so that the store may have something and yet not all that was put before it, or
+    /// some of it has not been looked at yet. The journal has that still.
     pub fn has_holes(&self) -> bool {
         self.thread.shared.holes
     }
@@ -610,7 +611,7 @@ struct Filling {
     pause: Duration,
     clock: Box<dyn Fn() -> Wall + Send + Sync>,
     calendar: Calendar,
-    /// The day it is as the disk has it.
+    /// The day it is, as it was last written down.
     written: Option<u32>,
     /// Days whose files are left alone.
     shut: BTreeSet<u32>,
@@ -711,11 +712,11 @@ impl Filling {
     /// The oldest day that is kept.
     fn oldest(&mut self) -> u32 {
         let today = self.calendar.look(day_of((self.clock)()), Instant::now());
-        if self.written != Some(today) {
-            match calendar::write(&self.shared.place, today) {
-                Ok(()) => self.written = Some(today),
-                Err(error) => tracing::warn!(%error, "the store cannot write down which day it is"),
-            }
+        // Once a day, be it in vain: another start that does not know it only waits for longer.
+        if self.written.replace(today) != Some(today)
+            && let Err(error) = calendar::write(&self.shared.place, today)
+        {
+            tracing::warn!(%error, "the store cannot write down which day it is");
         }
         today.saturating_sub(self.shared.keep_days)
     }

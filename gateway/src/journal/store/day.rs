@@ -156,8 +156,8 @@ impl Day {
         Ok(Day::new(place, number, file))
     }
 
-    /// Opens a day of which `names` are in the directory. Whatever no run covers is read. True where a record may be
-    /// missing that stood before one that is there.
+    /// Opens a day of which `names` are in the directory. What is behind its runs is read, unless that is very much. True where
+    /// a record may be missing that stood before one that is there, or some of the index is.
     pub(super) fn open(place: &Place, number: u32, names: &[String]) -> io::Result<(Day, bool)> {
         let path = place.dir.join(file_name(number));
         let file = place.disk.open(&path)?;
@@ -210,7 +210,9 @@ impl Day {
         day.heap();
         day.torn.store(scanned.torn.is_some(), Relaxed);
         day.holes.store(holes, Relaxed);
-        Ok((day, holes))
+        // Nor does a start wait for what would have to be made again to know what is there.
+        let missing = day.index().runs.iter().any(|run| run.is_missing());
+        Ok((day, holes || missing))
     }
 
     fn path(&self) -> PathBuf {
