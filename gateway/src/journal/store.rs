@@ -182,10 +182,12 @@ impl Store {
         let mut calendar = Calendar::new(written.or(newest).unwrap_or(wall));
         let oldest = calendar.look(wall, Instant::now()).saturating_sub(keep_days);
         let Opened { days, shut, holes } = open(&place, &names, oldest).map_err(failed)?;
+        let passed = names.iter().filter_map(|name| day::passed_over(name)).collect();
         let shared = Arc::new(Shared {
             place,
             keep_days,
             days: RwLock::new(days),
+            passed: RwLock::new(passed),
             former: RwLock::new(former),
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -534,6 +536,8 @@ struct Shared {
     place: Place,
     keep_days: u32,
     days: RwLock<BTreeMap<u32, Arc<Day>>>,
+    /// Those that could not be read for a while, so that what finished of them then is in later ones.
+    passed: RwLock<BTreeSet<u32>>,
     former: RwLock<Option<Former>>,
     queue: Mutex<Queue>,
     wake: Condvar,
@@ -560,9 +564,11 @@ impl Shared {
     /// What a day has under the key of an id: it is in its own day, or where that was over in a later one.
     fn by_id<T>(&self, kind: u8, id: u64, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
         let (day, key) = (day_of(MessageId(id).wall()), ordered(kind, id));
-        let own = self.days().get(&day).cloned();
+        let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&day);
+        let own = self.days().get(&day).filter(|_| !passed).cloned();
         let found = own.and_then(|day| day.find(key, &mut take));
-        found.or_else(|| self.find_since(day.saturating_add(1), key, take))
+        let day = if passed { day } else { day.saturating_add(1) };
+        found.or_else(|| self.find_since(day, key, take))
     }
 
     /// Of which kind the list's entry of a message from a handset is.
@@ -676,6 +682,10 @@ impl Filling {
         }
         // Look-ups go on from a message's own day to later ones.
         while self.shut.contains(&number) {
+            if !self.shared.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&number) {
+                day::pass_over(&self.shared.place, number)?;
+                self.shared.passed.write().unwrap_or_else(PoisonError::into_inner).insert(number);
+            }
             number += 1;
         }
         let known = self.shared.days().get(&number).cloned();

@@ -121,6 +121,17 @@ pub(super) fn holds_records(name: &str) -> bool {
     day_of_file(name).is_some_and(|day| file_name(day) == name)
 }
 
+/// The day that was passed over, if the file of that name says so of one.
+pub(super) fn passed_over(name: &str) -> Option<u32> {
+    name.strip_suffix(".passed")?.parse().ok()
+}
+
+/// Writes down that what finishes of that day goes to the next one.
+pub(super) fn pass_over(place: &Place, day: u32) -> io::Result<()> {
+    place.disk.create(&place.dir.join(format!("{day}.passed")))?;
+    place.disk.sync_dir(&place.dir)
+}
+
 /// Removes whatever is of a day before that one: a run may have come when its day had gone.
 pub(super) fn remove_before(place: &Place, oldest: u32) -> io::Result<()> {
     let names = place.disk.list(&place.dir)?;
