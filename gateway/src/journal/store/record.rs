@@ -18,6 +18,8 @@ const WINDOW: usize = 1 << 20;
 const GUESS: usize = 1_024;
 /// Octets given up at once where the device cannot read.
 const PAGE: u64 = 4_096;
+/// Places that one scan passes over: each may take the device seconds to give up.
+const UNREADABLE: u32 = 1_024;
 
 /// What a record is.
 pub(super) mod kind {
@@ -307,7 +309,8 @@ pub(super) fn both(one: Option<Hole>, other: Option<Hole>) -> Option<Hole> {
     Some(Hole { at: one.at.min(other.at), octets: one.octets.saturating_add(other.octets) })
 }
 
-/// Shows the entries of all whole records that begin from `from` on and end by `to`, in order, some at a time.
+/// Shows the entries of all whole records that begin from `from` on and end by `to`, in order, some at a time. An error that
+/// [`is_unreadable`] where there is much that the device cannot read.
 pub(super) fn scan(
     file: &dyn DiskFile,
     from: u64,
@@ -316,12 +319,16 @@ pub(super) fn scan(
 ) -> io::Result<Scanned> {
     let (mut window, mut at, mut entries) = (Window { file, at: 0, octets: Vec::new(), narrow: 0 }, from, Vec::new());
     let mut scanned = Scanned { end: from, ..Scanned::default() };
-    let mut hole = None;
+    let (mut hole, mut unreadable) = (None, 0);
+    let mut passed_over = |error: &io::Error| {
+        unreadable += u32::from(is_unreadable(error));
+        is_unreadable(error) && unreadable <= UNREADABLE
+    };
     while at.saturating_add(HEAD as u64) <= to {
         let head = match window.get(at, HEAD) {
             Ok(octets) => octets.and_then(|octets| Head::checked(octets.first_chunk()?, at)),
             // A place the device cannot read is damage, too.
-            Err(error) if is_unreadable(&error) => {
+            Err(error) if passed_over(&error) => {
                 at = (at / PAGE + 1) * PAGE;
                 scanned.unread = at;
                 continue;
@@ -347,7 +354,7 @@ pub(super) fn scan(
                 scanned.end = at;
                 show(at, &mut entries);
             }
-            Err(error) if !is_unreadable(&error) => return Err(error),
+            Err(error) if !passed_over(&error) => return Err(error),
             read => {
                 if read.is_err() {
                     scanned.unread = (at + head.size()).next_multiple_of(PAGE);
