@@ -283,10 +283,10 @@ pub(super) fn accepted<'a>(
 }
 
 /// The record in one allocation of the right size, most of the time.
-fn octets_of(record: &Record<'_>) -> Bytes {
+fn octets_of(record: &Record<'_>) -> Vec<u8> {
     let mut octets = Vec::with_capacity(512);
     record.write(&mut octets);
-    octets.into()
+    octets
 }
 
 /// The answer to a message accepted, in the request's own header map: the connection reads its next request into it.
