@@ -25,7 +25,7 @@ const BUFFER: usize = 1_024 * 1_024;
 /// Octets read ahead in each segment.
 const AHEAD: usize = 64 * 1_024;
 /// Closed segments at least folded at once, while there is room.
-const BATCH: u64 = 4;
+pub(super) const BATCH: u64 = 4;
 /// Fewer ends than this are not worth closing a segment for.
 const FEW_ENDS: u64 = 64;
 /// How often to look whether folding frees room, where room is short.

@@ -12,15 +12,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::disk::{Disk, DiskFile};
-use super::fold::STRETCH;
+use super::fold::{BATCH, STRETCH};
 use super::frame::{self, FileHeader, HEAD, HEADER, Head, MOVED, Place, Sort, Stamp};
 use super::scan::{Item, Scan};
 use super::{At, ReadError};
 
 /// Zeros are written in pieces of this size.
 const PIECE: usize = 1_024 * 1_024;
-/// Recycled files kept for reuse.
-const SPARES: usize = 2;
+/// Files kept for reuse: what a checkpoint frees at least, so that under a steady load none has to be filled with zeros.
+const SPARES: usize = BATCH as usize + 1;
 
 /// A file with records.
 #[derive(Clone)]

@@ -1,6 +1,8 @@
 //! Appending, committing, folding and reopening, one promise at a time.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -265,6 +267,33 @@ fn a_recycled_segments_old_records_never_come_back() {
         next += 1;
     }
     assert!(opened.journal.stats().checkpoints <= 10);
+}
+
+#[test]
+fn under_a_steady_load_segments_are_used_again() {
+    /// Where a segment's header says so.
+    const RECYCLED: usize = 11;
+    let disk = Faulty::new(9);
+    let opened = open(&disk, BUDGET);
+    let (mut segments, mut filled) = (BTreeSet::new(), BTreeSet::new());
+    for round in 0..20 {
+        // Fewer segments than the journal would fold by itself.
+        for id in 100 * round + 1..100 * (round + 1) {
+            opened.put(id, &[7; 1_900]).unwrap();
+            opened.journal.end(id);
+        }
+        for name in disk.names().into_iter().filter(|name| name.ends_with(".segment")) {
+            disk.edit(&Path::new("/j").join(&name), |octets| {
+                if octets[RECYCLED] == 0 {
+                    filled.insert(name.clone());
+                }
+            });
+            segments.insert(name);
+        }
+        opened.journal.fold().unwrap();
+    }
+    assert!(segments.len() >= 60, "{segments:?}");
+    assert!(filled.len() <= 8, "filled with zeros: {filled:?}");
 }
 
 #[test]
