@@ -399,20 +399,23 @@ impl Line {
 
     /// Hands a message that is over to the store, with its body, read first where it is not at hand.
     pub(super) fn store(&mut self, id: MessageId) {
-        let body = self.bodies.get(id);
-        if body.is_none()
-            && let Some(live) = self.report.live(id)
-        {
+        let live = self.report.live(id);
+        let body = live.and_then(|live| self.bodies.get(id, live.body));
+        if let (None, Some(live)) = (body, live) {
             return self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
         }
+        let spot = live.map(|live| live.body);
         self.sheet.keep(&self.store, &self.report, id, body);
-        self.bodies.remove(id);
+        if let Some(spot) = spot {
+            self.bodies.remove(id, spot);
+        }
     }
 
     /// A body from memory, or else from disk, here and now: for rare questions.
     pub(super) fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
-        let at = self.report.live(id)?.at;
-        self.bodies.get(id).map(Bytes::copy_from_slice).or_else(|| self.journal.read(id.0, at).ok())
+        let live = self.report.live(id)?;
+        let kept = self.bodies.get(id, live.body).map(Bytes::copy_from_slice);
+        kept.or_else(|| self.journal.read(id.0, live.at).ok())
     }
 
     pub(super) fn answer(&mut self, now: Moment, question: Question) {

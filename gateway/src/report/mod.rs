@@ -31,6 +31,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::MessageId;
 use crate::journal::At;
+use crate::journal::bodies::Spot;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
 use crate::switch::{End, Home, Message, Recovered};
 
@@ -260,11 +261,18 @@ impl Report {
         [waits, due, self.rewrite_at, self.uplinks.deadline()].into_iter().flatten().min()
     }
 
-    /// A message is durable.
-    pub fn accepted(&mut self, now: Moment, message: &Message, at: At, callback: bool) {
+    /// A message is durable; where its record is on disk and in memory.
+    pub fn accepted(&mut self, now: Moment, message: &Message, (at, body): (At, Spot), callback: bool) {
         let Message { id, app, group, tier, parts, .. } = *message;
-        let live = Live { detail: None, since: now.time, at, app, group, tier, callback, reserve: parts };
+        let live = Live { detail: None, since: now.time, at, body, app, group, tier, callback, reserve: parts };
         self.insert(id, live);
+    }
+
+    /// A message's record was read into memory.
+    pub fn at_hand(&mut self, id: MessageId, body: Spot) {
+        if let Some(live) = self.live.get_mut(&id.0) {
+            live.body = body;
+        }
     }
 
     /// A message waits elsewhere than it was accepted for.

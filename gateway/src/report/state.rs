@@ -6,6 +6,7 @@ use carriers::{AttemptRef, CarrierId, Doubt, ReceiptState, Verdict};
 use crate::clock::{Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
 use crate::journal::At;
+use crate::journal::bodies::Spot;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::{End, Reason, Why};
 
@@ -27,6 +28,8 @@ pub struct Live {
     pub since: Time,
     /// Where its accepted record is.
     pub at: At,
+    /// Where that is in memory, if it still is.
+    pub body: Spot,
     /// Its app.
     pub app: AppId,
     /// Its group.
