@@ -129,7 +129,10 @@ impl Line {
                 continue;
             }
             let mut sent = 0u8;
-            for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
+            for part in parts {
+                if !is_named(&part, start.only) {
+                    continue;
+                }
                 sent = sent.saturating_add(1);
                 let ticket = Ticket::new(start.attempt, part.index);
                 self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));

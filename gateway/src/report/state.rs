@@ -308,6 +308,18 @@ impl Detail {
         self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words)
     }
 
+    /// The destination's digits; 0 where it has others.
+    pub fn number(&self) -> u64 {
+        let words = self.words.octets();
+        let to = self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words);
+        let digits = to.strip_prefix(b"+").unwrap_or(to).iter();
+        let number = digits.map(|digit| char::from(*digit).to_digit(10)).try_fold(0u64, |number, digit| {
+            let above = number.checked_mul(10)?;
+            above.checked_add(u64::from(digit?))
+        });
+        number.unwrap_or(0)
+    }
+
     /// The app's reference.
     pub fn client_ref(&self) -> Option<&str> {
         self.words.get(usize::from(self.client_ref?)..)
@@ -576,6 +588,17 @@ mod tests {
         assert_eq!(kind(&split), None, "two halves of different attempts are no message");
         let whole = detail(vec![(A, vec![receipt(Delivered), receipt(Delivered)])], true);
         assert_eq!(kind(&whole), Some(OutcomeKind::Delivered));
+    }
+
+    #[test]
+    fn a_number_is_the_destinations_digits_and_nothing_of_the_reference() {
+        for client_ref in [None, Some("7"), Some("")] {
+            assert_eq!(Detail::new("+8613800138000", client_ref).number(), 8_613_800_138_000);
+            assert_eq!(Detail::new("13800138000", client_ref).number(), 13_800_138_000);
+            for none in ["", "+", "+86x", "+99999999999999999999999"] {
+                assert_eq!(Detail::new(none, client_ref).number(), 0, "{none}");
+            }
+        }
     }
 
     #[test]

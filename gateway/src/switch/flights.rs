@@ -52,7 +52,9 @@ impl Flights {
     /// A new one, or one that goes on, as the undecided one of its message.
     pub(super) fn insert(&mut self, attempt: Attempt) {
         let (id, message) = (attempt.id, attempt.pending.entry.id);
-        drop(self.remove(&id));
+        if self.by_reference.get(id.0).is_some() {
+            self.remove(&id);
+        }
         let place = Some(Place { attempt, undecided: true });
         let at = match self.free.pop() {
             Some(at) => at,

@@ -87,6 +87,8 @@ pub struct Switch {
     pub(super) ranked: Vec<Ranked>,
     /// Of the matching: where the next message of the lane goes, too, if there is room.
     pub(super) run: Option<Run>,
+    #[cfg(test)]
+    pub(super) without_runs: bool,
     /// While an explanation is made: who was passed over, and why.
     pub(super) trace: Option<Vec<(ChannelId, Cause, u32)>>,
     /// Which channels are well.
@@ -168,6 +170,8 @@ impl Switch {
             partial: BTreeMap::new(),
             ranked: Vec::new(),
             run: None,
+            #[cfg(test)]
+            without_runs: false,
             trace: None,
             watch: Watch::new(),
             poison: Poison::default(),

@@ -115,21 +115,24 @@ impl Switch {
             }
         }
         let most = out.len() + ROUND;
-        // Mostly one lane has a whole run.
-        let mut lane = LaneKey::default();
-        let mut next = None;
+        // Mostly one lane has a whole run, whose next message needs no place among the heads.
+        let (mut lane, mut next) = (LaneKey::default(), None);
         loop {
-            let head = next.take().or_else(|| {
-                self.run = None;
-                heads.pop().map(|Reverse(head)| head)
-            });
-            let Some((rank, turn, id, spot)) = head else { break };
-            let Some(entry) = self.lanes.head(spot).copied().filter(|head| head.id == id) else { continue };
-            match self.lanes.key(spot) {
-                Some(key) if *key == lane => {}
-                Some(key) => lane.clone_from(key),
-                None => continue,
-            }
+            let (rank, turn, spot, entry) = match next.take() {
+                Some(next) => next,
+                None => {
+                    self.run = None;
+                    let Some(Reverse((rank, turn, id, spot))) = heads.pop() else { break };
+                    let Some(entry) = self.lanes.head(spot).copied().filter(|head| head.id == id) else { continue };
+                    match self.lanes.key(spot) {
+                        Some(key) if *key == lane => {}
+                        Some(key) => lane.clone_from(key),
+                        None => continue,
+                    }
+                    (rank, turn, spot, entry)
+                }
+            };
+            let id = entry.id;
             if out.len() >= most {
                 self.wake = now.time;
                 break;
@@ -214,13 +217,13 @@ impl Switch {
                     heads.push(Reverse((rank, turn, id, to)));
                 }
             }
-            if let Some(entry) = self.lanes.head(spot) {
+            if let Some(entry) = self.lanes.head(spot).copied() {
                 // Most likely it goes where the one before went.
                 let there = served.and_then(|channel| self.channels.get(&channel));
                 let turn = there.map_or(turn, |channel| channel.turns.turn(lane.tier, entry.app));
                 let head = (rank, turn, entry.id, spot);
                 if served.is_some() && heads.peek().is_none_or(|Reverse(first)| head < *first) {
-                    next = Some(head);
+                    next = Some((rank, turn, spot, entry));
                 } else {
                     heads.push(Reverse(head));
                 }
@@ -270,6 +273,10 @@ impl Switch {
 
     /// What the start of that message makes sure of for the next.
     fn run(&self, rank: usize, channel: ChannelId, chosen: &Chosen, lane: &LaneKey, entry: &Entry) -> Option<Run> {
+        #[cfg(test)]
+        if self.without_runs {
+            return None;
+        }
         let well = self.watch.machines.usable(lane.group, channel, rank == 0) == Use::Full
             && self.channels.get(&channel).is_some_and(|channel| channel.trial.is_none());
         let steady = self.choices.get(&lane.group).is_some_and(Choice::is_steady);
