@@ -308,18 +308,6 @@ impl Detail {
         self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words)
     }
 
-    /// The destination's digits; 0 where it has others.
-    pub fn number(&self) -> u64 {
-        let words = self.words.octets();
-        let to = self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words);
-        let digits = to.strip_prefix(b"+").unwrap_or(to).iter();
-        let number = digits.map(|digit| char::from(*digit).to_digit(10)).try_fold(0u64, |number, digit| {
-            let above = number.checked_mul(10)?;
-            above.checked_add(u64::from(digit?))
-        });
-        number.unwrap_or(0)
-    }
-
     /// The app's reference.
     pub fn client_ref(&self) -> Option<&str> {
         self.words.get(usize::from(self.client_ref?)..)
@@ -334,6 +322,18 @@ impl Detail {
     pub fn is_of(&mut self, to: &str, client_ref: Option<&str>) {
         (self.words, self.client_ref) = words(to, client_ref);
         self.tail = tail(to);
+    }
+
+    /// The destination's digits; 0 where it has others.
+    pub fn number(&self) -> u64 {
+        let words = self.words.octets();
+        let to = self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words);
+        let digits = to.strip_prefix(b"+").unwrap_or(to).iter();
+        let number = digits.map(|digit| char::from(*digit).to_digit(10)).try_fold(0u64, |number, digit| {
+            let above = number.checked_mul(10)?;
+            above.checked_add(u64::from(digit?))
+        });
+        number.unwrap_or(0)
     }
 
     /// The attempt of that reference.

@@ -65,13 +65,12 @@ pub(super) struct Chosen {
     pub(super) why: Why,
 }
 
-/// A fresh message of the common lane has started on the first channel of its order, which is well. The next of its lane
-/// that is like it goes there, too, for the same reason, as long as nothing else comes between: only what the start took
-/// is asked for anew, the turn and the room.
+/// A fresh message of the common lane has started on the first channel of its order, which is well. As long as no other
+/// lane comes between, the next of its lane that is fresh goes there, too, for the same reason: of all that was asked,
+/// only turn and room can have changed.
 #[derive(Debug)]
 pub(super) struct Run {
     channel: ChannelId,
-    parts: u8,
     chosen: Chosen,
 }
 
@@ -281,12 +280,12 @@ impl Switch {
             && self.channels.get(&channel).is_some_and(|channel| channel.trial.is_none());
         let steady = self.choices.get(&lane.group).is_some_and(Choice::is_steady);
         let first = chosen.at == 0 && lane.class.is_any() && entry.is_fresh();
-        (first && steady && well).then_some(Run { channel, parts: entry.parts, chosen: *chosen })
+        (first && steady && well).then_some(Run { channel, chosen: *chosen })
     }
 
     /// Where the message before went, if it is one of the same run.
     fn follow_run(&self, now: Time, rank: usize, entry: &Entry) -> Option<Place> {
-        let run = self.run.as_ref().filter(|run| run.parts == entry.parts && entry.is_fresh())?;
+        let run = self.run.as_ref().filter(|_| entry.is_fresh())?;
         match self.channels.get(&run.channel)?.offer(now, entry.parts, rank == 0) {
             Offer::Link(link) => Some(Place::Start(run.channel, link, run.chosen)),
             Offer::At(_) | Offer::Full => None,
