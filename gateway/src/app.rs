@@ -392,7 +392,7 @@ impl Line {
                             self.exhausted(now, id, end, body.as_deref());
                         }
                         Purpose::Keep => {
-                            self.sheet.keep(&self.store, &self.report, id, body.as_deref());
+                            self.sheet.keep(&mut self.store.counter(), &self.report, id, body.as_deref());
                             if let Some(live) = self.report.live(id) {
                                 self.bodies.remove(id, live.body);
                             }
@@ -639,7 +639,7 @@ impl Line {
             match effect {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
                 Effect::Tell(id, app, seq) => events.push((id, app, seq)),
-                Effect::Store(id) => self.store(id),
+                Effect::Store(id) => self.sheet.over.push(id),
                 Effect::StoreUplink(id) => self.keep_uplink(id),
                 Effect::Settle(Carrier { link, generation, inbound }, durable) => {
                     self.fleet.answer(link, generation, inbound, settle(durable));
@@ -678,6 +678,7 @@ impl Line {
             }
         }
         self.effects = effects;
+        self.store();
         self.tell_apps(events);
     }
 }

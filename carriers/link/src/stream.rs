@@ -23,7 +23,8 @@
 //! A settle counts for the session only when it names this connection's generation.
 //!
 //! One wake-up is: one read, all commands, the session's deadline; then one write of everything the session wants
-//! sent; then one batch of everything it had to say. Doubt is judged after the write, so that what is called unsent
+//! sent; then one batch of everything it had to say. A read that was full is followed by another, twice as large, after
+//! whoever hears that batch had a turn and what came of it is sent. Doubt is judged after the write, so that what is called unsent
 //! has indeed not been written. While octets are written and not acknowledged, the kernel is asked for their age ten times
 //! a second (`unacked`).
 
@@ -43,6 +44,7 @@ use carriers::{
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::dial::{Dialled, dial};
@@ -58,6 +60,9 @@ use crate::{Batch, Down, FromLink, OUT_LIMIT, READ_BUFFER, Spec, ToLink, tcp_inf
 const STREAM: PathId = PathId(0);
 /// A session reads so many octets at a time, so that what it says of them is little, and near.
 const SIP: usize = 2048;
+/// A read takes no more than so many octets, one that follows a full one twice as many as that: what the first answers
+/// make room for leaves before the last of them are read.
+const FIRST_READ: usize = 1024;
 /// Reads after a failed write, at most: answers that were already here spare their tickets the doubt.
 const SALVAGE_READS: usize = 64;
 
@@ -294,6 +299,10 @@ impl Link {
                 self.ending = true;
                 return (Down::Fault(Fault::Closed), Outcome::Failed);
             }
+            if talk.full {
+                // Whoever hears of this piece has a turn.
+                yield_now().await;
+            }
             talk.arm(self.outbox.waiting());
             let woken =
                 poll_fn(|cx| talk.poll_wake(cx, &mut self.buffer, &mut self.inbox, &mut commands, &mut self.outbox));
@@ -380,6 +389,10 @@ struct Conversation {
     lost: bool,
     timer: Pin<Box<Sleep>>,
     armed: bool,
+    /// So much is read next.
+    reach: usize,
+    /// The last read was full, and what came of it goes before the next.
+    full: bool,
     /// The session asked for the connection to be closed.
     closing: bool,
     /// The socket takes nothing more.
@@ -408,6 +421,8 @@ impl Conversation {
             lost: false,
             timer: Box::pin(sleep(Duration::from_secs(60))),
             armed: false,
+            reach: FIRST_READ,
+            full: false,
             closing: false,
             broken: false,
             over: None,
@@ -708,14 +723,18 @@ impl Conversation {
         outbox: &mut Outbox,
     ) -> Poll<Option<io::Result<usize>>> {
         let mut read = None;
-        if self.out.len() <= OUT_LIMIT && !outbox.backlogged() {
-            let mut buffer = ReadBuf::new(buffer);
+        let mut awake = inbox.poll_recv_many(cx, commands, usize::MAX).is_ready();
+        let first = awake && std::mem::take(&mut self.full);
+        if !first && self.out.len() <= OUT_LIMIT && !outbox.backlogged() {
+            let reach = self.reach.min(buffer.len());
+            let mut buffer = ReadBuf::new(&mut buffer[..reach]);
             if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 read = Some(outcome.map(|()| buffer.filled().len()));
             }
+            self.full = read.is_some() && buffer.remaining() == 0;
+            self.reach = if self.full { (2 * reach).min(READ_BUFFER) } else { FIRST_READ };
         }
-        let mut awake = read.is_some();
-        awake |= inbox.poll_recv_many(cx, commands, usize::MAX).is_ready();
+        awake |= read.is_some();
         awake |= !self.out.is_empty() && self.stream.poll_write_ready(cx).is_ready();
         awake |= self.armed && self.timer.as_mut().poll(cx).is_ready();
         awake |= outbox.waiting() && outbox.poll(cx).is_ready();

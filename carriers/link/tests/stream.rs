@@ -60,6 +60,34 @@ async fn what_was_told_before_a_wake_up_leaves_in_one_write_and_comes_back_as_on
 }
 
 #[tokio::test]
+async fn what_the_first_of_many_answers_make_room_for_leaves_before_the_last_are_told() {
+    let far = Far::listen().await;
+    let mut link = Running::start(Toy::dialling(&far.target), at_once());
+    let mut peer = far.bind(400).await;
+    link.up().await;
+    link.handle.send(submits(0..400));
+    assert_eq!(peer.one_read().await.len(), 400 * BARE);
+
+    peer.answer(0..400).await;
+    let mut told = Vec::new();
+    for first in [true, false, false] {
+        let batch = link.batches.recv().await.unwrap();
+        told.extend(batch.events);
+        if first {
+            assert!(told.len() < 2 * 400, "all of them at once");
+            link.handle.send(submits(400..450));
+        } else if peer.arrived().await == 50 * BARE {
+            break;
+        }
+    }
+    assert!(told.len() < 2 * 400, "the next parts wait for the last answer");
+    while told.len() < 2 * 400 {
+        told.extend(link.batches.recv().await.unwrap().events);
+    }
+    assert_eq!(told, (0..400).flat_map(submitted).collect::<Vec<_>>(), "in their order");
+}
+
+#[tokio::test]
 async fn up_tells_window_and_address() {
     let far = Far::listen().await;
     let mut link = Running::start(Toy::dialling(&far.target), at_once());

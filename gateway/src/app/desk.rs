@@ -28,7 +28,7 @@ use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
 use crate::journal::bodies::Wanted;
 use crate::journal::record::{Keyed, Outline};
-use crate::journal::store::{Finished, Name, Store};
+use crate::journal::store::{Counter, Finished, Name, Store};
 use crate::report::Report;
 use crate::report::story::{self, Status, Story};
 use crate::report::tell;
@@ -310,21 +310,18 @@ impl Remembered for Desk {
 /// What the store keeps for an idempotency key: name and value.
 pub(super) fn key_record(app: &str, key: &str, found: &Found) -> (Vec<u8>, Vec<u8>) {
     let &Found { id, body_hash, parts, ref encoding, accepted_at: at } = found;
-    keyed_record(
-        id,
-        app.as_bytes(),
-        &Keyed { key: key.as_bytes(), body_hash, at, parts, encoding: encoding.as_bytes() },
-    )
+    let keyed = Keyed { key: key.as_bytes(), body_hash, at, parts, encoding: encoding.as_bytes() };
+    let mut value = Vec::with_capacity(40);
+    put_key_value(&mut value, id, &keyed);
+    (idempotency::name(app.as_bytes(), keyed.key), value)
 }
 
-fn keyed_record(id: MessageId, app: &[u8], keyed: &Keyed<'_>) -> (Vec<u8>, Vec<u8>) {
-    let mut value = Vec::with_capacity(40);
+fn put_key_value(value: &mut Vec<u8>, id: MessageId, keyed: &Keyed<'_>) {
     value.extend_from_slice(&id.0.to_le_bytes());
     value.extend_from_slice(&keyed.at.0.to_le_bytes());
     value.extend_from_slice(&keyed.body_hash);
     value.push(keyed.parts);
     value.extend_from_slice(keyed.encoding);
-    (idempotency::name(app, keyed.key), value)
 }
 
 fn read_key_record(value: &[u8]) -> Option<Found> {
@@ -357,6 +354,8 @@ fn put_correlation_key(key: &mut Vec<u8>, channel: &str, id: &CarrierId) {
 /// What the store is handed of a message that is over, put together where that of the one before was.
 #[derive(Default)]
 pub(super) struct Sheet {
+    /// Those of this turn.
+    pub(super) over: Vec<MessageId>,
     history: Vec<u8>,
     names: Vec<Name>,
     key: Vec<u8>,
@@ -364,8 +363,8 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// A body that cannot be read is no reason to keep its message for ever: what memory knows is stored.
-    pub(super) fn keep(&mut self, store: &Store, report: &Report, id: MessageId, body: Option<&[u8]>) {
-        let Sheet { history, names, key } = self;
+    pub(super) fn keep(&mut self, store: &mut Counter<'_>, report: &Report, id: MessageId, body: Option<&[u8]>) {
+        let Sheet { history, names, key, .. } = self;
         history.clear();
         names.clear();
         let accepted = body.and_then(Outline::of);
@@ -389,26 +388,38 @@ impl Sheet {
 
 impl Line {
     /// Keeps an idempotency key beyond memory.
-    pub(super) fn remember(&self, fresh: &Fresh) {
+    pub(super) fn remember(&mut self, fresh: &Fresh) {
         // Most have none.
         let Some(Outline { app, keyed: Some(keyed), .. }) = Outline::of(&fresh.body) else { return };
-        let id = fresh.message.id;
-        let (name, value) = keyed_record(id, app, &keyed);
-        self.store.put(&Finished { id: id.0, idempotency: Some((&name, &value)), ..Finished::default() });
+        let (id, Sheet { history: value, key: name, .. }) = (fresh.message.id, &mut self.sheet);
+        name.clear();
+        value.clear();
+        idempotency::put_name(name, app, keyed.key);
+        put_key_value(value, id, &keyed);
+        self.store.put(&Finished { id: id.0, idempotency: Some((name, value)), ..Finished::default() });
     }
 
-    /// Hands a message that is over to the store, with its body, read first where it is not at hand.
-    pub(super) fn store(&mut self, id: MessageId) {
-        let live = self.report.live(id);
-        let body = live.and_then(|live| self.bodies.get(id, live.body));
-        if let (None, Some(live)) = (body, live) {
-            return self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
+    /// Hands the messages that are over to the store, with their bodies, read first where they are not at hand.
+    pub(super) fn store(&mut self) {
+        if self.sheet.over.is_empty() {
+            return;
         }
-        let spot = live.map(|live| live.body);
-        self.sheet.keep(&self.store, &self.report, id, body);
-        if let Some(spot) = spot {
-            self.bodies.remove(id, spot);
+        let mut over = std::mem::take(&mut self.sheet.over);
+        let mut counter = self.store.counter();
+        for id in over.drain(..) {
+            let live = self.report.live(id);
+            let body = live.and_then(|live| self.bodies.get(id, live.body));
+            if let (None, Some(live)) = (body, live) {
+                self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
+                continue;
+            }
+            self.sheet.keep(&mut counter, &self.report, id, body);
+            if let Some(live) = live {
+                self.bodies.remove(id, live.body);
+            }
         }
+        drop(counter);
+        self.sheet.over = over;
     }
 
     /// A body from memory, or else from disk, here and now: for rare questions.

@@ -6,6 +6,7 @@
 //! of 16 octets, gathered in memory, sorted a lot at a time, merged in the background ([`run`]). It follows from the
 //! records: what is lost of it is made again, and a day that is over is a few files less. `LIFECYCLE.md` has what holds.
 
+mod calendar;
 mod day;
 mod former;
 mod record;
@@ -13,18 +14,19 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Files};
 use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::vital::Vital;
+use calendar::Calendar;
 use day::{Day, Place};
 use former::{Former, tag};
 use record::{Lot, Record, hashed, kind, ordered};
@@ -135,7 +137,8 @@ impl Store {
     /// More than this many waiting means that the store is falling behind.
     pub const CALM: usize = 10_000;
 
-    /// Opens or makes the store; a day that is damaged is moved aside (`.damaged`) and begun anew. `clock` tells the wall
+    /// Opens or makes the store; a day of which no record reads is moved aside (`.damaged`) and begun anew, one that the device
+    /// cannot read is left alone. `clock` tells the wall
     /// time; `persisted` is called by the store's thread with the ids of each lot that brought a history, once it is on
     /// disk.
     pub fn open(
@@ -171,12 +174,20 @@ impl Store {
         let failed = |error: io::Error| StoreError { dir: settings.dir.clone(), reason: error.to_string() };
         let place = Place { disk, dir: settings.dir.join(RECORDS), fresh: pace.fresh };
         let keep_days: u32 = settings.history.as_millis().div_ceil(u128::from(DAY_MS)).try_into().unwrap_or(u32::MAX);
-        let oldest = day_of(clock()).saturating_sub(keep_days);
-        let (days, holes) = open(&place, oldest).map_err(failed)?;
+        let wall = day_of(clock());
+        let names = list(&place).map_err(failed)?;
+        let written = calendar::written(&place);
+        let newest =
+            names.iter().filter(|name| day::holds_records(name)).filter_map(|name| day::day_of_file(name)).max();
+        let mut calendar = Calendar::new(written.or(newest).unwrap_or(wall));
+        let oldest = calendar.look(wall, Instant::now()).saturating_sub(keep_days);
+        let Opened { days, shut, holes } = open(&place, &names, oldest).map_err(failed)?;
+        let passed = names.iter().filter_map(|name| day::passed_over(name)).collect();
         let shared = Arc::new(Shared {
             place,
             keep_days,
             days: RwLock::new(days),
+            passed: RwLock::new(passed),
             former: RwLock::new(former),
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -184,7 +195,15 @@ impl Store {
             holes,
         });
         let (folds, to_fold) = mpsc::channel();
-        let mut filling = Filling { shared: shared.clone(), folds, pause: pace.pause, clock: Box::new(clock) };
+        let mut filling = Filling {
+            shared: shared.clone(),
+            folds,
+            pause: pace.pause,
+            clock: Box::new(clock),
+            calendar,
+            written,
+            shut,
+        };
         filling.drop_old();
         filling.rest(day_of((filling.clock)()));
         let folding = {
@@ -207,15 +226,14 @@ impl Store {
     /// Hands a finished message to the store's thread and tells how many wait there. Never blocks; a caller that sees
     /// more than [`Store::CALM`] waiting slows down. It can be looked up once `persisted` has named it.
     pub fn put(&self, finished: &Finished<'_>) -> usize {
-        let day = day_of(MessageId(finished.id).wall());
-        let mut queue = self.thread.shared.queue();
-        queue.gathered.push(day, finished);
-        let (count, backlog) = (queue.gathered.count, queue.gathered.count + queue.writing);
-        drop(queue);
-        if count == 1 || count == LOT {
-            self.thread.shared.wake.notify_one();
-        }
-        backlog
+        self.counter().put(finished)
+    }
+
+    /// Where one after another can be handed over under one lock. The store's thread takes nothing meanwhile.
+    pub fn counter(&self) -> Counter<'_> {
+        let shared = &self.thread.shared;
+        let queue = shared.queue();
+        Counter { before: queue.gathered.count, queue, wake: &shared.wake }
     }
 
     /// How many wait to be written.
@@ -281,8 +299,8 @@ impl Store {
         former.is_none_or(|days| days.keys(tag::IDEMPOTENCY, tell))
     }
 
-    /// Whether the last life was cut short so that the store may have something and yet not all that was put before it. The
-    /// journal has that still.
+    /// Whether the last life was cut short so that the store may have something and yet not all that was put before it, or
+    /// some of it has not been looked at yet. The journal has that still.
     pub fn has_holes(&self) -> bool {
         self.thread.shared.holes
     }
@@ -382,25 +400,49 @@ fn key_and_value(record: &Record) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u16::from_le_bytes(*length).into()).filter(|_| record.kind == kind::IDEMPOTENCY)
 }
 
-/// The days there are, and whether any has holes; what is left of older ones, and of what was never finished, goes.
-fn open(place: &Place, oldest: u32) -> io::Result<(BTreeMap<u32, Arc<Day>>, bool)> {
+/// The files of the days.
+fn list(place: &Place) -> io::Result<Vec<String>> {
     place.disk.make_dir(&place.dir)?;
-    let names = place.disk.list(&place.dir)?;
+    place.disk.list(&place.dir)
+}
+
+/// The days there are.
+struct Opened {
+    days: BTreeMap<u32, Arc<Day>>,
+    /// Those that cannot be read.
+    shut: BTreeSet<u32>,
+    /// See [`Store::has_holes`].
+    holes: bool,
+}
+
+/// Opens the days; what is left of older ones, and of what was never finished, goes. One that the device cannot read is left
+/// as it is: it may read another day, or be put back from a copy.
+fn open(place: &Place, names: &[String], oldest: u32) -> io::Result<Opened> {
     let old = |name: &&String| name.ends_with(".new") || day::day_of_file(name).is_some_and(|day| day < oldest);
     for name in names.iter().filter(old) {
         if let Err(error) = place.disk.remove(&place.dir.join(name)) {
             tracing::warn!(%error, name, "an old file of the store could not be removed");
         }
     }
-    let (mut days, mut any) = (BTreeMap::new(), false);
-    for number in names.iter().filter(|name| day::holds_records(name)).filter_map(|name| day::day_of_file(name)) {
-        if number >= oldest {
-            let (day, holes) = Day::open(place, number, &names)?;
-            days.insert(number, Arc::new(day));
-            any |= holes;
+    let mut opened = Opened { days: BTreeMap::new(), shut: BTreeSet::new(), holes: false };
+    for name in names.iter().filter(|name| day::holds_records(name)) {
+        let Some(number) = day::day_of_file(name).filter(|number| *number >= oldest) else { continue };
+        match Day::open(place, number, names) {
+            Ok((day, holes)) => {
+                opened.days.insert(number, Arc::new(day));
+                opened.holes |= holes;
+            }
+            Err(error) if record::is_unreadable(&error) => {
+                let file = place.dir.join(name);
+                tracing::error!(%error, file = %file.display(), "a day of the store cannot be read: it is left as it is, and \
+                    nothing in it is found before a start that can read it");
+                opened.shut.insert(number);
+                opened.holes = true;
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok((days, any))
+    Ok(opened)
 }
 
 /// Messages that go to disk together.
@@ -457,10 +499,45 @@ struct Queue {
     closed: bool,
 }
 
+/// See [`Store::counter`].
+pub struct Counter<'s> {
+    queue: MutexGuard<'s, Queue>,
+    wake: &'s Condvar,
+    /// How many had been put when it was taken.
+    before: usize,
+}
+
+impl Counter<'_> {
+    /// As [`Store::put`].
+    pub fn put(&mut self, finished: &Finished<'_>) -> usize {
+        let Queue { gathered, writing, .. } = &mut *self.queue;
+        gathered.push(day_of(MessageId(finished.id).wall()), finished);
+        gathered.count + *writing
+    }
+}
+
+impl Drop for Counter<'_> {
+    fn drop(&mut self) {
+        // It sleeps until there is one, and then until there are enough or it has waited for long enough.
+        let count = self.queue.gathered.count;
+        if (self.before == 0 && count > 0) || (self.before < LOT && count >= LOT) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl std::fmt::Debug for Counter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counter").field("before", &self.before).finish_non_exhaustive()
+    }
+}
+
 struct Shared {
     place: Place,
     keep_days: u32,
     days: RwLock<BTreeMap<u32, Arc<Day>>>,
+    /// Those that could not be read for a while, so that what finished of them then is in later ones.
+    passed: RwLock<BTreeSet<u32>>,
     former: RwLock<Option<Former>>,
     queue: Mutex<Queue>,
     wake: Condvar,
@@ -487,9 +564,11 @@ impl Shared {
     /// What a day has under the key of an id: it is in its own day, or where that was over in a later one.
     fn by_id<T>(&self, kind: u8, id: u64, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
         let (day, key) = (day_of(MessageId(id).wall()), ordered(kind, id));
-        let own = self.days().get(&day).cloned();
+        let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&day);
+        let own = self.days().get(&day).filter(|_| !passed).cloned();
         let found = own.and_then(|day| day.find(key, &mut take));
-        found.or_else(|| self.find_since(day.saturating_add(1), key, take))
+        let day = if passed { day } else { day.saturating_add(1) };
+        found.or_else(|| self.find_since(day, key, take))
     }
 
     /// Of which kind the list's entry of a message from a handset is.
@@ -537,6 +616,11 @@ struct Filling {
     folds: mpsc::Sender<Arc<Day>>,
     pause: Duration,
     clock: Box<dyn Fn() -> Wall + Send + Sync>,
+    calendar: Calendar,
+    /// The day it is, as it was last written down.
+    written: Option<u32>,
+    /// Days whose files are left alone.
+    shut: BTreeSet<u32>,
 }
 
 impl Filling {
@@ -575,7 +659,7 @@ impl Filling {
     }
 
     /// Writes until it works; false if the store is closed before it does. The messages are in the journal still.
-    fn write_or_give_up(&self, gathered: &mut Gathered) -> bool {
+    fn write_or_give_up(&mut self, gathered: &mut Gathered) -> bool {
         let oldest = self.oldest();
         for (day, lot) in &mut gathered.lots {
             while let Err(error) = self.write((*day).max(oldest), lot) {
@@ -592,9 +676,17 @@ impl Filling {
         true
     }
 
-    fn write(&self, number: u32, lot: &mut Lot) -> io::Result<()> {
+    fn write(&self, mut number: u32, lot: &mut Lot) -> io::Result<()> {
         if lot.is_empty() {
             return Ok(());
+        }
+        // Look-ups go on from a message's own day to later ones.
+        while self.shut.contains(&number) {
+            if !self.shared.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&number) {
+                day::pass_over(&self.shared.place, number)?;
+                self.shared.passed.write().unwrap_or_else(PoisonError::into_inner).insert(number);
+            }
+            number += 1;
         }
         let known = self.shared.days().get(&number).cloned();
         let day = match known {
@@ -627,13 +719,23 @@ impl Filling {
         }
     }
 
-    fn oldest(&self) -> u32 {
-        day_of((self.clock)()).saturating_sub(self.shared.keep_days)
+    /// The oldest day that is kept.
+    fn oldest(&mut self) -> u32 {
+        let today = self.calendar.look(day_of((self.clock)()), Instant::now());
+        // Once a day, be it in vain: another start that does not know it only waits for longer.
+        if self.written.replace(today) != Some(today)
+            && let Err(error) = calendar::write(&self.shared.place, today)
+        {
+            tracing::warn!(%error, "the store cannot write down which day it is");
+        }
+        today.saturating_sub(self.shared.keep_days)
     }
 
     fn drop_old(&mut self) {
         let oldest = self.oldest();
-        if self.shared.days().first_key_value().is_some_and(|(day, _)| *day < oldest) {
+        let shut = self.shut.first().is_some_and(|day| *day < oldest);
+        if shut || self.shared.days().first_key_value().is_some_and(|(day, _)| *day < oldest) {
+            self.shut = self.shut.split_off(&oldest);
             let mut days = self.shared.days.write().unwrap_or_else(PoisonError::into_inner);
             let kept = days.split_off(&oldest);
             *days = kept;

@@ -25,6 +25,7 @@ struct State {
     failing_syncs: u32,
     failing_commits: u32,
     failing_writes: u32,
+    unreadable: Option<PathBuf>,
     no_space: bool,
     /// Changes that are made yet before whoever makes them is dead.
     life: Option<u32>,
@@ -65,6 +66,7 @@ impl Faulty {
             failing_syncs: 0,
             failing_commits: 0,
             failing_writes: 0,
+            unreadable: None,
             no_space: false,
             life: None,
             failed: 0,
@@ -93,6 +95,11 @@ impl Faulty {
 
     pub fn fail_writes(&self, count: u32) {
         self.state().failing_writes = count;
+    }
+
+    /// The file of that name cannot be opened.
+    pub fn fail_open(&self, path: Option<PathBuf>) {
+        self.state().unreadable = path;
     }
 
     /// No file can be made or grow.
@@ -251,6 +258,9 @@ impl Disk for Faulty {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        if self.state().unreadable.as_deref() == Some(path) {
+            return Err(eio());
+        }
         let inode = self.state().names.get(path).cloned().ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(Open { disk: self.clone(), inode }))
     }

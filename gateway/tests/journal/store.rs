@@ -449,3 +449,47 @@ fn a_file_cut_at_any_octet_of_its_last_records_has_all_before_them() {
     }
     assert_eq!(before, 6);
 }
+
+/// A day whose file the device cannot open keeps neither the others nor the gateway: what finishes meanwhile is found, and
+/// what is in it is there again once the device reads.
+#[test]
+fn a_day_that_cannot_be_read_is_left_alone() {
+    for back in 0..3 {
+        let mut world = World::new(60 + back);
+        world.work(0..20, false);
+        assert!(world.settle());
+        world.check();
+        let before = world.store().histories(0, usize::MAX);
+        let day = NOW / DAY_MS - back;
+        let own = |id: u64| MessageId(id).wall().0 / DAY_MS == day;
+        assert!(before.iter().any(|(id, _)| own(*id)) && before.iter().any(|(id, _)| !own(*id)));
+        world.store.take().unwrap().close();
+        world.disk.fail_open(Some(dir().join(format!("{day}.records"))));
+        let mut put = Vec::new();
+        for round in 0..2 {
+            world.open();
+            let store = world.store();
+            assert!(store.has_holes());
+            for (id, history) in &before {
+                assert_eq!(store.history(*id), (!own(*id)).then(|| history.clone()));
+            }
+            let id = Ids::default().next(Wall(NOW - back * DAY_MS + 20_000 + round)).0;
+            store.put(&Finished { id, history: b"meanwhile", ..Finished::default() });
+            put.push((id, b"meanwhile".to_vec()));
+            if round == 1 {
+                let (id, _) = before.iter().find(|(id, _)| own(*id)).unwrap();
+                store.put(&Finished { id: *id, history: b"corrected", ..Finished::default() });
+                put.push((*id, b"corrected".to_vec()));
+            }
+            assert!(world.settle());
+            assert!(put.iter().all(|(id, history)| world.store().history(*id).as_ref() == Some(history)));
+            world.store.take().unwrap().close();
+        }
+        world.disk.fail_open(None);
+        world.open();
+        let after: BTreeMap<u64, Vec<u8>> = before.into_iter().chain(put).collect();
+        for (id, history) in after {
+            assert_eq!(world.store().history(id), Some(history), "the last one written counts");
+        }
+    }
+}

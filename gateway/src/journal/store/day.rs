@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,6 +20,9 @@ const FEW: usize = 4;
 const PATIENCE: usize = 8;
 /// Runs of a day that are made again in one life: a device that reads nothing back must not be written to for ever.
 const MENDS: usize = 64;
+/// Octets of records whose lines are made again in one go, for each line that stays in memory: 256 MiB. What else is to be
+/// made again waits for look-ups that need it, and for the folding thread.
+const PIECE: u64 = 4_096;
 /// Damaged records of a day that are told of one by one.
 const TOLD: usize = 64;
 
@@ -62,8 +66,10 @@ struct Stretch {
 
 #[derive(Default)]
 struct Index {
-    /// Entries of the records that no run covers, in the records' order.
+    /// Entries of the records that no run covers, the newest of them in the records' order.
     fresh: Vec<Entry>,
+    /// Those before, as many in each heap as make a run, sorted, where no run may be or could be written.
+    heaps: Vec<Vec<Entry>>,
     /// Where these begin.
     from: u64,
     /// Behind the last record.
@@ -75,6 +81,29 @@ struct Index {
 impl Index {
     fn covered(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.to)
+    }
+
+    /// Entries in memory.
+    fn waiting(&self) -> usize {
+        self.fresh.len() + self.heaps.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// All of these, sorted.
+    fn sorted(&self) -> Vec<Entry> {
+        if self.heaps.is_empty() {
+            return record::sorted(&self.fresh);
+        }
+        record::sorted(&self.heaps.iter().chain([&self.fresh]).flatten().copied().collect::<Vec<_>>())
+    }
+
+    /// Those of these keys, in no order.
+    fn of(&self, keys: &RangeInclusive<Key>) -> Vec<Entry> {
+        let heaps = self.heaps.iter().flat_map(|heap| {
+            let from = heap.partition_point(|entry| entry.key < *keys.start());
+            let to = heap.partition_point(|entry| entry.key <= *keys.end());
+            heap.get(from..to).unwrap_or_default()
+        });
+        heaps.chain(self.fresh.iter().filter(|entry| keys.contains(&entry.key))).copied().collect()
     }
 }
 
@@ -92,12 +121,23 @@ pub(super) fn holds_records(name: &str) -> bool {
     day_of_file(name).is_some_and(|day| file_name(day) == name)
 }
 
+/// The day that was passed over, if the file of that name says so of one.
+pub(super) fn passed_over(name: &str) -> Option<u32> {
+    name.strip_suffix(".passed")?.parse().ok()
+}
+
+/// Writes down that what finishes of that day goes to the next one.
+pub(super) fn pass_over(place: &Place, day: u32) -> io::Result<()> {
+    place.disk.create(&place.dir.join(format!("{day}.passed")))?;
+    place.disk.sync_dir(&place.dir)
+}
+
 /// Removes whatever is of a day before that one: a run may have come when its day had gone.
 pub(super) fn remove_before(place: &Place, oldest: u32) -> io::Result<()> {
-    for name in place.disk.list(&place.dir)?.iter().filter(|name| day_of_file(name).is_some_and(|day| day < oldest)) {
-        place.disk.remove(&place.dir.join(name))?;
-    }
-    Ok(())
+    let names = place.disk.list(&place.dir)?;
+    let old = names.iter().filter(|name| day_of_file(name).is_some_and(|day| day < oldest));
+    // One that cannot be removed keeps none of the others.
+    old.map(|name| place.disk.remove(&place.dir.join(name))).fold(Ok(()), Result::and)
 }
 
 impl Day {
@@ -127,8 +167,8 @@ impl Day {
         Ok(Day::new(place, number, file))
     }
 
-    /// Opens a day of which `names` are in the directory. Whatever no run covers is read. True where a record may be
-    /// missing that stood before one that is there.
+    /// Opens a day of which `names` are in the directory. What is behind its runs is read, unless that is very much. True where
+    /// a record may be missing that stood before one that is there, or some of the index is.
     pub(super) fn open(place: &Place, number: u32, names: &[String]) -> io::Result<(Day, bool)> {
         let path = place.dir.join(file_name(number));
         let file = place.disk.open(&path)?;
@@ -143,14 +183,20 @@ impl Day {
                 continue;
             }
             if run.from > covered {
-                index.runs.extend(day.index_again(covered, run.from)?);
+                index.runs.push(day.missing(covered, run.from));
             }
             index.runs.push(Arc::new(run));
         }
-        let covered = index.covered();
+        let mut covered = index.covered();
         if length > covered {
             // Its last writer may have been killed before its sync, and runs cover only what lasts.
             day.file.sync()?;
+        }
+        let late = length.checked_sub(day.piece()).filter(|late| *late > covered);
+        let late = late.map(|late| record::first(&*day.file, late, length)).transpose()?.flatten();
+        if let Some(late) = late {
+            index.runs.push(day.missing(covered, late));
+            covered = late;
         }
         let Stretch { runs, rest, from, scanned, .. } = day.read_in(covered, length)?;
         if length > 0 && scanned.end == 0 {
@@ -161,7 +207,8 @@ impl Day {
             return Ok((Day::make(place, number)?, true));
         }
         day.tell_damage(scanned.damaged);
-        let holes = scanned.damaged.is_some() || scanned.torn.is_some() || scanned.unread > 0;
+        // What has not been looked at may have some.
+        let holes = scanned.damaged.is_some() || scanned.torn.is_some() || scanned.unread > 0 || late.is_some();
         let behind = length.checked_sub(scanned.end).filter(|octets| *octets > 0);
         if let Some(hole) = both(scanned.torn, behind.map(|octets| Hole { at: scanned.end, octets })) {
             tracing::warn!(file = %day.path().display(), offset = hole.at, octets = hole.octets,
@@ -171,9 +218,12 @@ impl Day {
         // Never over what could not be read now.
         (index.fresh, index.from, index.end) = (rest, from, scanned.end.max(scanned.unread));
         *day.index_mut() = index;
+        day.heap();
         day.torn.store(scanned.torn.is_some(), Relaxed);
         day.holes.store(holes, Relaxed);
-        Ok((day, holes))
+        // Nor does a start wait for what would have to be made again to know what is there.
+        let missing = day.index().runs.iter().any(|run| run.is_missing());
+        Ok((day, holes || missing))
     }
 
     fn path(&self) -> PathBuf {
@@ -224,7 +274,16 @@ impl Day {
         Ok(stretch)
     }
 
-    /// The same of a stretch whose runs are gone: all of it becomes runs.
+    /// Octets whose lines are made again in one go.
+    fn piece(&self) -> u64 {
+        self.place.fresh as u64 * PIECE
+    }
+
+    fn missing(&self, from: u64, to: u64) -> Arc<Run> {
+        Arc::new(Run::missing(&self.place.dir, (self.number, from, to)))
+    }
+
+    /// The same of a stretch whose runs are gone: all of it becomes runs, the last of which may be missing yet.
     fn index_again(&self, from: u64, to: u64) -> io::Result<Vec<Arc<Run>>> {
         let end = to.min(self.file.length()?);
         let mut stretch = self.read_in(from, end)?;
@@ -237,6 +296,15 @@ impl Day {
             self.give_up(&mut stretch, to);
         }
         Ok(stretch.runs)
+    }
+
+    /// What a run is made again as: the first piece of it; the rest is missing yet.
+    fn piece_again(&self, run: &Run) -> io::Result<Vec<Arc<Run>>> {
+        let late = run.from.checked_add(self.piece()).filter(|late| *late < run.to);
+        let late = late.map(|late| record::first(&*self.file, late, run.to)).transpose()?.flatten();
+        let mut again = self.index_again(run.from, late.unwrap_or(run.to))?;
+        again.extend(late.map(|late| self.missing(late, run.to)));
+        Ok(again)
     }
 
     /// What is left of a stretch becomes a run up to `end`, unless that fails.
@@ -264,8 +332,9 @@ impl Day {
             from = stretch.from,
             to = end,
             "the store cannot write its index: what stands \
-            there is not found before the next start"
+            there is not found before it can"
         );
+        stretch.runs.push(self.missing(stretch.from, end));
         stretch.rest.clear();
         stretch.from = end;
     }
@@ -284,11 +353,12 @@ impl Day {
             if index.from >= index.end {
                 return Ok(());
             }
-            (index.from, index.end, record::sorted(&index.fresh))
+            (index.from, index.end, index.sorted())
         };
         let run = self.write_run(from, to, &entries)?;
         let mut index = self.index_mut();
         index.fresh.clear();
+        index.heaps.clear();
         index.from = to;
         index.runs.push(run);
         self.holes.store(false, Relaxed);
@@ -317,25 +387,39 @@ impl Day {
     /// Writes a lot; all of it is on disk and found when this returns, and none of it is found where it fails: then the
     /// same lot is to be written again, in its place. True where a new run may make others fold.
     pub(super) fn append(&self, lot: &mut Lot) -> io::Result<bool> {
-        if self.index().fresh.len() >= PATIENCE * self.place.fresh {
+        if self.index().waiting() >= PATIENCE * self.place.fresh {
             self.put_run()?;
         }
         let end = self.index().end;
-        let mut entries = Vec::new();
-        let octets = lot.seal(end, self.torn.load(Relaxed), &mut entries);
+        let octets = lot.seal(end, self.torn.load(Relaxed));
+        let behind = end + octets.len() as u64;
         self.file.write_at(octets, end)?;
         self.file.sync()?;
         self.torn.store(false, Relaxed);
-        let end = end + octets.len() as u64;
         let mut index = self.index_mut();
-        index.fresh.append(&mut entries);
-        index.end = end;
+        index.fresh.extend(lot.lines(end));
+        index.end = behind;
         let full = index.fresh.len() >= self.place.fresh && !self.holes.load(Relaxed);
         drop(index);
         if full && let Err(error) = self.put_run() {
             tracing::warn!(%error, day = self.number, "the store cannot write its index");
         }
+        self.heap();
         Ok(full)
+    }
+
+    /// What is fresh and has not become a run is sorted where it is many: nobody may have to go through all of it.
+    fn heap(&self) {
+        let heap = {
+            let index = self.index();
+            if index.fresh.len() < self.place.fresh {
+                return;
+            }
+            record::sorted(&index.fresh)
+        };
+        let mut index = self.index_mut();
+        index.fresh.clear();
+        index.heaps.push(heap);
     }
 
     /// What the newest record of a key says, of those that `take` takes.
@@ -355,12 +439,12 @@ impl Day {
         without: &[Arc<Run>],
         take: &mut impl FnMut(Record) -> Option<T>,
     ) -> Result<Option<T>, Failure> {
-        let (fresh, runs) = {
+        let (mut fresh, runs) = {
             let index = self.index();
-            let places = index.fresh.iter().rev().filter(|entry| entry.key == key).map(|entry| entry.at);
-            (places.collect::<Vec<_>>(), index.runs.clone())
+            (index.of(&(key..=key)), index.runs.clone())
         };
-        let taken = fresh.into_iter().find_map(|at| take(self.read(at)?));
+        fresh.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.at));
+        let taken = fresh.into_iter().find_map(|entry| take(self.read(entry.at)?));
         if taken.is_some() {
             return Ok(taken);
         }
@@ -401,8 +485,7 @@ impl Day {
     ) -> Result<(), Failure> {
         let (mut fresh, runs) = {
             let index = self.index();
-            let within = |entry: &&Entry| (*from..to).contains(&entry.key);
-            (index.fresh.iter().filter(within).copied().collect::<Vec<_>>(), index.runs.clone())
+            (index.of(&(*from..=to.saturating_sub(1))), index.runs.clone())
         };
         fresh.sort_unstable_by_key(|entry| (entry.key, entry.at));
         type Row = Box<dyn Iterator<Item = Result<Entry, Failure>>>;
@@ -463,13 +546,20 @@ impl Day {
             without.push(run);
             return Some(());
         }
-        *mends += 1;
-        tracing::error!(%error, file = %run.path.display(), offset,
-            "the store's index is damaged: made again from the records");
+        if !run.is_missing() {
+            *mends += 1;
+            tracing::error!(%error, file = %run.path.display(), offset,
+                "the store's index is damaged: made again from the records");
+        }
         // Its place on the disk is needed; what is only half made again is finished at the next start.
         let _ = self.place.disk.remove(&run.path);
-        match self.index_again(run.from, run.to) {
+        match self.piece_again(&run) {
             Ok(again) => {
+                // That which begins with it could not be written.
+                if let Some(missing) = again.first().filter(|first| first.is_missing()) {
+                    *mends += usize::from(run.is_missing());
+                    without.push(missing.clone());
+                }
                 let mut index = self.index_mut();
                 if let Some(at) = index.runs.iter().position(|other| Arc::ptr_eq(other, &run)) {
                     index.runs.splice(at..=at, again);
@@ -477,6 +567,7 @@ impl Day {
             }
             Err(error) => {
                 tracing::error!(%error, day = self.number, "the store cannot make its index again");
+                *mends += usize::from(run.is_missing());
                 without.push(run);
             }
         }
@@ -486,6 +577,11 @@ impl Day {
     /// Makes one run of several where there are enough; false where there are not, or where it failed.
     pub(super) fn fold(&self, stop: &dyn Fn() -> bool) -> bool {
         let runs = self.index().runs.clone();
+        if let Some(missing) = runs.iter().find(|run| run.is_missing()) {
+            let (failure, mut without) =
+                (Failure::Damaged(missing.clone(), 0, io::ErrorKind::NotFound.into()), Vec::new());
+            return self.mend(failure, &mut without).is_some() && without.is_empty();
+        }
         let Some(some) = self.alike(&runs) else { return false };
         let (Some(first), Some(last)) = (some.first(), some.last()) else { return false };
         let folded = (|| {
@@ -544,4 +640,106 @@ impl Day {
 
 fn is_among(run: &Arc<Run>, runs: &[Arc<Run>]) -> bool {
     runs.iter().any(|other| Arc::ptr_eq(run, other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::disk::Files;
+    use super::super::record::{kind, ordered};
+    use super::*;
+
+    const FRESH: usize = 4;
+
+    fn place(dir: &tempfile::TempDir) -> Place {
+        Place { disk: Arc::new(Files), dir: dir.path().into(), fresh: FRESH }
+    }
+
+    fn append(day: &Day, ids: std::ops::Range<u64>, body: &[u8]) {
+        let mut lot = Lot::default();
+        ids.for_each(|id| lot.push(kind::HISTORY, id, std::iter::empty(), &[body]));
+        day.append(&mut lot).unwrap();
+    }
+
+    fn history(day: &Day, id: u64) -> Option<Vec<u8>> {
+        day.find(ordered(kind::HISTORY, id), |record| Some(record.into_body()))
+    }
+
+    fn missing(day: &Day) -> usize {
+        day.index().runs.iter().filter(|run| run.is_missing()).count()
+    }
+
+    /// However much of the index is gone, the day opens at once, and look-ups find all there is.
+    #[test]
+    fn what_is_missing_of_the_index_is_made_again_when_it_is_needed() {
+        for by_folding in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let day = Day::make(&place(&dir), 7).unwrap();
+            (0..20).for_each(|lot| append(&day, 10 * lot..10 * (lot + 1), &[9; 1_000]));
+            let names = Files.list(dir.path()).unwrap();
+            for run in names.iter().filter(|name| run::named(name).is_some()) {
+                Files.remove(&dir.path().join(run)).unwrap();
+            }
+            let names = Files.list(dir.path()).unwrap();
+            let (day, holes) = Day::open(&place(&dir), 7, &names).unwrap();
+            assert!(holes, "who knows");
+            assert!(missing(&day) == 1 && day.index().waiting() < 20, "{}", day.index().waiting());
+            let mending = day.mends.lock().unwrap();
+            append(&day, 200..201, &[9; 1_000]);
+            assert!(history(&day, 200).is_some() && history(&day, 199).is_some());
+            assert_eq!(
+                missing(&day),
+                1,
+                "what is newer needs nothing older, and nobody writes or reads it later for that"
+            );
+            if !by_folding {
+                std::thread::scope(|scope| {
+                    let waits = scope.spawn(|| history(&day, 0));
+                    drop(mending);
+                    assert!(waits.join().unwrap().is_some());
+                });
+            } else {
+                drop(mending);
+                assert!(day.fold(&|| false));
+                assert!(missing(&day) == 1 && day.index().runs.len() > 1, "piece by piece");
+                while day.fold(&|| false) {}
+                assert_eq!(missing(&day), 0);
+            }
+            assert!((0..201).all(|id| history(&day, id).is_some_and(|found| found == [9; 1_000])));
+            assert_eq!((missing(&day), history(&day, 201)), (0, None));
+            let names = Files.list(dir.path()).unwrap();
+            let (day, _) = Day::open(&place(&dir), 7, &names).unwrap();
+            assert!(missing(&day) == 0 && (0..201).all(|id| history(&day, id).is_some()));
+        }
+    }
+
+    /// While no run may hide the holes among a day's records its lines are found by halves, and not one by one.
+    #[test]
+    fn many_lines_in_memory_are_sorted() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = Day::make(&place(&dir), 7).unwrap();
+        day.holes.store(true, Relaxed);
+        let most = (FRESH * PATIENCE) as u64;
+        (0..most).for_each(|id| append(&day, id / 2..id / 2 + 1, format!("{id}").as_bytes()));
+        assert_eq!(
+            (day.index().waiting() as u64, day.index().fresh.len(), day.index().heaps.len()),
+            (most, 0, PATIENCE)
+        );
+        let check = || {
+            for id in 0..most / 2 {
+                assert_eq!(history(&day, id), Some(format!("{}", 2 * id + 1).into_bytes()), "the newest");
+            }
+            assert_eq!(history(&day, most / 2), None);
+            let (from, to) = (ordered(kind::HISTORY, 3), ordered(kind::HISTORY, 7));
+            let mut walked = Vec::new();
+            assert!(day.walk(from, to, false, |record| {
+                walked.push(record.id);
+                true
+            }));
+            assert_eq!(walked, [3, 4, 5, 6]);
+        };
+        check();
+        append(&day, 1_000..1_001, b"more");
+        assert_eq!((day.index().waiting(), day.index().runs.len()), (1, 1), "enough is enough");
+        check();
+    }
 }

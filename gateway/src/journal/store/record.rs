@@ -18,6 +18,8 @@ const WINDOW: usize = 1 << 20;
 const GUESS: usize = 1_024;
 /// Octets given up at once where the device cannot read.
 const PAGE: u64 = 4_096;
+/// Places that one scan passes over: each may take the device seconds to give up.
+const UNREADABLE: u32 = 1_024;
 
 /// What a record is.
 pub(super) mod kind {
@@ -127,13 +129,6 @@ impl Head {
         octets
     }
 
-    fn sealed(&self, at: u64) -> [u8; HEAD] {
-        let mut octets = self.unsealed();
-        let sum = head_sum(&octets, at);
-        octets[20..].copy_from_slice(&sum.to_le_bytes());
-        octets
-    }
-
     fn read(octets: &[u8; HEAD]) -> Head {
         let four = |from: usize| u32::from_le_bytes(std::array::from_fn(|i| octets[from + i]));
         Head {
@@ -155,7 +150,7 @@ impl Head {
 
     /// Octets of the whole record.
     fn size(&self) -> u64 {
-        (HEAD as u64 + u64::from(self.length)).next_multiple_of(ALIGN)
+        record_size(self.length)
     }
 
     fn entries(&self, content: &[u8], at: u64, into: &mut Vec<Entry>) {
@@ -166,6 +161,11 @@ impl Head {
     }
 }
 
+/// Octets of a record with so many octets of keys and body.
+fn record_size(length: u32) -> u64 {
+    (HEAD as u64 + u64::from(length)).next_multiple_of(ALIGN)
+}
+
 fn head_sum(octets: &[u8; HEAD], at: u64) -> u32 {
     // Most of what so few octets cost is the call.
     let mut placed = [0; 28];
@@ -174,10 +174,12 @@ fn head_sum(octets: &[u8; HEAD], at: u64) -> u32 {
     crc32c::crc32c_append(LAYOUT, &placed)
 }
 
-/// Records that go to a file in one write.
+/// Records that go to a file in one write, and their lines of the index.
 #[derive(Default)]
 pub(super) struct Lot {
     octets: Vec<u8>,
+    /// As if the lot were at the file's beginning.
+    lines: Vec<Entry>,
 }
 
 impl Lot {
@@ -187,11 +189,16 @@ impl Lot {
         let length = usize::from(count) * 8 + body.iter().map(|piece| piece.len()).sum::<usize>();
         // Nobody has 4 GiB to say of one message.
         let Ok(length) = u32::try_from(length) else { return };
-        let begins = if self.octets.is_empty() { LOT } else { 0 };
-        self.octets.extend_from_slice(&Head { length, kind, begins, keys: count, id, sum: 0 }.unsealed());
-        keys.take(count.into()).for_each(|key| self.octets.extend_from_slice(&key.to_le_bytes()));
-        body.iter().for_each(|piece| self.octets.extend_from_slice(piece));
-        self.octets.resize(self.octets.len().next_multiple_of(ALIGN as usize), 0);
+        let Lot { octets, lines } = self;
+        let at = octets.len() as u64;
+        lines.extend(own_keys(kind, id).into_iter().flatten().map(|key| Entry { key, at }));
+        octets.extend_from_slice(&Head { length, kind, begins: 0, keys: count, id, sum: 0 }.unsealed());
+        for key in keys.take(count.into()) {
+            lines.push(Entry { key, at });
+            octets.extend_from_slice(&key.to_le_bytes());
+        }
+        body.iter().for_each(|piece| octets.extend_from_slice(piece));
+        octets.resize(octets.len().next_multiple_of(ALIGN as usize), 0);
     }
 
     /// Whether it has no record.
@@ -203,26 +210,32 @@ impl Lot {
     pub(super) fn clear(&mut self) {
         self.octets.clear();
         self.octets.shrink_to(4 << 20);
+        self.lines.clear();
+        self.lines.shrink_to(1 << 16);
     }
 
-    /// Completes the records for this place in the file, be it behind a lot that was torn, and gives the octets; `entries`
-    /// takes their index.
-    pub(super) fn seal(&mut self, mut at: u64, behind_torn: bool, entries: &mut Vec<Entry>) -> &[u8] {
+    /// Completes the records for this place in the file, be it behind a lot that was torn, and gives the octets.
+    pub(super) fn seal(&mut self, mut at: u64, behind_torn: bool) -> &[u8] {
+        let mut begins = if behind_torn { BEHIND_TORN } else { LOT };
         let mut rest = &mut self.octets[..];
-        while let Some((octets, behind)) = rest.split_first_chunk_mut::<HEAD>() {
-            let mut head = Head::read(octets);
-            let size = head.size();
+        while let Some((head, behind)) = rest.split_first_chunk_mut::<HEAD>() {
+            let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+            let size = record_size(length);
             let Some((content, behind)) = behind.split_at_mut_checked(size as usize - HEAD) else { break };
-            if head.begins > 0 {
-                head.begins = if behind_torn { BEHIND_TORN } else { LOT };
-            }
-            head.sum = crc32c::crc32c(content.get(..head.length as usize).unwrap_or_default());
-            *octets = head.sealed(at);
-            head.entries(content, at, entries);
+            let sum = crc32c::crc32c(content.get(..length as usize).unwrap_or_default());
+            head[5] = std::mem::take(&mut begins);
+            head[16..20].copy_from_slice(&sum.to_le_bytes());
+            let sum = head_sum(head, at);
+            head[20..].copy_from_slice(&sum.to_le_bytes());
             rest = behind;
             at += size;
         }
         &self.octets
+    }
+
+    /// The lines of its records, for this place in the file, in the records' order.
+    pub(super) fn lines(&self, at: u64) -> impl ExactSizeIterator<Item = Entry> {
+        self.lines.iter().map(move |line| Entry { at: at + line.at, ..*line })
     }
 }
 
@@ -296,7 +309,8 @@ pub(super) fn both(one: Option<Hole>, other: Option<Hole>) -> Option<Hole> {
     Some(Hole { at: one.at.min(other.at), octets: one.octets.saturating_add(other.octets) })
 }
 
-/// Shows the entries of all whole records that begin from `from` on and end by `to`, in order, some at a time.
+/// Shows the entries of all whole records that begin from `from` on and end by `to`, in order, some at a time. An error that
+/// [`is_unreadable`] where there is much that the device cannot read.
 pub(super) fn scan(
     file: &dyn DiskFile,
     from: u64,
@@ -305,12 +319,16 @@ pub(super) fn scan(
 ) -> io::Result<Scanned> {
     let (mut window, mut at, mut entries) = (Window { file, at: 0, octets: Vec::new(), narrow: 0 }, from, Vec::new());
     let mut scanned = Scanned { end: from, ..Scanned::default() };
-    let mut hole = None;
+    let (mut hole, mut unreadable) = (None, 0);
+    let mut passed_over = |error: &io::Error| {
+        unreadable += u32::from(is_unreadable(error));
+        is_unreadable(error) && unreadable <= UNREADABLE
+    };
     while at.saturating_add(HEAD as u64) <= to {
         let head = match window.get(at, HEAD) {
             Ok(octets) => octets.and_then(|octets| Head::checked(octets.first_chunk()?, at)),
             // A place the device cannot read is damage, too.
-            Err(error) if is_unreadable(&error) => {
+            Err(error) if passed_over(&error) => {
                 at = (at / PAGE + 1) * PAGE;
                 scanned.unread = at;
                 continue;
@@ -336,7 +354,7 @@ pub(super) fn scan(
                 scanned.end = at;
                 show(at, &mut entries);
             }
-            Err(error) if !is_unreadable(&error) => return Err(error),
+            Err(error) if !passed_over(&error) => return Err(error),
             read => {
                 if read.is_err() {
                     scanned.unread = (at + head.size()).next_multiple_of(PAGE);
@@ -350,9 +368,31 @@ pub(super) fn scan(
     Ok(scanned)
 }
 
-/// Whether the device cannot read that place (EIO); any other error says nothing about what is there.
+/// Where the first whole record begins from `from` on that ends by `to`.
+pub(super) fn first(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let mut window = Window { file, at: 0, octets: Vec::new(), narrow: 0 };
+    let mut is_whole = |at: u64| {
+        let head = window.get(at, HEAD)?.and_then(|octets| Head::checked(octets.first_chunk()?, at));
+        let Some(head) = head.filter(|head| at.saturating_add(head.size()) <= to) else { return Ok(false) };
+        let content = window.get(at + HEAD as u64, head.length as usize)?;
+        Ok(content.is_some_and(|content| crc32c::crc32c(content) == head.sum))
+    };
+    let mut at = from.next_multiple_of(ALIGN);
+    while at.saturating_add(HEAD as u64) <= to {
+        match is_whole(at) {
+            Ok(true) => return Ok(Some(at)),
+            Ok(false) => at += ALIGN,
+            Err(error) if is_unreadable(&error) => at = (at / PAGE + 1) * PAGE,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the device cannot read that place (EIO, ENODATA, EILSEQ, EREMOTEIO), or the file system finds itself damaged
+/// there (EBADMSG, EUCLEAN); any other error says nothing about what is there.
 pub(super) fn is_unreadable(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(5)
+    matches!(error.raw_os_error(), Some(5 | 61 | 74 | 84 | 117 | 121))
 }
 
 struct Window<'f> {
@@ -398,6 +438,7 @@ impl Window<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::disk::{Disk, Files};
     use super::*;
 
     #[test]
@@ -423,5 +464,22 @@ mod tests {
             want.sort_unstable_by_key(|entry| (entry.key, entry.at));
             assert_eq!(sorted(&entries), want, "round {round}");
         }
+    }
+    #[test]
+    fn the_lines_of_a_lot_are_those_that_a_scan_finds() {
+        let (dir, mut lot, mut found) = (tempfile::tempdir().unwrap(), Lot::default(), Vec::new());
+        for (kind, id) in (1..=6).zip(70..) {
+            let keys: Vec<Key> = (0..id % 4).map(|key| HASHED | key).collect();
+            lot.push(kind, id, keys.into_iter(), &[b"body", &[0; 9][..kind.into()]]);
+        }
+        let file = Files.create(&dir.path().join("7.records")).unwrap();
+        // Sealed anew at another place as often as it takes.
+        for (at, torn) in [(8, true), (1_024, false), (16, false)] {
+            file.write_at(lot.seal(at, torn), at).unwrap();
+        }
+        let end = 16 + lot.seal(16, false).len() as u64;
+        let scanned = scan(&*file, 16, end, |_, lines| found.append(lines)).unwrap();
+        assert_eq!((scanned, found.len()), (Scanned { end, ..Scanned::default() }, 17));
+        assert_eq!(lot.lines(16).collect::<Vec<_>>(), found);
     }
 }

@@ -43,9 +43,9 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A run, open.
+/// A run, open; or what takes the place of one that is still to be made, of which no page reads.
 pub(super) struct Run {
-    file: Arc<dyn DiskFile>,
+    file: Option<Arc<dyn DiskFile>>,
     pub(super) path: PathBuf,
     /// It covers the records from here,
     pub(super) from: u64,
@@ -56,6 +56,16 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// One that is still to be made.
+    pub(super) fn missing(dir: &Path, (day, from, to): (u32, u64, u64)) -> Run {
+        Run { file: None, path: dir.join(name(day, from, to)), from, to, count: 1 }
+    }
+
+    /// Whether it is.
+    pub(super) fn is_missing(&self) -> bool {
+        self.file.is_none()
+    }
+
     /// Opens one; `InvalidData` where it is none.
     pub(super) fn open(disk: &dyn Disk, path: PathBuf, from: u64, to: u64) -> io::Result<Run> {
         let file = disk.open(&path)?;
@@ -69,7 +79,7 @@ impl Run {
             && (eight(8), eight(16)) == (from, to)
             && head[32..] == crc32c::crc32c(&head[..32]).to_le_bytes()
             && pages.checked_add(1).and_then(|pages| pages.checked_mul(PAGE as u64)) == Some(file.length()?);
-        if whole { Ok(Run { file, path, from, to, count }) } else { Err(io::ErrorKind::InvalidData.into()) }
+        if whole { Ok(Run { file: Some(file), path, from, to, count }) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
     /// Writes one that covers a stretch; it is on disk when this returns.
@@ -121,7 +131,7 @@ impl Run {
             Ok(count)
         })();
         match written {
-            Ok(count) => Ok(Run { file, path, from, to, count }),
+            Ok(count) => Ok(Run { file: Some(file), path, from, to, count }),
             Err(error) => {
                 let _ = disk.remove(&new);
                 Err(error)
@@ -225,7 +235,8 @@ impl Pages {
 
     fn read(&mut self, number: u64, offset: u64) -> io::Result<()> {
         self.number = u64::MAX;
-        let read = self.run.file.read_at(&mut self.page, offset)?;
+        let Some(file) = &self.run.file else { return Err(io::ErrorKind::NotFound.into()) };
+        let read = file.read_at(&mut self.page, offset)?;
         let (entries, rest) = self.page.split_at(PER_PAGE * 16);
         let sum = crc32c::crc32c_append(page_seed(self.run.from, self.run.to, number), entries);
         if read == PAGE && rest[..4] == sum.to_le_bytes() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }

@@ -168,6 +168,42 @@ fn days_go_whole_once_history_has_passed() {
     assert_eq!(store.client_ref(b"order 1"), Some(Ids::default().next(Wall(TODAY + 2 * DAY_MS)).0));
 }
 
+/// A clock that is a year ahead, in a running store and over restarts, drops no day; nor is anything else lost by it.
+#[test]
+fn a_clock_far_ahead_drops_no_day() {
+    let fixture = Fixture::new();
+    let (mut store, mut persisted) = fixture.open();
+    let old = fixture.id();
+    put(&store, old, "old");
+    wait(&persisted, 1);
+    fixture.now.store(TODAY + 365 * DAY_MS, Relaxed);
+    let ahead = fixture.id();
+    put(&store, ahead, "ahead");
+    put(&store, old + 1, "straggler");
+    wait(&persisted, 2);
+    let knows_all = |store: &Store| {
+        let all = [(old, "old"), (old + 1, "straggler"), (ahead, "ahead")];
+        assert!(all.iter().all(|(id, name)| knows(store, *id, name)));
+    };
+    knows_all(&store);
+    for days in [365, 366, 0, 1] {
+        fixture.now.store(TODAY + days * DAY_MS, Relaxed);
+        put(&store, ahead + 1 + days, "later");
+        wait(&persisted, 1);
+        store.close();
+        (store, persisted) = fixture.open();
+        knows_all(&store);
+    }
+    for days in [2, 3] {
+        fixture.now.store(TODAY + days * DAY_MS, Relaxed);
+        put(&store, ahead + 1 + days, "later");
+        wait(&persisted, 1);
+    }
+    drop(store);
+    let (store, _persisted) = fixture.open();
+    assert!(!knows(&store, old, "old") && knows(&store, ahead, "ahead"), "once its days are over it goes");
+}
+
 #[test]
 fn a_damaged_day_is_moved_aside_and_begun_anew() {
     let fixture = Fixture::new();
@@ -189,9 +225,9 @@ fn a_damaged_day_is_moved_aside_and_begun_anew() {
 #[test]
 fn messages_of_several_days_in_one_lot_go_each_to_its_own() {
     let fixture = Fixture::new();
+    fixture.now.store(TODAY + 9 * DAY_MS, Relaxed);
     let (store, persisted) = fixture.open();
     let id = |days: u64| Ids::default().next(Wall(TODAY + days * DAY_MS)).0;
-    fixture.now.store(TODAY + 9 * DAY_MS, Relaxed);
     for days in [9, 0, 8, 5] {
         put(&store, id(days), &days.to_string());
     }
@@ -255,7 +291,10 @@ fn a_store_of_the_former_layout_is_read_until_its_days_are_over() {
         assert!(!store.idempotency_keys(Wall(TODAY), &mut |_| false));
         store.close();
     }
-    fixture.now.store(TODAY + 3 * DAY_MS, Relaxed);
+    for days in 2..=3 {
+        fixture.now.store(TODAY + days * DAY_MS, Relaxed);
+        fixture.open().0.close();
+    }
     let (store, _persisted) = fixture.open();
     assert_eq!((store.history(old + 1), store.history(new).is_some()), (None, true));
     let left: Vec<_> = fs::read_dir(fixture.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -406,7 +445,7 @@ impl DiskFile for Scratched {
 fn a_page_that_cannot_be_read_costs_the_records_in_it_and_no_others() {
     let (mut lot, page) = (Lot::default(), 4_096);
     (0..1_024).for_each(|id| lot.push(kind::HISTORY, id, std::iter::empty(), &[b"history"]));
-    let octets = lot.seal(0, false, &mut Vec::new()).to_vec();
+    let octets = lot.seal(0, false).to_vec();
     let (whole, size) = (octets.len() as u64, octets.len() as u64 / 1_024);
     let scan = |bad: std::ops::Range<u64>, error| {
         let (file, mut found) = (Scratched { octets: octets.clone(), bad, error }, 0);
@@ -422,4 +461,12 @@ fn a_page_that_cannot_be_read_costs_the_records_in_it_and_no_others() {
     assert_eq!(scan(last..last + page, eio).unwrap(), (last, last + page, last / size));
     // Any other error says nothing about what is there.
     assert!(scan(page..page + 1, 12).is_err());
+    // Of a device that reads hardly anything not every place is tried.
+    let scan = |pages: u64| {
+        let file = Scratched { octets: vec![0; 2_000 * page as usize], bad: page..(pages + 1) * page, error: eio };
+        record::scan(&file, 0, 2_000 * page, |_, _| {})
+    };
+    // The last head before them reaches into the first.
+    assert_eq!(scan(1_023).unwrap().unread, 1_024 * page);
+    assert!(scan(1_024).is_err_and(|error| record::is_unreadable(&error)));
 }
