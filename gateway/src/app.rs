@@ -123,6 +123,12 @@ pub enum Waiting {
     Report(report::Ack),
 }
 
+impl Waiting {
+    fn app(fresh: Fresh) -> Waiting {
+        Waiting::App(Box::new(fresh))
+    }
+}
+
 /// What a body is read for.
 pub enum Purpose {
     /// To be sent.
@@ -366,9 +372,10 @@ impl Line {
     fn arrived(&mut self, now: Moment, arrival: Arrival) {
         match arrival {
             Arrival::Committed(records) => {
+                let routing = self.tables.load().routing;
                 for (waiting, result) in records {
                     match waiting {
-                        Waiting::App(fresh) => self.admitted(now, *fresh, result),
+                        Waiting::App(fresh) => self.admitted(now, *fresh, result, routing),
                         Waiting::Batch(flock) => self.flock(*flock, result),
                         Waiting::Report(ack) => self.acknowledged(now, &ack, result.is_ok()),
                     }
@@ -436,11 +443,11 @@ impl Line {
         }
     }
 
-    fn admitted(&mut self, now: Moment, mut fresh: Fresh, result: Result<At, CommitError>) {
+    fn admitted(&mut self, now: Moment, mut fresh: Fresh, result: Result<At, CommitError>, routing: u64) {
         let committed = match result {
             Ok(at) => {
                 // It was judged by tables that were swapped while it was being written.
-                if fresh.routing != self.tables.load().routing
+                if fresh.routing != routing
                     && !self.is_patrol(fresh.message.app)
                     && let Message { app, tier, .. } = fresh.message
                     && let Some(message) = accepted(&fresh.body)

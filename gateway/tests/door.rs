@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fixture::{FENCED_KEY, KEY, OTHER_KEY, Wire, plan, post, tables};
 use gateway::accept::batch::Counts;
 use gateway::accept::{
     BoxFuture, Commit, Committed, Door, Flock, Found, Fresh, Idempotency, Inquiry, Remembered, serve,
 };
-use gateway::admit::{Ask, Busy, Gate, Wait};
+use gateway::admit::{Ask, Busy, Gate, Tables, Wait};
 use gateway::clock::{Clock, Wall};
 use gateway::config::plan::Plan;
 use gateway::ids::{Ids, MessageId};
@@ -122,6 +123,7 @@ fn of_one() -> Bytes {
 
 struct Qiao {
     at: SocketAddr,
+    tables: Arc<ArcSwap<Tables>>,
     behind: Arc<Behind>,
     fresh: mpsc::UnboundedReceiver<Fresh>,
     flocks: mpsc::UnboundedReceiver<Flock>,
@@ -150,8 +152,9 @@ impl Qiao {
             records: Mutex::new([(MessageId(7), of_one())].into()),
             remembered: Mutex::default(),
         });
+        let tables = tables(plan);
         let door = Door {
-            tables: tables(plan),
+            tables: tables.clone(),
             clock: Clock::start(),
             ids: Arc::new(Ids::default()),
             commit: behind.clone(),
@@ -166,7 +169,7 @@ impl Qiao {
         let at = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(serve(listener, Arc::new(door), stopped));
-        Qiao { at, behind, fresh, flocks, stop, task }
+        Qiao { at, tables, behind, fresh, flocks, stop, task }
     }
 
     async fn wire(&self) -> Wire {
@@ -301,6 +304,52 @@ async fn only_known_keys_from_known_places_come_in() {
     let answer = ask(&mut wire, good.replace(KEY, FENCED_KEY)).await;
     assert_eq!((answer.status(), &*answer.code()), (403, "ip_not_allowed"));
     assert_eq!(ask(&mut wire, good.replace(KEY, OTHER_KEY)).await.status(), 202);
+}
+
+/// What one connection's sends have in common is cut once; who sends them is not.
+#[tokio::test]
+async fn every_send_is_its_keys_by_the_tables_of_now() {
+    let mut qiao = Qiao::start().await;
+    qiao.commits(None);
+    let mut wire = qiao.wire().await;
+    async fn app_of(qiao: &mut Qiao, wire: &mut Wire, request: &str) -> Option<String> {
+        wire.write(request).await;
+        tokio::select! {
+            fresh = qiao.taken() => {
+                let app = accepted(&fresh).app.to_owned();
+                fresh.answer.send(Committed::Durable).unwrap();
+                assert_eq!(wire.read().await.unwrap().status(), 202);
+                Some(app)
+            }
+            answer = wire.read() => {
+                assert_eq!(answer.unwrap().status(), 401);
+                None
+            }
+        }
+    }
+    let good = post("", GOOD);
+    let (wrong, other) = (good.replace(KEY, &KEY.to_uppercase()), good.replace(KEY, OTHER_KEY));
+    for (request, app) in [
+        (&good, Some("shop")),
+        (&good, Some("shop")),
+        (&wrong, None),
+        (&wrong, None),
+        (&good, Some("shop")),
+        (&other, Some("bank")),
+        (&other, Some("bank")),
+        (&wrong, None),
+        (&good, Some("shop")),
+    ] {
+        assert_eq!(app_of(&mut qiao, &mut wire, request).await.as_deref(), app);
+    }
+    let mut next = plan();
+    next.apps.reverse();
+    qiao.tables.store(Arc::new(Tables::new(Arc::new(next))));
+    assert_eq!(app_of(&mut qiao, &mut wire, &good).await.as_deref(), Some("shop"), "at another place now");
+    let mut without = plan();
+    without.apps.retain(|app| &*app.name != "shop");
+    qiao.tables.store(Arc::new(Tables::new(Arc::new(without))));
+    assert_eq!(app_of(&mut qiao, &mut wire, &good).await, None);
 }
 
 #[tokio::test]

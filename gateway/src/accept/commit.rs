@@ -7,6 +7,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::ids::MessageId;
+use crate::journal::Entry;
+use crate::journal::record::kind;
 use crate::switch::Message;
 
 /// A message on its way to disk.
@@ -15,13 +17,20 @@ pub struct Fresh {
     /// What the switch gets once it is durable.
     pub message: Message,
     /// Octets of [`crate::journal::record::Record::Accepted`].
-    pub body: Bytes,
+    pub body: Vec<u8>,
     /// [`Tables::routing`](crate::admit::Tables::routing) of the tables it was judged by.
     pub routing: u64,
     /// Whether its app wants events.
     pub callback: bool,
     /// Takes the answer; the door may have gone meanwhile, which changes nothing.
     pub answer: oneshot::Sender<Committed>,
+}
+
+impl Fresh {
+    /// What the journal is to have.
+    pub fn says(&self) -> Entry<'_> {
+        Entry { kind: kind::ACCEPTED, id: self.message.id.0, body: &self.body }
+    }
 }
 
 /// A batch on its way to disk: its messages and its own record, all together or not at all.

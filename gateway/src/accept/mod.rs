@@ -98,27 +98,39 @@ impl Peer {
 #[derive(Debug, Default)]
 struct Pass {
     seal: Seal,
-    shown: Mutex<Option<Shown>>,
-}
-
-#[derive(Debug)]
-struct Shown {
-    seal: [u64; 2],
-    /// Holds the tables' place in memory, not the tables: no others can stand there meanwhile.
-    tables: Weak<Tables>,
-    app_at: usize,
+    /// With its hash.
+    shown: Mutex<Option<([u64; 2], Known)>>,
 }
 
 impl Pass {
     fn known(&self, tables: &Arc<Tables>, header: &[u8]) -> Option<usize> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = shown.as_ref().filter(|shown| shown.tables.as_ptr() == Arc::as_ptr(tables))?;
-        bool::from(self.seal.of(&[header]).ct_eq(&shown.seal)).then_some(shown.app_at)
+        let (seal, known) = shown.as_ref()?;
+        let app_at = known.by(tables)?;
+        bool::from(self.seal.of(&[header]).ct_eq(seal)).then_some(app_at)
     }
 
     fn keep(&self, tables: &Arc<Tables>, header: &[u8], app_at: usize) {
-        let shown = Shown { seal: self.seal.of(&[header]), tables: Arc::downgrade(tables), app_at };
+        let shown = (self.seal.of(&[header]), Known::new(tables, app_at));
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    }
+}
+
+/// A position in the plan's apps that counts as long as the tables that it was found by.
+#[derive(Debug)]
+struct Known {
+    /// Holds the tables' place in memory, not the tables: no others can stand there meanwhile.
+    tables: Weak<Tables>,
+    app_at: usize,
+}
+
+impl Known {
+    fn new(tables: &Arc<Tables>, app_at: usize) -> Self {
+        Known { tables: Arc::downgrade(tables), app_at }
+    }
+
+    fn by(&self, tables: &Arc<Tables>) -> Option<usize> {
+        (self.tables.as_ptr() == Arc::as_ptr(tables)).then_some(self.app_at)
     }
 }
 

@@ -20,10 +20,11 @@ impl<'a> Plain<'a> {
     }
 
     /// The next octet that is no white space.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
             let octet = *self.text.as_bytes().get(self.at)?;
-            if !matches!(octet, b' ' | b'\n' | b'\r' | b'\t') {
+            if octet > b' ' || !matches!(octet, b' ' | b'\n' | b'\r' | b'\t') {
                 return Some(octet);
             }
             self.at += 1;
@@ -31,21 +32,22 @@ impl<'a> Plain<'a> {
     }
 
     /// Takes the next octet, if it is this one.
+    #[inline]
     pub(super) fn take(&mut self, octet: u8) -> Option<()> {
         (self.peek()? == octet).then(|| self.at += 1)
     }
 
     /// A string.
+    #[inline]
     pub(super) fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let length = json::up_to_special(rest)?;
-        if rest.get(length) != Some(&b'"') {
+        let rest = self.text.get(self.at..)?;
+        let length = json::up_to_special(rest.as_bytes())?;
+        if rest.as_bytes().get(length) != Some(&b'"') {
             return None;
         }
-        let start = self.at;
         self.at += length + 1;
-        self.text.get(start..start + length)
+        rest.get(..length)
     }
 
     /// A whole number that is not negative.

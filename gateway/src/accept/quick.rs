@@ -2,10 +2,12 @@
 //! be read. It is answered here, without a map of its headers and without a machine for its connection.
 //!
 //! A reader here refuses nothing: at anything else it gives up for good, and the connection goes to hyper with the octets
-//! that are here. No request is read by both, and the head is cut by hyper's own parser, so that both see the same lines.
+//! that are here. No request is read by both, and the head is cut by hyper's own parser, so that both see the same lines;
+//! those that a client's sends have in common are cut once.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +18,7 @@ use http::header::CONNECTION;
 use http_body_util::{BodyExt, Collected};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
+use super::Known;
 use super::idempotency::Found;
 use super::pages::MESSAGES;
 use super::problem::Problem;
@@ -28,6 +31,10 @@ use crate::json;
 const ROOM: usize = 4 * 1024;
 /// Most headers.
 const HEADERS: usize = 32;
+/// Most headers behind those that a client's sends have in common.
+const BEHIND: usize = 8;
+const LENGTH: &str = "Content-Length";
+const KEY: &str = "Idempotency-Key";
 /// Headers that change how a request is to be read.
 const OTHERWISE: [&str; 5] = ["Transfer-Encoding", "Content-Encoding", "Connection", "Upgrade", "Expect"];
 
@@ -35,17 +42,18 @@ const OTHERWISE: [&str; 5] = ["Transfer-Encoding", "Content-Encoding", "Connecti
 /// connection is over.
 pub(super) async fn serve(stream: &mut Felt, guest: &Arc<Guest>) -> Option<Bytes> {
     let Guest { door, peer, pulse, .. } = &**guest;
-    let (mut octets, mut here, mut reply) = (vec![0; ROOM], 0, Reply::new());
+    let (mut octets, mut here, mut stem, mut reply) = (vec![0; ROOM], 0, Stem::default(), Reply::new());
     loop {
         if here == 0 {
             here = arrival(stream, guest, &mut octets).await?;
         }
-        let Some(post) = octets.get(..here).and_then(Post::read) else {
+        let Some(post) = octets.get(..here).and_then(|octets| Post::read(octets, &mut stem)) else {
             octets.truncate(here);
             return Some(octets.into());
         };
         let (beat, began) = (Beat::start(guest), door.clock.now());
-        let end = door.carry_out(began, (post.authorization, post.key, post.body), peer).await;
+        let said = (post.authorization, post.key, post.body);
+        let end = door.carry_out(began, said, peer, &mut stem.known).await;
         let (now, stopping) = (door.clock.now(), pulse.stopping.load(Relaxed));
         let last = stopping || matches!(&end, End::Refused(problem) if problem.close);
         let status = match end {
@@ -91,8 +99,12 @@ struct Post<'a> {
 }
 
 impl<'a> Post<'a> {
-    /// The one that these octets begin with.
-    fn read(octets: &'a [u8]) -> Option<Post<'a>> {
+    /// The one that these octets begin with; its own `stem` is there afterwards.
+    fn read(octets: &'a [u8], stem: &mut Stem) -> Option<Post<'a>> {
+        Post::behind(octets, stem).or_else(|| Post::whole(octets, stem))
+    }
+
+    fn whole(octets: &'a [u8], stem: &mut Stem) -> Option<Post<'a>> {
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
         let mut request = httparse::Request::new(&mut []);
         let httparse::Status::Complete(head) = request.parse_with_uninit_headers(octets, &mut headers).ok()? else {
@@ -101,16 +113,53 @@ impl<'a> Post<'a> {
         if (request.method, request.path, request.version) != (Some("POST"), Some(MESSAGES), Some(1)) {
             return None;
         }
-        let (mut kind, mut authorization, mut length, mut key) = (None, None, None, None);
-        for &httparse::Header { name, value } in request.headers.iter() {
+        let post = Post::of(octets, head, Lines::default().with(request.headers)?)?;
+        *stem = Stem::of(octets, request.headers);
+        Some(post)
+    }
+
+    /// One that begins with that stem.
+    fn behind(octets: &'a [u8], stem: &Stem) -> Option<Post<'a>> {
+        let lines = stem.lines(octets)?;
+        let start = stem.octets.len();
+        let mut headers = [httparse::EMPTY_HEADER; BEHIND];
+        match httparse::parse_headers(octets.get(start..)?, &mut headers).ok()? {
+            httparse::Status::Complete((rest, headers)) => Post::of(octets, start + rest, lines.with(headers)?),
+            httparse::Status::Partial => None,
+        }
+    }
+
+    fn of(octets: &'a [u8], head: usize, lines: Lines<'a>) -> Option<Post<'a>> {
+        let key = match lines.key {
+            Some(key) => Some(usable_key(key)?),
+            None => None,
+        };
+        let end = head.checked_add(number(lines.length?)?)?;
+        let body = octets.get(head..end).filter(|_| lines.kind == Some(&b"application/json"[..]))?;
+        Some(Post { authorization: lines.authorization.unwrap_or_default(), key, body, octets: end })
+    }
+}
+
+/// What a head's lines say, each at most once.
+#[derive(Default)]
+struct Lines<'a> {
+    kind: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+    length: Option<&'a [u8]>,
+    key: Option<&'a [u8]>,
+}
+
+impl<'a> Lines<'a> {
+    fn with(mut self, headers: &[httparse::Header<'a>]) -> Option<Self> {
+        for &httparse::Header { name, value } in headers {
             // First as nearly all write it.
             let is = |known: &str| name == known || name.eq_ignore_ascii_case(known);
             let field = match name.len() {
                 10 if is("Connection") && value.eq_ignore_ascii_case(b"keep-alive") => continue,
-                12 if is("Content-Type") => &mut kind,
-                13 if is("Authorization") => &mut authorization,
-                14 if is("Content-Length") => &mut length,
-                15 if is("Idempotency-Key") => &mut key,
+                12 if is("Content-Type") => &mut self.kind,
+                13 if is("Authorization") => &mut self.authorization,
+                14 if is(LENGTH) => &mut self.length,
+                15 if is(KEY) => &mut self.key,
                 _ if OTHERWISE.iter().any(|known| is(known)) => return None,
                 _ => continue,
             };
@@ -118,13 +167,49 @@ impl<'a> Post<'a> {
                 return None;
             }
         }
-        let key = match key {
-            Some(key) => Some(usable_key(key)?),
-            None => None,
+        Some(self)
+    }
+}
+
+/// The lines that a client's sends have in common: those before the first that is another in each. The next send that
+/// begins with them says what this one said. They are kept as they came for as long as the connection, as is, for that
+/// matter, the memory they were read into.
+#[derive(Default)]
+struct Stem {
+    octets: Vec<u8>,
+    kind: Option<Range<usize>>,
+    authorization: Option<Range<usize>>,
+    /// As whom a send with them came in.
+    known: Option<Known>,
+}
+
+impl Stem {
+    /// That of a send with these headers. None where it would be the whole head.
+    fn of(octets: &[u8], headers: &[httparse::Header<'_>]) -> Stem {
+        let at = |octet: *const u8| octet.addr().saturating_sub(octets.as_ptr().addr());
+        let differs =
+            |header: &&httparse::Header<'_>| [LENGTH, KEY].iter().any(|name| header.name.eq_ignore_ascii_case(name));
+        let end = headers.iter().find(differs).map_or(0, |header| at(header.name.as_ptr()));
+        let find = |name: &str| {
+            let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+            let start = at(header.value.as_ptr());
+            (start < end).then(|| start..start + header.value.len())
         };
-        let end = head.checked_add(number(length?)?)?;
-        let body = octets.get(head..end).filter(|_| kind == Some(&b"application/json"[..]))?;
-        Some(Post { authorization: authorization.unwrap_or_default(), key, body, octets: end })
+        let (kind, authorization) = (find("Content-Type"), find("Authorization"));
+        Stem { octets: octets.get(..end).unwrap_or_default().to_vec(), kind, authorization, known: None }
+    }
+
+    /// What the lines of octets say that begin with it.
+    fn lines<'a>(&self, octets: &'a [u8]) -> Option<Lines<'a>> {
+        let begin = octets.get(..self.octets.len()).filter(|begin| !begin.is_empty())?;
+        // To the end, whatever differs: how long it takes tells nothing about the key in it.
+        let differs = begin.iter().zip(&self.octets).fold(0, |differs, (one, other)| differs | (one ^ other));
+        let line = |range: &Option<Range<usize>>| range.clone().and_then(|range| begin.get(range));
+        (differs == 0).then(|| Lines {
+            kind: line(&self.kind),
+            authorization: line(&self.authorization),
+            ..Lines::default()
+        })
     }
 }
 
@@ -212,7 +297,7 @@ mod tests {
                         Content-Type: application/json\r\nContent-Length: 10\r\n\r\n";
 
     fn read(request: &str) -> Option<Post<'_>> {
-        Post::read(request.as_bytes())
+        Post::read(request.as_bytes(), &mut Stem::default())
     }
 
     #[test]
@@ -267,5 +352,47 @@ mod tests {
         ] {
             assert_eq!(read(&request), None, "{request}");
         }
+    }
+
+    #[test]
+    fn what_sends_have_in_common_is_cut_once_and_says_the_same() {
+        let keyed = |key: &str| {
+            let length = format!("Idempotency-Key: {key}\r\nContent-Length");
+            format!("{GOOD}{BODY}{GOOD}").replacen("Content-Length", &length, 1)
+        };
+        let good = keyed("a");
+        let add = |header: &str| good.replacen("Idempotency", &format!("{header}\r\nIdempotency"), 1);
+        let requests = [
+            good.clone(),
+            keyed("another"),
+            keyed("no key"),
+            keyed(""),
+            good.replacen("h: 10", "h: 9", 1),
+            good.replacen("h: 10", "h: x", 1),
+            good.replacen("Bearer k", "Bearer l", 1),
+            good.replacen("Bearer k", "Bearer longer", 1),
+            good.replacen("Authorization: Bearer k\r\n", "", 1),
+            good.replacen("Content-Type: application/json\r\n", "", 1),
+            good.replacen("POST", "PUT", 1),
+            add("X: y"),
+            add(&"X: y\r\n".repeat(BEHIND)),
+            add("Authorization: Bearer l"),
+            add("Expect: 100-continue"),
+            add(" folded"),
+            add(""),
+            format!("{GOOD}{BODY}"),
+            good.replacen("Host: q\r\n", "", 1).replacen("a\r\n", "a\r\nHost: q\r\n", 1),
+            good.replacen("Host: q", "Content-Length: 10\r\nHost: q", 1),
+        ];
+        for (first, second) in requests.iter().flat_map(|first| requests.iter().map(move |second| (first, second))) {
+            let mut stem = Stem::default();
+            let post = Post::read(first.as_bytes(), &mut stem);
+            assert_eq!(post, read(first));
+            assert_eq!(Post::read(second.as_bytes(), &mut stem), read(second), "{first} and then {second}");
+        }
+        let mut stem = Stem::default();
+        assert!(Post::read(good.as_bytes(), &mut stem).is_some());
+        assert_eq!(Post::behind(keyed("another").as_bytes(), &stem), read(&keyed("another")));
+        assert!((0..good.len() - GOOD.len()).all(|end| Post::behind(&good.as_bytes()[..end], &stem).is_none()));
     }
 }

@@ -18,7 +18,7 @@ use super::body::Body;
 use super::commit::{Committed, Fresh};
 use super::idempotency::{BodyHash, Claim, Found, Hold, KEY_LIMIT, body_hash, outdated};
 use super::problem::{Code, Problem};
-use super::{Door, Peer, authenticate, identify};
+use super::{Door, Known, Peer, authenticate, identify};
 use crate::admit::{Admitted, Draft, Tables};
 use crate::clock::{Moment, Wall};
 use crate::config::plan::{App, Plan, TierId};
@@ -104,15 +104,21 @@ impl Door {
         }
     }
 
-    /// Carries out a send that is here whole, from the one Authorization header that it has, or none.
+    /// Carries out a send that is here whole, from the one Authorization header that it has, or none. `known`: as whom the
+    /// last one came in that had the same, which is kept there.
     pub(super) async fn carry_out(
         &self,
         now: Moment,
         (authorization, key, octets): (&[u8], Option<&str>, &[u8]),
         peer: &Peer,
+        known: &mut Option<Known>,
     ) -> End {
         let tables = self.tables.load_full();
-        let end = match identify(&tables, authorization, peer) {
+        let app_at = match known.as_ref().and_then(|known| known.by(&tables)) {
+            Some(app_at) => Ok(app_at),
+            None => identify(&tables, authorization, peer).inspect(|at| *known = Some(Known::new(&tables, *at))),
+        };
+        let end = match app_at {
             Ok(app_at) => match self.hand_in(now, &tables, app_at, key, octets).await {
                 Ok(sent) => sent.end().await,
                 Err(end) => end,
@@ -283,10 +289,10 @@ pub(super) fn accepted<'a>(
 }
 
 /// The record in one allocation of the right size, most of the time.
-fn octets_of(record: &Record<'_>) -> Bytes {
+fn octets_of(record: &Record<'_>) -> Vec<u8> {
     let mut octets = Vec::with_capacity(512);
     record.write(&mut octets);
-    octets.into()
+    octets
 }
 
 /// The answer to a message accepted, in the request's own header map: the connection reads its next request into it.

@@ -247,7 +247,8 @@ impl Tables {
         let checked = self.check(app, draft)?;
         let to = checked.to.as_str();
         let input = RouteInput { kind: KIND, tier: checked.tier.id, app: app.id, to, sender: draft.sender };
-        let route = self.routes.find(&input).ok_or(Refusal::of(Reason::NoRoute, "no route matches this message"))?;
+        let route = self.routes.find(&input);
+        let route = route.ok_or_else(|| Refusal::of(Reason::NoRoute, "no route matches this message"))?;
         let group = route.group;
         self.admission.know(group, &draft.options)?;
         let options = match (&*route.options, &*app.options, &*draft.options) {

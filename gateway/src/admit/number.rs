@@ -40,8 +40,7 @@ struct Country {
 const COUNTRIES: [Country; 1] = [Country { iso: "CN", code: "86", exit: "00", mobile: mainland_mobile }];
 
 fn mainland_mobile(digits: &str) -> bool {
-    let d = digits.as_bytes();
-    d.len() == 11 && d[0] == b'1' && (b'3'..=b'9').contains(&d[1])
+    digits.len() == 11 && matches!(digits.as_bytes(), [b'1', b'3'..=b'9', ..])
 }
 
 /// Whether bare numbers of this ISO country can be read.
@@ -57,7 +56,8 @@ pub fn without_country(digits: &str) -> Option<&str> {
 impl<'a> E164<'a> {
     /// Reads a number as a client wrote it. `country` is the app's default (ISO 3166 letters).
     pub fn read(text: &'a str, country: Option<&str>) -> Result<E164<'a>, BadNumber> {
-        let (plus, digits) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
+        let plus = text.as_bytes().first() == Some(&b'+');
+        let digits = if plus { text.get(1..).unwrap_or_default() } else { text };
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(BadNumber::Digits);
         }
@@ -86,15 +86,16 @@ impl<'a> E164<'a> {
 
 /// Whether these digits are a number with its country's code.
 fn international(digits: &str) -> Result<(), BadNumber> {
-    if !(7..=15).contains(&digits.len()) || digits.starts_with('0') {
+    let octets = digits.as_bytes();
+    if !(7..=15).contains(&octets.len()) || octets.first() == Some(&b'0') {
         return Err(BadNumber::Length);
     }
     // Mainland mobiles all start with 1 and have one length: a digit too few or too many is caught here, before it costs
     // money.
-    if digits.strip_prefix("86").is_some_and(|n| n.starts_with('1') && !mainland_mobile(n)) {
-        return Err(BadNumber::National);
+    match octets {
+        [b'8', b'6', b'1', ..] if !digits.get(2..).is_some_and(mainland_mobile) => Err(BadNumber::National),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl fmt::Debug for E164<'_> {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Waiting;
 use crate::accept::{Commit, Flock, Fresh};
 use crate::journal::record::kind;
-use crate::journal::{Entry, Journal, Priority};
+use crate::journal::{Journal, Priority};
 use crate::vital::Vital;
 
 /// Longest that a post waits for those behind it, looked at once a round. Only a runtime without a pause gets there.
@@ -79,14 +79,7 @@ impl Entrance {
         let mut posts = Vec::new();
         loop {
             self.gathered.take(&mut posts).await;
-            let bodies: Vec<_> = posts.iter().map(|fresh| fresh.body.clone()).collect();
-            self.journal.append_each(
-                Priority::Admission,
-                posts.drain(..).zip(&bodies).map(|(fresh, body)| {
-                    let id = fresh.message.id.0;
-                    Entry { kind: kind::ACCEPTED, id, body, ack: Waiting::App(Box::new(fresh)) }
-                }),
-            );
+            self.journal.append_each(Priority::Admission, posts.drain(..), Fresh::says, Waiting::app);
         }
     }
 }
@@ -110,7 +103,6 @@ impl Commit for Entrance {
 mod tests {
     use std::sync::mpsc::channel;
 
-    use bytes::Bytes;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -123,8 +115,7 @@ mod tests {
     fn fresh(id: u64) -> Fresh {
         let (app, group, tier) = (AppId(0), GroupId(0), TierId(0));
         let message = Message { id: MessageId(id), app, group, tier, parts: 1, expires: Time(0), accepted: Time(0) };
-        let body = Bytes::from_static(b"accepted");
-        Fresh { message, body, routing: 0, callback: false, answer: oneshot::channel().0 }
+        Fresh { message, body: b"accepted".to_vec(), routing: 0, callback: false, answer: oneshot::channel().0 }
     }
 
     /// What is gathered in this way, until a thousand rounds of the runtime bring no more.

@@ -7,7 +7,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use carriers::{AttemptRef, Mt, Options};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -21,7 +20,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, Plan};
 use crate::ids::MessageId;
 use crate::journal::Priority;
-use crate::journal::record::{Accepted, OutcomeKind, Record, kind};
+use crate::journal::record::{Accepted, OutcomeKind, Record};
 use crate::report::quality::{Fate, Finding, Kept, Quality};
 use crate::switch::{Answer, End, Event, Message};
 
@@ -209,10 +208,9 @@ impl Line {
             accepted: now.time,
         };
         let (answer, wait) = oneshot::channel();
-        let body = Bytes::from(octets);
         let routing = self.tables.load().routing;
-        let fresh = Fresh { message, body: body.clone(), routing, callback: false, answer };
-        self.journal.append_synced(Priority::Admission, kind::ACCEPTED, id.0, &body, Waiting::App(Box::new(fresh)));
+        let fresh = Fresh { message, body: octets, routing, callback: false, answer };
+        self.journal.append_each(Priority::Admission, [fresh], Fresh::says, Waiting::app);
         self.rounds.begun(now.time, id, channel, valid_for);
         Some((id, wait))
     }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{At, CommitError, Journal, Priority, Shared, Tail, frame, many};
+use super::{At, CommitError, Entry, Journal, Priority, Shared, Tail, frame, many};
 
 /// With so much in it a draft is to be handed in: whoever else appends waits that long.
 const MOST_OCTETS: usize = 64 * 1_024;
@@ -125,7 +125,7 @@ impl<A> Shared<A> {
         acks: impl Iterator<Item = Waits<A>>,
     ) -> bool {
         let fits = tail.holds(octets.len());
-        if fits && (frame.acks == 0 || self.has_room(tail, priority, frame::total(octets.len()))) {
+        if fits && (frame.acks == 0 || self.has_room(tail, self.room(tail, priority), frame::total(octets.len()))) {
             tail.many(frame, octets, acks);
             return self.is_first(tail) || frame.urgent > 0;
         }
@@ -164,32 +164,26 @@ impl<A> Shared<A> {
         (kind, id, body): (u8, u64, &[u8]),
         ack: A,
     ) -> bool {
-        if !self.takes(tail, priority, body) {
+        if !self.takes(tail, self.room(tail, priority), body) {
             tail.settled.push((ack, Err(CommitError::Full)));
             return true;
         }
-        tail.acked(kind, id, body, ack);
+        tail.acked(Entry { kind, id, body }, ack);
         self.is_first(tail)
     }
 
-    pub(super) fn add_synced(
-        &self,
-        tail: &mut Tail<A>,
-        priority: Priority,
-        (kind, id, body): (u8, u64, &[u8]),
-        ack: A,
-    ) -> bool {
-        if self.takes(tail, priority, body) {
-            tail.synced(kind, id, body, ack);
-        } else {
-            tail.settled.push((ack, Err(CommitError::Full)));
+    /// Takes what it needs from the `room` there is; `None` where it does not come in. [`Tail::wait`] is to follow.
+    pub(super) fn add_synced(&self, tail: &mut Tail<A>, room: &mut u64, entry: Entry<'_>) -> Option<At> {
+        if !self.takes(tail, *room, entry.body) {
+            return None;
         }
-        true
+        *room = room.saturating_sub(frame::total(entry.body.len()));
+        Some(tail.synced(entry))
     }
 
     /// Whether a record with an ack may come in.
-    fn takes(&self, tail: &Tail<A>, priority: Priority, body: &[u8]) -> bool {
-        tail.holds(body.len()) && self.has_room(tail, priority, frame::total(body.len()))
+    fn takes(&self, tail: &Tail<A>, room: u64, body: &[u8]) -> bool {
+        tail.holds(body.len()) && self.has_room(tail, room, frame::total(body.len()))
     }
 
     /// Whether the record just added is the first for which the commit thread must look at the clock, and would not do

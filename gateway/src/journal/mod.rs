@@ -116,17 +116,15 @@ pub struct Replayed<'a> {
 /// Acks with what became of their records.
 pub type Settled<A> = Vec<(A, Result<At, CommitError>)>;
 
-/// A synced record among others.
-#[derive(Debug)]
-pub struct Entry<'a, A> {
+/// What a record says.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
     /// The caller's kind.
     pub kind: u8,
     /// Whose it is.
     pub id: u64,
     /// Body.
     pub body: &'a [u8],
-    /// Handed back by the commit thread.
-    pub ack: A,
 }
 
 /// What opening found.
@@ -352,7 +350,7 @@ impl<A: Send + 'static> Journal<A> {
 
     /// Adds a record whose `ack` is delivered once it is on disk, or certainly is not, or neither can be told.
     pub fn append_synced(&self, priority: Priority, kind: u8, id: u64, body: &[u8], ack: A) {
-        self.append_each(priority, [Entry { kind, id, body, ack }]);
+        self.append_each(priority, [(Entry { kind, id, body }, ack)], |(entry, _)| *entry, |(_, ack)| ack);
     }
 
     /// The same for an `ack` that is in no hurry: its record goes with the next sync that someone waits for, or within
@@ -365,13 +363,23 @@ impl<A: Send + 'static> Journal<A> {
         shared.appended(tail, before, hurry);
     }
 
-    /// The same for many records, each by itself, with one wake-up of the commit thread.
-    pub fn append_each<'a>(&self, priority: Priority, entries: impl IntoIterator<Item = Entry<'a, A>>) {
+    /// The same for many records, each by itself, with one look at the room there is and one wake-up of the commit thread.
+    /// Each of `asked` tells what its record says, and then becomes its ack.
+    pub fn append_each<T>(
+        &self,
+        priority: Priority,
+        asked: impl IntoIterator<Item = T>,
+        says: impl for<'a> Fn(&'a T) -> Entry<'a>,
+        ack: impl Fn(T) -> A,
+    ) {
         let shared = self.shared();
         let mut tail = shared.tail();
         let before = tail.segment;
-        for Entry { kind, id, body, ack } in entries {
-            shared.add_synced(&mut tail, priority, (kind, id, body), ack);
+        let mut room = shared.room(&tail, priority);
+        for one in asked {
+            let entry = says(&one);
+            let at = shared.add_synced(&mut tail, &mut room, entry);
+            tail.wait(ack(one), at);
         }
         shared.appended(tail, before, true);
     }
@@ -389,9 +397,9 @@ impl<A: Send + 'static> Journal<A> {
         let mut tail = shared.tail();
         let before = tail.segment;
         let fits = octets > 0 && frame::HEADER + octets + frame::PLACE as u64 <= shared.shelf.segment_bytes;
-        if fits && shared.has_room(&tail, priority, octets) {
+        if fits && shared.has_room(&tail, shared.room(&tail, priority), octets) {
             tail.keep_together(octets);
-            tail.whole(records, ack);
+            tail.whole(octets, records, ack);
         } else {
             tail.settled.push((ack, Err(CommitError::Full)));
         }
@@ -553,13 +561,21 @@ impl<A> Shared<A> {
         }
     }
 
-    /// Whether synced records of that priority may come in.
-    fn has_room(&self, tail: &Tail<A>, priority: Priority, octets: u64) -> bool {
-        // Only endings make the journal smaller, so what leads to them may exceed the budget, until the disk refuses.
-        let used = || self.shelf.used(tail.segment, tail.offset) + octets;
-        let within = priority == Priority::Reserved || used() + self.max_bytes / 20 <= self.max_bytes;
-        let beyond = tail.no_room && tail.is_beyond(octets);
-        within && tail.pending < tail::PENDING_OCTETS && !beyond
+    /// Octets of synced records of that priority that the budget has room for.
+    fn room(&self, tail: &Tail<A>, priority: Priority) -> u64 {
+        match priority {
+            Priority::Admission => {
+                let used = self.shelf.used(tail.segment, tail.offset);
+                (self.max_bytes - self.max_bytes / 20).saturating_sub(used)
+            }
+            // Only endings make the journal smaller, so what leads to them may exceed the budget, until the disk refuses.
+            Priority::Reserved => u64::MAX,
+        }
+    }
+
+    /// Whether synced records may come in where the budget has that room.
+    fn has_room(&self, tail: &Tail<A>, room: u64, octets: u64) -> bool {
+        octets <= room && tail.pending < tail::PENDING_OCTETS && !(tail.no_room && tail.is_beyond(octets))
     }
 
     /// Wakes whom an append concerns.

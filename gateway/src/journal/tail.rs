@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::draft::{Gathered, Waits};
 use super::frame::{self, FIRST, HEAD, HEADER, LAST, MANY, MEMBER, MOVED, NO_ID, OWN, Place, SYNCED, Sort, Stamp, own};
-use super::{At, CommitError, Settled, many};
+use super::{At, CommitError, Entry, Settled, many};
 
 /// Most synced records in one commit, unless a group needs more or they are written already.
 const COMMIT_RECORDS: usize = 256;
@@ -248,19 +248,27 @@ impl<A> Tail<A> {
         self.name(place, body)
     }
 
-    /// A record that `ack` waits for.
-    pub(super) fn synced(&mut self, kind: u8, id: u64, body: &[u8], ack: A) {
-        self.acked(kind, id, body, ack);
-        self.waiting += 1;
-        if let Some(chunk) = self.chunks.back_mut() {
-            chunk.urgent += 1;
+    /// A record that somebody waits for, who is told to [`Tail::wait`] next.
+    pub(super) fn synced(&mut self, Entry { kind, id, body }: Entry<'_>) -> At {
+        let place = self.put(SYNCED, kind, id, [body, &[]], false);
+        self.name(place, body)
+    }
+
+    /// `ack` waits for the record that was added last; or for nothing, where it was not.
+    pub(super) fn wait(&mut self, ack: A, last: Option<At>) {
+        match (last, self.chunks.back_mut()) {
+            (Some(at), Some(chunk)) => {
+                self.waiting += 1;
+                chunk.urgent += 1;
+                chunk.acks.push((ack, at));
+            }
+            _ => self.settled.push((ack, Err(CommitError::Full))),
         }
     }
 
     /// A record with an `ack` that is in no hurry.
-    pub(super) fn acked(&mut self, kind: u8, id: u64, body: &[u8], ack: A) {
-        let place = self.put(SYNCED, kind, id, [body, &[]], false);
-        let at = self.name(place, body);
+    pub(super) fn acked(&mut self, entry: Entry<'_>, ack: A) {
+        let at = self.synced(entry);
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.acks.push((ack, at));
         }
@@ -281,9 +289,12 @@ impl<A> Tail<A> {
         }
     }
 
-    /// Records of one group, which `ack` waits for; the caller has seen to it that they fit into this segment. Only the
-    /// last has an ack to be withdrawn, for without it the others do not count.
-    pub(super) fn whole<'a>(&mut self, records: impl Iterator<Item = (u8, u64, &'a [u8])>, ack: A) {
+    /// Records of one group, of so many octets together, which `ack` waits for; the caller has seen to it that they fit
+    /// into this segment. Only the last has an ack to be withdrawn, for without it the others do not count.
+    pub(super) fn whole<'a>(&mut self, octets: u64, records: impl Iterator<Item = (u8, u64, &'a [u8])>, ack: A) {
+        // With what fills up the last page of the write.
+        let room = usize::try_from(octets + PAGE).unwrap_or_default();
+        self.open_chunk(false).octets.reserve(room);
         let mut records = records.peekable();
         let (mut flags, mut first) = (SYNCED | MEMBER | FIRST, None);
         while let Some((kind, id, body)) = records.next() {
@@ -386,7 +397,8 @@ impl<A> Tail<A> {
             self.durable_segment = chunk.segment;
             self.settled.extend(chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Voided))));
             self.settled.extend(chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))));
-            if chunk.octets.capacity() <= 2 * COMMIT_OCTETS {
+            // The larger, so that none grows again.
+            if (self.spare.capacity()..=2 * COMMIT_OCTETS).contains(&chunk.octets.capacity()) {
                 self.spare = chunk.octets;
             }
         }
@@ -517,7 +529,8 @@ mod tests {
     fn taken(records: usize, took: Duration) -> usize {
         let mut tail: Tail<usize> = Tail::new(1, 16 << 20, 1);
         for ack in 0..records {
-            tail.synced(1, ack as u64, b"body", ack);
+            let at = tail.synced(Entry { kind: 1, id: ack as u64, body: b"body" });
+            tail.wait(ack, Some(at));
         }
         tail.took = took;
         let count = tail.take_batch();
@@ -536,8 +549,9 @@ mod tests {
         let gathered = Gathered { records: 4, urgent: 1, ..Gathered::default() };
         tail.roll();
         tail.many(gathered, &octets, [(0, 10), (2, 11)].map(|(index, ack)| Waits { ack, index, len: 6 }).into_iter());
-        tail.whole([(1, 20, &b"one"[..]), (1, 21, b"two")].into_iter(), 12);
-        tail.synced(1, 30, b"alone", 13);
+        tail.whole(64, [(1, 20, &b"one"[..]), (1, 21, b"two")].into_iter(), 12);
+        let at = tail.synced(Entry { kind: 1, id: 30, body: b"alone" });
+        tail.wait(13, Some(at));
         tail.lazy(1, 31, b"lazy");
         tail.refuse_unwritten();
         let refused: Vec<_> = tail.settled.iter().map(|(ack, result)| (*ack, *result)).collect();

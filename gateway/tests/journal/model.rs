@@ -164,8 +164,12 @@ impl Run {
         let count = if self.rng.bool() { 1 } else { self.rng.usize(1..6) };
         let records: Vec<_> = (0..count).map(|_| self.record()).collect();
         self.waiting.extend(records.iter().map(|(serial, ..)| *serial));
-        let entries = records.iter().map(|(serial, kind, id, body)| Entry { kind: *kind, id: *id, body, ack: *serial });
-        self.journal().append_each(Priority::Admission, entries);
+        self.journal().append_each(
+            Priority::Admission,
+            records,
+            |(_, kind, id, body)| Entry { kind: *kind, id: *id, body },
+            |(serial, ..)| serial,
+        );
     }
 
     fn hand_in(&mut self) {

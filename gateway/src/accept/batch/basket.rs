@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::RECORDS_LIMIT;
+use super::{ITEMS, RECORDS_LIMIT};
 use crate::accept::body::Body;
 use crate::accept::commit::{Committed, Flock, Member};
 use crate::accept::idempotency::{BodyHash, Found};
@@ -21,6 +21,9 @@ use crate::switch::Message;
 
 /// Reasons told with a detail of their own; beyond, the code alone is told.
 const DETAILED: usize = 200;
+/// Octets of an item, and of its record beyond these, as they usually are at least and at most.
+const LEAST: usize = 64;
+const BEYOND: usize = 96;
 /// Reasons in all: there are far fewer codes than the rest.
 const REASONS: usize = 255;
 
@@ -102,6 +105,13 @@ impl<'t> Basket<'t> {
         Basket { tables, app_at, most_octets, count: 0, items, octets, verdicts, busy: None }
     }
 
+    /// Makes room for what usually is in a body of that many octets.
+    pub(super) fn expect(&mut self, octets: usize) {
+        let items = (octets / LEAST).min(ITEMS);
+        self.items.reserve(items);
+        self.octets.reserve((octets + items * BEYOND).min(self.most_octets));
+    }
+
     /// Drops what was put in.
     pub(super) fn clear(&mut self) {
         (self.count, self.verdicts) = (0, Verdicts::default());
@@ -120,18 +130,25 @@ impl<'t> Basket<'t> {
         self.count += 1;
     }
 
+    fn refuse_for(&mut self, refusal: &Refusal) {
+        self.refuse(Code::Refused(refusal.reason).row().0, &refusal.detail);
+    }
+
     /// Judges an item by itself; `to` takes the place of its own number. Fails where a batch may not be that long.
     pub(super) fn take(&mut self, now: Moment, body: &Body<'_>, to: Option<&str>) -> Result<(), Box<Problem>> {
         let (tables, app) = (self.tables, &self.tables.plan.apps[self.app_at]);
-        let draft = body.draft().map(|mut draft| {
-            draft.to = to.or(draft.to);
-            draft
-        });
-        let admitted = draft.and_then(|draft| Ok((tables.examine(now.wall, self.app_at, &draft)?, draft)));
-        let (admitted, draft) = match admitted {
+        let mut draft = match body.draft() {
+            Ok(draft) => draft,
+            Err(refusal) => {
+                self.refuse_for(&refusal);
+                return Ok(());
+            }
+        };
+        draft.to = to.or(draft.to);
+        let admitted = match tables.examine(now.wall, self.app_at, &draft) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.refuse(Code::Refused(refusal.reason).row().0, &refusal.detail);
+                self.refuse_for(&refusal);
                 return Ok(());
             }
         };

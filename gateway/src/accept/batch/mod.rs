@@ -212,6 +212,7 @@ impl Door {
 
     async fn take_json(&self, inlet: &mut Inlet, basket: &mut Basket<'_>) -> Result<(), Box<Problem>> {
         let octets = inlet.all().await?;
+        basket.expect(octets.len());
         let now = self.clock.now();
         if take_messages(&octets, basket, now).await.is_some() {
             return Ok(());
@@ -248,12 +249,14 @@ async fn take_messages(octets: &[u8], basket: &mut Basket<'_>, now: crate::clock
     let mut messages = Messages::begin(octets)?;
     loop {
         for _ in 0..TURN {
-            match messages.next()? {
-                Some(Item { text, body: Some(body) }) if text.len() <= super::submit::BODY_LIMIT => {
-                    basket.take(now, &body, None).ok()?;
+            // Looked at where it stands: it is large.
+            match &messages.next() {
+                Some(Some(Item { text, body: Some(body) })) if text.len() <= super::submit::BODY_LIMIT => {
+                    basket.take(now, body, None).ok()?;
                 }
-                Some(item) => take_item(basket, now, item.text.as_bytes()).ok()?,
-                None => return Some(()),
+                Some(Some(item)) => take_item(basket, now, item.text.as_bytes()).ok()?,
+                Some(None) => return Some(()),
+                None => return None,
             }
         }
         tokio::task::yield_now().await;

@@ -164,8 +164,8 @@ fn append(journal: &Journal<Ack>, body: &[u8], next: &mut u64, batch: u64, free:
     let (now, first) = (Instant::now(), *next);
     *next += free * batch;
     if batch == 1 {
-        let entry = |id| Entry { kind: KIND, id, body, ack: (now, id) };
-        journal.append_each(Priority::Admission, (first..*next).map(entry));
+        let asked = (first..*next).map(|id| (Entry { kind: KIND, id, body }, (now, id)));
+        journal.append_each(Priority::Admission, asked, |(entry, _)| *entry, |(_, ack)| ack);
         return;
     }
     for id in (first..*next).step_by(batch as usize) {
