@@ -48,10 +48,10 @@ impl<T> Unsettled<T> {
 
     /// Hands back what the answer needs, once.
     pub fn settle(&mut self, inbound: Inbound) -> Option<T> {
-        let at = match self.waiting.front() {
-            Some((first, _)) if *first == inbound.0 => 0,
-            _ => self.waiting.binary_search_by_key(&inbound.0, |(number, _)| *number).ok()?,
-        };
+        if self.waiting.front().is_some_and(|(first, _)| *first == inbound.0) {
+            return self.waiting.pop_front().map(|(_, answer)| answer);
+        }
+        let at = self.waiting.binary_search_by_key(&inbound.0, |(number, _)| *number).ok()?;
         self.waiting.remove(at).map(|(_, answer)| answer)
     }
 }

@@ -179,11 +179,12 @@ fn a_full_backlog_answers_later_and_keeps_reading() {
         for serial in 1..=600 {
             talk.say(Say::Mo(serial, "hello"));
         }
+        talk.say(Say::Receipt(699, "1f"));
         talk.say(Say::Probe(700));
         let told = talk.inbounds();
         assert_eq!(told.len(), carriers::inbound::LIMIT);
         let later = talk.heard.iter().filter(|h| matches!(h, Heard::Settled(_, Word::Later))).count();
-        assert_eq!((later, talk.heard.last()), (600 - told.len(), Some(&Heard::ProbeAnswer(700))));
+        assert_eq!((later, talk.heard.last()), (601 - told.len(), Some(&Heard::ProbeAnswer(700))));
         talk.input(Input::Settle(told[0], Settle::Durable));
         talk.say(Say::Mo(701, "hello"));
         assert_eq!(talk.inbounds().len(), told.len() + 1);

@@ -43,8 +43,9 @@ fn specials(eight: [u8; 8]) -> u64 {
 
 /// Whether there is any such.
 fn has_special(octets: &[u8]) -> bool {
+    let found = |eight: &[u8; 8]| specials(*eight) != 0;
     match octets.last_chunk() {
-        Some(last) => octets.as_chunks().0.iter().chain([last]).any(|eight| specials(*eight) != 0),
+        Some(last) => octets.as_chunks().0.iter().any(found) || found(last),
         None => octets.iter().any(|octet| is_special(*octet)),
     }
 }

@@ -15,9 +15,9 @@ pub trait Meter: Send + Sync {
     fn batch(&self, _messages: usize, _accepted: &[(TierId, u64)], _rejected: &[(&'static str, u64)]) {}
     /// A request was answered.
     fn http(&self, route: &'static str, method: &'static str, code: u16, took: Duration);
-    /// An event's delivery ended or was put off: `delivered`, `retried`, `given_up`, `no_endpoint`, `overflow`. The
-    /// delay counts from the event's own time.
-    fn callback(&self, result: &'static str, delay: Duration);
+    /// The delivery of events ended or was put off: `delivered`, `retried`, `given_up`, `no_endpoint`, `overflow`. The
+    /// delays, one for each, count from the event's own time.
+    fn callback(&self, result: &'static str, delays: &mut dyn Iterator<Item = Duration>);
 }
 
 /// Counts nothing.
@@ -28,5 +28,5 @@ impl Meter for NoMeter {
     fn rejected(&self, _: &'static str) {}
     fn accepted(&self, _: TierId, _: &'static str) {}
     fn http(&self, _: &'static str, _: &'static str, _: u16, _: Duration) {}
-    fn callback(&self, _: &'static str, _: Duration) {}
+    fn callback(&self, _: &'static str, _: &mut dyn Iterator<Item = Duration>) {}
 }

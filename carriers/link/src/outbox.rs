@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::{BACKLOG, Batch, FromLink, LinkId};
 
 /// Events that the next batch has room for from the start, if the one before had as many.
-const ROOM: usize = 1024;
+const ROOM: usize = 4096;
 
 type Permit = Result<mpsc::OwnedPermit<Batch>, mpsc::error::SendError<()>>;
 

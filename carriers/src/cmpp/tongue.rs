@@ -213,6 +213,12 @@ impl Tongue for CmppTongue {
         self.write(sequence, body, out);
     }
 
+    fn delivery(&self, octets: &[u8]) -> Option<(u32, [u8; 8])> {
+        let Pdu { sequence, body } = Pdu::read(octets, self.version).ok()?;
+        let Body::Deliver(deliver) = body else { return None };
+        Some((sequence, deliver.msg_id))
+    }
+
     fn hear(&mut self, octets: &[u8]) -> Heard<u32, [u8; 8]> {
         let Pdu { sequence, body } = match Pdu::read(octets, self.version) {
             Ok(pdu) => pdu,

@@ -56,6 +56,8 @@ pub trait Tongue: fmt::Debug + Send {
     fn settle(&self, sequence: Self::Number, delivery: Self::Delivery, word: Word, out: &mut BytesMut);
     /// Appends one of the PDUs that say nothing but their name.
     fn say(&self, phrase: Phrase, sequence: Self::Number, out: &mut BytesMut);
+    /// Where the octets are a receipt or MO: its number, and what its answer repeats. No more of it is read.
+    fn delivery(&self, octets: &[u8]) -> Option<(Self::Number, Self::Delivery)>;
     /// What one whole PDU says.
     fn hear(&mut self, octets: &[u8]) -> Heard<Self::Number, Self::Delivery>;
 }
@@ -406,6 +408,10 @@ impl<T: Tongue> Dialogue<T> {
             keepalive.heard(now.mono);
         }
         self.stir(now);
+        if let Some((sequence, delivery)) = self.crowded(octets) {
+            self.answer(sequence, delivery, Word::Later);
+            return Ok(());
+        }
         let Heard { sequence, said, leniency } = self.tongue.hear(octets);
         leniency.into_iter().for_each(|what| self.outbox.lenient(what));
         match said {
@@ -462,6 +468,13 @@ impl<T: Tongue> Dialogue<T> {
             }
         }
         Ok(())
+    }
+
+    /// A receipt or MO for which there is no room. It will be said again, so it is not read now: a carrier that sends them
+    /// faster than the disk takes them says most of them several times.
+    fn crowded(&self, octets: &[u8]) -> Option<(T::Number, T::Delivery)> {
+        let listens = matches!(self.state, State::Bound | State::Finishing { .. });
+        if self.unsettled.has_room() || !listens { None } else { self.tongue.delivery(octets) }
     }
 
     /// Whether our login waits for its answer; there is only one, so its number need not be right.

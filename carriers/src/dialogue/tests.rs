@@ -11,6 +11,7 @@ use codecs::pdu::Bodies;
 use super::*;
 use crate::cmpp::CmppTongue;
 use crate::cmpp::testing::settings;
+use crate::inbound::LIMIT;
 use crate::message::Coding;
 use crate::session::{AttemptRef, PathId, Payload};
 
@@ -250,6 +251,26 @@ fn deliveries_on_a_sending_link_are_taken() {
     let mut ismg = Ismg::bound("", Role::Send);
     ismg.say(5, Body::Deliver(Deliver { msg_content: b"hi", ..Deliver::default() })).unwrap();
     assert!(ismg.lenient() && ismg.events.iter().any(|event| matches!(event, Event::Mo(..))));
+}
+
+#[test]
+fn what_there_is_no_room_for_is_not_read() {
+    let mut ismg = Ismg::bound("", Role::Both);
+    // A report of nobody's message: no repetition says more, so it is answered at once, whatever is open.
+    let report = || Body::Deliver(Deliver { registered_delivery: 1, msg_content: &[0; 60], ..Deliver::default() });
+    ismg.say(1, report()).unwrap();
+    assert!(ismg.lenient());
+    for sequence in 2..2 + LIMIT as u32 {
+        ismg.say(sequence, Body::Deliver(Deliver { msg_content: b"hi", ..Deliver::default() })).unwrap();
+    }
+    ismg.events.clear();
+    ismg.said.clear();
+    ismg.say(9_000, report()).unwrap();
+    let answer = Pdu::read(&ismg.said[0].2, Version::V20).unwrap();
+    assert!(matches!(answer.body, Body::DeliverResp(resp) if resp.result == status::result::FLOW_CONTROL));
+    assert!(answer.sequence == 9_000 && ismg.events.is_empty());
+    ismg.say(9_001, Body::ActiveTest).unwrap();
+    assert_eq!(ismg.commands(), [(command::DELIVER | RESPONSE, 9_000), (command::ACTIVE_TEST | RESPONSE, 9_001)]);
 }
 
 #[test]

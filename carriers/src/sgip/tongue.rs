@@ -228,6 +228,16 @@ impl Tongue for SgipTongue {
         Pdu { sequence, body }.write((), out);
     }
 
+    fn delivery(&self, octets: &[u8]) -> Option<(Sequence, Kind)> {
+        let Pdu { sequence, body } = Pdu::read(octets, ()).ok()?;
+        let kind = match body {
+            Body::Deliver(_) => Kind::Deliver,
+            Body::Report(_) => Kind::Report,
+            _ => return None,
+        };
+        Some((sequence, kind))
+    }
+
     fn hear(&mut self, octets: &[u8]) -> Heard<Sequence, Kind> {
         let Pdu { sequence, body } = match Pdu::read(octets, ()) {
             Ok(pdu) => pdu,

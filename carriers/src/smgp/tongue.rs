@@ -222,6 +222,12 @@ impl Tongue for SmgpTongue {
         Pdu { sequence, body }.write((), out);
     }
 
+    fn delivery(&self, octets: &[u8]) -> Option<(u32, [u8; 10])> {
+        let Pdu { sequence, body } = Pdu::read(octets, ()).ok()?;
+        let Body::Deliver(deliver) = body else { return None };
+        Some((sequence, deliver.msg_id))
+    }
+
     fn hear(&mut self, octets: &[u8]) -> Heard<u32, [u8; 10]> {
         let Pdu { sequence, body } = match Pdu::read(octets, ()) {
             Ok(pdu) => pdu,

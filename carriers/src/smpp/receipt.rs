@@ -88,17 +88,18 @@ fn candidates(settings: &Settings, told: &Told<'_>, text: &ReceiptText<'_>) -> V
     let one_base = bases.receipt == bases.answer;
     // Most carriers write the same in both places.
     let in_text = text.id.filter(|id| !one_base || told.id != Some(*id));
-    let found = [
-        told.id.and_then(|id| ids::normalise(id, bases.answer)),
-        in_text.and_then(|id| ids::normalise(id, bases.receipt)),
-        told.id.filter(|_| !one_base).and_then(|id| ids::normalise(id, bases.receipt)),
-    ];
-    let mut ids: Vec<CarrierId> = Vec::with_capacity(found.iter().flatten().count());
-    for id in found.into_iter().flatten() {
-        if !ids.contains(&id) {
+    // One is all that most receipts have.
+    let mut ids = Vec::with_capacity(1);
+    let mut add = |id: Option<&[u8]>, base| {
+        if let Some(id) = id.and_then(|id| ids::normalise(id, base))
+            && !ids.contains(&id)
+        {
             ids.push(id);
         }
-    }
+    };
+    add(told.id, bases.answer);
+    add(in_text, bases.receipt);
+    add(told.id.filter(|_| !one_base), bases.receipt);
     ids
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use codecs::smpp::{Bind, Body, LIMITS, Pdu, SmResp, status};
+use codecs::smpp::{Bind, Body, LIMITS, Pdu, status};
 
 use super::config::Settings;
 use super::map;
@@ -145,7 +145,7 @@ impl SmppSession {
     }
 
     pub(super) fn answer_deliver(&mut self, sequence: u32, status: u32) {
-        self.send(status, sequence, Body::DeliverSmResp(SmResp::default()));
+        self.outbox.write(|out| codecs::smpp::answer_deliver(status, sequence, out));
     }
 
     /// Also while it finishes: what is open there is still worth a sign of life.
@@ -315,7 +315,7 @@ impl Session for SmppSession {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use codecs::smpp::{BindResp, Sm, Tlvs, command, put_tlv, tag};
+    use codecs::smpp::{BindResp, Sm, SmResp, Tlvs, command, put_tlv, tag};
 
     use super::*;
     use crate::message::Coding;

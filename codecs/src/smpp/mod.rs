@@ -16,7 +16,7 @@ pub mod time;
 pub use crate::tlv::{Tlvs, put as put_tlv};
 pub use bind::{Bind, BindResp};
 pub use header::{HEADER, Header};
-pub use pdu::{Body, Pdu};
+pub use pdu::{Body, Pdu, answer_deliver};
 pub use sm::{Sm, SmResp};
 
 use crate::framing::Limits;

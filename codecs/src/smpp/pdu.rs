@@ -121,6 +121,16 @@ impl<'a> Pdu<'a> {
     }
 }
 
+/// Appends the answer to a deliver_sm, which says yes or why not and nothing else: what [`Pdu::write`] makes of an empty
+/// [`Body::DeliverSmResp`].
+pub fn answer_deliver(status: u32, sequence: u32, out: &mut BytesMut) {
+    // The NUL of the empty id; an error has not even that.
+    let body: &[u8] = if status == status::ROK { &[0] } else { &[] };
+    let length = (HEADER + body.len()) as u32;
+    Header { length, command: command::DELIVER_SM_RESP, status, sequence }.write(out);
+    out.extend_from_slice(body);
+}
+
 /// The status that names the fault; the specification has one for most fields.
 fn fault(field: &str, cause: Cause) -> u32 {
     match (field, cause) {

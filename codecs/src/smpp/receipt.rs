@@ -162,29 +162,35 @@ fn word(octets: &[u8]) -> (&[u8], &[u8]) {
     octets.split_at(octets.iter().position(|&octet| is_gap(octet)).unwrap_or(octets.len()))
 }
 
-/// A label with its colon, and what follows. Most words are none, which their first letter tells.
+/// A label with its colon, and what follows. Most words are none, which their first two letters tell.
 #[inline]
 fn label(octets: &[u8]) -> Option<(Label, &[u8])> {
-    match octets.first()?.to_ascii_lowercase() {
-        b'i' => after(octets, Label::Id, b"id:"),
-        b's' => after(octets, Label::Stat, b"stat:")
-            .or_else(|| after(octets, Label::Sub, b"sub:"))
+    const LOWER: u8 = 0x20;
+    let [first, second] = octets.first_chunk::<2>()?;
+    // What is no letter may look like one then, but not to `after`.
+    match &[first | LOWER, second | LOWER] {
+        b"id" => after(octets, Label::Id, b"id:"),
+        b"st" => after(octets, Label::Stat, b"stat:"),
+        b"su" => after(octets, Label::Sub, b"sub:")
             .or_else(|| after(octets, Label::SubmitDate, b"submit date:"))
             .or_else(|| after(octets, Label::SubmitDate, b"submit_date:")),
-        b'd' => after(octets, Label::Dlvrd, b"dlvrd:")
-            .or_else(|| after(octets, Label::DoneDate, b"done date:"))
-            .or_else(|| after(octets, Label::DoneDate, b"done_date:")),
-        b'e' => after(octets, Label::Err, b"err:"),
-        b't' => after(octets, Label::Text, b"text:").or_else(|| after(octets, Label::Text, b"txt:")),
+        b"dl" => after(octets, Label::Dlvrd, b"dlvrd:"),
+        b"do" => {
+            after(octets, Label::DoneDate, b"done date:").or_else(|| after(octets, Label::DoneDate, b"done_date:"))
+        }
+        b"er" => after(octets, Label::Err, b"err:"),
+        b"te" => after(octets, Label::Text, b"text:"),
+        b"tx" => after(octets, Label::Text, b"txt:"),
         _ => None,
     }
 }
 
-/// What follows `spelling` in either case, where the octets begin with it.
+/// What follows `spelling` in either case, where the octets begin with it. Nearly all who write it write it so.
 #[inline]
 fn after<'a, const N: usize>(octets: &'a [u8], label: Label, spelling: &[u8; N]) -> Option<(Label, &'a [u8])> {
     let (start, after) = octets.split_first_chunk::<N>()?;
-    start.eq_ignore_ascii_case(spelling).then_some((label, after))
+    let same = start == spelling || start.ends_with(b":") && start.eq_ignore_ascii_case(spelling);
+    same.then_some((label, after))
 }
 
 #[cfg(test)]

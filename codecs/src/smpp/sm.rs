@@ -80,7 +80,7 @@ impl<'a> Answer<'a> for SmResp<'a> {
 mod tests {
     use super::*;
     use crate::layout::round_trip;
-    use crate::smpp::{Body, Pdu};
+    use crate::smpp::{Body, Pdu, answer_deliver};
     use crate::tlv::put;
     use bytes::BytesMut;
     use proptest::prelude::*;
@@ -93,6 +93,16 @@ mod tests {
         assert_eq!(Sm { short_message: b"short", tlvs, ..Sm::default() }.user_data(), b"short");
         assert_eq!(Sm { tlvs, ..Sm::default() }.user_data(), b"long");
         assert_eq!(Sm::default().user_data(), b"");
+    }
+
+    #[test]
+    fn the_answer_to_a_deliver_sm_is_an_empty_one() {
+        for status in [0, 0x64, u32::MAX] {
+            let (mut whole, mut short) = (BytesMut::from("x"), BytesMut::from("x"));
+            Pdu { status, sequence: 0x0102_0304, body: Body::DeliverSmResp(SmResp::default()) }.write(&mut whole);
+            answer_deliver(status, 0x0102_0304, &mut short);
+            assert_eq!(short, whole);
+        }
     }
 
     proptest! {

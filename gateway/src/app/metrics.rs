@@ -356,11 +356,18 @@ impl Meter for Shared {
         let code = std::str::from_utf8(&digits).unwrap_or("000");
         self.metrics.http_requests.with_label_values(&[route, method, code]).inc();
     }
-    fn callback(&self, result: &'static str, delay: Duration) {
-        self.metrics.callbacks.with_label_values(&[result]).inc();
-        if result == "delivered" {
-            self.metrics.callback_delay.observe(delay.as_secs_f64());
+    fn callback(&self, result: &'static str, delays: &mut dyn Iterator<Item = Duration>) {
+        let (mut events, seconds) = (0, self.metrics.callback_delay.local());
+        for delay in delays {
+            events += 1;
+            if result == "delivered" {
+                seconds.observe(delay.as_secs_f64());
+            }
         }
+        if events > 0 {
+            self.metrics.callbacks.with_label_values(&[result]).inc_by(events);
+        }
+        seconds.flush();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::endings::Untold;
 use super::{Line, Pen};
-use crate::callback::letter::EventRef;
+use crate::callback::letter::{EventRef, Page};
 use crate::callback::{Counter, Notice};
 use crate::config::plan::AppId;
 use crate::ids::MessageId;
@@ -15,13 +15,13 @@ impl Line {
             return;
         }
         let courier = self.courier.clone();
-        let (mut counter, mut json) = (courier.counter(), Vec::new());
+        let (mut counter, mut page) = (courier.counter(), Page::default());
         for (id, app, seq) in events {
             let first = self.is_of_first_tier(id);
             if counter.room(app) == 0 || self.untold.get(&app).is_some_and(|untold| untold.is_before(first)) {
                 self.untold.entry(app).or_default().push(first, (id, seq));
             } else {
-                self.hand_over(&mut counter, (id, app, seq), first, &mut json);
+                self.hand_over(&mut counter, (id, app, seq), first, &mut page);
             }
         }
     }
@@ -32,13 +32,13 @@ impl Line {
             return;
         }
         let courier = self.courier.clone();
-        let (mut counter, mut json) = (courier.counter(), Vec::new());
+        let (mut counter, mut page) = (courier.counter(), Page::default());
         for app in self.untold.keys().copied().collect::<Vec<_>>() {
             for _ in 0..counter.room(app) {
                 match self.untold.get_mut(&app).and_then(Untold::pop) {
                     Some((id, seq)) => {
                         let first = self.is_of_first_tier(id);
-                        self.hand_over(&mut counter, (id, app, seq), first, &mut json);
+                        self.hand_over(&mut counter, (id, app, seq), first, &mut page);
                     }
                     None => {
                         self.untold.remove(&app);
@@ -49,17 +49,15 @@ impl Line {
         }
     }
 
-    /// `json` is room for the event, used again and again.
     fn hand_over(
         &mut self,
         counter: &mut Counter<'_>,
         (id, app, seq): (MessageId, AppId, u32),
         first: bool,
-        json: &mut Vec<u8>,
+        page: &mut Page,
     ) {
-        json.clear();
-        match self.write_event(id, seq, json) {
-            Some(which) => counter.take(Notice { app, which, json, first }),
+        match self.write_event(id, seq, page) {
+            Some(which) => counter.take(Notice { app, which, json: page.json(), first }),
             None => {
                 // What cannot be told must not keep its message for ever.
                 let now = self.clock.now();
@@ -69,18 +67,18 @@ impl Line {
         }
     }
 
-    fn write_event(&self, id: MessageId, seq: u32, json: &mut Vec<u8>) -> Option<EventRef> {
+    fn write_event(&self, id: MessageId, seq: u32, page: &mut Page) -> Option<EventRef> {
         let company = |name: &str| self.fleet.company(name);
         if let Some((kind, at, data)) = self.report.event(id, seq, company) {
             let which = EventRef { id, seq, at };
-            which.tell(kind, json, |json| data.write(json));
+            page.write(which, kind, |json| data.write(json));
             return Some(which);
         }
         // What a handset wrote.
         let owned = |name: &str| company(name).map(str::to_owned);
         let (kind, at, data) = self.report.received(id, owned, |app| self.country(app))?;
         let (which, content) = (EventRef { id, seq, at }, serde_json::to_vec(&data).ok()?);
-        which.tell(kind, json, |json| json.extend_from_slice(&content));
+        page.write(which, kind, |json| json.extend_from_slice(&content));
         Some(which)
     }
 }

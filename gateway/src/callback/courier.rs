@@ -262,18 +262,17 @@ impl Bag {
     /// Notes ends, counted under `result`.
     fn over(&self, inside: &mut Inside, events: &[EventRef], now: Moment, result: &'static str) {
         let end = if result == "delivered" { Telling::Delivered } else { Telling::Never };
-        for event in events {
-            self.count(event, now, result);
-            inside.over.push(Told { id: event.id, seq: event.seq, end });
-        }
+        self.count(events, now, result);
+        inside.over.extend(events.iter().map(|event| Told { id: event.id, seq: event.seq, end }));
     }
 
-    fn count(&self, event: &EventRef, now: Moment, result: &'static str) {
-        self.meter.callback(result, Duration::from_millis(now.wall.0.saturating_sub(event.at.0)));
+    fn count(&self, events: &[EventRef], now: Moment, result: &'static str) {
+        let delay = |event: &EventRef| Duration::from_millis(now.wall.0.saturating_sub(event.at.0));
+        self.meter.callback(result, &mut events.iter().map(delay));
     }
 
     fn count_all(&self, events: u64, result: &'static str) {
-        (0..events).for_each(|_| self.meter.callback(result, Duration::ZERO));
+        self.meter.callback(result, &mut (0..events).map(|_| Duration::ZERO));
     }
 
     pub(super) fn name(&self, app: AppId) -> Option<Arc<str>> {
@@ -449,9 +448,7 @@ impl Round {
             }
             Step::Keep(letter, due) => letters.order(name, Order::Keep(letter, due)),
             Step::Bury(letter) => {
-                for event in &letter.events {
-                    self.bag.count(event, now, "given_up");
-                }
+                self.bag.count(&letter.events, now, "given_up");
                 letters.order(name, if letter.place.is_some() { Order::Bury(letter) } else { Order::KeepDead(letter) });
             }
             Step::Fetch(most) => letters.order(name, Order::Fetch(now.wall, most)),
@@ -576,7 +573,7 @@ impl Round {
         match fate {
             Fate::Delivered if first_time => bag.over(&mut inside, &letter.events, now, "delivered"),
             Fate::Delivered => {
-                letter.events.iter().for_each(|event| bag.count(event, now, "delivered"));
+                bag.count(&letter.events, now, "delivered");
                 bag.letters.order(&name, Order::Delivered(letter));
             }
             _ if first_time && is_without(&bag.tables.load(), app_id) => {
@@ -584,12 +581,12 @@ impl Round {
                 bag.over(&mut inside, &letter.events, now, "no_endpoint");
             }
             Fate::Again(due) => {
-                letter.events.iter().for_each(|event| bag.count(event, now, "retried"));
+                bag.count(&letter.events, now, "retried");
                 let order = if first_time { Order::Keep(letter, due) } else { Order::PutOff(letter, due) };
                 bag.letters.order(&name, order);
             }
             Fate::Dead => {
-                letter.events.iter().for_each(|event| bag.count(event, now, "given_up"));
+                bag.count(&letter.events, now, "given_up");
                 let (events, first) = (letter.events.len(), letter.events.first().map(ToString::to_string));
                 tracing::warn!(app = &*name, events, first, failure = letter.failure, "a letter is dead");
                 bag.letters.order(&name, if first_time { Order::KeepDead(letter) } else { Order::Bury(letter) });

@@ -35,22 +35,52 @@ impl EventRef {
         out.push(b'-');
         json::number(self.seq.into(), out);
     }
+}
 
-    /// Appends it as it stands in a body, an event of that kind (`message.delivered` and its like); `content` appends
-    /// its JSON object.
-    pub fn tell(self, kind: &str, json: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
+/// Room for an event as it stands in a body, used again and again: those of one turn mostly have the same time.
+pub struct Page {
+    json: Vec<u8>,
+    at: Wall,
+    letters: [u8; 24],
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Page::new(0)
+    }
+}
+
+impl Page {
+    /// Room for so many octets.
+    fn new(octets: usize) -> Page {
+        Page { json: Vec::with_capacity(octets), at: Wall(0), letters: Wall(0).letters() }
+    }
+
+    /// Writes an event of that kind (`message.delivered` and its like) in the place of the last; `content` appends its
+    /// JSON object.
+    pub fn write(&mut self, which: EventRef, kind: &str, content: impl FnOnce(&mut Vec<u8>)) {
+        if self.at != which.at {
+            (self.at, self.letters) = (which.at, which.at.letters());
+        }
+        let Page { json, letters, .. } = self;
+        json.clear();
         // Ids, kinds and times hold nothing that needs escapes.
         json.extend_from_slice(b"{\"id\":\"");
-        self.write(json);
+        which.write(json);
         json.extend_from_slice(b"\",\"type\":\"");
         json.extend_from_slice(kind.as_bytes());
         json.extend_from_slice(b"\",\"time\":\"");
-        json.extend_from_slice(&self.at.letters());
+        json.extend_from_slice(letters);
         json.extend_from_slice(b"\",\"seq\":");
-        json::number(self.seq.into(), json);
+        json::number(which.seq.into(), json);
         json.extend_from_slice(b",\"data\":");
         content(json);
         json.push(b'}');
+    }
+
+    /// The event written last.
+    pub fn json(&self) -> &[u8] {
+        &self.json
     }
 }
 
@@ -67,11 +97,11 @@ pub struct Event {
 const FRAME: usize = r#"{"id":"000000000000-4294967295","type":"message.delivered","time":"2025-01-01T00:00:00.000Z","seq":4294967295,"data":}"#.len();
 
 impl Event {
-    /// As [`EventRef::tell`] has it, where the content needs about so many `octets`.
+    /// As [`Page::write`] has it, where the content needs about so many `octets`.
     pub fn form(which: EventRef, kind: &str, octets: usize, content: impl FnOnce(&mut Vec<u8>)) -> Event {
-        let mut json = Vec::with_capacity(FRAME + octets);
-        which.tell(kind, &mut json, content);
-        Event { which, json: json.into_boxed_slice().into() }
+        let mut page = Page::new(FRAME + octets);
+        page.write(which, kind, content);
+        Event { which, json: page.json.into_boxed_slice().into() }
     }
 
     /// The same of anything that becomes a JSON object. `None` where it cannot.

@@ -12,7 +12,7 @@ use carriers::{AttemptRef, CarrierId, Receipt, ReceiptState};
 
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
-use crate::ids::{IdMap, MessageId, SeededMap};
+use crate::ids::{CountedMap, IdMap, MessageId, SeededMap};
 
 use super::state::AttemptState;
 
@@ -147,7 +147,7 @@ impl Aloft {
 #[derive(Debug, Default)]
 pub struct Correlation {
     /// By channel.
-    by_id: Vec<SeededMap<CarrierId, Place>>,
+    by_id: Vec<CountedMap<CarrierId, Place>>,
     /// Whose each attempt is, and when it started: the wall clock may have jumped since.
     attempts: IdMap<AttemptRef, (MessageId, Time)>,
     orphans: BTreeMap<MessageId, Waiting>,
@@ -203,7 +203,7 @@ impl Correlation {
     pub fn learn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
         let channel = usize::from(channel.0);
         if self.by_id.len() <= channel {
-            self.by_id.resize_with(channel + 1, SeededMap::default);
+            self.by_id.resize_with(channel + 1, CountedMap::default);
         }
         if let Some(ids) = self.by_id.get_mut(channel) {
             ids.insert(id.clone(), place);
@@ -400,7 +400,7 @@ impl Correlation {
         let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
         let orphans = [orphans.len(), orphan_ids.len(), orphan_numbers.len()];
         [
-            by_id.iter().map(SeededMap::len).sum(),
+            by_id.iter().map(CountedMap::len).sum(),
             attempts.len(),
             orphans[0],
             orphans[1],

@@ -228,6 +228,7 @@ impl Report {
     /// An accepted record as far as memory knows it.
     fn bare<'a>(&'a self, id: MessageId, live: &'a Live) -> Accepted<'a> {
         let detail = live.detail.as_deref();
+        let (to, client_ref) = detail.map_or(("", None), Detail::addressed);
         Accepted {
             at: id.wall(),
             expires: id.wall(),
@@ -235,8 +236,8 @@ impl Report {
             tier: self.names.tiers.get(usize::from(live.tier.0)).map_or("", |n| n),
             group: self.names.groups.get(usize::from(live.group.0)).map_or("", |n| n),
             kind: "sms",
-            to: detail.map_or("", |d| d.to()),
-            client_ref: detail.and_then(Detail::client_ref),
+            to,
+            client_ref,
             callback: live.callback,
             parts: live.reserve,
             ..Accepted::default()

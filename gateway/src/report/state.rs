@@ -304,13 +304,14 @@ impl Detail {
 
     /// Destination, E.164.
     pub fn to(&self) -> &str {
-        let words = &*self.words;
-        self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words)
+        self.addressed().0
     }
 
-    /// The app's reference.
-    pub fn client_ref(&self) -> Option<&str> {
-        self.words.get(usize::from(self.client_ref?)..)
+    /// Destination, E.164, and the app's reference.
+    pub fn addressed(&self) -> (&str, Option<&str>) {
+        let words = &*self.words;
+        let apart = self.client_ref.and_then(|at| words.split_at_checked(at.into()));
+        apart.map_or((words, None), |(to, client_ref)| (to, Some(client_ref)))
     }
 
     /// Its last digits.

@@ -111,10 +111,11 @@ pub fn event<'a>(
         OutcomeKind::Cancelled => "message.cancelled",
     };
     let channel = concluded.channel.and_then(|c| names.channels.get(usize::from(c.0)));
+    let (to, client_ref) = detail.addressed();
     let data = EventData {
         id,
-        client_ref: detail.client_ref(),
-        to: detail.to(),
+        client_ref,
+        to,
         tier,
         status: concluded.kind.name(),
         reason: concluded.reason,
