@@ -386,12 +386,12 @@ impl Line {
                     match purpose {
                         Purpose::Send(start) if now.time.since(start.ordered) > STALE => {
                             if let Some(body) = body.filter(|_| self.report.live(id).is_some()) {
-                                self.bodies.insert(id, &body);
+                                self.report.at_hand(id, self.bodies.insert(id, &body));
                             }
                             self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
                         }
                         Purpose::Send(start) => {
-                            let prepared = self.prepare(now, &start, body.as_deref());
+                            let prepared = self.prepare(now, &start, self.report.live(id), body.as_deref());
                             self.begin(now, start, prepared);
                         }
                         Purpose::Conclude(end) => {
@@ -400,7 +400,9 @@ impl Line {
                         }
                         Purpose::Keep => {
                             self.sheet.keep(&mut self.store.counter(), &self.report, id, body.as_deref());
-                            self.bodies.remove(id);
+                            if let Some(live) = self.report.live(id) {
+                                self.bodies.remove(id, live.body);
+                            }
                         }
                         Purpose::Reroute => self.reroute(now, id, body.as_deref()),
                         Purpose::Move => self.move_on(now, id, body.as_deref()),
@@ -454,9 +456,9 @@ impl Line {
                     let Home { group, tier, parts } = home;
                     fresh.message = Message { group, tier, parts, ..fresh.message };
                 }
-                self.report.accepted(now, &fresh.message, at, fresh.callback);
+                let body = self.bodies.insert(fresh.message.id, &fresh.body);
+                self.report.accepted(now, &fresh.message, (at, body), fresh.callback);
                 self.remember(&fresh);
-                self.bodies.insert(fresh.message.id, &fresh.body);
                 self.tell_switch(now, Event::Accepted(fresh.message));
                 Committed::Durable
             }
@@ -493,13 +495,12 @@ impl Line {
             match command {
                 Command::Start { attempt, message, link, parts, only, expires, why } => {
                     let start = Start { ordered: now.time, attempt, message, link, parts, only, expires, why };
-                    let body = self.bodies.get(message);
-                    if body.is_none()
-                        && let Some(live) = self.report.live(message)
-                    {
+                    let live = self.report.live(message);
+                    let body = live.and_then(|live| self.bodies.get(message, live.body));
+                    if let (None, Some(live)) = (body, live) {
                         self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Send(start) });
                     } else {
-                        let prepared = self.prepare(now, &start, body);
+                        let prepared = self.prepare(now, &start, live, body);
                         self.begin(now, start, prepared);
                     }
                 }
@@ -524,8 +525,9 @@ impl Line {
 
     fn give_up(&mut self, now: Moment, message: MessageId, end: End) {
         let missing = self.report.needs_body(message) || end == End::NoChannel && self.may_be_overdue(message);
-        let body = self.bodies.get(message).map(<[u8]>::to_vec);
-        match self.report.live(message) {
+        let live = self.report.live(message);
+        let body = live.and_then(|live| self.bodies.get(message, live.body)).map(<[u8]>::to_vec);
+        match live {
             Some(live) if missing && body.is_none() => {
                 self.endings.reads();
                 self.reader.want(Wanted { id: message, at: live.at, purpose: Purpose::Conclude(end) });

@@ -119,11 +119,7 @@ impl<K: Copy + Ord, V> Few<K, V> {
             Ok(at) => at + 1,
             Err(at) => at,
         };
-        let pairs = |range: std::ops::Range<usize>| {
-            let (keys, values) = (self.keys.get(range.clone()), self.values.get(range));
-            keys.unwrap_or_default().iter().zip(values.unwrap_or_default())
-        };
-        pairs(start..self.len()).chain(pairs(0..start))
+        (start..self.len()).chain(0..start).filter_map(|at| Some((self.keys.get(at)?, self.values.get(at)?)))
     }
 }
 

@@ -107,8 +107,8 @@ impl Line {
                 let Home { group, tier, parts } = home;
                 message = Message { group, tier, parts, ..message };
             }
-            self.report.accepted(now, &message, entering.at, member.callback);
-            self.bodies.insert(message.id, body);
+            let kept = self.bodies.insert(message.id, body);
+            self.report.accepted(now, &message, (entering.at, kept), member.callback);
             entering.next += 1;
             if let Some(next) = members.get(entering.next) {
                 entering.at = entering.at.after(next.octets.end.saturating_sub(next.octets.start));

@@ -407,15 +407,16 @@ impl Line {
         let mut over = std::mem::take(&mut self.sheet.over);
         let mut counter = self.store.counter();
         for id in over.drain(..) {
-            let body = self.bodies.get(id);
-            if body.is_none()
-                && let Some(live) = self.report.live(id)
-            {
+            let live = self.report.live(id);
+            let body = live.and_then(|live| self.bodies.get(id, live.body));
+            if let (None, Some(live)) = (body, live) {
                 self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
                 continue;
             }
             self.sheet.keep(&mut counter, &self.report, id, body);
-            self.bodies.remove(id);
+            if let Some(live) = live {
+                self.bodies.remove(id, live.body);
+            }
         }
         drop(counter);
         self.sheet.over = over;
@@ -423,8 +424,9 @@ impl Line {
 
     /// A body from memory, or else from disk, here and now: for rare questions.
     pub(super) fn body(&self, id: MessageId) -> Option<bytes::Bytes> {
-        let at = self.report.live(id)?.at;
-        self.bodies.get(id).map(Bytes::copy_from_slice).or_else(|| self.journal.read(id.0, at).ok())
+        let live = self.report.live(id)?;
+        let kept = self.bodies.get(id, live.body).map(Bytes::copy_from_slice);
+        kept.or_else(|| self.journal.read(id.0, live.at).ok())
     }
 
     pub(super) fn answer(&mut self, now: Moment, question: Question) {

@@ -8,7 +8,7 @@ use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, TierId};
 use crate::journal::record::{Attempt, Content};
 use crate::report;
-use crate::report::state::Detail;
+use crate::report::state::{Detail, Live};
 use crate::switch::{Event, Home, NotStarted};
 
 /// What becomes of an order to start an attempt.
@@ -24,12 +24,11 @@ pub(super) enum Prepared {
 
 impl Line {
     /// Splits an attempt's body for its channel.
-    pub(super) fn prepare(&self, now: Moment, start: &Start, body: Option<&[u8]>) -> Prepared {
+    pub(super) fn prepare(&self, now: Moment, start: &Start, live: Option<&Live>, body: Option<&[u8]>) -> Prepared {
         let Some((body, content)) = body.and_then(|body| Some((body, Content::of(body)?))) else {
             return Prepared::Not(NotStarted::BodyLost);
         };
         let Some(member) = self.fleet.of(start.link) else { return Prepared::Not(NotStarted::Retry) };
-        let live = self.report.live(start.message);
         // What is left of an attempt follows its first parts.
         if start.only == u64::MAX
             && let Some(home) = live.and_then(|live| self.overdue(live, || accepted(body)))
@@ -130,7 +129,10 @@ impl Line {
                 continue;
             }
             let mut sent = 0u8;
-            for part in parts.into_iter().filter(|p| is_named(p, start.only)) {
+            for part in parts {
+                if !is_named(&part, start.only) {
+                    continue;
+                }
                 sent = sent.saturating_add(1);
                 let ticket = Ticket::new(start.attempt, part.index);
                 self.fleet.push(start.link, ToLink::Submit(ticket, start.attempt, part));

@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 
 use super::{At, Journal};
-use crate::ids::{IdMap, MessageId};
+use crate::ids::MessageId;
 use crate::vital::Vital;
 
 /// Octets kept at most.
 const CACHE_BYTES: usize = 32 << 20;
 /// Octets of one sheet, or of a single body where that is larger.
-const SHEET_BYTES: usize = 64 << 10;
+const SHEET_BYTES: usize = 32 << 10;
+/// Most bodies of one sheet: [`Spot`] has an octet for their number.
+const SHEET_BODIES: usize = 256;
 /// Most sheets, also of those that are used up: a body that is left behind so many is no recent one.
 const SHEETS: usize = 4_096;
 
@@ -22,50 +24,58 @@ const SHEETS: usize = 4_096;
 /// with what is left on it when it is the oldest and there are too many.
 #[derive(Default)]
 pub struct Bodies {
-    index: IdMap<u64, Spot>,
     /// The oldest first; bodies are added to the last one.
     sheets: VecDeque<Sheet>,
     /// Number of the first sheet.
-    first: u64,
+    first: u32,
     /// Of all sheets, used or not.
     octets: usize,
     /// A sheet's memory, to be used again.
     spare: Vec<u8>,
 }
 
-/// Where a body is.
-#[derive(Clone, Copy)]
-struct Spot {
-    sheet: u64,
-    from: u32,
-    to: u32,
+/// Where a body was put; whoever owns the message keeps it. Five octets, for every waiting message has one; without
+/// alignment, so that they fill a gap. It may be out of date: what is there says whose it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spot {
+    sheet: [u8; 4],
+    nth: u8,
 }
 
 #[derive(Default)]
 struct Sheet {
     octets: Vec<u8>,
-    /// Whose bodies were put here.
-    ids: Vec<u64>,
+    /// What was put here, in its order.
+    bodies: Vec<Body>,
     /// How many of them have not been dropped.
     left: usize,
 }
 
+struct Body {
+    /// Whose it is; none once it was dropped.
+    id: Option<MessageId>,
+    from: u32,
+    to: u32,
+}
+
 impl Bodies {
     /// Keeps a body.
-    pub fn insert(&mut self, id: MessageId, body: &[u8]) {
-        if self.sheets.back().is_none_or(|last| last.octets.capacity() - last.octets.len() < body.len()) {
+    pub fn insert(&mut self, id: MessageId, body: &[u8]) -> Spot {
+        let fits =
+            |last: &Sheet| last.octets.capacity() - last.octets.len() >= body.len() && last.bodies.len() < SHEET_BODIES;
+        if !self.sheets.back().is_some_and(fits) {
             self.turn(body.len());
         }
-        let sheet = self.first + (self.sheets.len() as u64).saturating_sub(1);
-        let Some(last) = self.sheets.back_mut() else { return };
-        let from = last.octets.len();
+        let number = self.first.wrapping_add(self.sheets.len() as u32).wrapping_sub(1);
+        let Some(last) = self.sheets.back_mut() else { return Spot::default() };
+        let (from, nth) = (last.octets.len(), last.bodies.len());
         last.octets.extend_from_slice(body);
-        let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(last.octets.len())) else { return };
-        last.ids.push(id.0);
+        let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(last.octets.len())) else {
+            return Spot::default();
+        };
+        last.bodies.push(Body { id: Some(id), from, to });
         last.left += 1;
-        if let Some(before) = self.index.insert(id.0, Spot { sheet, from, to }) {
-            self.drop_at(before);
-        }
+        Spot { sheet: number.to_le_bytes(), nth: nth as u8 }
     }
 
     /// A new sheet, with room for so many octets.
@@ -84,40 +94,35 @@ impl Bodies {
             && self.sheets.len() > 1
             && let Some(oldest) = self.sheets.pop_front()
         {
-            for id in &oldest.ids {
-                if self.index.get(id).is_some_and(|spot| spot.sheet == self.first) {
-                    self.index.remove(id);
-                }
-            }
-            self.first += 1;
+            self.first = self.first.wrapping_add(1);
             self.octets -= oldest.octets.capacity();
         }
     }
 
-    /// The body, if it is here.
-    pub fn get(&self, id: MessageId) -> Option<&[u8]> {
-        let Spot { sheet, from, to } = *self.index.get(&id.0)?;
-        let sheet = self.sheets.get(usize::try_from(sheet.checked_sub(self.first)?).ok()?)?;
-        sheet.octets.get(from as usize..to as usize)
+    /// Which of the sheets.
+    fn sheet(&self, spot: Spot) -> usize {
+        u32::from_le_bytes(spot.sheet).wrapping_sub(self.first) as usize
+    }
+
+    /// The message's body, if it is there.
+    pub fn get(&self, id: MessageId, spot: Spot) -> Option<&[u8]> {
+        let sheet = self.sheets.get(self.sheet(spot))?;
+        let body = sheet.bodies.get(usize::from(spot.nth)).filter(|body| body.id == Some(id))?;
+        sheet.octets.get(body.from as usize..body.to as usize)
     }
 
     /// Drops a body that is not needed any more.
-    pub fn remove(&mut self, id: MessageId) {
-        if let Some(spot) = self.index.remove(&id.0) {
-            self.drop_at(spot);
-        }
-    }
-
-    /// A body that the index does not name any more.
-    fn drop_at(&mut self, spot: Spot) {
-        let at = usize::try_from(spot.sheet.saturating_sub(self.first)).unwrap_or(usize::MAX);
+    pub fn remove(&mut self, id: MessageId, spot: Spot) {
+        let at = self.sheet(spot);
         let last = at + 1 == self.sheets.len();
         let Some(sheet) = self.sheets.get_mut(at) else { return };
+        let Some(body) = sheet.bodies.get_mut(usize::from(spot.nth)).filter(|body| body.id == Some(id)) else { return };
+        body.id = None;
         sheet.left -= 1;
         if sheet.left > 0 {
             return;
         }
-        sheet.ids.clear();
+        sheet.bodies.clear();
         sheet.octets.clear();
         if !last {
             self.octets -= sheet.octets.capacity();
@@ -127,7 +132,7 @@ impl Bodies {
             }
             while self.sheets.front().is_some_and(|first| first.octets.capacity() == 0) {
                 self.sheets.pop_front();
-                self.first += 1;
+                self.first = self.first.wrapping_add(1);
             }
         }
     }
@@ -196,54 +201,76 @@ mod tests {
     fn the_cache_is_bounded_and_drops_the_oldest() {
         let mut bodies = Bodies::default();
         let body = vec![7u8; 1 << 20];
+        let mut spots = Vec::new();
         for id in 0..200 {
-            bodies.insert(MessageId(id), &body);
+            spots.push(bodies.insert(MessageId(id), &body));
             assert!(bodies.octets <= CACHE_BYTES);
         }
-        assert!(bodies.get(MessageId(0)).is_none());
-        assert_eq!(bodies.get(MessageId(199)), Some(&body[..]));
-        for id in 0..200 {
-            bodies.remove(MessageId(id));
+        assert!(bodies.get(MessageId(0), spots[0]).is_none());
+        assert_eq!(bodies.get(MessageId(199), spots[199]), Some(&body[..]));
+        for (id, spot) in (0..).zip(&spots) {
+            bodies.remove(MessageId(id), *spot);
+            bodies.remove(MessageId(id), *spot);
         }
-        assert!(bodies.index.is_empty() && bodies.sheets.len() == 1);
+        assert!(bodies.sheets.len() == 1 && bodies.sheets.iter().all(|sheet| sheet.left == 0));
     }
 
     #[test]
     fn bodies_are_found_until_they_are_dropped_or_there_are_too_many() {
         for seed in 0..20 {
-            let (mut bodies, mut model) = (Bodies::default(), std::collections::BTreeMap::new());
+            // Also where the numbers of sheets begin anew.
+            let mut bodies = Bodies { first: u32::MAX - 3, ..Bodies::default() };
+            let mut model = std::collections::BTreeMap::new();
             let mut dice = fastrand::Rng::with_seed(seed);
-            for _ in 0..20_000 {
+            let mut old = Spot::default();
+            for next in 500..20_500u64 {
                 let id = dice.u64(..500);
                 if dice.u8(..3) == 0 {
-                    bodies.remove(MessageId(id));
-                    model.remove(&id);
+                    if let Some((id, spot, _)) = model.remove(&id) {
+                        bodies.remove(id, spot);
+                        old = spot;
+                    }
                 } else {
                     let most = if dice.u8(..50) == 0 { 100_000 } else { 300 };
                     let body = vec![dice.u8(..); dice.usize(..most)];
-                    bodies.insert(MessageId(id), &body);
-                    model.insert(id, body);
+                    // Whoever keeps another one under this number has dropped the one before.
+                    if let Some((id, spot, _)) = model.remove(&id) {
+                        bodies.remove(id, spot);
+                    }
+                    let spot = bodies.insert(MessageId(next), &body);
+                    model.insert(id, (MessageId(next), spot, body));
                 }
-                let id = dice.u64(..500);
-                assert_eq!(bodies.get(MessageId(id)), model.get(&id).map(|body| &body[..]), "seed {seed}");
+                if let Some((id, spot, body)) = model.get(&dice.u64(..500)) {
+                    assert_eq!(bodies.get(*id, *spot), Some(&body[..]), "seed {seed}");
+                    assert_eq!(
+                        bodies.get(*id, old).is_some(),
+                        old == *spot,
+                        "what another one left there is not its own"
+                    );
+                    assert_eq!(bodies.get(MessageId(0), *spot), None);
+                }
             }
             assert!(bodies.octets <= CACHE_BYTES && bodies.sheets.len() <= SHEETS);
             assert_eq!(bodies.octets, bodies.sheets.iter().map(|sheet| sheet.octets.capacity()).sum::<usize>());
+            assert!(bodies.sheets.iter().all(|sheet| sheet.bodies.len() <= SHEET_BODIES));
         }
     }
 
     #[test]
     fn one_body_that_stays_keeps_no_more_than_its_sheet() {
         let mut bodies = Bodies::default();
-        bodies.insert(MessageId(0), b"stays");
+        let stays = bodies.insert(MessageId(0), b"stays");
         let body = vec![7u8; SHEET_BYTES / 4];
-        let mut most = 0;
+        let (mut most, mut before) = (0, None);
         for id in 1..100_000 {
-            bodies.insert(MessageId(id), &body);
-            bodies.remove(MessageId(id - u64::from(id > 1)));
+            let spot = bodies.insert(MessageId(id), &body);
+            if let Some((id, spot)) = before.replace((MessageId(id), spot)) {
+                bodies.remove(id, spot);
+            }
             most = most.max(bodies.octets);
         }
         assert!(most <= 4 * SHEET_BYTES, "{most}");
-        assert!(bodies.sheets.len() <= SHEETS && bodies.get(MessageId(0)).is_none(), "in the end it is not recent");
+        assert!(bodies.sheets.len() <= SHEETS);
+        assert_eq!(bodies.get(MessageId(0), stays), None, "in the end it is not recent");
     }
 }

@@ -484,7 +484,7 @@ impl Record<'_> {
 
     /// Reads a body of that kind.
     pub fn read(kind: u8, body: &[u8]) -> Result<Record<'_>, Unreadable> {
-        let mut take = Take { kind, body, at: 0 };
+        let mut take = Take::from(kind, body);
         let record = match kind {
             kind::ACCEPTED => return Accepted::read(body).map(Record::Accepted),
             kind::ATTEMPT | kind::ATTEMPT_ALONE => {
@@ -566,7 +566,7 @@ impl Record<'_> {
             }
             _ => return Err(take.unreadable()),
         };
-        if take.at == body.len() { Ok(record) } else { Err(take.unreadable()) }
+        if take.is_empty() { Ok(record) } else { Err(take.unreadable()) }
     }
 }
 
@@ -576,7 +576,7 @@ impl<'a> Accepted<'a> {
     /// # Errors
     /// It does not read as one.
     pub fn read(body: &'a [u8]) -> Result<Accepted<'a>, Unreadable> {
-        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
+        let mut take = Take::from(kind::ACCEPTED, body);
         let (at, expires) = (take.wall()?, take.wall()?);
         let [flags, parts, reserve] = take.array()?;
         let callback = flags & !WITH_OPTIONS != 0;
@@ -585,7 +585,7 @@ impl<'a> Accepted<'a> {
         let (sender, client_ref, idempotency_key) = (take.option()?, take.option()?, take.option()?);
         let body_hash = take.array()?;
         let options = take.last(flags)?;
-        if take.at != body.len() {
+        if !take.is_empty() {
             return Err(take.unreadable());
         }
         Ok(Accepted {
@@ -667,34 +667,48 @@ fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
 /// Takes fields off a record's body.
 struct Take<'a> {
     kind: u8,
-    body: &'a [u8],
-    at: usize,
+    /// Octets of the whole body.
+    of: usize,
+    /// What was not taken yet.
+    rest: &'a [u8],
 }
 
 impl<'a> Take<'a> {
+    fn from(kind: u8, body: &'a [u8]) -> Self {
+        Take { kind, of: body.len(), rest: body }
+    }
+
+    /// Octets taken.
+    fn at(&self) -> usize {
+        self.of - self.rest.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    #[cold]
     fn unreadable(&self) -> Unreadable {
-        Unreadable { kind: self.kind, at: self.at }
+        Unreadable { kind: self.kind, at: self.at() }
     }
 
     #[inline]
     fn bytes(&mut self, n: usize) -> Result<&'a [u8], Unreadable> {
-        let rest = self.body.get(self.at..).and_then(|rest| rest.get(..n));
-        let bytes = rest.ok_or_else(|| self.unreadable())?;
-        self.at += n;
+        let Some((bytes, rest)) = self.rest.split_at_checked(n) else { return Err(self.unreadable()) };
+        self.rest = rest;
         Ok(bytes)
     }
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
-        let array = self.body.get(self.at..).and_then(|rest| rest.first_chunk());
-        let array = *array.ok_or_else(|| self.unreadable())?;
-        self.at += N;
-        Ok(array)
+        let Some((array, rest)) = self.rest.split_first_chunk() else { return Err(self.unreadable()) };
+        self.rest = rest;
+        Ok(*array)
     }
 
     #[inline]
     fn u8(&mut self) -> Result<u8, Unreadable> {
-        Ok(self.bytes(1)?[0])
+        self.array().map(u8::from_le_bytes)
     }
 
     #[inline]

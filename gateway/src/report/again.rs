@@ -196,7 +196,7 @@ impl Books<'_> {
         let Some(channel) = detail.attempts.last().map(|a| a.channel) else { return false };
         detail.supersede();
         if std::mem::take(&mut detail.waiting) {
-            self.waits.remove(&(detail.patience, id.0));
+            self.waits.remove(detail.patience, id.0);
         }
         let (tier, expires) = (live.tier, detail.expires);
         let again = Box::new(recovered(now, id, live, expires));

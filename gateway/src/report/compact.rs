@@ -122,6 +122,14 @@ impl<const N: usize> Short<N> {
         room[cut..].copy_from_slice(second.as_bytes());
         Short::Here(length, octets)
     }
+
+    /// Its octets, which need not be looked at for being text.
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            Short::Here(length, octets) => octets.get(..usize::from(*length)).unwrap_or_default(),
+            Short::There(text) => text.as_bytes(),
+        }
+    }
 }
 
 impl<const N: usize> Deref for Short<N> {
@@ -131,9 +139,7 @@ impl<const N: usize> Deref for Short<N> {
     fn deref(&self) -> &str {
         match self {
             Short::Here(0, _) => "",
-            Short::Here(length, octets) => {
-                octets.get(..usize::from(*length)).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
-            }
+            Short::Here(..) => std::str::from_utf8(self.octets()).unwrap_or_default(),
             Short::There(text) => text,
         }
     }

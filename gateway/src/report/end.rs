@@ -40,7 +40,7 @@ impl Books<'_> {
                 }
                 if let Some(detail) = live.detail.as_deref_mut().filter(|detail| !detail.waiting) {
                     detail.waiting = true;
-                    self.waits.insert((detail.patience, id.0));
+                    self.waits.insert(now.time, detail.patience, id.0);
                 }
             }
             _ => over(id, detail, self.effects),
@@ -54,7 +54,7 @@ impl Books<'_> {
         let Some(seq) = detail.take(concluded) else { return };
         write(self.names, detail, id, seq, ledger);
         if std::mem::take(&mut detail.waiting) {
-            self.waits.remove(&(detail.patience, id.0));
+            self.waits.remove(detail.patience, id.0);
         }
         if let Some(due) = detail.due.take() {
             self.due.remove(&(due, id.0));
@@ -163,7 +163,7 @@ impl Report {
     fn forgotten(&mut self, id: MessageId, live: Live) {
         let Some(mut detail) = live.detail else { return };
         if detail.waiting {
-            self.waits.remove(&(detail.patience, id.0));
+            self.waits.remove(detail.patience, id.0);
         }
         if let Some(due) = detail.due {
             self.due.remove(&(due, id.0));

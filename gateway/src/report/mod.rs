@@ -19,6 +19,7 @@ pub mod tell;
 #[cfg(test)]
 mod tests;
 pub mod uplink;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, Names, TierId};
 use crate::ids::MessageId;
 use crate::journal::At;
+use crate::journal::bodies::Spot;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
 use crate::switch::{End, Home, Message, Recovered};
 
@@ -40,6 +42,7 @@ use quality::Fate;
 use state::{Detail, Live, PartState};
 use table::Table;
 use uplink::Uplinks;
+use waits::Waits;
 
 /// The longest wait for receipts after a message's validity.
 const RECEIPT_WAIT_CAP: Duration = Duration::from_secs(72 * 3600);
@@ -133,7 +136,7 @@ pub struct Report {
     by_app: Vec<usize>,
     correlation: Correlation,
     /// When the wait for receipts ends.
-    waits: BTreeSet<(Time, u64)>,
+    waits: Waits,
     /// When a missing receipt moves a message on.
     due: BTreeSet<(Time, u64)>,
     rules: Vec<again::Rule>,
@@ -154,7 +157,7 @@ pub struct Report {
 /// once, and has this at hand.
 struct Books<'a> {
     correlation: &'a mut Correlation,
-    waits: &'a mut BTreeSet<(Time, u64)>,
+    waits: &'a mut Waits,
     due: &'a mut BTreeSet<(Time, u64)>,
     rules: &'a [again::Rule],
     names: &'a Names,
@@ -169,7 +172,7 @@ impl Report {
             live: Table::default(),
             by_app: Vec::new(),
             correlation: Correlation::default(),
-            waits: BTreeSet::new(),
+            waits: Waits::default(),
             due: BTreeSet::new(),
             rules: Vec::new(),
             reopened: BTreeMap::new(),
@@ -255,16 +258,22 @@ impl Report {
 
     /// When to call [`Report::tick`] next.
     pub fn deadline(&self) -> Option<Time> {
-        let waits = self.waits.first().map(|(at, _)| *at);
         let due = self.due.first().map(|(at, _)| *at);
-        [waits, due, self.rewrite_at, self.uplinks.deadline()].into_iter().flatten().min()
+        [self.waits.deadline(), due, self.rewrite_at, self.uplinks.deadline()].into_iter().flatten().min()
     }
 
-    /// A message is durable.
-    pub fn accepted(&mut self, now: Moment, message: &Message, at: At, callback: bool) {
+    /// A message is durable; where its record is on disk and in memory.
+    pub fn accepted(&mut self, now: Moment, message: &Message, (at, body): (At, Spot), callback: bool) {
         let Message { id, app, group, tier, parts, .. } = *message;
-        let live = Live { detail: None, since: now.time, at, app, group, tier, callback, reserve: parts };
+        let live = Live { detail: None, since: now.time, at, body, app, group, tier, callback, reserve: parts };
         self.insert(id, live);
+    }
+
+    /// A message's record was read into memory.
+    pub fn at_hand(&mut self, id: MessageId, body: Spot) {
+        if let Some(live) = self.live.get_mut(&id.0) {
+            live.body = body;
+        }
     }
 
     /// A message waits elsewhere than it was accepted for.
@@ -491,11 +500,12 @@ impl Report {
 
     /// Ends waits for receipts and orphans that are over, and writes again what the journal refused.
     pub fn tick(&mut self, now: Moment, ledger: &mut impl Ledger) {
-        while let Some((at, id)) = self.waits.first().copied() {
-            if at > now.time {
-                break;
-            }
-            self.waits.pop_first();
+        let waits = |id: u64, until| {
+            let detail = self.live.get(&id).and_then(|live| live.detail.as_deref());
+            detail.is_some_and(|detail| detail.waiting && detail.patience == until)
+        };
+        self.waits.tick(now.time, waits);
+        while let Some(id) = self.waits.over(now.time) {
             let Some((live, mut books)) = self.open(MessageId(id)) else { continue };
             let Some(detail) = live.detail.as_deref_mut() else { continue };
             detail.waiting = false;
@@ -610,8 +620,7 @@ impl Books<'_> {
             self.effects.push(Effect::Delay(channel, delay));
             let decided = state.decided();
             self.effects.extend(decided.map(|delivered| Effect::Decided(channel, delivered)));
-            let number = detail.to().trim_start_matches('+').parse().unwrap_or(0);
-            let delivered = receipt == ReceiptState::Delivered;
+            let (number, delivered) = (detail.number(), receipt == ReceiptState::Delivered);
             self.effects.push(Effect::Fate(Fate { channel, app, tier, group, number, delivered }));
         }
         if more {

@@ -13,6 +13,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{ChannelId, Names};
 use crate::ids::MessageId;
 use crate::journal::At;
+use crate::journal::bodies::Spot;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Orphan, Record, kind};
 use crate::switch::{End, Message, Recovered};
 
@@ -121,6 +122,7 @@ impl<'a> Replay<'a> {
 
     fn accepted(&mut self, id: MessageId, accepted: &Accepted<'_>, at: At) {
         let live = Live {
+            body: Spot::default(),
             detail: None,
             since: self.now.time,
             at,

@@ -6,6 +6,7 @@ use carriers::{AttemptRef, CarrierId, Doubt, ReceiptState, Verdict};
 use crate::clock::{Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, TierId};
 use crate::journal::At;
+use crate::journal::bodies::Spot;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::{End, Reason, Why};
 
@@ -27,6 +28,8 @@ pub struct Live {
     pub since: Time,
     /// Where its accepted record is.
     pub at: At,
+    /// Where that is in memory, if it still is.
+    pub body: Spot,
     /// Its app.
     pub app: AppId,
     /// Its group.
@@ -322,6 +325,18 @@ impl Detail {
         self.tail = tail(to);
     }
 
+    /// The destination's digits; 0 where it has others.
+    pub fn number(&self) -> u64 {
+        let words = self.words.octets();
+        let to = self.client_ref.and_then(|at| words.get(..usize::from(at))).unwrap_or(words);
+        let digits = to.strip_prefix(b"+").unwrap_or(to).iter();
+        let number = digits.map(|digit| char::from(*digit).to_digit(10)).try_fold(0u64, |number, digit| {
+            let above = number.checked_mul(10)?;
+            above.checked_add(u64::from(digit?))
+        });
+        number.unwrap_or(0)
+    }
+
     /// The attempt of that reference.
     pub fn attempt(&mut self, attempt: AttemptRef) -> Option<&mut AttemptState> {
         self.attempts.iter_mut().rev().find(|a| a.attempt == attempt)
@@ -574,6 +589,17 @@ mod tests {
         assert_eq!(kind(&split), None, "two halves of different attempts are no message");
         let whole = detail(vec![(A, vec![receipt(Delivered), receipt(Delivered)])], true);
         assert_eq!(kind(&whole), Some(OutcomeKind::Delivered));
+    }
+
+    #[test]
+    fn a_number_is_the_destinations_digits_and_nothing_of_the_reference() {
+        for client_ref in [None, Some("7"), Some("")] {
+            assert_eq!(Detail::new("+8613800138000", client_ref).number(), 8_613_800_138_000);
+            assert_eq!(Detail::new("13800138000", client_ref).number(), 13_800_138_000);
+            for none in ["", "+", "+86x", "+99999999999999999999999"] {
+                assert_eq!(Detail::new(none, client_ref).number(), 0, "{none}");
+            }
+        }
     }
 
     #[test]

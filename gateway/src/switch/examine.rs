@@ -230,7 +230,7 @@ impl Switch {
     pub(super) fn supersede(&mut self, now: Time, id: AttemptRef, again: Again, out: &mut Vec<Command>) -> bool {
         let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.waits()) else { return false };
         let (message, channel) = (attempt.pending.entry.id, attempt.channel);
-        if self.flying.get(&message) != Some(&id)
+        if self.attempts.of(message).is_none_or(|flying| flying.id != id)
             || attempt.concluded
             || attempt.alone
             || !self.has_alternative(now, attempt)
@@ -247,7 +247,7 @@ impl Switch {
         if let Some(attempt) = self.attempts.get_mut(&id) {
             attempt.superseded = true;
         }
-        self.flying.remove(&message);
+        self.attempts.decide(&id);
         out.push(Command::InDoubt(message, channel, doubt));
         self.in_doubt(now, pending, channel, (doubt, false), out);
         true
@@ -291,7 +291,7 @@ impl Switch {
         match outcome {
             // The carrier has it: what goes out already is not followed any further.
             Outcome::Submitted => {
-                if let Some(next) = self.flying.get(&message).and_then(|next| self.attempts.get_mut(next)) {
+                if let Some(next) = self.attempts.of_mut(message) {
                     next.concluded = true;
                 } else {
                     self.forget(message);
@@ -322,7 +322,7 @@ impl Switch {
 
     /// That channel cannot carry the message, wherever it is.
     fn bar(&mut self, message: MessageId, channel: ChannelId) {
-        if let Some(next) = self.flying.get(&message).and_then(|next| self.attempts.get_mut(next)) {
+        if let Some(next) = self.attempts.of_mut(message) {
             return next.pending.lane.class.exclude(channel);
         }
         if let Some(attempt) = self.partial.get_mut(&message) {

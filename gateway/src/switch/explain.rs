@@ -143,7 +143,7 @@ impl Switch {
 
     /// What would happen to a message that is here; `None` where it is not.
     pub fn explain_waiting(&mut self, now: Time, id: MessageId) -> Option<Explanation> {
-        if let Some(attempt) = self.flying.get(&id).and_then(|attempt| self.attempts.get(attempt)) {
+        if let Some(attempt) = self.attempts.of(id) {
             let (channel, pending) = (attempt.channel, attempt.pending.clone());
             let decision = Explained::InFlight(channel);
             return Some(Explanation { decision, why: None, ..self.explained(now, pending) });

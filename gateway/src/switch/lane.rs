@@ -76,6 +76,11 @@ impl Entry {
         Time(self.expires.0.saturating_sub(LEAST_LEFT.min(validity / 4)))
     }
 
+    /// Nothing of it has gone anywhere.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.used == 0 && !self.doubtful && self.strikes == 0 && self.again == Again::No
+    }
+
     /// A session died with it.
     pub(super) fn strike(&mut self) {
         self.strikes = self.strikes.saturating_add(1).min(STRIKES);
@@ -111,7 +116,7 @@ impl Class {
         }
     }
 
-    fn is_any(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         let Class { excluded, avoid, only, alone } = self;
         excluded.is_empty() && avoid.is_none() && only.is_none() && !alone
     }

@@ -1,7 +1,6 @@
 //! The machine: what each event changes. What may start because of it is found afterwards, in `matching`.
 
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use super::channel::{Channel, ChannelView};
 use super::doubt::{self, Resolve};
 use super::examine::{Watch, sign};
 use super::fair::{Shares, Turn};
+use super::flights::Flights;
 use super::health::{Ending, Memory};
 use super::lane::{LaneKey, Lanes, Pending, Spot};
 use super::later::Later;
-use super::matching::ENDINGS;
+use super::matching::{ENDINGS, Run};
 use super::pace::Pace;
 use super::poison::Poison;
 use super::retry;
@@ -26,7 +26,7 @@ use super::{Answer, Command, End, Event, GroupRule, Home, NotStarted, Settings, 
 use crate::clock::{Moment, Time};
 use crate::config::plan::{AppId, ChannelId, GroupId, InDoubt, Service, TierId};
 use crate::few::Few;
-use crate::ids::{IdMap, Ids, MessageId};
+use crate::ids::{Ids, MessageId};
 
 /// The rule of a tier the plan does not name (any more).
 static NO_TIER: TierRule = TierRule {
@@ -79,14 +79,16 @@ pub struct Switch {
     pub(super) lanes: Lanes,
     /// Messages that wait for a time.
     pub(super) later: Later,
-    /// Attempts by reference, until their last slot is free. Whoever walks through them must not depend on the order.
-    pub(super) attempts: IdMap<AttemptRef, Attempt>,
-    /// The undecided attempt of each message that has one.
-    pub(super) flying: IdMap<MessageId, AttemptRef>,
+    /// Attempts, until their last slot is free. Whoever walks through them must not depend on the order.
+    pub(super) attempts: Flights,
     /// Attempts of which some parts are there; their messages wait in lanes bound to the channel.
     pub(super) partial: BTreeMap<MessageId, Attempt>,
     /// Scratch of the matching: the channels a head is offered to, in order.
     pub(super) ranked: Vec<Ranked>,
+    /// Of the matching: where the next message of the lane goes, too, if there is room.
+    pub(super) run: Option<Run>,
+    #[cfg(test)]
+    pub(super) without_runs: bool,
     /// While an explanation is made: who was passed over, and why.
     pub(super) trace: Option<Vec<(ChannelId, Cause, u32)>>,
     /// Which channels are well.
@@ -164,10 +166,12 @@ impl Switch {
             channels: Few::new(),
             lanes: Lanes::default(),
             later: Later::default(),
-            attempts: IdMap::default(),
-            flying: IdMap::default(),
+            attempts: Flights::default(),
             partial: BTreeMap::new(),
             ranked: Vec::new(),
+            run: None,
+            #[cfg(test)]
+            without_runs: false,
             trace: None,
             watch: Watch::new(),
             poison: Poison::default(),
@@ -327,8 +331,7 @@ impl Switch {
     #[must_use]
     pub fn homeless(&self) -> Vec<MessageId> {
         let waiting = self.lanes.iter().filter(|(lane, _)| !self.is_home(lane)).flat_map(|(_, queue)| queue.iter());
-        let flying = self.flying.values().filter_map(|id| self.attempts.get(id));
-        let flying = flying.filter(|attempt| !attempt.concluded).map(|attempt| &attempt.pending);
+        let flying = self.attempts.undecided().filter(|attempt| !attempt.concluded).map(|attempt| &attempt.pending);
         let others = self.later.iter().chain(flying).filter(|pending| !self.is_home(&pending.lane));
         let mut others: Vec<MessageId> = others.map(|pending| pending.entry.id).collect();
         others.sort_unstable();
@@ -380,7 +383,7 @@ impl Switch {
     /// Messages the switch owns: waiting, or in an attempt that has not ended.
     #[must_use]
     pub fn messages(&self) -> usize {
-        self.lanes.len() + self.later.len() + self.flying.len()
+        self.lanes.len() + self.later.len() + self.attempts.messages()
     }
 
     /// Whether a tier stands before all others.
@@ -489,7 +492,6 @@ impl Switch {
         }
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         let message = attempt.pending.entry.id;
-        self.flying.remove(&message);
         if attempt.alone {
             self.end_trial(message);
         }
@@ -581,8 +583,7 @@ impl Switch {
     }
 
     fn freed(&mut self, now: Time, ticket: Ticket, out: &mut Vec<Command>) {
-        let Entry::Occupied(mut place) = self.attempts.entry(ticket.attempt()) else { return };
-        let attempt = place.get_mut();
+        let Some(attempt) = self.attempts.get_mut(&ticket.attempt()) else { return };
         if attempt.freed(ticket)
             && let Some(channel) = self.channels.get_mut(&attempt.channel)
         {
@@ -590,7 +591,7 @@ impl Switch {
         }
         if attempt.done && attempt.is_free() {
             // As almost always: nothing follows.
-            place.remove();
+            self.attempts.remove(&ticket.attempt());
         } else if attempt.has_ended() {
             self.review(now, ticket.attempt(), out);
         }
@@ -599,7 +600,7 @@ impl Switch {
     /// Wherever the message is, it is bound for another lane. Attempts keep their channel until they have ended; the
     /// rest of a partial one follows where its first parts are, if that channel is of the new group.
     fn moved(&mut self, message: MessageId, home: Home) {
-        if let Some(attempt) = self.flying.get(&message).and_then(|id| self.attempts.get_mut(id)) {
+        if let Some(attempt) = self.attempts.of_mut(message) {
             return attempt.pending.settle(home);
         }
         if let Some(attempt) = self.partial.get_mut(&message) {
@@ -617,10 +618,8 @@ impl Switch {
     }
 
     fn conclude(&mut self, message: MessageId) {
-        if let Some(id) = self.flying.get(&message) {
-            if let Some(attempt) = self.attempts.get_mut(id) {
-                attempt.concluded = true;
-            }
+        if let Some(attempt) = self.attempts.of_mut(message) {
+            attempt.concluded = true;
         } else {
             self.forget(message);
         }
@@ -638,13 +637,10 @@ impl Switch {
 
     /// Decides about the attempt's message once the attempt has ended; forgets the attempt with its last slot.
     pub(super) fn review(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) {
+        let Some(outcome) = self.attempts.get(&id).and_then(Attempt::outcome) else { return };
+        let undecided = self.attempts.decide(&id);
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let message = attempt.pending.entry.id;
-        let Some(outcome) = attempt.outcome() else { return };
-        let undecided = match self.flying.entry(message) {
-            Entry::Occupied(flying) if *flying.get() == id => flying.remove() == id,
-            _ => false,
-        };
         if !undecided {
             let done = attempt.slots() == 0;
             if attempt.superseded {

@@ -17,7 +17,7 @@ use super::health::{State, Use};
 use super::lane::{Again, Entry, LaneKey, Pending};
 use super::machine::Switch;
 use super::poison::STRIKES;
-use super::strategy::{Asks, Ranked, patience};
+use super::strategy::{Asks, Choice, Ranked, patience};
 use super::why::{Cause, Reason, Why};
 use super::{Command, End, GroupRule};
 use crate::clock::{Moment, Time};
@@ -65,6 +65,15 @@ pub(super) struct Chosen {
     pub(super) why: Why,
 }
 
+/// A fresh message of the common lane has started on the first channel of its order, which is well. As long as no other
+/// lane comes between, the next of its lane that is fresh goes there, too, for the same reason: of all that was asked,
+/// only turn and room can have changed.
+#[derive(Debug)]
+pub(super) struct Run {
+    channel: ChannelId,
+    chosen: Chosen,
+}
+
 impl Switch {
     pub(super) fn release(&mut self, now: Time, out: &mut Vec<Command>) {
         for _ in 0..ROUND {
@@ -105,15 +114,24 @@ impl Switch {
             }
         }
         let most = out.len() + ROUND;
-        // Mostly one lane has a whole run.
-        let mut lane = LaneKey::default();
-        while let Some(Reverse((rank, turn, id, spot))) = heads.pop() {
-            let Some(entry) = self.lanes.head(spot).copied().filter(|head| head.id == id) else { continue };
-            match self.lanes.key(spot) {
-                Some(key) if *key == lane => {}
-                Some(key) => lane.clone_from(key),
-                None => continue,
-            }
+        // Mostly one lane has a whole run, whose next message needs no place among the heads.
+        let (mut lane, mut next) = (LaneKey::default(), None);
+        loop {
+            let (rank, turn, spot, entry) = match next.take() {
+                Some(next) => next,
+                None => {
+                    self.run = None;
+                    let Some(Reverse((rank, turn, id, spot))) = heads.pop() else { break };
+                    let Some(entry) = self.lanes.head(spot).copied().filter(|head| head.id == id) else { continue };
+                    match self.lanes.key(spot) {
+                        Some(key) if *key == lane => {}
+                        Some(key) => lane.clone_from(key),
+                        None => continue,
+                    }
+                    (rank, turn, spot, entry)
+                }
+            };
+            let id = entry.id;
             if out.len() >= most {
                 self.wake = now.time;
                 break;
@@ -140,8 +158,11 @@ impl Switch {
                 }
                 Place::Start(channel, link, chosen) => {
                     self.lanes.pop(spot);
-                    if let Some(choice) = self.choices.get_mut(&lane.group) {
-                        choice.took(now.time, &self.ranked, chosen.at, entry.parts);
+                    if self.run.is_none() {
+                        if let Some(choice) = self.choices.get_mut(&lane.group) {
+                            choice.took(now.time, &self.ranked, chosen.at, entry.parts);
+                        }
+                        self.run = self.run(rank, channel, &chosen, &lane, &entry);
                     }
                     self.start(now, &lane, entry, LinkId { channel: channel.0, link }, chosen.why, out);
                     served = Some(channel);
@@ -195,13 +216,19 @@ impl Switch {
                     heads.push(Reverse((rank, turn, id, to)));
                 }
             }
-            if let Some(next) = self.lanes.head(spot) {
+            if let Some(entry) = self.lanes.head(spot).copied() {
                 // Most likely it goes where the one before went.
                 let there = served.and_then(|channel| self.channels.get(&channel));
-                let turn = there.map_or(turn, |channel| channel.turns.turn(lane.tier, next.app));
-                heads.push(Reverse((rank, turn, next.id, spot)));
+                let turn = there.map_or(turn, |channel| channel.turns.turn(lane.tier, entry.app));
+                let head = (rank, turn, entry.id, spot);
+                if served.is_some() && heads.peek().is_none_or(|Reverse(first)| head < *first) {
+                    next = Some((rank, turn, spot, entry));
+                } else {
+                    heads.push(Reverse(head));
+                }
             }
         }
+        self.run = None;
         self.heads = heads;
     }
 
@@ -221,6 +248,10 @@ impl Switch {
         if entry.strikes >= STRIKES && lane.class.only.is_none() && !lane.class.alone {
             return Place::Alone;
         }
+        if let Some(place) = self.follow_run(now, rank, entry) {
+            return place;
+        }
+        self.run = None;
         let mut ranked = std::mem::take(&mut self.ranked);
         ranked.clear();
         if let Some(choice) = self.choices.get_mut(&lane.group) {
@@ -237,6 +268,28 @@ impl Switch {
         };
         self.ranked = ranked;
         place
+    }
+
+    /// What the start of that message makes sure of for the next.
+    fn run(&self, rank: usize, channel: ChannelId, chosen: &Chosen, lane: &LaneKey, entry: &Entry) -> Option<Run> {
+        #[cfg(test)]
+        if self.without_runs {
+            return None;
+        }
+        let well = self.watch.machines.usable(lane.group, channel, rank == 0) == Use::Full
+            && self.channels.get(&channel).is_some_and(|channel| channel.trial.is_none());
+        let steady = self.choices.get(&lane.group).is_some_and(Choice::is_steady);
+        let first = chosen.at == 0 && lane.class.is_any() && entry.is_fresh();
+        (first && steady && well).then_some(Run { channel, chosen: *chosen })
+    }
+
+    /// Where the message before went, if it is one of the same run.
+    fn follow_run(&self, now: Time, rank: usize, entry: &Entry) -> Option<Place> {
+        let run = self.run.as_ref().filter(|_| entry.is_fresh())?;
+        match self.channels.get(&run.channel)?.offer(now, entry.parts, rank == 0) {
+            Offer::Link(link) => Some(Place::Start(run.channel, link, run.chosen)),
+            Offer::At(_) | Offer::Full => None,
+        }
     }
 
     /// Asks channels in their order for one that takes the message now.
@@ -470,8 +523,7 @@ impl Switch {
         if let Some(group) = self.groups.get(&lane.group) {
             self.watch.started(now.time, channel, &group.channels, out);
         }
-        self.flying.insert(entry.id, attempt.id);
-        self.attempts.insert(attempt.id, attempt);
+        self.attempts.insert(attempt);
     }
 
     /// Over budget: it comes again at its turn.

@@ -9,6 +9,7 @@ mod doubt;
 mod examine;
 mod explain;
 mod fair;
+mod flights;
 pub mod health;
 mod hedge;
 mod lane;

@@ -260,8 +260,7 @@ impl Switch {
                 continue;
             }
             self.give_back(trial.link.take());
-            let flying = self.flying.get(&trial.message).copied();
-            if let Some(attempt) = flying.and_then(|id| self.attempts.get_mut(&id)) {
+            if let Some(attempt) = self.attempts.of_mut(trial.message) {
                 // A death from here on is not its doing.
                 attempt.alone = false;
                 attempt.pending.acquit();
@@ -281,7 +280,7 @@ impl Switch {
             if held && (self.later.remove(id).is_some() || self.lanes.remove(id).is_some()) {
                 out.extend([Command::Quarantined(id, channel), Command::Exhausted(id, End::Poison)]);
             }
-        } else if let Some(attempt) = self.flying.get(&id).and_then(|id| self.attempts.get_mut(id)) {
+        } else if let Some(attempt) = self.attempts.of_mut(id) {
             attempt.pending.entry.strike();
         } else if let Some((at, mut pending)) = self.later.take(id) {
             pending.entry.strike();

@@ -32,7 +32,7 @@ impl Switch {
         if !recovered.doubtful {
             pending.entry.again = Again::Undelivered;
         }
-        if let Some(attempt) = self.flying.get(&id).and_then(|attempt| self.attempts.get_mut(attempt))
+        if let Some(attempt) = self.attempts.of_mut(id)
             && !attempt.is_started()
         {
             attempt.concluded = false;
@@ -40,7 +40,7 @@ impl Switch {
             return;
         }
         // Its receipt came before its answer, or in place of one that was given up: what waits for that is out of date.
-        self.flying.remove(&id);
+        self.attempts.decide_of(id);
         self.partial.remove(&id);
         self.forget(id);
         if recovered.refused >= self.tier(pending.lane.tier).1.attempts.max(1) {

@@ -3,6 +3,7 @@
 mod choice;
 mod failover;
 mod quarantine;
+mod runs;
 mod together;
 
 use super::*;

@@ -41,7 +41,7 @@ impl<'a> Outline<'a> {
     /// Of an [`Accepted`](super::Accepted) record's body. That its strings are text is not looked at: whoever reads the
     /// record finds out.
     pub fn of(body: &'a [u8]) -> Option<Outline<'a>> {
-        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
+        let mut take = Take::from(kind::ACCEPTED, body);
         let at = take.wall().ok()?;
         take.bytes(8).ok()?;
         let [_, parts, _] = take.array().ok()?;
@@ -49,9 +49,9 @@ impl<'a> Outline<'a> {
         for _tier_group_kind_to in 0..4 {
             take.octets().ok()?;
         }
-        let before = body.get(..take.at)?;
+        let before = body.get(..take.at())?;
         take.octets().ok()?;
-        let after = body.get(take.at..)?;
+        let after = take.rest;
         let encoding = take.octets().ok()?;
         // The sender.
         take.bytes(1).ok()?;
@@ -90,7 +90,7 @@ pub struct Content<'a> {
 impl<'a> Content<'a> {
     /// Of an [`Accepted`](super::Accepted) record's body. What it passes over is not looked at.
     pub fn of(body: &'a [u8]) -> Option<Content<'a>> {
-        let mut take = Take { kind: kind::ACCEPTED, body, at: 0 };
+        let mut take = Take::from(kind::ACCEPTED, body);
         take.bytes(FIXED - 3).ok()?;
         let [flags, ..] = take.array::<3>().ok()?;
         for _app_tier_group_kind in 0..4 {
@@ -104,7 +104,7 @@ impl<'a> Content<'a> {
         take.octets().ok()?;
         take.bytes(16).ok()?;
         let options = take.last(flags).ok()?;
-        (take.at == body.len()).then_some(Content { to, sender, text, client_ref, options })
+        take.is_empty().then_some(Content { to, sender, text, client_ref, options })
     }
 }
 

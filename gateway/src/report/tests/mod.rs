@@ -24,6 +24,7 @@ use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, Names, TierId};
 use crate::ids::MessageId;
 use crate::journal::At;
+use crate::journal::bodies::Spot;
 use crate::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Record, Telling, kind};
 use crate::switch::{End, Message, Recovered};
 
@@ -228,7 +229,7 @@ impl World {
             expires: self.now().deadline(expires),
             accepted: self.time,
         };
-        self.report.accepted(self.now(), &message, at, callback);
+        self.report.accepted(self.now(), &message, (at, Spot::default()), callback);
         id
     }
 

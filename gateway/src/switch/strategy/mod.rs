@@ -120,6 +120,11 @@ impl Choice {
         matches!(self.strategy, Strategy::Weighted(_) | Strategy::Balanced(_))
     }
 
+    /// Whether the order is the same for all messages of one look: neither what went before nor the message changes it.
+    pub(super) fn is_steady(&self) -> bool {
+        !self.spreads() && self.strategy.explore() == 0.0
+    }
+
     fn ids(&self) -> impl Iterator<Item = ChannelId> {
         self.order.iter().filter_map(|at| self.members.get(*at)).map(|member| member.id)
     }

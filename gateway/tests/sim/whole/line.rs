@@ -9,6 +9,7 @@ use carriers::{AttemptRef, CarrierId, Ticket, Verdict};
 use gateway::clock::{Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, TierId};
 use gateway::ids::{Ids, MessageId};
+use gateway::journal::bodies::Spot;
 use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Outline, Record, Telling, kind};
 use gateway::report::recover::{Note, Replay};
 use gateway::report::state::Detail;
@@ -359,7 +360,7 @@ impl World {
             expires,
             accepted: now.time,
         };
-        line.report.accepted(now, &message, self.disk.at(id), has_callback(nth));
+        line.report.accepted(now, &message, (self.disk.at(id), Spot::default()), has_callback(nth));
         self.books.again(id, self.born + expires.0 - BASE);
         self.ledger.accept(message);
         self.tell(line, Event::Accepted(message));
