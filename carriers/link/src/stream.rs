@@ -22,7 +22,7 @@
 //!
 //! A settle counts for the session only when it names this connection's generation.
 //!
-//! One wake-up is: one read, all commands, the session's deadline; then one write of everything the session wants
+//! One wake-up is: at most one read, all commands, the session's deadline; then one write of everything the session wants
 //! sent; then one batch of everything it had to say. A read that was full is followed by another, twice as large, after
 //! whoever hears that batch had a turn and what came of it is sent. Doubt is judged after the write, so that what is called unsent
 //! has indeed not been written. While octets are written and not acknowledged, the kernel is asked for their age ten times
@@ -713,7 +713,7 @@ impl Conversation {
         }
     }
 
-    /// Ready as soon as there is anything to do; takes one read and all commands.
+    /// Ready as soon as there is anything to do; takes all commands, and at most one read.
     fn poll_wake(
         &mut self,
         cx: &mut Context<'_>,
@@ -724,9 +724,11 @@ impl Conversation {
     ) -> Poll<Option<io::Result<usize>>> {
         let mut read = None;
         let mut awake = inbox.poll_recv_many(cx, commands, usize::MAX).is_ready();
-        let first = awake && std::mem::take(&mut self.full);
+        // What is here already is no late answer.
+        let due = self.session.deadline().is_some_and(|deadline| deadline <= Instant::now().into_std());
+        let first = awake && std::mem::take(&mut self.full) && !due;
         if !first && self.out.len() <= OUT_LIMIT && !outbox.backlogged() {
-            let reach = self.reach.min(buffer.len());
+            let reach = if due { buffer.len() } else { self.reach.min(buffer.len()) };
             let mut buffer = ReadBuf::new(&mut buffer[..reach]);
             if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 read = Some(outcome.map(|()| buffer.filled().len()));

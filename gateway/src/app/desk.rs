@@ -35,6 +35,9 @@ use crate::report::tell;
 use crate::report::uplink::Listed;
 use crate::switch::health::{Settings, Snapshot};
 
+/// So many messages are handed to the store under one lock, which its thread and whoever looks for a message need, too.
+const COUNTED: usize = 256;
+
 /// History records of a message, and when its app's rate lets it go (now, then).
 pub(super) type Known = (Vec<u8>, Option<(Wall, Wall)>);
 
@@ -405,20 +408,22 @@ impl Line {
             return;
         }
         let mut over = std::mem::take(&mut self.sheet.over);
-        let mut counter = self.store.counter();
-        for id in over.drain(..) {
-            let live = self.report.live(id);
-            let body = live.and_then(|live| self.bodies.get(id, live.body));
-            if let (None, Some(live)) = (body, live) {
-                self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
-                continue;
-            }
-            self.sheet.keep(&mut counter, &self.report, id, body);
-            if let Some(live) = live {
-                self.bodies.remove(id, live.body);
+        for piece in over.chunks(COUNTED) {
+            let mut counter = self.store.counter();
+            for &id in piece {
+                let live = self.report.live(id);
+                let body = live.and_then(|live| self.bodies.get(id, live.body));
+                if let (None, Some(live)) = (body, live) {
+                    self.reader.want(Wanted { id, at: live.at, purpose: Purpose::Keep });
+                    continue;
+                }
+                self.sheet.keep(&mut counter, &self.report, id, body);
+                if let Some(live) = live {
+                    self.bodies.remove(id, live.body);
+                }
             }
         }
-        drop(counter);
+        over.clear();
         self.sheet.over = over;
     }
 

@@ -17,8 +17,8 @@ use crate::clock::{Moment, Time, Wall};
 
 /// Most letters fetched from disk ahead of their calls.
 pub const LOOK_AHEAD: usize = 16;
-/// Octets of room that an empty queue keeps: as many receipts as a link may have open need no more.
-const KEPT: usize = 256 * 1024;
+/// Octets of room that an empty queue keeps.
+const KEPT: usize = 64 * 1024;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]

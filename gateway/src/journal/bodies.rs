@@ -11,7 +11,7 @@ use super::{At, Journal};
 use crate::ids::MessageId;
 use crate::vital::Vital;
 
-/// Octets kept at most.
+/// Octets of bodies kept at most.
 const CACHE_BYTES: usize = 32 << 20;
 /// Octets of one sheet, or of a single body where that is larger.
 const SHEET_BYTES: usize = 32 << 10;

@@ -9,7 +9,8 @@ use crate::clock::Time;
 
 /// How long a message stands in the line.
 const SOON: Duration = Duration::from_secs(5);
-/// Most that leave the line at once: after a start as many may stand there as there are.
+/// Most that leave the line at once, but for twice as many as came since: after a start as many may stand there as there
+/// are.
 const MOST: usize = 1_024;
 
 /// See the module.
@@ -17,6 +18,8 @@ const MOST: usize = 1_024;
 pub(super) struct Waits {
     /// Since when, until when, and who: as they came. Who waits no more is passed over.
     line: VecDeque<(Time, Time, u64)>,
+    /// How many came since the last tick.
+    came: usize,
     /// Nobody in the line waits until an earlier time.
     bound: Time,
     order: BTreeSet<(Time, u64)>,
@@ -24,7 +27,7 @@ pub(super) struct Waits {
 
 impl Default for Waits {
     fn default() -> Self {
-        Waits { line: VecDeque::new(), bound: Time::NEVER, order: BTreeSet::new() }
+        Waits { line: VecDeque::new(), came: 0, bound: Time::NEVER, order: BTreeSet::new() }
     }
 }
 
@@ -35,6 +38,7 @@ impl Waits {
             self.order.insert((until, id));
         } else {
             self.line.push_back((now, until, id));
+            self.came += 1;
             self.bound = self.bound.min(until);
         }
     }
@@ -52,7 +56,7 @@ impl Waits {
 
     /// Moves on those who have stood in the line for long enough, if they `still` wait until that time.
     pub(super) fn tick(&mut self, now: Time, still: impl Fn(u64, Time) -> bool) {
-        let mut left = MOST;
+        let mut left = MOST.max(2 * std::mem::take(&mut self.came));
         while let Some((since, until, id)) = self.line.front().copied().filter(|_| left > 0)
             && since.after(SOON) <= now
         {
@@ -135,10 +139,23 @@ mod tests {
     }
 
     #[test]
+    fn however_many_come_at_a_time_the_line_stays_short() {
+        let mut waits = Waits::default();
+        for turn in 0..2_000u64 {
+            let now = Time(turn * 100_000);
+            (0..3_000).for_each(|n| waits.insert(now, now.after(Duration::from_secs(600)), turn * 3_000 + n));
+            waits.tick(now, |_, _| false);
+        }
+        let seconds = SOON.as_secs() as usize + 1;
+        assert!(waits.line.len() <= seconds * 10 * 3_000, "{}", waits.line.len());
+    }
+
+    #[test]
     fn a_long_line_moves_on_in_pieces_and_its_first_is_not_forgotten() {
         let mut waits = Waits::default();
         let until = Time(10_000_000);
         (0..10_000).for_each(|id| waits.insert(Time(0), until, id));
+        waits.tick(Time(0), |_, _| true);
         assert_eq!(waits.deadline(), Some(until));
         let (mut ticks, mut over) = (0, 0);
         while let Some(at) = waits.deadline() {

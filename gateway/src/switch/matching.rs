@@ -67,7 +67,8 @@ pub(super) struct Chosen {
 
 /// A fresh message of the common lane has started on the first channel of its order, which is well. As long as no other
 /// lane comes between, the next of its lane that is fresh goes there, too, for the same reason: of all that was asked,
-/// only turn and room can have changed.
+/// only turn and room can have changed. Room is asked for by [`Switch::follow_run`]; the turn by comparing with the
+/// first of the other heads, in `match_heads`.
 #[derive(Debug)]
 pub(super) struct Run {
     channel: ChannelId,
