@@ -536,7 +536,7 @@ struct Shared {
     place: Place,
     keep_days: u32,
     days: RwLock<BTreeMap<u32, Arc<Day>>>,
-    /// Those that could not be read for a while, so that what finished of them then is in later ones.
+    /// Those that could not be read for a while, so that what finished of them since is in later ones.
     passed: RwLock<BTreeSet<u32>>,
     former: RwLock<Option<Former>>,
     queue: Mutex<Queue>,
@@ -555,6 +555,10 @@ impl Shared {
         self.days.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn passed(&self) -> std::sync::RwLockReadGuard<'_, BTreeSet<u32>> {
+        self.passed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// In the days from that one on, the newest first.
     fn find_since<T>(&self, day: u32, key: record::Key, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
         let days: Vec<Arc<Day>> = self.days().range(day..).rev().map(|(_, day)| day.clone()).collect();
@@ -564,7 +568,7 @@ impl Shared {
     /// What a day has under the key of an id: it is in its own day, or where that was over in a later one.
     fn by_id<T>(&self, kind: u8, id: u64, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
         let (day, key) = (day_of(MessageId(id).wall()), ordered(kind, id));
-        let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&day);
+        let passed = self.passed().contains(&day);
         let own = self.days().get(&day).filter(|_| !passed).cloned();
         let found = own.and_then(|day| day.find(key, &mut take));
         let day = if passed { day } else { day.saturating_add(1) };
@@ -680,9 +684,12 @@ impl Filling {
         if lot.is_empty() {
             return Ok(());
         }
-        // Look-ups go on from a message's own day to later ones.
-        while self.shut.contains(&number) {
-            if !self.shared.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&number) {
+        // Look-ups go on from a message's own day to later ones, and ask these first once one of them has something of it.
+        loop {
+            if !self.shared.passed().contains(&number) {
+                if !self.shut.contains(&number) {
+                    break;
+                }
                 day::pass_over(&self.shared.place, number)?;
                 self.shared.passed.write().unwrap_or_else(PoisonError::into_inner).insert(number);
             }
