@@ -168,17 +168,17 @@ impl Day {
     }
 
     /// Opens a day of which `names` are in the directory. What is behind its runs is read, unless that is very much. True where
-    /// a record may be missing that stood before one that is there, or some of the index is.
+    /// a record may be missing that stood before one that is there, or some of the index is. An error that
+    /// [`record::is_unreadable`] where the device cannot read it, and for nothing else.
     pub(super) fn open(place: &Place, number: u32, names: &[String]) -> io::Result<(Day, bool)> {
-        let path = place.dir.join(file_name(number));
-        let file = place.disk.open(&path)?;
+        let file = place.disk.open(&place.dir.join(file_name(number)))?;
         let day = Day::new(place, number, file);
         let length = day.file.length()?;
         let mut index = Index::default();
         for run in day.runs(names)? {
             let covered = index.covered();
-            if run.to <= covered {
-                // Its content went on in a longer one.
+            if run.from < covered {
+                // Its content went on in a longer one, or was made again while that one could not be read.
                 let _ = place.disk.remove(&run.path);
                 continue;
             }
@@ -190,7 +190,7 @@ impl Day {
         let mut covered = index.covered();
         if length > covered {
             // Its last writer may have been killed before its sync, and runs cover only what lasts.
-            day.file.sync()?;
+            day.file.sync().map_err(io::Error::other)?;
         }
         let late = length.checked_sub(day.piece()).filter(|late| *late > covered);
         let late = late.map(|late| record::first(&*day.file, late, length)).transpose()?.flatten();
@@ -200,11 +200,10 @@ impl Day {
         }
         let Stretch { runs, rest, from, scanned, .. } = day.read_in(covered, length)?;
         if length > 0 && scanned.end == 0 {
-            let aside = place.dir.join(format!("{}.damaged", file_name(number)));
-            place.disk.rename(&path, &aside)?;
-            tracing::error!(aside = %aside.display(), octets = length, "a file of the store has no record that reads: \
-                moved aside, and the day begun anew");
-            return Ok((Day::make(place, number)?, true));
+            if scanned.unread > 0 {
+                return Err(record::unreadable());
+            }
+            return Ok((Day::begin_anew(place, number, length).map_err(io::Error::other)?, true));
         }
         day.tell_damage(scanned.damaged);
         // What has not been looked at may have some.
@@ -226,6 +225,16 @@ impl Day {
         Ok((day, holes || missing))
     }
 
+    /// Moves aside what has so many octets and no record, and makes the day.
+    fn begin_anew(place: &Place, number: u32, length: u64) -> io::Result<Day> {
+        let path = place.dir.join(file_name(number));
+        let aside = place.dir.join(format!("{}.damaged", file_name(number)));
+        place.disk.rename(&path, &aside)?;
+        tracing::error!(aside = %aside.display(), octets = length, "a file of the store has no record that reads: \
+            moved aside, and the day begun anew");
+        Day::make(place, number)
+    }
+
     fn path(&self) -> PathBuf {
         self.place.dir.join(file_name(self.number))
     }
@@ -237,7 +246,7 @@ impl Day {
         }
     }
 
-    /// Those that are whole, the first and of these the longest first.
+    /// Those that are whole, the first and of these the longest first; damaged ones are removed.
     fn runs(&self, names: &[String]) -> io::Result<Vec<Run>> {
         let mut named: Vec<_> = names.iter().filter_map(|name| run::named(name)).collect();
         named.retain(|(day, from, to)| *day == self.number && from < to);
@@ -246,13 +255,17 @@ impl Day {
             let path = self.place.dir.join(run::name(day, from, to));
             match Run::open(&*self.place.disk, path.clone(), from, to) {
                 Ok(run) => Some(Ok(run)),
-                Err(error) if error.kind() != io::ErrorKind::InvalidData && !record::is_unreadable(&error) => {
-                    Some(Err(error))
-                }
                 Err(error) => {
+                    let damaged = error.kind() == io::ErrorKind::InvalidData;
+                    if !damaged && !record::is_unreadable(&error) {
+                        return Some(Err(error));
+                    }
                     tracing::error!(%error, file = %path.display(), offset = 0,
                         "the store's index is damaged: made again from the records");
-                    let _ = self.place.disk.remove(&path);
+                    // One that cannot be read today may be whole.
+                    if damaged {
+                        let _ = self.place.disk.remove(&path);
+                    }
                     None
                 }
             }

@@ -462,11 +462,15 @@ fn a_page_that_cannot_be_read_costs_the_records_in_it_and_no_others() {
     // Any other error says nothing about what is there.
     assert!(scan(page..page + 1, 12).is_err());
     // Of a device that reads hardly anything not every place is tried.
-    let scan = |pages: u64| {
-        let file = Scratched { octets: vec![0; 2_000 * page as usize], bad: page..(pages + 1) * page, error: eio };
-        record::scan(&file, 0, 2_000 * page, |_, _| {})
+    let file = |pages: u64| {
+        let octets = vec![0; 2_000 * page as usize];
+        Scratched { octets, bad: page..(pages + 1) * page, error: eio }
     };
+    let scan = |pages| record::scan(&file(pages), 0, 2_000 * page, |_, _| {});
+    let first = |pages| record::first(&file(pages), 0, 2_000 * page);
     // The last head before them reaches into the first.
     assert_eq!(scan(1_023).unwrap().unread, 1_024 * page);
     assert!(scan(1_024).is_err_and(|error| record::is_unreadable(&error)));
+    assert_eq!(first(1_023).unwrap(), None);
+    assert!(first(1_024).is_err_and(|error| record::is_unreadable(&error)));
 }
