@@ -564,7 +564,7 @@ impl Day {
             tracing::error!(%error, file = %run.path.display(), offset,
                 "the store's index is damaged: made again from the records");
         }
-        // Its place on the disk is needed; what is only half made again is finished at the next start.
+        // Its place on the disk is needed; what is only half made again by then is missing at the next start.
         let _ = self.place.disk.remove(&run.path);
         match self.piece_again(&run) {
             Ok(again) => {
@@ -589,13 +589,17 @@ impl Day {
 
     /// Makes one run of several where there are enough; false where there are not, or where it failed.
     pub(super) fn fold(&self, stop: &dyn Fn() -> bool) -> bool {
-        let runs = self.index().runs.clone();
-        if let Some(missing) = runs.iter().find(|run| run.is_missing()) {
-            let (failure, mut without) =
-                (Failure::Damaged(missing.clone(), 0, io::ErrorKind::NotFound.into()), Vec::new());
-            return self.mend(failure, &mut without).is_some() && without.is_empty();
+        let missing = self.index().runs.iter().find(|run| run.is_missing()).cloned();
+        if let Some(missing) = missing {
+            let (failure, mut without) = (Failure::Damaged(missing, 0, io::ErrorKind::NotFound.into()), Vec::new());
+            if self.mend(failure, &mut without).is_none() || without.is_empty() {
+                return without.is_empty();
+            }
         }
-        let Some(some) = self.alike(&runs) else { return false };
+        // What cannot be made again keeps none of the others.
+        let runs = self.index().runs.clone();
+        let mut stretches = runs.split(|run| run.is_missing());
+        let Some(some) = stretches.find_map(|stretch| self.alike(stretch)) else { return false };
         let (Some(first), Some(last)) = (some.first(), some.last()) else { return false };
         let folded = (|| {
             let stopped = || Err(Failure::Disk(io::ErrorKind::Interrupted.into()));
@@ -633,19 +637,16 @@ impl Day {
         true
     }
 
-    /// Neighbours that are to become one: several of about the same length, or in a day that is over all there are, unless
+    /// Which of these neighbours, none of them missing, are to become one: several of about the same length, or in a day that is over all there are, unless
     /// that would write nearly all of it again for a few.
     fn alike<'r>(&self, runs: &'r [Arc<Run>]) -> Option<&'r [Arc<Run>]> {
         let fresh = self.place.fresh as u64;
         let level = |run: &Arc<Run>| (run.count / fresh.max(1)).checked_ilog(FOLD as u64).unwrap_or(0);
-        // What is missing between two is made at the next start.
-        let touch = |some: &[Arc<Run>]| some.iter().zip(some.iter().skip(1)).all(|(one, next)| one.to == next.from);
-        let alike =
-            |some: &&[Arc<Run>]| touch(some) && some.iter().all(|run| some.first().map(level) == Some(level(run)));
+        let alike = |some: &&[Arc<Run>]| some.iter().all(|run| some.first().map(level) == Some(level(run)));
         runs.windows(FOLD).find(alike).or_else(|| {
             let all: u64 = runs.iter().map(|run| run.count).sum();
             let longest = runs.iter().map(|run| run.count).max().unwrap_or(0);
-            let worth = runs.len() > FEW && longest / 4 <= all - longest && touch(runs);
+            let worth = runs.len() > FEW && longest / 4 <= all - longest;
             (self.over.load(Relaxed) && worth).then_some(runs)
         })
     }
@@ -723,6 +724,28 @@ mod tests {
             let (day, _) = Day::open(&place(&dir), 7, &names).unwrap();
             assert!(missing(&day) == 0 && (0..201).all(|id| history(&day, id).is_some()));
         }
+    }
+
+    /// A place of the records that cannot be read keeps no other neighbours from becoming one.
+    #[test]
+    fn runs_fold_beside_what_cannot_be_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = Day::make(&place(&dir), 7).unwrap();
+        (0..18).for_each(|lot| append(&day, 10 * lot..10 * (lot + 1), &[9; 100]));
+        *day.mends.lock().unwrap() = MENDS;
+        let (before, lost) = (day.index().runs.len(), 3);
+        {
+            let mut index = day.index_mut();
+            let (from, to) = (index.runs[lost].from, index.runs[lost].to);
+            index.runs[lost] = day.missing(from, to);
+        }
+        while day.fold(&|| false) {}
+        assert!(before == 18 && day.index().runs.len() == lost + 1 + 1 + 6, "{before} {}", day.index().runs.len());
+        assert_eq!((missing(&day), day.index().runs[lost].is_missing()), (1, true));
+        assert!((0..180).all(|id| history(&day, id).is_some() != (30..40).contains(&id)));
+        day.rest(true);
+        while day.fold(&|| false) {}
+        assert_eq!(day.index().runs.len(), lost + 2, "what is behind it is one");
     }
 
     /// While no run may hide the holes among a day's records its lines are found by halves, and not one by one.
