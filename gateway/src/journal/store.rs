@@ -179,7 +179,7 @@ impl Store {
         let written = calendar::written(&place);
         let newest =
             names.iter().filter(|name| day::holds_records(name)).filter_map(|name| day::day_of_file(name)).max();
-        let mut calendar = Calendar::new(written.or(newest).unwrap_or(wall));
+        let mut calendar = Calendar::new(written, newest.unwrap_or(wall));
         let oldest = calendar.look(wall, Instant::now()).saturating_sub(keep_days);
         let Opened { days, shut, holes } = open(&place, &names, oldest).map_err(failed)?;
         let passed = names.iter().filter_map(|name| day::passed_over(name)).collect();
@@ -621,8 +621,8 @@ struct Filling {
     pause: Duration,
     clock: Box<dyn Fn() -> Wall + Send + Sync>,
     calendar: Calendar,
-    /// The day it is, as it was last written down.
-    written: Option<u32>,
+    /// What was last written down of it.
+    written: Option<calendar::Written>,
     /// Days whose files are left alone.
     shut: BTreeSet<u32>,
 }
@@ -728,12 +728,14 @@ impl Filling {
 
     /// The oldest day that is kept.
     fn oldest(&mut self) -> u32 {
-        let today = self.calendar.look(day_of((self.clock)()), Instant::now());
-        // Once a day, be it in vain: another start that does not know it only waits for longer.
-        if self.written.replace(today) != Some(today)
-            && let Err(error) = calendar::write(&self.shared.place, today)
-        {
-            tracing::warn!(%error, "the store cannot write down which day it is");
+        let now = Instant::now();
+        let today = self.calendar.look(day_of((self.clock)()), now);
+        if let Some(due) = self.calendar.due(self.written, now) {
+            // Be it in vain: another start that does not know it only waits for longer.
+            self.written = Some(due);
+            if let Err(error) = calendar::write(&self.shared.place, due) {
+                tracing::warn!(%error, "the store cannot write down which day it is");
+            }
         }
         today.saturating_sub(self.shared.keep_days)
     }
