@@ -263,15 +263,16 @@ impl Store {
         self.named(Name::correlation(key_octets), tag::CORRELATION, key_octets)
     }
 
-    /// What is remembered under an idempotency key.
-    pub fn idempotency(&self, key_octets: &[u8]) -> Option<Vec<u8>> {
+    /// What is remembered under an idempotency key of a message made since that time (or some time before). Days that were
+    /// over then are not asked: their index may have to be made again for that.
+    pub fn idempotency(&self, key_octets: &[u8], since: Wall) -> Option<Vec<u8>> {
         let own = |record: Record| {
             let (key, value) = key_and_value(&record)?;
             (key == key_octets).then(|| value.to_vec())
         };
         let shared = &self.thread.shared;
         shared
-            .find_since(0, Name::idempotency(key_octets).0, own)
+            .find_since(day_of(since), Name::idempotency(key_octets).0, own)
             .or_else(|| shared.former(tag::IDEMPOTENCY, key_octets))
     }
 

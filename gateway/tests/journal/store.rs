@@ -207,7 +207,7 @@ impl World {
         }
         let told = self.keys_told();
         for (key, row) in &self.keys {
-            let found = store.idempotency(key.as_bytes());
+            let found = store.idempotency(key.as_bytes(), Wall(0));
             row.check(found.as_ref(), key);
             assert!(found.is_none() || told.contains(key), "{key} is found and was not told");
         }
@@ -349,7 +349,7 @@ impl Sound {
         let page: BTreeMap<u64, Vec<u8>> = store.histories(0, usize::MAX).into_iter().collect();
         let listed = self.histories.iter().filter(|(id, history)| page.get(id) != Some(history)).count();
         let told = self.world.keys_told();
-        let names = self.keys.iter().filter(|key| store.idempotency(key.as_bytes()).is_none()).count();
+        let names = self.keys.iter().filter(|key| store.idempotency(key.as_bytes(), Wall(0)).is_none()).count();
         // A key is told in vain where its record is whole, and not only where it is found.
         let keys = self.keys.iter().filter(|key| !told.contains(*key)).count();
         assert!(page.keys().all(|id| self.histories.iter().any(|(known, _)| known == id)), "what was never put");
@@ -435,7 +435,7 @@ fn a_file_cut_at_any_octet_of_its_last_records_has_all_before_them() {
         let there: Vec<bool> = ids.iter().map(|id| store.history(*id).is_some()).collect();
         let found = there.iter().filter(|there| **there).count();
         assert!(there.iter().take(found).all(|there| *there) && found >= before, "{there:?} of {cut} of {length}");
-        let keys = (0..6).filter(|n| store.idempotency(format!("key {n}").as_bytes()).is_some()).count();
+        let keys = (0..6).filter(|n| store.idempotency(format!("key {n}").as_bytes(), Wall(0)).is_some()).count();
         assert!(keys == found || keys + 1 == found, "each stands behind its history");
         before = found;
         let id = ids[5] + 1;

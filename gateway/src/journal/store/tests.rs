@@ -69,7 +69,7 @@ fn knows(store: &Store, id: u64, name: &str) -> bool {
         is(store.history(id), format!("history of {name}")),
         is(store.batch(id), format!("batch {name}")),
         ["a:", "b:"].iter().all(|key| store.correlate(format!("{key}{name}").as_bytes()) == Some(id)),
-        is(store.idempotency(format!("key {name}").as_bytes()), format!("value {name}")),
+        is(store.idempotency(format!("key {name}").as_bytes(), Wall(0)), format!("value {name}")),
     ];
     assert!(found.iter().all(|one| *one == found[0]), "a message is known whole or not at all: {found:?}");
     found[0]
@@ -156,6 +156,8 @@ fn days_go_whole_once_history_has_passed() {
         put(&store, id, "new");
         wait(&persisted, 1);
         assert!(knows(&store, old, "old") && knows(&store, id, "new"), "day {days}");
+        let old_key = |since| store.idempotency(b"key old", Wall(since)).is_some();
+        assert!(old_key(TODAY + DAY_MS / 2) && !old_key(TODAY + DAY_MS), "days before are not asked");
     }
     fixture.now.store(TODAY + 3 * DAY_MS, Relaxed);
     drop(store);
