@@ -322,21 +322,27 @@ impl Store {
     pub fn histories(&self, after: u64, most: usize) -> Vec<(u64, Vec<u8>)> {
         let (shared, next) = (&self.thread.shared, after.saturating_add(1));
         let (from, to) = (ordered(kind::HISTORY, next), ordered(kind::HISTORY + 1, 0));
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         let first = day_of(MessageId(after).wall());
-        let days: Vec<Arc<Day>> = shared.days().range(first..).map(|(_, day)| day.clone()).collect();
-        for day in days {
-            if found.len() >= most {
+        let (days, in_order) = (shared.days().clone(), shared.passed().is_empty());
+        for day in days.range(first..).map(|(_, day)| day) {
+            if in_order && found.len() >= most {
                 break;
             }
+            let mut shown = 0;
             let show = |record: Record| {
-                found.push((record.id, record.into_body()));
-                found.len() < most
+                shown += 1;
+                // Of one that a later day has, too, that counts.
+                found.insert(record.id, record.into_body());
+                shown < most
             };
             day.walk(from, to, false, show);
+            while found.len() > most {
+                found.pop_last();
+            }
         }
         let former = shared.former.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(former) = former.as_ref() else { return found };
+        let Some(former) = former.as_ref() else { return found.into_iter().collect() };
         let mut all: BTreeMap<u64, Vec<u8>> = former.list(tag::HISTORY, (next, u64::MAX), most).collect();
         all.extend(found);
         all.into_iter().take(most).collect()
@@ -347,23 +353,28 @@ impl Store {
         let shared = &self.thread.shared;
         let (kind, tag) = if unmatched { (kind::UNMATCHED, tag::UNMATCHED) } else { (kind::UPLINK, tag::UPLINK) };
         let (from, to) = (ordered(kind, before).saturating_add(1), ordered(kind, 0).saturating_add(1));
-        let mut found = Vec::new();
-        let days: Vec<Arc<Day>> = shared.days().values().rev().cloned().collect();
-        for day in days {
-            if found.len() >= limit {
+        let mut found = BTreeMap::new();
+        let (days, in_order) = (shared.days().clone(), shared.passed().is_empty());
+        for day in days.values().rev() {
+            if in_order && found.len() >= limit {
                 break;
             }
+            let mut shown = 0;
             let show = |record: Record| {
                 // One that somebody owns by now was written again.
                 if !unmatched || shared.uplink(record.id) == Some(kind::UNMATCHED) {
-                    found.push((record.id, record.into_body()));
+                    shown += 1;
+                    found.entry(record.id).or_insert_with(|| record.into_body());
                 }
-                found.len() < limit
+                shown < limit
             };
             day.walk(from, to, false, show);
+            while found.len() > limit {
+                found.pop_first();
+            }
         }
         let former = shared.former.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(former) = former.as_ref() else { return found };
+        let Some(former) = former.as_ref() else { return found.into_iter().rev().collect() };
         let still = |(id, _): &(u64, Vec<u8>)| shared.uplink(*id).is_none();
         let mut all: BTreeMap<u64, Vec<u8>> = former.list_last(tag, before).filter(still).take(limit).collect();
         all.extend(found);

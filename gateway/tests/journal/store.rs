@@ -504,6 +504,17 @@ fn a_day_that_cannot_be_read_is_left_alone() {
             for (id, history) in after {
                 assert_eq!(world.store().history(*id).as_ref(), Some(history), "the last one written counts");
             }
+            let mut paged: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+            for most in 1.. {
+                let page = world.store().histories(paged.last_key_value().map_or(0, |(id, _)| *id), most);
+                let last = page.len() < most;
+                paged.extend(page);
+                if last {
+                    break;
+                }
+            }
+            // What was put so that others settle is there, too.
+            assert!(after.iter().all(|(id, history)| paged.get(id) == Some(history)), "so does it in lists");
         };
         check(&world, &after);
         for (id, _) in &put {
