@@ -592,11 +592,13 @@ impl Day {
         let missing = self.index().runs.iter().find(|run| run.is_missing()).cloned();
         if let Some(missing) = missing {
             let (failure, mut without) = (Failure::Damaged(missing, 0, io::ErrorKind::NotFound.into()), Vec::new());
-            if self.mend(failure, &mut without).is_none() || without.is_empty() {
-                return without.is_empty();
+            match self.mend(failure, &mut without) {
+                None => return false,
+                Some(()) if without.is_empty() => return true,
+                // What cannot be made again keeps none of the others.
+                Some(()) => {}
             }
         }
-        // What cannot be made again keeps none of the others.
         let runs = self.index().runs.clone();
         let mut stretches = runs.split(|run| run.is_missing());
         let Some(some) = stretches.find_map(|stretch| self.alike(stretch)) else { return false };
@@ -637,8 +639,8 @@ impl Day {
         true
     }
 
-    /// Which of these neighbours, none of them missing, are to become one: several of about the same length, or in a day that is over all there are, unless
-    /// that would write nearly all of it again for a few.
+    /// Which of these neighbours, none of them missing, are to become one: several of about the same length, or in a day that
+    /// is over all there are, unless that would write nearly all of it again for a few.
     fn alike<'r>(&self, runs: &'r [Arc<Run>]) -> Option<&'r [Arc<Run>]> {
         let fresh = self.place.fresh as u64;
         let level = |run: &Arc<Run>| (run.count / fresh.max(1)).checked_ilog(FOLD as u64).unwrap_or(0);
