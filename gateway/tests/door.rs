@@ -328,27 +328,47 @@ async fn every_send_is_its_keys_by_the_tables_of_now() {
         }
     }
     let good = post("", GOOD);
-    let (wrong, other) = (good.replace(KEY, &KEY.to_uppercase()), good.replace(KEY, OTHER_KEY));
-    for (request, app) in [
-        (&good, Some("shop")),
-        (&good, Some("shop")),
-        (&wrong, None),
-        (&wrong, None),
-        (&good, Some("shop")),
-        (&other, Some("bank")),
-        (&other, Some("bank")),
-        (&wrong, None),
-        (&good, Some("shop")),
-    ] {
-        assert_eq!(app_of(&mut qiao, &mut wire, request).await.as_deref(), app);
+    let line = format!("Authorization: Bearer {KEY}\r\n");
+    let without = good.replace(&line, "");
+    // As programs write them: in front, behind the length, between the length and the rest, behind a key.
+    let behind = |line: &str| without.replacen("\r\n\r\n", &format!("\r\n{line}\r\n"), 1);
+    let between = |line: &str| {
+        let length = format!("Content-Length: {}\r\n", GOOD.len());
+        without.replace(&length, "").replace("Host: q\r\n", &format!("Host: q\r\n{length}{line}"))
+    };
+    let keyed = |line: &str| {
+        let key = format!("Idempotency-Key: {}\r\n", fastrand::u64(..));
+        without.replace("Host: q\r\n", &format!("Host: q\r\n{key}{line}"))
+    };
+    assert_ne!(behind(&line), good);
+    let orders: [&dyn Fn(&str) -> String; 4] =
+        [&|line| good.replace(&format!("Authorization: Bearer {KEY}\r\n"), line), &behind, &between, &keyed];
+    for order in orders {
+        let with = |key: &str| order(&format!("Authorization: Bearer {key}\r\n"));
+        let (good, wrong, other, none) = (|| with(KEY), || with(&KEY.to_uppercase()), || with(OTHER_KEY), || order(""));
+        for (request, app) in [
+            (good(), Some("shop")),
+            (good(), Some("shop")),
+            (wrong(), None),
+            (wrong(), None),
+            (good(), Some("shop")),
+            (none(), None),
+            (good(), Some("shop")),
+            (other(), Some("bank")),
+            (other(), Some("bank")),
+            (wrong(), None),
+            (good(), Some("shop")),
+        ] {
+            assert_eq!(app_of(&mut qiao, &mut wire, &request).await.as_deref(), app, "{request}");
+        }
     }
     let mut next = plan();
     next.apps.reverse();
     qiao.tables.store(Arc::new(Tables::new(Arc::new(next))));
     assert_eq!(app_of(&mut qiao, &mut wire, &good).await.as_deref(), Some("shop"), "at another place now");
-    let mut without = plan();
-    without.apps.retain(|app| &*app.name != "shop");
-    qiao.tables.store(Arc::new(Tables::new(Arc::new(without))));
+    let mut fewer = plan();
+    fewer.apps.retain(|app| &*app.name != "shop");
+    qiao.tables.store(Arc::new(Tables::new(Arc::new(fewer))));
     assert_eq!(app_of(&mut qiao, &mut wire, &good).await, None);
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn serve(stream: &mut Felt, guest: &Arc<Guest>) -> Option<Bytes
         };
         let (beat, began) = (Beat::start(guest), door.clock.now());
         let said = (post.authorization, post.key, post.body);
-        let end = door.carry_out(began, said, peer, &mut stem.known).await;
+        let end = door.carry_out(began, said, peer, stem.known()).await;
         let (now, stopping) = (door.clock.now(), pulse.stopping.load(Relaxed));
         let last = stopping || matches!(&end, End::Refused(problem) if problem.close);
         let status = match end {
@@ -179,7 +179,7 @@ struct Stem {
     octets: Vec<u8>,
     kind: Option<Range<usize>>,
     authorization: Option<Range<usize>>,
-    /// As whom a send with them came in.
+    /// See [`Stem::known`].
     known: Option<Known>,
 }
 
@@ -197,6 +197,15 @@ impl Stem {
         };
         let (kind, authorization) = (find("Content-Type"), find("Authorization"));
         Stem { octets: octets.get(..end).unwrap_or_default().to_vec(), kind, authorization, known: None }
+    }
+
+    /// As whom a send with this Authorization came in. Where that line is not one of them, nobody is known: the next send
+    /// may have another, or none.
+    fn known(&mut self) -> &mut Option<Known> {
+        if self.authorization.is_none() {
+            self.known = None;
+        }
+        &mut self.known
     }
 
     /// What the lines of octets say that begin with it.
