@@ -10,7 +10,7 @@ use crate::ids::MessageId;
 
 /// The file that says it over restarts, among the days.
 const FILE: &str = "today";
-/// For so long a clock must have stood where it jumped to before days are dropped for it.
+/// Hours that a clock must have stood where it jumped to before days are dropped for it.
 const PROOF: u64 = 24;
 
 /// The first day that a message can be of. Before that a clock has not been set.
