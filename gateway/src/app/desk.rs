@@ -17,12 +17,12 @@ use super::pressure::Pressure;
 use super::reload::{self, Applied, Latest, Refused};
 use super::service::Ordered;
 use super::uplink::Delivered;
-use super::{Arrival, Asks, Explained, Line, Purpose, accepted, batches};
+use super::{Arrival, Asks, Explained, Line, Purpose, accepted, batches, keys};
 use crate::accept::batch::Counts;
 use crate::accept::{BoxFuture, Found, Fresh, Inquiry, Remembered, idempotency};
 use crate::admit::Tables;
 use crate::callback::host;
-use crate::clock::{Moment, Time, Wall};
+use crate::clock::{Clock, Moment, Time, Wall};
 use crate::config::plan::{GroupId, TierId, is_internal};
 use crate::fleet::LinkStatus;
 use crate::ids::MessageId;
@@ -191,6 +191,7 @@ pub struct Desk {
     latest: Arc<ArcSwap<Latest>>,
     pressure: Arc<Pressure>,
     counting: tokio::sync::Mutex<()>,
+    clock: Clock,
 }
 
 impl Desk {
@@ -200,8 +201,9 @@ impl Desk {
         tables: Arc<ArcSwap<Tables>>,
         (reloads, latest): (mpsc::Sender<reload::Order>, Arc<ArcSwap<Latest>>),
         pressure: Arc<Pressure>,
+        clock: Clock,
     ) -> Self {
-        Desk { line, store, tables, reloads, latest, pressure, counting: tokio::sync::Mutex::default() }
+        Desk { line, store, tables, reloads, latest, pressure, counting: tokio::sync::Mutex::default(), clock }
     }
 
     /// Has the configuration read anew.
@@ -305,8 +307,8 @@ impl Inquiry for Desk {
 
 impl Remembered for Desk {
     fn find<'a>(&'a self, app: &'a str, key: &'a str) -> BoxFuture<'a, Option<Found>> {
-        let name = idempotency::name(app, key);
-        Box::pin(async move { read_key_record(&self.look(move |store| store.idempotency(&name)).await??) })
+        let (name, since) = (idempotency::name(app, key), keys::since(self.clock.now().wall));
+        Box::pin(async move { read_key_record(&self.look(move |store| store.idempotency(&name, since)).await??) })
     }
 }
 

@@ -43,11 +43,11 @@ pub(super) fn of_batch(id: MessageId, batch: &Batch<'_>, now: Wall) -> Option<(S
 
 /// Has the store take the keys that it does not have: the newest, or all where it is not certain that it has what is older
 /// than these.
-pub(super) fn store(store: &Store, keys: &VecDeque<(String, String, Found)>) {
+pub(super) fn store(store: &Store, keys: &VecDeque<(String, String, Found)>, now: Wall) {
     let (mut missing, mut known) = (Vec::new(), 0);
     for (app, key, found) in keys.iter().rev().filter(|(.., found)| !found.is_batch()) {
         let (name, value) = desk::key_record(app, key, found);
-        if !store.has_holes() && store.idempotency(&name).is_some() {
+        if !store.has_holes() && store.idempotency(&name, since(now)).is_some() {
             known += 1;
             if known >= KNOWN {
                 break;
@@ -62,17 +62,20 @@ pub(super) fn store(store: &Store, keys: &VecDeque<(String, String, Found)>) {
     }
 }
 
+/// Of since when keys are asked for: a day more than they count, as the clock may be ahead now and set back later.
+pub(super) fn since(now: Wall) -> Wall {
+    Wall(now.0.saturating_sub(2 * accept::idempotency::KEPT.as_millis() as u64))
+}
+
 /// Has the keys read that the store has from earlier lives, beside everything else.
 pub(super) fn learn(idempotency: &Arc<Idempotency>, store: &Store, clock: Clock) -> io::Result<JoinHandle<()>> {
     let (keys, store) = (Arc::downgrade(idempotency), store.clone());
     let learn = move || {
         let now = clock.now();
-        // A day more than keys count: the clock may be ahead now and set back later.
-        let since = Wall(now.wall.0.saturating_sub(2 * accept::idempotency::KEPT.as_millis() as u64));
         let Some(learning) = keys.upgrade() else { return };
         learning.learn(now.time, |tell| {
             // This thread's own is the last one when the gateway has stopped.
-            store.idempotency_keys(since, &mut |name| tell(name) && keys.strong_count() > 1)
+            store.idempotency_keys(since(now.wall), &mut |name| tell(name) && keys.strong_count() > 1)
         });
     };
     std::thread::Builder::new().name("learn-keys".into()).spawn(learn)
@@ -117,7 +120,7 @@ mod tests {
 
     fn has(store: &Store, (app, key, found): &Key) -> bool {
         let (name, value) = desk::key_record(app, key, found);
-        store.idempotency(&name) == Some(value)
+        store.idempotency(&name, Wall(0)) == Some(value)
     }
 
     fn put<'k>(store: &Store, keys: impl IntoIterator<Item = &'k Key>) {
@@ -140,7 +143,7 @@ mod tests {
         store.close();
         let (store, _persisted) = open(dir.path());
         assert!(!store.has_holes());
-        super::store(&store, &all);
+        super::store(&store, &all, Clock::start().now().wall);
         assert_eq!(store.backlog(), 101, "what is there is not put again");
         store.close();
         let (store, _persisted) = open(dir.path());
@@ -158,7 +161,7 @@ mod tests {
         std::fs::write(&file, octets).unwrap();
         let (store, _persisted) = open(dir.path());
         assert!(store.has_holes());
-        super::store(&store, &all);
+        super::store(&store, &all, Clock::start().now().wall);
         store.close();
         let (store, _persisted) = open(dir.path());
         assert!(all.iter().all(|key| has(&store, key)));

@@ -151,7 +151,7 @@ pub async fn serve(dir: &Path) -> Result<(), StartError> {
     let (reload, reloads) = mpsc::channel(RELOADS);
     let latest = Arc::<ArcSwap<Latest>>::default();
     let reloader = (reload, latest.clone());
-    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone()));
+    let desk = Arc::new(Desk::new(arrivals.clone(), store.clone(), tables.clone(), reloader, pressure.clone(), clock));
     // It ends with the door.
     drop(keys::learn(&idempotency, &store, clock)?);
     let entrance = Entrance::new(journal.clone());
@@ -318,7 +318,7 @@ fn recover(
     for (id, record) in flocks {
         batches.keep(id, record, &store);
     }
-    keys::store(&store, &keys);
+    keys::store(&store, &keys, now.wall);
     for (app, key, found) in keys {
         idempotency.recall(&app, &key, found);
     }

@@ -179,7 +179,7 @@ impl Store {
         let written = calendar::written(&place);
         let newest =
             names.iter().filter(|name| day::holds_records(name)).filter_map(|name| day::day_of_file(name)).max();
-        let mut calendar = Calendar::new(written.or(newest).unwrap_or(wall));
+        let mut calendar = Calendar::new(written, newest.unwrap_or(wall));
         let oldest = calendar.look(wall, Instant::now()).saturating_sub(keep_days);
         let Opened { days, shut, holes } = open(&place, &names, oldest).map_err(failed)?;
         let passed = names.iter().filter_map(|name| day::passed_over(name)).collect();
@@ -263,15 +263,16 @@ impl Store {
         self.named(Name::correlation(key_octets), tag::CORRELATION, key_octets)
     }
 
-    /// What is remembered under an idempotency key.
-    pub fn idempotency(&self, key_octets: &[u8]) -> Option<Vec<u8>> {
+    /// What is remembered under an idempotency key of a message made since that time (or some time before). Days that were
+    /// over then are not asked: their index may have to be made again for that.
+    pub fn idempotency(&self, key_octets: &[u8], since: Wall) -> Option<Vec<u8>> {
         let own = |record: Record| {
             let (key, value) = key_and_value(&record)?;
             (key == key_octets).then(|| value.to_vec())
         };
         let shared = &self.thread.shared;
         shared
-            .find_since(0, Name::idempotency(key_octets).0, own)
+            .find_since(day_of(since), Name::idempotency(key_octets).0, own)
             .or_else(|| shared.former(tag::IDEMPOTENCY, key_octets))
     }
 
@@ -321,21 +322,27 @@ impl Store {
     pub fn histories(&self, after: u64, most: usize) -> Vec<(u64, Vec<u8>)> {
         let (shared, next) = (&self.thread.shared, after.saturating_add(1));
         let (from, to) = (ordered(kind::HISTORY, next), ordered(kind::HISTORY + 1, 0));
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         let first = day_of(MessageId(after).wall());
-        let days: Vec<Arc<Day>> = shared.days().range(first..).map(|(_, day)| day.clone()).collect();
-        for day in days {
-            if found.len() >= most {
+        let (days, in_order) = (shared.days().clone(), shared.passed().is_empty());
+        for day in days.range(first..).map(|(_, day)| day) {
+            if in_order && found.len() >= most {
                 break;
             }
+            let mut shown = 0;
             let show = |record: Record| {
-                found.push((record.id, record.into_body()));
-                found.len() < most
+                shown += 1;
+                // Of one that a later day has, too, that counts.
+                found.insert(record.id, record.into_body());
+                shown < most
             };
             day.walk(from, to, false, show);
+            while found.len() > most {
+                found.pop_last();
+            }
         }
         let former = shared.former.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(former) = former.as_ref() else { return found };
+        let Some(former) = former.as_ref() else { return found.into_iter().collect() };
         let mut all: BTreeMap<u64, Vec<u8>> = former.list(tag::HISTORY, (next, u64::MAX), most).collect();
         all.extend(found);
         all.into_iter().take(most).collect()
@@ -346,23 +353,28 @@ impl Store {
         let shared = &self.thread.shared;
         let (kind, tag) = if unmatched { (kind::UNMATCHED, tag::UNMATCHED) } else { (kind::UPLINK, tag::UPLINK) };
         let (from, to) = (ordered(kind, before).saturating_add(1), ordered(kind, 0).saturating_add(1));
-        let mut found = Vec::new();
-        let days: Vec<Arc<Day>> = shared.days().values().rev().cloned().collect();
-        for day in days {
-            if found.len() >= limit {
+        let mut found = BTreeMap::new();
+        let (days, in_order) = (shared.days().clone(), shared.passed().is_empty());
+        for day in days.values().rev() {
+            if in_order && found.len() >= limit {
                 break;
             }
+            let mut shown = 0;
             let show = |record: Record| {
                 // One that somebody owns by now was written again.
                 if !unmatched || shared.uplink(record.id) == Some(kind::UNMATCHED) {
-                    found.push((record.id, record.into_body()));
+                    shown += 1;
+                    found.entry(record.id).or_insert_with(|| record.into_body());
                 }
-                found.len() < limit
+                shown < limit
             };
             day.walk(from, to, false, show);
+            while found.len() > limit {
+                found.pop_first();
+            }
         }
         let former = shared.former.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(former) = former.as_ref() else { return found };
+        let Some(former) = former.as_ref() else { return found.into_iter().rev().collect() };
         let still = |(id, _): &(u64, Vec<u8>)| shared.uplink(*id).is_none();
         let mut all: BTreeMap<u64, Vec<u8>> = former.list_last(tag, before).filter(still).take(limit).collect();
         all.extend(found);
@@ -536,7 +548,7 @@ struct Shared {
     place: Place,
     keep_days: u32,
     days: RwLock<BTreeMap<u32, Arc<Day>>>,
-    /// Those that could not be read for a while, so that what finished of them then is in later ones.
+    /// Those that could not be read for a while, so that what finished of them since is in later ones.
     passed: RwLock<BTreeSet<u32>>,
     former: RwLock<Option<Former>>,
     queue: Mutex<Queue>,
@@ -555,6 +567,10 @@ impl Shared {
         self.days.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn passed(&self) -> std::sync::RwLockReadGuard<'_, BTreeSet<u32>> {
+        self.passed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// In the days from that one on, the newest first.
     fn find_since<T>(&self, day: u32, key: record::Key, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
         let days: Vec<Arc<Day>> = self.days().range(day..).rev().map(|(_, day)| day.clone()).collect();
@@ -564,7 +580,7 @@ impl Shared {
     /// What a day has under the key of an id: it is in its own day, or where that was over in a later one.
     fn by_id<T>(&self, kind: u8, id: u64, mut take: impl FnMut(Record) -> Option<T>) -> Option<T> {
         let (day, key) = (day_of(MessageId(id).wall()), ordered(kind, id));
-        let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&day);
+        let passed = self.passed().contains(&day);
         let own = self.days().get(&day).filter(|_| !passed).cloned();
         let found = own.and_then(|day| day.find(key, &mut take));
         let day = if passed { day } else { day.saturating_add(1) };
@@ -617,8 +633,8 @@ struct Filling {
     pause: Duration,
     clock: Box<dyn Fn() -> Wall + Send + Sync>,
     calendar: Calendar,
-    /// The day it is, as it was last written down.
-    written: Option<u32>,
+    /// What was last written down of it.
+    written: Option<calendar::Written>,
     /// Days whose files are left alone.
     shut: BTreeSet<u32>,
 }
@@ -680,9 +696,12 @@ impl Filling {
         if lot.is_empty() {
             return Ok(());
         }
-        // Look-ups go on from a message's own day to later ones.
-        while self.shut.contains(&number) {
-            if !self.shared.passed.read().unwrap_or_else(PoisonError::into_inner).contains(&number) {
+        // Look-ups go on from a message's own day to later ones, and ask these first once one of them has something of it.
+        loop {
+            if !self.shared.passed().contains(&number) {
+                if !self.shut.contains(&number) {
+                    break;
+                }
                 day::pass_over(&self.shared.place, number)?;
                 self.shared.passed.write().unwrap_or_else(PoisonError::into_inner).insert(number);
             }
@@ -721,12 +740,14 @@ impl Filling {
 
     /// The oldest day that is kept.
     fn oldest(&mut self) -> u32 {
-        let today = self.calendar.look(day_of((self.clock)()), Instant::now());
-        // Once a day, be it in vain: another start that does not know it only waits for longer.
-        if self.written.replace(today) != Some(today)
-            && let Err(error) = calendar::write(&self.shared.place, today)
-        {
-            tracing::warn!(%error, "the store cannot write down which day it is");
+        let now = Instant::now();
+        let today = self.calendar.look(day_of((self.clock)()), now);
+        if let Some(due) = self.calendar.due(self.written, now) {
+            // Be it in vain: another start that does not know it only waits for longer.
+            self.written = Some(due);
+            if let Err(error) = calendar::write(&self.shared.place, due) {
+                tracing::warn!(%error, "the store cannot write down which day it is");
+            }
         }
         today.saturating_sub(self.shared.keep_days)
     }

@@ -26,6 +26,7 @@ struct State {
     failing_commits: u32,
     failing_writes: u32,
     unreadable: Option<PathBuf>,
+    silent: Option<PathBuf>,
     no_space: bool,
     /// Changes that are made yet before whoever makes them is dead.
     life: Option<u32>,
@@ -56,6 +57,14 @@ impl Content {
     }
 }
 
+impl State {
+    fn is_silent(&self, inode: &Arc<Inode>) -> bool {
+        let Some(start) = self.silent.as_deref().and_then(Path::to_str) else { return false };
+        let starts = |path: &PathBuf| path.to_str().is_some_and(|path| path.starts_with(start));
+        self.names.iter().any(|(path, other)| Arc::ptr_eq(other, inode) && starts(path))
+    }
+}
+
 impl Faulty {
     pub fn new(seed: u64) -> Self {
         Faulty(Arc::new(Mutex::new(State {
@@ -67,6 +76,7 @@ impl Faulty {
             failing_commits: 0,
             failing_writes: 0,
             unreadable: None,
+            silent: None,
             no_space: false,
             life: None,
             failed: 0,
@@ -100,6 +110,11 @@ impl Faulty {
     /// The file of that name cannot be opened.
     pub fn fail_open(&self, path: Option<PathBuf>) {
         self.state().unreadable = path;
+    }
+
+    /// Files whose path begins so can be opened, and nothing in them be read.
+    pub fn fail_reads(&self, path: Option<PathBuf>) {
+        self.state().silent = path;
     }
 
     /// No file can be made or grow.
@@ -297,6 +312,9 @@ struct Open {
 
 impl DiskFile for Open {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        if self.disk.state().is_silent(&self.inode) {
+            return Err(eio());
+        }
         let content = self.inode.0.lock().unwrap();
         let from = (offset as usize).min(content.cached.len());
         let n = into.len().min(content.cached.len() - from);

@@ -207,7 +207,7 @@ impl World {
         }
         let told = self.keys_told();
         for (key, row) in &self.keys {
-            let found = store.idempotency(key.as_bytes());
+            let found = store.idempotency(key.as_bytes(), Wall(0));
             row.check(found.as_ref(), key);
             assert!(found.is_none() || told.contains(key), "{key} is found and was not told");
         }
@@ -349,7 +349,7 @@ impl Sound {
         let page: BTreeMap<u64, Vec<u8>> = store.histories(0, usize::MAX).into_iter().collect();
         let listed = self.histories.iter().filter(|(id, history)| page.get(id) != Some(history)).count();
         let told = self.world.keys_told();
-        let names = self.keys.iter().filter(|key| store.idempotency(key.as_bytes()).is_none()).count();
+        let names = self.keys.iter().filter(|key| store.idempotency(key.as_bytes(), Wall(0)).is_none()).count();
         // A key is told in vain where its record is whole, and not only where it is found.
         let keys = self.keys.iter().filter(|key| !told.contains(*key)).count();
         assert!(page.keys().all(|id| self.histories.iter().any(|(known, _)| known == id)), "what was never put");
@@ -435,7 +435,7 @@ fn a_file_cut_at_any_octet_of_its_last_records_has_all_before_them() {
         let there: Vec<bool> = ids.iter().map(|id| store.history(*id).is_some()).collect();
         let found = there.iter().filter(|there| **there).count();
         assert!(there.iter().take(found).all(|there| *there) && found >= before, "{there:?} of {cut} of {length}");
-        let keys = (0..6).filter(|n| store.idempotency(format!("key {n}").as_bytes()).is_some()).count();
+        let keys = (0..6).filter(|n| store.idempotency(format!("key {n}").as_bytes(), Wall(0)).is_some()).count();
         assert!(keys == found || keys + 1 == found, "each stands behind its history");
         before = found;
         let id = ids[5] + 1;
@@ -450,11 +450,11 @@ fn a_file_cut_at_any_octet_of_its_last_records_has_all_before_them() {
     assert_eq!(before, 6);
 }
 
-/// A day whose file the device cannot open keeps neither the others nor the gateway: what finishes meanwhile is found, and
+/// A day whose file the device cannot open, or whose files it opens and cannot read, keeps neither the others nor the gateway: what finishes meanwhile is found, and
 /// what is in it is there again once the device reads.
 #[test]
 fn a_day_that_cannot_be_read_is_left_alone() {
-    for back in 0..3 {
+    for (back, opens) in [(0, false), (1, false), (2, false), (0, true), (1, true), (2, true)] {
         let mut world = World::new(60 + back);
         world.work(0..20, false);
         assert!(world.settle());
@@ -464,7 +464,17 @@ fn a_day_that_cannot_be_read_is_left_alone() {
         let own = |id: u64| MessageId(id).wall().0 / DAY_MS == day;
         assert!(before.iter().any(|(id, _)| own(*id)) && before.iter().any(|(id, _)| !own(*id)));
         world.store.take().unwrap().close();
-        world.disk.fail_open(Some(dir().join(format!("{day}.records"))));
+        let files = |world: &World| -> Vec<String> {
+            let names = world.disk.list(&dir()).unwrap();
+            names.into_iter().filter(|name| name.starts_with(&day.to_string()) && !name.ends_with(".passed")).collect()
+        };
+        let there = files(&world);
+        assert!(there.iter().any(|name| name.ends_with(".run")));
+        if opens {
+            world.disk.fail_reads(Some(dir().join(day.to_string())));
+        } else {
+            world.disk.fail_open(Some(dir().join(format!("{day}.records"))));
+        }
         let mut put = Vec::new();
         for round in 0..2 {
             world.open();
@@ -485,11 +495,37 @@ fn a_day_that_cannot_be_read_is_left_alone() {
             assert!(put.iter().all(|(id, history)| world.store().history(*id).as_ref() == Some(history)));
             world.store.take().unwrap().close();
         }
+        assert_eq!(files(&world), there, "it is left as it is");
         world.disk.fail_open(None);
+        world.disk.fail_reads(None);
         world.open();
-        let after: BTreeMap<u64, Vec<u8>> = before.into_iter().chain(put).collect();
-        for (id, history) in after {
-            assert_eq!(world.store().history(id), Some(history), "the last one written counts");
+        let mut after: BTreeMap<u64, Vec<u8>> = before.into_iter().chain(put.clone()).collect();
+        let check = |world: &World, after: &BTreeMap<u64, Vec<u8>>| {
+            for (id, history) in after {
+                assert_eq!(world.store().history(*id).as_ref(), Some(history), "the last one written counts");
+            }
+            let mut paged: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+            for most in 1.. {
+                let page = world.store().histories(paged.last_key_value().map_or(0, |(id, _)| *id), most);
+                let last = page.len() < most;
+                paged.extend(page);
+                if last {
+                    break;
+                }
+            }
+            // What was put so that others settle is there, too.
+            assert!(after.iter().all(|(id, history)| paged.get(id) == Some(history)), "so does it in lists");
+        };
+        check(&world, &after);
+        for (id, _) in &put {
+            world.store().put(&Finished { id: *id, history: b"once more", ..Finished::default() });
+            after.insert(*id, b"once more".to_vec());
+        }
+        assert!(world.settle());
+        for _ in 0..2 {
+            check(&world, &after);
+            world.store.take().unwrap().close();
+            world.open();
         }
     }
 }

@@ -168,17 +168,17 @@ impl Day {
     }
 
     /// Opens a day of which `names` are in the directory. What is behind its runs is read, unless that is very much. True where
-    /// a record may be missing that stood before one that is there, or some of the index is.
+    /// a record may be missing that stood before one that is there, or some of the index is. An error that
+    /// [`record::is_unreadable`] where the device cannot read it, and for nothing else.
     pub(super) fn open(place: &Place, number: u32, names: &[String]) -> io::Result<(Day, bool)> {
-        let path = place.dir.join(file_name(number));
-        let file = place.disk.open(&path)?;
+        let file = place.disk.open(&place.dir.join(file_name(number)))?;
         let day = Day::new(place, number, file);
         let length = day.file.length()?;
         let mut index = Index::default();
         for run in day.runs(names)? {
             let covered = index.covered();
-            if run.to <= covered {
-                // Its content went on in a longer one.
+            if run.from < covered {
+                // Its content went on in a longer one, or was made again while that one could not be read.
                 let _ = place.disk.remove(&run.path);
                 continue;
             }
@@ -190,7 +190,7 @@ impl Day {
         let mut covered = index.covered();
         if length > covered {
             // Its last writer may have been killed before its sync, and runs cover only what lasts.
-            day.file.sync()?;
+            day.file.sync().map_err(io::Error::other)?;
         }
         let late = length.checked_sub(day.piece()).filter(|late| *late > covered);
         let late = late.map(|late| record::first(&*day.file, late, length)).transpose()?.flatten();
@@ -200,11 +200,10 @@ impl Day {
         }
         let Stretch { runs, rest, from, scanned, .. } = day.read_in(covered, length)?;
         if length > 0 && scanned.end == 0 {
-            let aside = place.dir.join(format!("{}.damaged", file_name(number)));
-            place.disk.rename(&path, &aside)?;
-            tracing::error!(aside = %aside.display(), octets = length, "a file of the store has no record that reads: \
-                moved aside, and the day begun anew");
-            return Ok((Day::make(place, number)?, true));
+            if scanned.unread > 0 {
+                return Err(record::unreadable());
+            }
+            return Ok((Day::begin_anew(place, number, length).map_err(io::Error::other)?, true));
         }
         day.tell_damage(scanned.damaged);
         // What has not been looked at may have some.
@@ -226,6 +225,16 @@ impl Day {
         Ok((day, holes || missing))
     }
 
+    /// Moves aside what has so many octets and no record, and makes the day.
+    fn begin_anew(place: &Place, number: u32, length: u64) -> io::Result<Day> {
+        let path = place.dir.join(file_name(number));
+        let aside = place.dir.join(format!("{}.damaged", file_name(number)));
+        place.disk.rename(&path, &aside)?;
+        tracing::error!(aside = %aside.display(), octets = length, "a file of the store has no record that reads: \
+            moved aside, and the day begun anew");
+        Day::make(place, number)
+    }
+
     fn path(&self) -> PathBuf {
         self.place.dir.join(file_name(self.number))
     }
@@ -237,7 +246,7 @@ impl Day {
         }
     }
 
-    /// Those that are whole, the first and of these the longest first.
+    /// Those that are whole, the first and of these the longest first; damaged ones are removed.
     fn runs(&self, names: &[String]) -> io::Result<Vec<Run>> {
         let mut named: Vec<_> = names.iter().filter_map(|name| run::named(name)).collect();
         named.retain(|(day, from, to)| *day == self.number && from < to);
@@ -246,13 +255,17 @@ impl Day {
             let path = self.place.dir.join(run::name(day, from, to));
             match Run::open(&*self.place.disk, path.clone(), from, to) {
                 Ok(run) => Some(Ok(run)),
-                Err(error) if error.kind() != io::ErrorKind::InvalidData && !record::is_unreadable(&error) => {
-                    Some(Err(error))
-                }
                 Err(error) => {
+                    let damaged = error.kind() == io::ErrorKind::InvalidData;
+                    if !damaged && !record::is_unreadable(&error) {
+                        return Some(Err(error));
+                    }
                     tracing::error!(%error, file = %path.display(), offset = 0,
                         "the store's index is damaged: made again from the records");
-                    let _ = self.place.disk.remove(&path);
+                    // One that cannot be read today may be whole.
+                    if damaged {
+                        let _ = self.place.disk.remove(&path);
+                    }
                     None
                 }
             }
@@ -551,7 +564,7 @@ impl Day {
             tracing::error!(%error, file = %run.path.display(), offset,
                 "the store's index is damaged: made again from the records");
         }
-        // Its place on the disk is needed; what is only half made again is finished at the next start.
+        // Its place on the disk is needed; what is only half made again by then is missing at the next start.
         let _ = self.place.disk.remove(&run.path);
         match self.piece_again(&run) {
             Ok(again) => {
@@ -576,13 +589,19 @@ impl Day {
 
     /// Makes one run of several where there are enough; false where there are not, or where it failed.
     pub(super) fn fold(&self, stop: &dyn Fn() -> bool) -> bool {
-        let runs = self.index().runs.clone();
-        if let Some(missing) = runs.iter().find(|run| run.is_missing()) {
-            let (failure, mut without) =
-                (Failure::Damaged(missing.clone(), 0, io::ErrorKind::NotFound.into()), Vec::new());
-            return self.mend(failure, &mut without).is_some() && without.is_empty();
+        let missing = self.index().runs.iter().find(|run| run.is_missing()).cloned();
+        if let Some(missing) = missing {
+            let (failure, mut without) = (Failure::Damaged(missing, 0, io::ErrorKind::NotFound.into()), Vec::new());
+            match self.mend(failure, &mut without) {
+                None => return false,
+                Some(()) if without.is_empty() => return true,
+                // What cannot be made again keeps none of the others.
+                Some(()) => {}
+            }
         }
-        let Some(some) = self.alike(&runs) else { return false };
+        let runs = self.index().runs.clone();
+        let mut stretches = runs.split(|run| run.is_missing());
+        let Some(some) = stretches.find_map(|stretch| self.alike(stretch)) else { return false };
         let (Some(first), Some(last)) = (some.first(), some.last()) else { return false };
         let folded = (|| {
             let stopped = || Err(Failure::Disk(io::ErrorKind::Interrupted.into()));
@@ -620,19 +639,16 @@ impl Day {
         true
     }
 
-    /// Neighbours that are to become one: several of about the same length, or in a day that is over all there are, unless
-    /// that would write nearly all of it again for a few.
+    /// Which of these neighbours, none of them missing, are to become one: several of about the same length, or in a day that
+    /// is over all there are, unless that would write nearly all of it again for a few.
     fn alike<'r>(&self, runs: &'r [Arc<Run>]) -> Option<&'r [Arc<Run>]> {
         let fresh = self.place.fresh as u64;
         let level = |run: &Arc<Run>| (run.count / fresh.max(1)).checked_ilog(FOLD as u64).unwrap_or(0);
-        // What is missing between two is made at the next start.
-        let touch = |some: &[Arc<Run>]| some.iter().zip(some.iter().skip(1)).all(|(one, next)| one.to == next.from);
-        let alike =
-            |some: &&[Arc<Run>]| touch(some) && some.iter().all(|run| some.first().map(level) == Some(level(run)));
+        let alike = |some: &&[Arc<Run>]| some.iter().all(|run| some.first().map(level) == Some(level(run)));
         runs.windows(FOLD).find(alike).or_else(|| {
             let all: u64 = runs.iter().map(|run| run.count).sum();
             let longest = runs.iter().map(|run| run.count).max().unwrap_or(0);
-            let worth = runs.len() > FEW && longest / 4 <= all - longest && touch(runs);
+            let worth = runs.len() > FEW && longest / 4 <= all - longest;
             (self.over.load(Relaxed) && worth).then_some(runs)
         })
     }
@@ -710,6 +726,28 @@ mod tests {
             let (day, _) = Day::open(&place(&dir), 7, &names).unwrap();
             assert!(missing(&day) == 0 && (0..201).all(|id| history(&day, id).is_some()));
         }
+    }
+
+    /// A place of the records that cannot be read keeps no other neighbours from becoming one.
+    #[test]
+    fn runs_fold_beside_what_cannot_be_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = Day::make(&place(&dir), 7).unwrap();
+        (0..18).for_each(|lot| append(&day, 10 * lot..10 * (lot + 1), &[9; 100]));
+        *day.mends.lock().unwrap() = MENDS;
+        let (before, lost) = (day.index().runs.len(), 3);
+        {
+            let mut index = day.index_mut();
+            let (from, to) = (index.runs[lost].from, index.runs[lost].to);
+            index.runs[lost] = day.missing(from, to);
+        }
+        while day.fold(&|| false) {}
+        assert!(before == 18 && day.index().runs.len() == lost + 1 + 1 + 6, "{before} {}", day.index().runs.len());
+        assert_eq!((missing(&day), day.index().runs[lost].is_missing()), (1, true));
+        assert!((0..180).all(|id| history(&day, id).is_some() != (30..40).contains(&id)));
+        day.rest(true);
+        while day.fold(&|| false) {}
+        assert_eq!(day.index().runs.len(), lost + 2, "what is behind it is one");
     }
 
     /// While no run may hide the holes among a day's records its lines are found by halves, and not one by one.

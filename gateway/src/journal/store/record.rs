@@ -319,16 +319,12 @@ pub(super) fn scan(
 ) -> io::Result<Scanned> {
     let (mut window, mut at, mut entries) = (Window { file, at: 0, octets: Vec::new(), narrow: 0 }, from, Vec::new());
     let mut scanned = Scanned { end: from, ..Scanned::default() };
-    let (mut hole, mut unreadable) = (None, 0);
-    let mut passed_over = |error: &io::Error| {
-        unreadable += u32::from(is_unreadable(error));
-        is_unreadable(error) && unreadable <= UNREADABLE
-    };
+    let (mut hole, mut patience) = (None, Patience(UNREADABLE));
     while at.saturating_add(HEAD as u64) <= to {
         let head = match window.get(at, HEAD) {
             Ok(octets) => octets.and_then(|octets| Head::checked(octets.first_chunk()?, at)),
             // A place the device cannot read is damage, too.
-            Err(error) if passed_over(&error) => {
+            Err(error) if patience.lasts(&error) => {
                 at = (at / PAGE + 1) * PAGE;
                 scanned.unread = at;
                 continue;
@@ -354,7 +350,7 @@ pub(super) fn scan(
                 scanned.end = at;
                 show(at, &mut entries);
             }
-            Err(error) if !passed_over(&error) => return Err(error),
+            Err(error) if !patience.lasts(&error) => return Err(error),
             read => {
                 if read.is_err() {
                     scanned.unread = (at + head.size()).next_multiple_of(PAGE);
@@ -368,8 +364,9 @@ pub(super) fn scan(
     Ok(scanned)
 }
 
-/// Where the first whole record begins from `from` on that ends by `to`.
+/// Where the first whole record begins from `from` on that ends by `to`. An error as of [`scan`].
 pub(super) fn first(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let mut patience = Patience(UNREADABLE);
     let mut window = Window { file, at: 0, octets: Vec::new(), narrow: 0 };
     let mut is_whole = |at: u64| {
         let head = window.get(at, HEAD)?.and_then(|octets| Head::checked(octets.first_chunk()?, at));
@@ -382,11 +379,28 @@ pub(super) fn first(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Optio
         match is_whole(at) {
             Ok(true) => return Ok(Some(at)),
             Ok(false) => at += ALIGN,
-            Err(error) if is_unreadable(&error) => at = (at / PAGE + 1) * PAGE,
+            Err(error) if patience.lasts(&error) => at = (at / PAGE + 1) * PAGE,
             Err(error) => return Err(error),
         }
     }
     Ok(None)
+}
+
+/// How many places are passed over yet.
+struct Patience(u32);
+
+impl Patience {
+    /// Whether what could not be read there is passed over, too.
+    fn lasts(&mut self, error: &io::Error) -> bool {
+        let lasts = is_unreadable(error) && self.0 > 0;
+        self.0 -= u32::from(lasts);
+        lasts
+    }
+}
+
+/// As the device says that it cannot read a place.
+pub(super) fn unreadable() -> io::Error {
+    io::Error::from_raw_os_error(5)
 }
 
 /// Whether the device cannot read that place (EIO, ENODATA, EILSEQ, EREMOTEIO), or the file system finds itself damaged

@@ -69,7 +69,7 @@ fn knows(store: &Store, id: u64, name: &str) -> bool {
         is(store.history(id), format!("history of {name}")),
         is(store.batch(id), format!("batch {name}")),
         ["a:", "b:"].iter().all(|key| store.correlate(format!("{key}{name}").as_bytes()) == Some(id)),
-        is(store.idempotency(format!("key {name}").as_bytes()), format!("value {name}")),
+        is(store.idempotency(format!("key {name}").as_bytes(), Wall(0)), format!("value {name}")),
     ];
     assert!(found.iter().all(|one| *one == found[0]), "a message is known whole or not at all: {found:?}");
     found[0]
@@ -156,6 +156,8 @@ fn days_go_whole_once_history_has_passed() {
         put(&store, id, "new");
         wait(&persisted, 1);
         assert!(knows(&store, old, "old") && knows(&store, id, "new"), "day {days}");
+        let old_key = |since| store.idempotency(b"key old", Wall(since)).is_some();
+        assert!(old_key(TODAY + DAY_MS / 2) && !old_key(TODAY + DAY_MS), "days before are not asked");
     }
     fixture.now.store(TODAY + 3 * DAY_MS, Relaxed);
     drop(store);
@@ -462,11 +464,15 @@ fn a_page_that_cannot_be_read_costs_the_records_in_it_and_no_others() {
     // Any other error says nothing about what is there.
     assert!(scan(page..page + 1, 12).is_err());
     // Of a device that reads hardly anything not every place is tried.
-    let scan = |pages: u64| {
-        let file = Scratched { octets: vec![0; 2_000 * page as usize], bad: page..(pages + 1) * page, error: eio };
-        record::scan(&file, 0, 2_000 * page, |_, _| {})
+    let file = |pages: u64| {
+        let octets = vec![0; 2_000 * page as usize];
+        Scratched { octets, bad: page..(pages + 1) * page, error: eio }
     };
+    let scan = |pages| record::scan(&file(pages), 0, 2_000 * page, |_, _| {});
+    let first = |pages| record::first(&file(pages), 0, 2_000 * page);
     // The last head before them reaches into the first.
     assert_eq!(scan(1_023).unwrap().unread, 1_024 * page);
     assert!(scan(1_024).is_err_and(|error| record::is_unreadable(&error)));
+    assert_eq!(first(1_023).unwrap(), None);
+    assert!(first(1_024).is_err_and(|error| record::is_unreadable(&error)));
 }
