@@ -24,9 +24,9 @@
 //!
 //! One wake-up is: at most one read, all commands, the session's deadline; then one write of everything the session wants
 //! sent; then one batch of everything it had to say. A read that was full is followed by another, twice as large, after
-//! whoever hears that batch had a turn and what came of it is sent. Doubt is judged after the write, so that what is called unsent
-//! has indeed not been written. While octets are written and not acknowledged, the kernel is asked for their age ten times
-//! a second (`unacked`).
+//! whoever hears that batch had a turn and what came of it is sent. Doubt is judged after the write, so that what is
+//! called unsent has indeed not been written. While octets are written and not acknowledged, the kernel is asked for their
+//! age ten times a second (`unacked`).
 
 use std::future::{Future, poll_fn};
 use std::io;

@@ -20,6 +20,7 @@ use super::{At, ReadError};
 /// Zeros are written in pieces of this size.
 const PIECE: usize = 1_024 * 1_024;
 /// Files kept for reuse: what a checkpoint frees at least, so that under a steady load none has to be filled with zeros.
+/// They do not count as used.
 const SPARES: usize = BATCH as usize + 1;
 
 /// A file with records.
