@@ -3,13 +3,16 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt demo bench bench-codecs bench-failover soak fuzz clean
+.PHONY: help build tuned test lint fmt demo bench bench-codecs bench-failover soak fuzz clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 build: ## The programs, optimised: target/release/{qiao,qiao-sim}
 	$(CARGO) build --release --locked --bins
+
+tuned: ## The programs for production: the gateway optimised by what it does under load; a quarter of an hour, into target/tuned
+	ops/tuned.sh
 
 test: ## Everything CI runs; what cannot be had here is skipped and named at the end
 	ops/test.sh
@@ -25,8 +28,8 @@ fmt: ## Format the code
 demo: build ## Gateway, four simulated carriers, load and callbacks for 40 s; one carrier is killed, later hangs; the ledger closes
 	ops/demo.sh
 
-bench: build bench-codecs ## The benchmark suite: a table here, figures in target/bench/*.json
-	ops/bench/run.sh
+bench: build bench-codecs ## The benchmark suite: a table here, figures in target/bench/*.json (FLAGS=--tuned: of what `make tuned` builds)
+	ops/bench/run.sh $(FLAGS)
 
 bench-codecs: ## What a PDU costs to read and to write, per protocol, in nanoseconds and instructions
 	$(CARGO) bench --quiet --locked -p codecs --bench speed
