@@ -8,7 +8,7 @@
 //! knows what became of its commit.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque, hash_map};
 use std::future::poll_fn;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::pin::Pin;
@@ -170,13 +170,15 @@ impl Idempotency {
         let mut table = self.lock();
         table.now = now.time;
         table.sweep(now.wall, self.most);
-        table.settle(key, self.most);
-        match table.keys.get(&key) {
-            Some(Entry::Done(found)) => return Claim::Done(found.clone()),
-            Some(Entry::Open | Entry::Abandoned(_)) => return Claim::InProgress,
-            None => {}
+        if !table.open(key) {
+            table.settle(key, self.most);
+            match table.keys.get(&key) {
+                Some(Entry::Done(found)) => return Claim::Done(found.clone()),
+                Some(Entry::Open | Entry::Abandoned(_)) => return Claim::InProgress,
+                None => {}
+            }
+            table.keys.insert(key, Entry::Open);
         }
-        table.keys.insert(key, Entry::Open);
         let unsure = table.bygone.may_hold(now.time, key.0);
         drop(table);
         let hold = Hold { owner: self.clone(), key, pending: None, over: false };
@@ -207,6 +209,17 @@ pub fn put_name(name: &mut Vec<u8>, app: &[u8], key: &[u8]) {
 }
 
 impl Table {
+    /// Takes a key that is not here; false where it is. Most are not.
+    fn open(&mut self, key: Key) -> bool {
+        match self.keys.entry(key) {
+            hash_map::Entry::Vacant(free) => {
+                free.insert(Entry::Open);
+                true
+            }
+            hash_map::Entry::Occupied(_) => false,
+        }
+    }
+
     /// Remembers an answer, at the cost of the oldest one where the table is full.
     fn finish(&mut self, key: Key, found: Found, most: usize) {
         self.done.push_back((found.accepted_at, key));
