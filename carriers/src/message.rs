@@ -310,10 +310,8 @@ impl ReceiptState {
 /// The carrier's word on a part's fate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Candidates for the part's id, best first, normalised; at least one unless `attempt` is set.
+    /// Candidates for the part's id, best first, normalised; at least one.
     pub ids: Vec<CarrierId>,
-    /// Set where the protocol's receipt carries our own reference.
-    pub attempt: Option<(crate::AttemptRef, u8)>,
     /// The handset's number as the carrier wrote it (with or without plus, perhaps national).
     pub to: String,
     /// What became of it.
@@ -324,8 +322,8 @@ pub struct Receipt {
 
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Receipt { ids, attempt, to, state, code } = self;
-        write!(f, "Receipt({state:?}, {ids:?}, {attempt:?}, {:?}, {code:?})", Number(to))
+        let Receipt { ids, to, state, code } = self;
+        write!(f, "Receipt({state:?}, {ids:?}, {:?}, {code:?})", Number(to))
     }
 }
 
@@ -432,8 +430,7 @@ mod tests {
             receipt: true,
             options: String::new(),
         };
-        let receipt =
-            Receipt { ids: vec![], attempt: None, to: to.into(), state: ReceiptState::Failed, code: "UNDELIV".into() };
+        let receipt = Receipt { ids: vec![], to: to.into(), state: ReceiptState::Failed, code: "UNDELIV".into() };
         let mo = Mo {
             from: to.into(),
             to: "40404".into(),

@@ -33,7 +33,6 @@ pub(super) fn read(deliver: &Deliver<'_>, ids: ReportId, version: Version) -> Re
     let named = number::plain(report.dest_terminal_id);
     let receipt = Receipt {
         ids: [Some(first), second].into_iter().flatten().collect(),
-        attempt: None,
         to: if named.is_empty() { number::plain(deliver.src_terminal_id) } else { named },
         state,
         code: stat::code(report.stat, None, None),

@@ -34,7 +34,6 @@ pub(super) fn read(report: &Report<'_>, node: u32) -> Reading {
     };
     let receipt = (!ids.is_empty()).then(|| Receipt {
         ids,
-        attempt: None,
         to: number::plain(report.user_number),
         state,
         code: code(report.state, report.error_code),

@@ -24,7 +24,6 @@ pub(super) fn read(deliver: &Deliver<'_>, text: &ReceiptText<'_>) -> Reading {
     let (state, leniency) = stat::state(told);
     let receipt = report::msg_id(text).and_then(id).map(|id| Receipt {
         ids: vec![id],
-        attempt: None,
         to: number::plain(deliver.src_term_id),
         state,
         code: stat::code(told, cause, cause.and_then(err::of)),

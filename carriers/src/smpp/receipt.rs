@@ -70,7 +70,6 @@ pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
     let state = told.state.and_then(by_number).or_else(|| text.stat.and_then(by_word));
     let receipt = Receipt {
         ids: candidates(settings, &told, &text),
-        attempt: None,
         to: map::address(handset(settings, sm)),
         state: if kind == NOTIFICATION { ReceiptState::Intermediate } else { state.unwrap_or(ReceiptState::Unknown) },
         code: code(&told, &text),

@@ -1,5 +1,5 @@
-//! Whose receipt is it? By our own reference where the protocol carries one, by the carrier's id, or, for an attempt
-//! whose answer was lost, by channel and number when exactly one attempt in doubt fits. What nobody claims yet waits.
+//! Whose receipt is it? By the carrier's id, or, for an attempt whose answer was lost, by channel and number when exactly
+//! one attempt in doubt fits. What nobody claims yet waits.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use carriers::{AttemptRef, CarrierId, Receipt, ReceiptState};
 
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
-use crate::ids::{CountedMap, IdMap, MessageId, SeededMap};
+use crate::ids::{CountedMap, MessageId, SeededMap};
 
 use super::state::AttemptState;
 
@@ -112,13 +112,21 @@ struct Doubtful {
 /// every attempt is one, and only a receipt about to be claimed asks: so they have places, and are looked through.
 #[derive(Debug, Default)]
 struct Aloft {
-    places: Vec<Option<(ChannelId, Tail)>>,
+    places: Vec<Option<Flying>>,
     free: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flying {
+    channel: ChannelId,
+    to: Tail,
+    /// When it started: the wall clock may have jumped since.
+    since: Time,
 }
 
 impl Aloft {
     /// One more, and its place.
-    fn add(&mut self, channel: ChannelId, to: Tail) -> Option<u32> {
+    fn add(&mut self, flying: Flying) -> Option<u32> {
         let at = match self.free.pop() {
             Some(at) => at,
             None => {
@@ -127,7 +135,7 @@ impl Aloft {
                 at
             }
         };
-        *self.places.get_mut(at as usize)? = Some((channel, to));
+        *self.places.get_mut(at as usize)? = Some(flying);
         Some(at)
     }
 
@@ -139,7 +147,7 @@ impl Aloft {
     }
 
     fn has(&self, channel: ChannelId, to: Tail) -> bool {
-        self.places.contains(&Some((channel, to)))
+        self.places.iter().flatten().any(|flying| flying.channel == channel && flying.to == to)
     }
 }
 
@@ -148,8 +156,6 @@ impl Aloft {
 pub struct Correlation {
     /// By channel.
     by_id: Vec<CountedMap<CarrierId, Place>>,
-    /// Whose each attempt is, and when it started: the wall clock may have jumped since.
-    attempts: IdMap<AttemptRef, (MessageId, Time)>,
     orphans: BTreeMap<MessageId, Waiting>,
     orphan_ids: SeededMap<(ChannelId, CarrierId), MessageId>,
     orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
@@ -160,21 +166,16 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    /// The attempt is that message's, and started at that time (where it goes on: when it first did).
-    pub fn belongs(&mut self, attempt: AttemptRef, message: MessageId, started: Time) {
-        self.attempts.entry(attempt).or_insert((message, started)).0 = message;
-    }
-
-    /// When the attempt first started.
-    pub fn began(&self, attempt: AttemptRef) -> Option<Time> {
-        self.attempts.get(&attempt).map(|(_, started)| *started)
-    }
-
-    /// An attempt has parts on the wire.
-    pub fn started(&mut self, attempt: &mut AttemptState, to: Option<Tail>) {
+    /// An attempt has parts on the wire since now.
+    pub fn started(&mut self, attempt: &mut AttemptState, to: Option<Tail>, now: Time) {
         if attempt.aloft.is_none() {
-            attempt.aloft = to.and_then(|tail| self.aloft.add(attempt.channel, tail));
+            attempt.aloft = to.and_then(|to| self.aloft.add(Flying { channel: attempt.channel, to, since: now }));
         }
+    }
+
+    /// Since when an attempt has parts on the wire.
+    pub fn since(&self, attempt: &AttemptState) -> Option<Time> {
+        Some(self.aloft.places.get(attempt.aloft? as usize)?.as_ref()?.since)
     }
 
     /// An attempt has none any more.
@@ -182,11 +183,6 @@ impl Correlation {
         if let Some(at) = attempt.aloft.take() {
             self.aloft.remove(at);
         }
-    }
-
-    /// The message of an attempt.
-    pub fn message(&self, attempt: AttemptRef) -> Option<MessageId> {
-        self.attempts.get(&attempt).map(|(message, _)| *message)
     }
 
     /// The carrier gave a part its id; returns a receipt that has outrun this answer.
@@ -242,9 +238,6 @@ impl Correlation {
 
     /// Finds a receipt's part by what the receipt names.
     pub fn find(&self, channel: ChannelId, receipt: &Receipt) -> Option<Place> {
-        if let Some((attempt, part)) = receipt.attempt {
-            return self.message(attempt).map(|message| Place { message, attempt, part });
-        }
         self.by_any_id(channel, &receipt.ids)
     }
 
@@ -383,7 +376,6 @@ impl Correlation {
     /// Forgets an attempt with the carrier ids and doubts of its parts. An id that the carrier has given again since
     /// stays with its new part.
     pub fn forget(&mut self, message: MessageId, attempt: &mut AttemptState, to: Option<Tail>) {
-        self.attempts.remove(&attempt.attempt);
         self.landed(attempt);
         for (part, state) in (0..=u8::MAX).zip(&attempt.parts) {
             let place = Place { message, attempt: attempt.attempt, part };
@@ -396,12 +388,11 @@ impl Correlation {
 
     /// Sizes of all tables.
     #[cfg(test)]
-    pub fn census(&self) -> [usize; 7] {
-        let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
+    pub fn census(&self) -> [usize; 6] {
+        let Correlation { by_id, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
         let orphans = [orphans.len(), orphan_ids.len(), orphan_numbers.len()];
         [
             by_id.iter().map(CountedMap::len).sum(),
-            attempts.len(),
             orphans[0],
             orphans[1],
             orphans[2],
@@ -444,13 +435,7 @@ mod tests {
     }
 
     fn receipt(id: &[u8], to: &str) -> Receipt {
-        Receipt {
-            ids: vec![CarrierId::new(id)],
-            attempt: None,
-            to: to.into(),
-            state: ReceiptState::Delivered,
-            code: String::new(),
-        }
+        Receipt { ids: vec![CarrierId::new(id)], to: to.into(), state: ReceiptState::Delivered, code: String::new() }
     }
 
     #[test]
@@ -520,17 +505,18 @@ mod tests {
         table.doubt(CHANNEL, to, place(1), Time(0), Time(0));
         for round in 0..3 {
             for attempt in &mut flying {
-                table.started(attempt, to);
-                table.started(attempt, to);
+                table.started(attempt, to, Time(1));
+                table.started(attempt, to, Time(2));
+                assert_eq!(table.since(attempt), Some(Time(1)));
             }
-            assert_eq!((table.census()[6], table.aloft.places.len()), (3, 3), "places are used again: {round}");
+            assert_eq!((table.census()[5], table.aloft.places.len()), (3, 3), "places are used again: {round}");
             for attempt in &mut flying {
                 assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), None);
                 table.landed(attempt);
                 table.landed(attempt);
             }
         }
-        assert_eq!(table.census()[6], 0);
+        assert_eq!(table.census()[5], 0);
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
     }
 
@@ -555,7 +541,7 @@ mod tests {
         assert_eq!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)), [MessageId(1)]);
         assert_eq!(table.keep(MessageId(3), CHANNEL, &say(ReceiptState::Failed), Time(0)), [MessageId(3)]);
         assert!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)).is_empty(), "read twice");
-        assert_eq!(table.census(), [0, 0, 1, 1, 1, 0, 0]);
+        assert_eq!(table.census(), [0, 1, 1, 1, 0, 0]);
     }
 
     #[test]

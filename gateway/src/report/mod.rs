@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket};
+use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState};
 use link::LinkId;
 
 use crate::clock::{Moment, Time, Wall};
@@ -36,7 +36,8 @@ use crate::journal::bodies::Spot;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
 use crate::switch::{End, Home, Message, Recovered};
 
-use correlate::{Correlation, Match, Place, Waiting};
+pub use correlate::Place;
+use correlate::{Correlation, Match, Waiting};
 use late::Reopened;
 use quality::Fate;
 use state::{Detail, Live, PartState};
@@ -306,17 +307,15 @@ impl Report {
         let known = |name: &str| self.names.channels.iter().position(|known| **known == *name);
         let other = |name: &str| known(name).and_then(|at| u16::try_from(at).ok()).map(ChannelId);
         detail.because(attempt.attempt, history::why(&attempt.because, other));
-        self.correlation.belongs(attempt.attempt, id, now.time);
         let to = detail.tail();
         if let Some(attempt) = detail.attempt(attempt.attempt) {
-            self.correlation.started(attempt, to);
+            self.correlation.started(attempt, to, now.time);
         }
         true
     }
 
     /// The id that the carrier will give a part is known before its answer.
-    pub fn expected(&mut self, attempt: AttemptRef, part: u8, id: CarrierId) {
-        let Some(message) = self.correlation.message(attempt) else { return };
+    pub fn expected(&mut self, Place { message, attempt, part }: Place, id: CarrierId) {
         let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         let Some(channel) = detail.attempt(attempt).map(|a| a.channel) else { return };
         let Some(slot) = detail.part(attempt, part) else { return };
@@ -325,8 +324,7 @@ impl Report {
     }
 
     /// Nothing of what [`Report::started`] announced was sent: the named parts never left.
-    pub fn unsent(&mut self, now: Moment, attempt: AttemptRef, only: u64, ledger: &mut impl Ledger) {
-        let Some(id) = self.correlation.message(attempt) else { return };
+    pub fn unsent(&mut self, now: Moment, (id, attempt): (MessageId, AttemptRef), only: u64, ledger: &mut impl Ledger) {
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         let parts = detail.attempt(attempt).map_or(0, |a| a.parts.len());
         let answer = AnswerKind::Unanswered(Doubt::Unsent);
@@ -345,14 +343,12 @@ impl Report {
     }
 
     /// A part ended on the wire.
-    pub fn answered(&mut self, now: Moment, ticket: Ticket, answer: AnswerKind<'_>, ledger: &mut impl Ledger) {
-        let (attempt, part) = (ticket.attempt(), ticket.part());
-        let Some(message) = self.correlation.message(attempt) else { return };
+    pub fn answered(&mut self, now: Moment, place: Place, answer: AnswerKind<'_>, ledger: &mut impl Ledger) {
+        let Place { message, attempt, part } = place;
+        let Some((live, mut books)) = self.open(message) else { return };
         let record = Record::Answered(Answered { at: now.wall, attempt, part, answer });
         ledger.note(message, &record);
         let Record::Answered(Answered { answer, .. }) = &record else { return };
-        let place = Place { message, attempt, part };
-        let Some((live, mut books)) = self.open(message) else { return };
         let Some(early) = books.answered(now, place, answer, live) else {
             return books.conclude(now, message, live, ledger);
         };
@@ -526,7 +522,7 @@ impl Report {
     /// Sizes of everything that could be forgotten too late: messages, waits, reopened, unwritten, then the tables
     /// of the correlation.
     #[cfg(test)]
-    fn census(&self) -> ([usize; 5], [usize; 7]) {
+    fn census(&self) -> ([usize; 5], [usize; 6]) {
         let Report { live, waits, due, reopened, unwritten, correlation, .. } = self;
         ([live.len(), waits.len(), due.len(), reopened.len(), unwritten.len()], correlation.census())
     }
@@ -561,7 +557,7 @@ impl Books<'_> {
         let more = copies.is_some_and(|before| detail.copies() > before.max(1));
         let to = detail.tail();
         let state = detail.attempt(attempt)?;
-        let (channel, began) = (state.channel, state.at);
+        let (channel, began, since) = (state.channel, state.at, self.correlation.since(state));
         if done && state.parts.iter().any(|p| p.early) {
             // The switch still waits for an answer that a receipt has made needless, and must not miss it.
             self.effects.push(Effect::Conclude(message));
@@ -584,8 +580,8 @@ impl Books<'_> {
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
                 if doubted {
-                    let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
-                    self.correlation.doubt(channel, to, place, began, now.time);
+                    let since = since.unwrap_or_else(|| past(now, began));
+                    self.correlation.doubt(channel, to, place, since, now.time);
                 }
                 None
             }

@@ -152,7 +152,6 @@ impl<'a> Replay<'a> {
         match record {
             Record::Attempt(a) => {
                 self.highest_attempt = self.highest_attempt.max(a.attempt.0);
-                self.report.correlation.belongs(a.attempt, id, past(self.now, a.at));
             }
             Record::Answered(Answered { attempt, part, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
                 if let Some(state) = detail.attempt(*attempt) {
@@ -172,7 +171,6 @@ impl<'a> Replay<'a> {
         let channel = self.names.channel(orphan.channel);
         let receipt = Receipt {
             ids: orphan.ids.clone(),
-            attempt: None,
             to: orphan.to.to_owned(),
             state: orphan.state,
             code: orphan.code.to_owned(),

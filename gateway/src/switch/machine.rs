@@ -368,10 +368,10 @@ impl Switch {
         self.attempts.get(&attempt).is_some_and(Attempt::holds_all)
     }
 
-    /// When an attempt was handed to its link; `None` where nothing of it can be on the wire any more.
+    /// Whose an attempt is, and when it was handed to its link; `None` where nothing of it can be on the wire any more.
     #[must_use]
-    pub fn sent(&self, attempt: AttemptRef) -> Option<Time> {
-        self.attempts.get(&attempt).map(|attempt| attempt.sent)
+    pub fn sent(&self, attempt: AttemptRef) -> Option<(MessageId, Time)> {
+        self.attempts.get(&attempt).map(|attempt| (attempt.pending.entry.id, attempt.sent))
     }
 
     /// Slots that are taken on all links. Costs a look at every attempt.

@@ -123,7 +123,6 @@ impl ToySession {
                 self.inbounds.insert(number);
                 let receipt = Receipt {
                     ids: vec![CarrierId::new(&number.to_be_bytes())],
-                    attempt: None,
                     to: String::new(),
                     state: ReceiptState::Delivered,
                     code: String::new(),
