@@ -4,6 +4,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use carriers::{AttemptRef, CarrierId, Receipt, ReceiptState};
 
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
-use crate::ids::{CountedMap, MessageId, SeededMap};
+use crate::ids::{CountedSeed, HashMapped, MessageId, SeededMap};
 
 use super::state::AttemptState;
 
@@ -151,11 +152,19 @@ impl Aloft {
     }
 }
 
+/// Whose the ids are that a channel's carrier gave. The messages have the ids themselves, and know the part: here an id is
+/// its hash under a secret seed, a quarter of its size, and who finds a message looks whether it has the id.
+#[derive(Debug, Default)]
+struct Given {
+    seed: CountedSeed,
+    messages: HashMapped<MessageId>,
+}
+
 /// The tables.
 #[derive(Debug, Default)]
 pub struct Correlation {
     /// By channel.
-    by_id: Vec<CountedMap<CarrierId, Place>>,
+    given: Vec<Given>,
     orphans: BTreeMap<MessageId, Waiting>,
     orphan_ids: SeededMap<(ChannelId, CarrierId), MessageId>,
     orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
@@ -187,7 +196,7 @@ impl Correlation {
 
     /// The carrier gave a part its id; returns a receipt that has outrun this answer.
     pub fn submitted(&mut self, channel: ChannelId, id: &CarrierId, place: Place) -> Option<Waiting> {
-        self.learn(channel, id, place);
+        self.learn(channel, id, place.message);
         if self.orphan_ids.is_empty() {
             return None;
         }
@@ -196,24 +205,30 @@ impl Correlation {
     }
 
     /// The carrier gave a part its id, as the journal has it.
-    pub fn learn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
+    pub fn learn(&mut self, channel: ChannelId, id: &CarrierId, message: MessageId) {
         let channel = usize::from(channel.0);
-        if self.by_id.len() <= channel {
-            self.by_id.resize_with(channel + 1, CountedMap::default);
+        if self.given.len() <= channel {
+            self.given.resize_with(channel + 1, Given::default);
         }
-        if let Some(ids) = self.by_id.get_mut(channel) {
-            ids.insert(id.clone(), place);
+        if let Some(Given { seed, messages }) = self.given.get_mut(channel) {
+            messages.insert(seed.hash_one(id), message);
         }
     }
 
-    /// The carrier gave a part another id than it was expected to.
-    pub fn unlearn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
-        if let Some(ids) = self.by_id.get_mut(usize::from(channel.0))
-            && let Entry::Occupied(known) = ids.entry(id.clone())
-            && *known.get() == place
+    /// The carrier gave the message's part another id than it was expected to.
+    pub fn unlearn(&mut self, channel: ChannelId, id: &CarrierId, message: MessageId) {
+        if let Some(Given { seed, messages }) = self.given.get_mut(usize::from(channel.0))
+            && let Entry::Occupied(known) = messages.entry(seed.hash_one(id))
+            && *known.get() == message
         {
             known.remove();
         }
+    }
+
+    /// The message that was given the id last, most likely: it knows.
+    pub fn given(&self, channel: ChannelId, id: &CarrierId) -> Option<MessageId> {
+        let Given { seed, messages } = self.given.get(usize::from(channel.0))?;
+        messages.get(&seed.hash_one(id)).copied()
     }
 
     /// A part came into doubt: an unknown receipt for its number may be its own.
@@ -236,11 +251,6 @@ impl Correlation {
         }
     }
 
-    /// Finds a receipt's part by what the receipt names.
-    pub fn find(&self, channel: ChannelId, receipt: &Receipt) -> Option<Place> {
-        self.by_any_id(channel, &receipt.ids)
-    }
-
     /// Nobody else, not even a finished message, owns a receipt that waits.
     pub fn stranger(&mut self, orphan: MessageId) {
         if let Some(waiting) = self.orphans.get_mut(&orphan) {
@@ -248,20 +258,15 @@ impl Correlation {
         }
     }
 
-    /// Finds the part of a receipt that waits, and takes it from those that wait. One that a finished message may own is
-    /// nobody's by its number.
-    pub fn reunite(&mut self, orphan: MessageId, now: Time) -> Option<(Waiting, Match)> {
+    /// Takes a receipt that waits from those that do if its part is `known` by its ids, or claims it. One that a finished
+    /// message may own is nobody's by its number.
+    pub fn reunite(&mut self, orphan: MessageId, known: Option<Place>, now: Time) -> Option<(Waiting, Match)> {
         let waiting = self.orphans.get(&orphan)?.clone();
         let Waiting { channel, ids, to, at, stranger, .. } = &waiting;
         let to = to.filter(|_| *stranger);
-        let known = self.by_any_id(*channel, ids).map(|place| Match { place, claimed: None });
+        let known = known.map(|place| Match { place, claimed: None });
         let found = known.or_else(|| self.claim(*channel, to?, ids, *at, now))?;
         self.take(orphan).map(|waiting| (waiting, found))
-    }
-
-    fn by_any_id(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Place> {
-        let known = self.by_id.get(usize::from(channel.0))?;
-        ids.iter().find_map(|id| known.get(id)).copied()
     }
 
     /// The orphan rule: exactly one attempt in doubt on this channel for this number, started before the receipt came,
@@ -381,7 +386,7 @@ impl Correlation {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
             if let Some(id) = &state.id {
-                self.unlearn(attempt.channel, id, place);
+                self.unlearn(attempt.channel, id, message);
             }
         }
     }
@@ -389,10 +394,10 @@ impl Correlation {
     /// Sizes of all tables.
     #[cfg(test)]
     pub fn census(&self) -> [usize; 6] {
-        let Correlation { by_id, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
+        let Correlation { given, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
         let orphans = [orphans.len(), orphan_ids.len(), orphan_numbers.len()];
         [
-            by_id.iter().map(CountedMap::len).sum(),
+            given.iter().map(|given| given.messages.len()).sum(),
             orphans[0],
             orphans[1],
             orphans[2],
@@ -411,13 +416,14 @@ mod tests {
     /// The place where a receipt's part is found.
     fn find(table: &mut Correlation, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Place> {
         let orphan = MessageId(700);
-        let known = table.find(channel, receipt).map(|place| Match { place, claimed: None });
+        let known = receipt.ids.iter().find_map(|id| table.given(channel, id));
+        let known = known.map(|message| Match { place: place(message.0), claimed: None });
         let found = known.or_else(|| {
             // What the report does with a receipt that names nobody.
             table.keep(orphan, channel, receipt, now);
-            assert_eq!(table.reunite(orphan, now), None, "a finished message may own it");
+            assert_eq!(table.reunite(orphan, None, now), None, "a finished message may own it");
             table.stranger(orphan);
-            let found = table.reunite(orphan, now).map(|(_, found)| found);
+            let found = table.reunite(orphan, None, now).map(|(_, found)| found);
             table.take(orphan);
             found
         });
@@ -528,8 +534,8 @@ mod tests {
         table.doubt(CHANNEL, tail("+8613800138000"), place(1), Time(5), Time(9));
         assert_eq!(table.claimable(CHANNEL, tail("+8613800138000")), [MessageId(90), MessageId(91)]);
         [90, 91].into_iter().for_each(|orphan| table.stranger(MessageId(orphan)));
-        assert_eq!(table.reunite(MessageId(90), Time(9)), None);
-        let (waiting, found) = table.reunite(MessageId(91), Time(9)).unwrap();
+        assert_eq!(table.reunite(MessageId(90), None, Time(9)), None);
+        let (waiting, found) = table.reunite(MessageId(91), None, Time(9)).unwrap();
         assert_eq!((waiting.id, found.place), (MessageId(91), place(1)));
     }
 

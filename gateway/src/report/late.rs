@@ -56,7 +56,7 @@ impl Report {
     /// No finished message owns the receipt: an attempt in doubt may.
     fn nobodys(&mut self, now: Moment, orphan: MessageId, ledger: &mut impl Ledger) {
         self.correlation.stranger(orphan);
-        if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
+        if let Some((waiting, found)) = self.reunite(now, orphan) {
             let message = found.place.message;
             self.unite(now, waiting, found, ledger);
             self.conclude(now, message, ledger);

@@ -319,7 +319,7 @@ impl Report {
         let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         let Some(channel) = detail.attempt(attempt).map(|a| a.channel) else { return };
         let Some(slot) = detail.part(attempt, part) else { return };
-        self.correlation.learn(channel, &id, Place { message, attempt, part });
+        self.correlation.learn(channel, &id, message);
         slot.id = Some(id);
     }
 
@@ -370,12 +370,28 @@ impl Report {
         }
         // What this answer leaves without an owner may be an attempt's in doubt.
         for orphan in early.claimable {
-            if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
+            if let Some((waiting, found)) = self.reunite(now, orphan) {
                 let message = found.place.message;
                 self.unite(now, waiting, found, ledger);
                 self.conclude(now, message, ledger);
             }
         }
+    }
+
+    /// The part that was given one of these ids.
+    fn part_of(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Place> {
+        ids.iter().find_map(|id| {
+            let message = self.correlation.given(channel, id)?;
+            let (attempt, part) = self.live.get(&message.0)?.detail.as_deref()?.part_of(channel, id)?;
+            Some(Place { message, attempt, part })
+        })
+    }
+
+    /// A receipt that waits and its part, if that is known by now.
+    fn reunite(&mut self, now: Moment, orphan: MessageId) -> Option<(Waiting, Match)> {
+        let Waiting { channel, ids, .. } = self.correlation.orphan(orphan)?;
+        let known = self.part_of(*channel, ids);
+        self.correlation.reunite(orphan, known, now.time)
     }
 
     /// A receipt that waited has its part; its record moves from its own id to the message's.
@@ -414,7 +430,7 @@ impl Report {
         ack: Ack,
         ledger: &mut impl Ledger,
     ) {
-        let Some(place) = self.correlation.find(channel, receipt) else {
+        let Some(place) = self.part_of(channel, &receipt.ids) else {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
         let Place { message, attempt, part } = place;
@@ -566,7 +582,7 @@ impl Books<'_> {
             self.correlation.landed(state);
         }
         if let Some(expected) = another {
-            self.correlation.unlearn(channel, &expected, place);
+            self.correlation.unlearn(channel, &expected, message);
         }
         if more {
             self.effects.push(Effect::Duplicate(channel));

@@ -153,10 +153,9 @@ impl<'a> Replay<'a> {
             Record::Attempt(a) => {
                 self.highest_attempt = self.highest_attempt.max(a.attempt.0);
             }
-            Record::Answered(Answered { attempt, part, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
+            Record::Answered(Answered { attempt, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
                 if let Some(state) = detail.attempt(*attempt) {
-                    let place = Place { message: id, attempt: *attempt, part: *part };
-                    self.report.correlation.learn(state.channel, carrier_id, place);
+                    self.report.correlation.learn(state.channel, carrier_id, id);
                 }
             }
             _ => {}
@@ -204,7 +203,7 @@ impl<'a> Replay<'a> {
         }
         // Only now all doubts are known that a receipt may be claimed for.
         for orphan in report.correlation.waiting() {
-            match report.correlation.reunite(orphan, now.time) {
+            match report.reunite(now, orphan) {
                 Some((waiting, found)) => report.unite(now, waiting, found, &mut notes),
                 None => report.seek(orphan),
             }
@@ -288,8 +287,7 @@ fn expect(report: &mut Report, id: MessageId, early: &impl Fn(ChannelId, Attempt
     for attempt in &mut detail.attempts {
         for (part, state) in (0..=u8::MAX).zip(&mut attempt.parts).filter(|(_, state)| state.id.is_none()) {
             let Some(carrier_id) = early(attempt.channel, attempt.attempt, part) else { continue };
-            let place = Place { message: id, attempt: attempt.attempt, part };
-            report.correlation.learn(attempt.channel, &carrier_id, place);
+            report.correlation.learn(attempt.channel, &carrier_id, id);
             state.id = Some(carrier_id);
         }
     }

@@ -342,6 +342,14 @@ impl Detail {
         self.attempts.iter_mut().rev().find(|a| a.attempt == attempt)
     }
 
+    /// The part that a channel's carrier gave that id, of the last attempt that has it.
+    pub fn part_of(&self, channel: ChannelId, id: &CarrierId) -> Option<(AttemptRef, u8)> {
+        self.attempts.iter().rev().filter(|attempt| attempt.channel == channel).find_map(|attempt| {
+            let at = attempt.parts.iter().position(|part| part.id.as_ref() == Some(id))?;
+            Some((attempt.attempt, u8::try_from(at).ok()?))
+        })
+    }
+
     /// One part of an attempt.
     pub fn part(&mut self, attempt: AttemptRef, part: u8) -> Option<&mut Part> {
         self.attempt(attempt)?.parts.get_mut(usize::from(part))

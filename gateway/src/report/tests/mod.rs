@@ -410,6 +410,7 @@ impl World {
         world.further(self.further.clone());
         world.log.entries = entries.to_vec();
         world.store = self.store.clone();
+        world.whose = self.whose.clone();
         (world.time, world.wall) = (Time(1_000_000), self.wall);
         (world.next_id, world.next_inbound) = (self.next_id, self.next_inbound);
         let now = world.now();

@@ -438,11 +438,9 @@ impl World {
         };
         let moment = self.moment();
         let (attempt, part) = (ticket.attempt(), ticket.part());
-        if let Some((message, _)) = line.switch.sent(attempt) {
-            line.report.answered(moment, Place { message, attempt, part }, kind, &mut self.disk);
-        } else {
-            panic!("the switch does not know an attempt that is answered")
-        }
+        // Whatever became of its link: the switch knows it until all its parts have their answers.
+        let Some((message, _)) = line.switch.sent(attempt) else { panic!("nobody's attempt is answered: {attempt:?}") };
+        line.report.answered(moment, Place { message, attempt, part }, kind, &mut self.disk);
         let now = moment.time;
         if !self.ledger.is_open(ticket) {
             // The switch has given it up with its link.
