@@ -5,7 +5,6 @@
 //! called when the journal hands the [`Ack`] back.
 
 pub mod again;
-mod compact;
 pub mod correlate;
 mod end;
 pub mod history;
@@ -422,7 +421,7 @@ impl Report {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
         let Place { message, attempt, part } = place;
-        let (state, code) = (receipt.state, receipt.code.as_str());
+        let (state, code) = (receipt.state, &*receipt.code);
         ledger.commit(message, &Record::Receipted(Receipted { at: now.wall, attempt, part, state, code }), ack);
         if let Some((live, mut books)) = self.open(message) {
             books.receipted(now, place, state, code, live);
@@ -443,7 +442,7 @@ impl Report {
         let record = Orphan {
             at: now.wall,
             channel: &name,
-            ids: receipt.ids.clone(),
+            ids: receipt.ids.to_vec(),
             to: &receipt.to,
             state: receipt.state,
             code: &receipt.code,
@@ -469,7 +468,7 @@ impl Report {
     /// Has the store look for the message of a receipt that waits.
     fn seek(&mut self, orphan: MessageId) {
         if let Some(Waiting { channel, ids, .. }) = self.correlation.orphan(orphan) {
-            self.effects.push(Effect::Seek(orphan, *channel, ids.clone()));
+            self.effects.push(Effect::Seek(orphan, *channel, ids.to_vec()));
         }
     }
 

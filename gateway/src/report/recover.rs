@@ -171,11 +171,11 @@ impl<'a> Replay<'a> {
         }
         let channel = self.names.channel(orphan.channel);
         let receipt = Receipt {
-            ids: orphan.ids.clone(),
+            ids: orphan.ids.iter().cloned().collect(),
             attempt: None,
-            to: orphan.to.to_owned(),
+            to: orphan.to.into(),
             state: orphan.state,
-            code: orphan.code.to_owned(),
+            code: orphan.code.into(),
         };
         let gone = self.report.correlation.keep(id, channel, &receipt, past(self.now, orphan.at));
         // What waits was looked for before; and nothing must be sent again that a receipt at hand speaks of.

@@ -1,6 +1,8 @@
 //! What is known of one message after it was accepted, and the rule that turns it into an outcome.
 //! Delivered when all parts of any one attempt are delivered; failed only when no attempt can still deliver.
 
+use carriers::compact::{MostlyOne, Short};
+use carriers::message::Brief;
 use carriers::{AttemptRef, CarrierId, Doubt, ReceiptState, Verdict};
 
 use crate::clock::{Time, Wall};
@@ -10,14 +12,13 @@ use crate::journal::bodies::Spot;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::{End, Reason, Why};
 
-use super::compact::{MostlyOne, Short};
 use super::correlate::{Tail, tail};
 
 /// A number and the app's reference. With that many octets a [`Detail`] fills the allocator's block that it lies in.
 type Words = Short<62>;
 
 /// What a carrier says of a part, in its own words.
-pub type Code = Short<22>;
+pub type Code = Brief;
 
 /// A message that has not been forgotten. Waiting ones hold nothing but this: their bodies are on disk.
 #[derive(Debug)]

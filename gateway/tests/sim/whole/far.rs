@@ -325,7 +325,13 @@ impl World {
             let nth = self.slips.len();
             let code = format!("c{nth}");
             let attempt = by_reference.then(|| (ticket.attempt(), ticket.part()));
-            let receipt = Receipt { ids: vec![id.clone()], attempt, to: to.clone(), state, code };
+            let receipt = Receipt {
+                ids: std::iter::once(id.clone()).collect(),
+                attempt,
+                to: to.as_str().into(),
+                state,
+                code: code.as_str().into(),
+            };
             let slip = Slip { channel, ticket, receipt, pending: None, done: false, in_time: false, tries: 0 };
             self.slips.push(slip);
             self.after(delay, What::Receipt(nth));

@@ -1,14 +1,15 @@
-//! What nearly every message has one or little of, kept in the message's own memory: a message on its way is one
-//! allocation. What does not fit has memory of its own.
+//! What nearly every message or receipt has one or little of, kept in its own memory: a message on its way is one
+//! allocation, and so is a receipt. What does not fit has memory of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// A list of which nearly all have one entry at most.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MostlyOne<T>(Kept<T>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Kept<T> {
     One(Option<T>),
     Many(Vec<T>),
@@ -43,6 +44,20 @@ impl<T: Clone> MostlyOne<T> {
             1 => Kept::One(Some(value)),
             _ => Kept::Many(vec![value; times]),
         })
+    }
+}
+
+impl<T: PartialEq> PartialEq for MostlyOne<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for MostlyOne<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for MostlyOne<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -123,6 +138,24 @@ impl<const N: usize> Short<N> {
         Short::Here(length, octets)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.octets().is_empty()
+    }
+
+    /// It and another behind it.
+    pub fn push_str(&mut self, more: &str) {
+        if let Short::Here(length, octets) = self {
+            let (from, to) = (usize::from(*length), usize::from(*length) + more.len());
+            if let Some((room, end)) = octets.get_mut(from..to).zip(u8::try_from(to).ok()) {
+                room.copy_from_slice(more.as_bytes());
+                *length = end;
+                return;
+            }
+        }
+        *self = Short::There([&**self, more].concat().into());
+    }
+
     /// Its octets, which need not be looked at for being text.
     pub fn octets(&self) -> &[u8] {
         match self {
@@ -154,6 +187,31 @@ impl<const N: usize> Default for Short<N> {
 impl<const N: usize> From<&str> for Short<N> {
     fn from(text: &str) -> Self {
         Short::joined(text, "")
+    }
+}
+
+impl<const N: usize> From<Cow<'_, str>> for Short<N> {
+    fn from(text: Cow<'_, str>) -> Self {
+        Short::from(&*text)
+    }
+}
+
+impl<const N: usize> fmt::Write for Short<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}
+
+impl<const N: usize> Extend<char> for Short<N> {
+    fn extend<I: IntoIterator<Item = char>>(&mut self, more: I) {
+        more.into_iter().for_each(|character| self.push_str(character.encode_utf8(&mut [0; 4])));
+    }
+}
+
+impl<const N: usize> fmt::Display for Short<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -194,7 +252,13 @@ mod tests {
             assert_eq!(&*joined, &text[..to]);
             assert_eq!(matches!(joined, Short::Here(..)), to <= 22);
             assert!(joined == Short::from(&text[..to]));
+            let mut pushed = Short::from(&text[..from]);
+            pushed.push_str(&text[from..to]);
+            assert!(pushed == joined);
         }
+        let mut extended = Short::<22>::default();
+        extended.extend(text.chars());
+        assert_eq!(&*extended, text);
         assert_eq!(size_of::<Short<22>>(), 24);
     }
 }
