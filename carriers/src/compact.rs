@@ -190,6 +190,71 @@ impl<const N: usize> From<&str> for Short<N> {
     }
 }
 
+/// Text that is mostly copied and seldom read: it is looked at as such only where it is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    /// Its octets, which are UTF-8.
+    pub fn octets(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// To be read.
+    pub fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.0).unwrap_or_default()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What stands before so many octets, and after. `None` within a character.
+    pub fn split_at(self, at: usize) -> Option<(Text<'a>, Text<'a>)> {
+        let (before, after) = self.0.split_at_checked(at)?;
+        let within = after.first().is_some_and(|octet| (0x80..0xC0).contains(octet));
+        (!within).then_some((Text(before), Text(after)))
+    }
+}
+
+impl serde::Serialize for Text<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Text(text.as_bytes())
+    }
+}
+
+impl<'a, const N: usize> From<&'a Short<N>> for Text<'a> {
+    fn from(text: &'a Short<N>) -> Self {
+        Text(text.octets())
+    }
+}
+
+impl<const N: usize> From<Text<'_>> for Short<N> {
+    fn from(Text(text): Text<'_>) -> Self {
+        let mut octets = [0; N];
+        match octets.get_mut(..text.len()).zip(u8::try_from(text.len()).ok()) {
+            Some((room, length)) => {
+                room.copy_from_slice(text);
+                Short::Here(length, octets)
+            }
+            None => Short::There(Text(text).as_str().into()),
+        }
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
 impl<const N: usize> From<Cow<'_, str>> for Short<N> {
     fn from(text: Cow<'_, str>) -> Self {
         Short::from(&*text)
@@ -255,7 +320,11 @@ mod tests {
             let mut pushed = Short::from(&text[..from]);
             pushed.push_str(&text[from..to]);
             assert!(pushed == joined);
+            let parts = (Text::from(&text[..from]), Text::from(&text[from..to]));
+            assert_eq!(Text::from(&joined).split_at(from), Some(parts));
+            assert!(Short::from(Text::from(&joined)) == joined && Text::from(&joined) == Text::from(&text[..to]));
         }
+        assert_eq!(Text::from(&*text).split_at(1), None, "within a character");
         let mut extended = Short::<22>::default();
         extended.extend(text.chars());
         assert_eq!(&*extended, text);

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use carriers::compact::Text;
 use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket};
 use link::LinkId;
 
@@ -386,11 +387,12 @@ impl Report {
         let place = found.place;
         self.claimed(now, &found, ledger);
         let Place { message, attempt, part } = place;
-        let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code: &waiting.code };
+        let code = (&waiting.code).into();
+        let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code };
         ledger.note(message, &Record::Receipted(record));
         ledger.end(waiting.id);
         if let Some((live, mut books)) = self.open(message) {
-            books.receipted(now, place, waiting.state, &waiting.code, live);
+            books.receipted(now, place, waiting.state, code, live);
         }
     }
 
@@ -421,7 +423,7 @@ impl Report {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
         let Place { message, attempt, part } = place;
-        let (state, code) = (receipt.state, &*receipt.code);
+        let (state, code) = (receipt.state, (&receipt.code).into());
         ledger.commit(message, &Record::Receipted(Receipted { at: now.wall, attempt, part, state, code }), ack);
         if let Some((live, mut books)) = self.open(message) {
             books.receipted(now, place, state, code, live);
@@ -598,7 +600,7 @@ impl Books<'_> {
     }
 
     /// Applies a receipt. Tells the switch if it has just shown that a carrier has the whole message.
-    fn receipted(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str, live: &mut Live) {
+    fn receipted(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: Text<'_>, live: &mut Live) {
         let Place { message, attempt, part } = place;
         let (app, tier, group) = (live.app, live.tier, live.group);
         let Some(detail) = live.detail.as_deref_mut() else { return };
