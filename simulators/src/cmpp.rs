@@ -31,6 +31,10 @@ pub const CODES: Codes = Codes {
     duplicate: Some(result::DUPLICATE_SEQUENCE),
 };
 
+/// The counter of a `Msg_Id` is 16 bits wide and wraps. With each turn of it the next of so many machines goes on, whose
+/// numbers follow the first one's: a single one would give an id twice to whoever sends more than 65,536 in a second.
+const MACHINES: u32 = 16;
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Cmpp {
@@ -154,8 +158,8 @@ impl Cmpp {
 
     fn msg_id(&self, number: u64, seconds: u64) -> [u8; 8] {
         let codecs::time::Moment { month, day, hour, minute, second, .. } = codecs::time::Moment::from_unix(seconds);
-        // The counter is 16 bits wide and wraps.
-        Origin { month, day, hour, minute, second, gateway: self.node, sequence: number as u16 }.msg_id()
+        let gateway = self.node + (number >> 16) as u32 % MACHINES;
+        Origin { month, day, hour, minute, second, gateway, sequence: number as u16 }.msg_id()
     }
 
     fn other(&self, sequence: u32, body: Body<'_>) -> Heard<'static> {

@@ -663,3 +663,10 @@ fn messages_from_handsets_may_come_with_a_link() {
         assert_eq!(delivered(&said[0], version).link_id, link_id);
     }
 }
+
+#[test]
+fn a_second_of_a_million_messages_has_no_id_twice() {
+    let ismg = Cmpp::new(Version::V30, Some(1001));
+    let ids: std::collections::HashSet<_> = (0..1_000_000).map(|number| ismg.msg_id(number, 0)).collect();
+    assert_eq!(ids.len(), 1_000_000);
+}
