@@ -9,13 +9,14 @@ use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::time::Duration;
 
+use carriers::compact::MostlyOne;
 use carriers::{AttemptRef, CarrierId, Receipt, ReceiptState};
 
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
 use crate::ids::{CountedSeed, HashMapped, MessageId, SeededMap};
 
-use super::state::AttemptState;
+use super::state::{AttemptState, Code};
 
 /// How long a receipt without a part is kept.
 pub const ORPHAN_LIFE: Duration = Duration::from_secs(72 * 3600);
@@ -47,13 +48,13 @@ pub struct Waiting {
     /// Where it came from.
     pub channel: ChannelId,
     /// Its candidate ids, best first.
-    pub ids: Vec<CarrierId>,
+    pub ids: MostlyOne<CarrierId>,
     /// Whose it is, as [`tail`] has it; `None` where it names no number.
     pub to: Option<Tail>,
     /// What it says.
     pub state: ReceiptState,
     /// The carrier's words.
-    pub code: String,
+    pub code: Code,
     /// When it came.
     pub at: Time,
     /// No finished message is known to be its own either: an attempt in doubt may claim it.
@@ -441,7 +442,12 @@ mod tests {
     }
 
     fn receipt(id: &[u8], to: &str) -> Receipt {
-        Receipt { ids: vec![CarrierId::new(id)], to: to.into(), state: ReceiptState::Delivered, code: String::new() }
+        Receipt {
+            ids: std::iter::once(CarrierId::new(id)).collect(),
+            to: to.into(),
+            state: ReceiptState::Delivered,
+            code: Code::default(),
+        }
     }
 
     #[test]

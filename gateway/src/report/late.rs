@@ -201,7 +201,7 @@ impl Recalled {
     /// Whether the receipt says anything new.
     fn apply(&mut self, now: Moment, (attempt, part): (carriers::AttemptRef, u8), waiting: &Waiting) -> bool {
         let before = self.detail.part(attempt, part).map(|p| p.state.clone());
-        self.detail.receipted(attempt, part, now.wall, waiting.state, &waiting.code);
+        self.detail.receipted(attempt, part, now.wall, waiting.state, (&waiting.code).into());
         before != self.detail.part(attempt, part).map(|p| p.state.clone())
     }
 }

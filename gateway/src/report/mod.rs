@@ -5,7 +5,6 @@
 //! called when the journal hands the [`Ack`] back.
 
 pub mod again;
-mod compact;
 pub mod correlate;
 mod end;
 pub mod history;
@@ -25,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use carriers::compact::Text;
 use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState};
 use link::LinkId;
 
@@ -399,11 +399,12 @@ impl Report {
         let place = found.place;
         self.claimed(now, &found, ledger);
         let Place { message, attempt, part } = place;
-        let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code: &waiting.code };
+        let code = (&waiting.code).into();
+        let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code };
         ledger.note(message, &Record::Receipted(record));
         ledger.end(waiting.id);
         if let Some((live, mut books)) = self.open(message) {
-            books.receipted(now, place, waiting.state, &waiting.code, live);
+            books.receipted(now, place, waiting.state, code, live);
         }
     }
 
@@ -434,7 +435,7 @@ impl Report {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
         let Place { message, attempt, part } = place;
-        let (state, code) = (receipt.state, receipt.code.as_str());
+        let (state, code) = (receipt.state, (&receipt.code).into());
         ledger.commit(message, &Record::Receipted(Receipted { at: now.wall, attempt, part, state, code }), ack);
         if let Some((live, mut books)) = self.open(message) {
             books.receipted(now, place, state, code, live);
@@ -455,7 +456,7 @@ impl Report {
         let record = Orphan {
             at: now.wall,
             channel: &name,
-            ids: receipt.ids.clone(),
+            ids: receipt.ids.to_vec(),
             to: &receipt.to,
             state: receipt.state,
             code: &receipt.code,
@@ -481,7 +482,7 @@ impl Report {
     /// Has the store look for the message of a receipt that waits.
     fn seek(&mut self, orphan: MessageId) {
         if let Some(Waiting { channel, ids, .. }) = self.correlation.orphan(orphan) {
-            self.effects.push(Effect::Seek(orphan, *channel, ids.clone()));
+            self.effects.push(Effect::Seek(orphan, *channel, ids.to_vec()));
         }
     }
 
@@ -611,7 +612,7 @@ impl Books<'_> {
     }
 
     /// Applies a receipt. Tells the switch if it has just shown that a carrier has the whole message.
-    fn receipted(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str, live: &mut Live) {
+    fn receipted(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: Text<'_>, live: &mut Live) {
         let Place { message, attempt, part } = place;
         let (app, tier, group) = (live.app, live.tier, live.group);
         let Some(detail) = live.detail.as_deref_mut() else { return };

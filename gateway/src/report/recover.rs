@@ -169,10 +169,10 @@ impl<'a> Replay<'a> {
         }
         let channel = self.names.channel(orphan.channel);
         let receipt = Receipt {
-            ids: orphan.ids.clone(),
-            to: orphan.to.to_owned(),
+            ids: orphan.ids.iter().cloned().collect(),
+            to: orphan.to.into(),
             state: orphan.state,
-            code: orphan.code.to_owned(),
+            code: orphan.code.into(),
         };
         let gone = self.report.correlation.keep(id, channel, &receipt, past(self.now, orphan.at));
         // What waits was looked for before; and nothing must be sent again that a receipt at hand speaks of.

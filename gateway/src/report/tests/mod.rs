@@ -132,7 +132,7 @@ fn names() -> Names {
 }
 
 fn receipt(id: &str, to: &str, state: ReceiptState) -> Receipt {
-    Receipt { ids: vec![CarrierId::new(id.as_bytes())], to: to.into(), state, code: "code".into() }
+    Receipt { ids: std::iter::once(CarrierId::new(id.as_bytes())).collect(), to: to.into(), state, code: "code".into() }
 }
 
 /// One channel's carrier gives parts the ids that its protocol fixes before the answer.

@@ -330,7 +330,12 @@ impl World {
         for (state, delay) in says {
             let nth = self.slips.len();
             let code = format!("c{nth}");
-            let receipt = Receipt { ids: vec![id.clone()], to: to.clone(), state, code };
+            let receipt = Receipt {
+                ids: std::iter::once(id.clone()).collect(),
+                to: to.as_str().into(),
+                state,
+                code: code.as_str().into(),
+            };
             let slip = Slip { channel, ticket, receipt, pending: None, done: false, in_time: false, tries: 0 };
             self.slips.push(slip);
             self.after(delay, What::Receipt(nth));
