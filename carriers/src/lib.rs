@@ -6,6 +6,7 @@
 
 pub mod china;
 pub mod cmpp;
+pub mod compact;
 pub mod dialogue;
 pub mod inbound;
 pub mod keepalive;

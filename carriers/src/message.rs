@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use codecs::text::{Alphabet, split};
 
+use crate::compact::{MostlyOne, Short};
 use crate::options::{Options, Rare};
 
 /// What `Debug` shows of a number: how it ends.
@@ -307,25 +308,26 @@ impl ReceiptState {
     }
 }
 
+/// A number, or a few of a carrier's words. Nearly all are as short as that.
+pub type Brief = Short<22>;
+
 /// The carrier's word on a part's fate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Candidates for the part's id, best first, normalised; at least one unless `attempt` is set.
-    pub ids: Vec<CarrierId>,
-    /// Set where the protocol's receipt carries our own reference.
-    pub attempt: Option<(crate::AttemptRef, u8)>,
+    /// Candidates for the part's id, best first, normalised; at least one.
+    pub ids: MostlyOne<CarrierId>,
     /// The handset's number as the carrier wrote it (with or without plus, perhaps national).
-    pub to: String,
+    pub to: Brief,
     /// What became of it.
     pub state: ReceiptState,
     /// The carrier's own words (`DELIVRD err:000`). Never message text.
-    pub code: String,
+    pub code: Brief,
 }
 
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Receipt { ids, attempt, to, state, code } = self;
-        write!(f, "Receipt({state:?}, {ids:?}, {attempt:?}, {:?}, {code:?})", Number(to))
+        let Receipt { ids, to, state, code } = self;
+        write!(f, "Receipt({state:?}, {ids:?}, {:?}, {code:?})", Number(to))
     }
 }
 
@@ -433,7 +435,7 @@ mod tests {
             options: String::new(),
         };
         let receipt =
-            Receipt { ids: vec![], attempt: None, to: to.into(), state: ReceiptState::Failed, code: "UNDELIV".into() };
+            Receipt { ids: MostlyOne::default(), to: to.into(), state: ReceiptState::Failed, code: "UNDELIV".into() };
         let mo = Mo {
             from: to.into(),
             to: "40404".into(),

@@ -60,7 +60,7 @@ use crate::journal::{At, CommitError, Draft, Journal, Priority};
 use crate::observe::Metrics;
 use crate::report::quality::Quality;
 use crate::report::uplink::Carrier;
-use crate::report::{self, Effect, Ledger, Report};
+use crate::report::{self, Effect, Ledger, Place, Report};
 use crate::switch::{Answer, Command, End, Event, Home, Message, NotStarted, Switch, Why};
 use crate::vital::Vital;
 
@@ -630,10 +630,15 @@ impl Line {
     }
 
     fn answered(&mut self, now: Moment, link: LinkId, ticket: Ticket, kind: AnswerKind<'_>, answer: Answer) {
-        let took = self.switch.sent(ticket.attempt()).map(|sent| now.time.since(sent));
+        let sent = self.switch.sent(ticket.attempt());
+        let took = sent.map(|(_, sent)| now.time.since(sent));
         self.meters.answer(&self.metrics, &self.fleet, ChannelId(link.channel), &answer, took);
-        let (report, mut pen) = report!(self, pen);
-        report.answered(now, ticket, kind, &mut pen);
+        // What the switch knows no more had all its answers.
+        if let Some((message, _)) = sent {
+            let place = Place { message, attempt: ticket.attempt(), part: ticket.part() };
+            let (report, mut pen) = report!(self, pen);
+            report.answered(now, place, kind, &mut pen);
+        }
         self.patrol_answered(now, ChannelId(link.channel), ticket.attempt(), &answer);
         self.tell_switch(now, Event::Answer(ticket, answer));
     }

@@ -215,9 +215,6 @@ impl Hasher for SeededHasher {
     }
 }
 
-/// A map by carriers' ids.
-pub type CountedMap<K, V> = HashMap<K, V, CountedSeed>;
-
 /// As [`Seed`], where others count: carriers number what they take, so what goes out together has ids that differ in the last
 /// digit, and is answered together. As with ours ([`IdHasher`]) such neighbours have neighbouring places; nobody can choose
 /// more than sixteen for one.
@@ -229,6 +226,25 @@ impl BuildHasher for CountedSeed {
 
     fn build_hasher(&self) -> CountedHasher {
         CountedHasher { block: self.0.build_hasher(), last: 0 }
+    }
+}
+
+/// A map by what is a hash already, such as a [`CountedSeed`]'s.
+pub type HashMapped<V> = HashMap<u64, V, BuildHasherDefault<Hashed>>;
+
+/// See [`HashMapped`].
+#[derive(Default)]
+pub struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 

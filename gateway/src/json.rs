@@ -1,12 +1,19 @@
 //! JSON written straight into octets, for what is written for every message. The rest is serde's.
 
+use carriers::compact::Text;
+
 /// Appends a string with its quotes.
 pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
+    self::text(text.into(), out);
+}
+
+/// The same of text that nobody has read.
+pub(crate) fn text(text: Text<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
-    if has_special(text.as_bytes()) {
-        escaped(text, out);
+    if has_special(text.octets()) {
+        escaped(text.octets(), out);
     } else {
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text.octets());
     }
     out.push(b'"');
 }
@@ -64,8 +71,8 @@ pub(crate) fn up_to_special(octets: &[u8]) -> Option<usize> {
 }
 
 #[cold]
-fn escaped(text: &str, out: &mut Vec<u8>) {
-    for octet in text.bytes() {
+fn escaped(octets: &[u8], out: &mut Vec<u8>) {
+    for &octet in octets {
         match octet {
             b'"' | b'\\' => out.extend([b'\\', octet]),
             b'\n' => out.extend(b"\\n"),

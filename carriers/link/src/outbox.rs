@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::{BACKLOG, Batch, FromLink, LinkId};
 
-/// Events that the next batch has room for from the start, if the one before had as many.
+/// Events that the next batch has room for from the start, if the one before had as many, or twice as much room.
 const ROOM: usize = 4096;
 
 type Permit = Result<mpsc::OwnedPermit<Batch>, mpsc::error::SendError<()>>;
@@ -67,7 +67,8 @@ impl Outbox {
         }
         match self.channel.try_reserve() {
             Ok(permit) => {
-                let next = Vec::with_capacity(self.pending.len().min(ROOM));
+                let most = self.pending.len().max(self.pending.capacity() / 2);
+                let next = Vec::with_capacity(most.min(ROOM));
                 let events = std::mem::replace(&mut self.pending, next);
                 permit.send(Batch { id: self.id, generation: self.generation, events });
             }

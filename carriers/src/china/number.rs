@@ -75,12 +75,12 @@ pub fn handset(octets: &[u8]) -> String {
     if digits && number.len() == NATIONAL + 2 && number.starts_with("861") {
         return format!("+{number}");
     }
-    number
+    number.into()
 }
 
 /// A number as the carrier wrote it, without what pads it.
-pub fn plain(octets: &[u8]) -> String {
-    String::from_utf8_lossy(trimmed(octets)).into_owned()
+pub fn plain(octets: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(trimmed(octets))
 }
 
 fn are_digits(text: &str) -> bool {

@@ -9,13 +9,10 @@ use std::fmt::Write as _;
 use codecs::stat;
 use codecs::words::Words;
 
-use crate::message::ReceiptState;
+use crate::message::{Brief, ReceiptState};
 
 /// How misspelt a delivery may be: `DELIVRD`, `DELIVERED`, `DELIVED`.
 const DELIVERED: &[u8] = b"DELIV";
-
-/// Octets that the code of a delivery needs: `DELIVRD err:000`.
-const CODE: usize = 16;
 
 /// The words that are no plain failure.
 const WORDS: &[(&[u8], ReceiptState)] = &[
@@ -45,9 +42,9 @@ pub fn state(stat: &[u8]) -> (ReceiptState, Option<&'static str>) {
 
 /// The carrier's word as it came, its error where it names one, and what they mean (`meaning` first) where that is known
 /// and no delivery.
-pub fn code(stat: &[u8], err: Option<&[u8]>, meaning: Option<Words>) -> String {
+pub fn code(stat: &[u8], err: Option<&[u8]>, meaning: Option<Words>) -> Brief {
     let word = stat::trimmed(stat);
-    let mut code = String::with_capacity(CODE);
+    let mut code = Brief::default();
     put(word, &mut code);
     if let Some(err) = err {
         code.push_str(" err:");
@@ -62,7 +59,7 @@ pub fn code(stat: &[u8], err: Option<&[u8]>, meaning: Option<Words>) -> String {
 }
 
 /// Appends a carrier's octets, escaped where they need it.
-fn put(word: &[u8], code: &mut String) {
+fn put(word: &[u8], code: &mut Brief) {
     match std::str::from_utf8(word) {
         Ok(plain) if plain.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b':') => code.push_str(plain),
         _ => code.extend(word.iter().copied().flat_map(ascii::escape_default).map(char::from)),
@@ -105,13 +102,13 @@ mod tests {
 
     #[test]
     fn words_are_kept_and_explained() {
-        assert_eq!(code(b"DELIVRD", None, None), "DELIVRD");
-        assert_eq!(code(b"MK:0024", None, None), "MK:0024 (用户关机, switched off)");
-        assert_eq!(code(b"NOSEND ", None, None), "NOSEND (签名未报备, signature missing or not registered)");
-        assert_eq!(code(b"660\0\0\0\0", None, None), "660");
-        assert_eq!(code(b"\xffX", None, None), "\\xffX");
-        assert_eq!(code(b"a'b\\", Some(b"\x01 \""), None), r#"a\'b\\ err:\x01 \""#, "as escape_ascii has it");
+        assert_eq!(&*code(b"DELIVRD", None, None), "DELIVRD");
+        assert_eq!(&*code(b"MK:0024", None, None), "MK:0024 (用户关机, switched off)");
+        assert_eq!(&*code(b"NOSEND ", None, None), "NOSEND (签名未报备, signature missing or not registered)");
+        assert_eq!(&*code(b"660\0\0\0\0", None, None), "660");
+        assert_eq!(&*code(b"\xffX", None, None), "\\xffX");
+        assert_eq!(&*code(b"a'b\\", Some(b"\x01 \""), None), r#"a\'b\\ err:\x01 \""#, "as escape_ascii has it");
         let meaning = Words { zh: "用户忙", en: "user busy" };
-        assert_eq!(code(b"EXPIRED", Some(b"002"), Some(meaning)), "EXPIRED err:002 (用户忙, user busy)");
+        assert_eq!(&*code(b"EXPIRED", Some(b"002"), Some(meaning)), "EXPIRED err:002 (用户忙, user busy)");
     }
 }

@@ -85,7 +85,7 @@ impl CmppTongue {
             text::content(deliver.tp_udhi, deliver.msg_fmt, deliver.msg_content);
         let mo = Mo {
             from: number::handset(deliver.src_terminal_id),
-            to: number::plain(deliver.dest_id),
+            to: number::plain(deliver.dest_id).into(),
             coding,
             header,
             data,

@@ -1,9 +1,13 @@
 //! Report to receipts (SGIP 1.2 §4.2.3.5). It names its submit's number, a state and a cause, no time and no text.
 
+use std::fmt::Write as _;
+
 use codecs::sgip::{Report, Sequence, result, state};
+use codecs::words::Words;
 
 use crate::china::number;
-use crate::message::{CarrierId, Receipt, ReceiptState};
+use crate::compact::MostlyOne;
+use crate::message::{Brief, CarrierId, Receipt, ReceiptState};
 
 /// About a submit; 1 is about a message from a handset that was handed on.
 const ABOUT_SUBMIT: u8 = 0;
@@ -29,13 +33,12 @@ pub(super) fn read(report: &Report<'_>, node: u32) -> Reading {
     // Some put 0 or anything else where our node was.
     let ours = id(Sequence { node, ..told }).filter(|_| told.node != node);
     let ids = match (id(told), ours) {
-        (Some(exact), Some(ours)) => vec![exact, ours],
-        (exact, _) => exact.into_iter().collect(),
+        (Some(exact), Some(ours)) => [exact, ours].into_iter().collect(),
+        (exact, _) => exact.into_iter().collect::<MostlyOne<_>>(),
     };
     let receipt = (!ids.is_empty()).then(|| Receipt {
         ids,
-        attempt: None,
-        to: number::plain(report.user_number),
+        to: number::plain(report.user_number).into(),
         state,
         code: code(report.state, report.error_code),
     });
@@ -48,11 +51,13 @@ pub(super) fn id(sequence: Sequence) -> Option<CarrierId> {
 }
 
 /// The raw numbers, and what they mean.
-fn code(state: u8, error: u8) -> String {
-    match result::words(error).filter(|_| error != result::OK) {
-        Some(words) => format!("state {state} error {error} ({}, {})", words.zh, words.en),
-        None => format!("state {state} error {error}"),
+fn code(state: u8, error: u8) -> Brief {
+    let mut code = Brief::default();
+    let _ = write!(code, "state {state} error {error}");
+    if let Some(Words { zh, en }) = result::words(error).filter(|_| error != result::OK) {
+        let _ = write!(code, " ({zh}, {en})");
     }
+    code
 }
 
 #[cfg(test)]
@@ -79,8 +84,8 @@ mod tests {
             let reading = read(&report(told, error), OURS.node);
             assert_eq!(reading.leniency.is_some(), told == 9);
             let receipt = reading.receipt.unwrap();
-            assert_eq!((receipt.state, receipt.code.as_str()), (state, code));
-            assert_eq!(receipt.to, "8613800138000");
+            assert_eq!((receipt.state, &*receipt.code), (state, code));
+            assert_eq!(&*receipt.to, "8613800138000");
         }
     }
 
@@ -88,7 +93,7 @@ mod tests {
     fn a_node_that_is_not_ours_is_tried_as_ours_too() {
         let ours = id(OURS).unwrap();
         assert_eq!(ours, CarrierId::new(b"b36924b942e0e04200000002"));
-        assert_eq!(read(&report(0, 0), OURS.node).receipt.unwrap().ids, std::slice::from_ref(&ours));
+        assert_eq!(read(&report(0, 0), OURS.node).receipt.unwrap().ids[..], [ours.clone()]);
         for node in [0, u32::MAX] {
             let stray = Report { submit_sequence: Sequence { node, ..OURS }, ..report(0, 0) };
             let ids = read(&stray, OURS.node).receipt.unwrap().ids;

@@ -81,7 +81,7 @@ impl SgipTongue {
             text::content(deliver.tp_udhi, deliver.message_coding, deliver.message_content);
         let mo = Mo {
             from: number::handset(deliver.user_number),
-            to: number::plain(deliver.sp_number),
+            to: number::plain(deliver.sp_number).into(),
             coding,
             header,
             data,

@@ -23,9 +23,8 @@ pub(super) fn read(deliver: &Deliver<'_>, text: &ReceiptText<'_>) -> Reading {
     let (told, cause) = (word(text.stat).unwrap_or_default(), word(text.err));
     let (state, leniency) = stat::state(told);
     let receipt = report::msg_id(text).and_then(id).map(|id| Receipt {
-        ids: vec![id],
-        attempt: None,
-        to: number::plain(deliver.src_term_id),
+        ids: std::iter::once(id).collect(),
+        to: number::plain(deliver.src_term_id).into(),
         state,
         code: stat::code(told, cause, cause.and_then(err::of)),
     });
@@ -66,9 +65,9 @@ mod tests {
             for tail in [" stat:UNDELIV err:005 text:005hello", " Stat:UNDELIV Err:005 Text:x", " stat:UNDELIV err:005"]
             {
                 let got = receipt(&text(ID, &format!("{dates}{tail}"))).unwrap();
-                assert_eq!(got.ids, [CarrierId::new(b"5710203a000352300002")], "{dates}{tail}");
-                assert_eq!((got.state, got.to.as_str()), (ReceiptState::Failed, "13800138000"));
-                assert_eq!(got.code, "UNDELIV err:005 (用户在黑名单内, user on the blacklist)");
+                assert_eq!(got.ids[..], [CarrierId::new(b"5710203a000352300002")], "{dates}{tail}");
+                assert_eq!((got.state, &*got.to), (ReceiptState::Failed, "13800138000"));
+                assert_eq!(&*got.code, "UNDELIV err:005 (用户在黑名单内, user on the blacklist)");
             }
         }
     }
@@ -76,8 +75,8 @@ mod tests {
     #[test]
     fn ids_of_digits_are_the_same_ids() {
         let hex = text(b"5710203A000352300002", "submit date:1 done date:2 stat:DELIVRD err:000 text:");
-        assert_eq!(receipt(&hex).unwrap().ids, [CarrierId::new(b"5710203a000352300002")]);
-        assert_eq!(receipt(&hex).unwrap().code, "DELIVRD err:000");
+        assert_eq!(receipt(&hex).unwrap().ids[..], [CarrierId::new(b"5710203a000352300002")]);
+        assert_eq!(&*receipt(&hex).unwrap().code, "DELIVRD err:000");
         assert_eq!(receipt(&text(&[0; 10], "stat:DELIVRD")), None);
         assert_eq!(receipt(b"stat:DELIVRD"), None);
         assert_eq!(receipt(b""), None);
@@ -86,7 +85,7 @@ mod tests {
     #[test]
     fn carriers_words_are_kept_and_message_text_is_not() {
         let got = receipt(&text(ID, "stat:VERYLONGWORD err:660-and-more text:Your code is 4711")).unwrap();
-        assert_eq!((got.state, got.code.as_str()), (ReceiptState::Failed, "VERYLON err:660-and"));
+        assert_eq!((got.state, &*got.code), (ReceiptState::Failed, "VERYLON err:660-and"));
         let misspelt = receipt(&text(ID, "stat:DELIVED err:000")).unwrap();
         assert_eq!(misspelt.state, ReceiptState::Delivered);
     }

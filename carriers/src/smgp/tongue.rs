@@ -82,7 +82,7 @@ impl SmgpTongue {
         let stray = (deliver.tlvs.stray() > 0).then_some("octets after the last TLV");
         let mo = Mo {
             from: number::handset(deliver.src_term_id),
-            to: number::plain(deliver.dest_term_id),
+            to: number::plain(deliver.dest_term_id).into(),
             coding,
             header,
             data,

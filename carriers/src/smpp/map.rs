@@ -4,6 +4,8 @@
 //! message_payload. Which one a part is follows from the part itself, so that a link can send what an older
 //! configuration has split.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use codecs::smpp::{Sm, Tlvs, put_tlv, tag, time};
 use codecs::text::split::{self, Reference};
@@ -219,7 +221,7 @@ pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> (Mo, Option<&'static str>)
     }
     let mo = Mo {
         from: handset(sm),
-        to: address(sm.destination_addr),
+        to: address(sm.destination_addr).into(),
         coding: coding(settings.default_alphabet, sm.data_coding),
         header: Bytes::copy_from_slice(&user_data[..header]),
         data: Bytes::copy_from_slice(&user_data[header..]),
@@ -234,12 +236,12 @@ pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> (Mo, Option<&'static str>)
 fn handset(sm: &Sm<'_>) -> String {
     let addr = address(sm.source_addr);
     let bare = !addr.is_empty() && addr.bytes().all(|b| b.is_ascii_digit());
-    if sm.source_addr_ton == INTERNATIONAL.ton && bare { format!("+{addr}") } else { addr }
+    if sm.source_addr_ton == INTERNATIONAL.ton && bare { format!("+{addr}") } else { addr.into() }
 }
 
 /// An address as the carrier wrote it.
-pub(super) fn address(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
+pub(super) fn address(octets: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(octets)
 }
 
 /// A place in a long message as sar_* TLVs tell it (SMPP 3.4 §5.3.2.22 to 24): all three, or none.

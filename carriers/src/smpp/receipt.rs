@@ -10,7 +10,8 @@ use codecs::smpp::{Sm, Tlvs};
 
 use super::config::Settings;
 use super::{ids, map};
-use crate::message::{CarrierId, Receipt, ReceiptState};
+use crate::compact::MostlyOne;
+use crate::message::{Brief, CarrierId, Receipt, ReceiptState};
 
 /// The bits of esm_class that say what kind of message it is.
 const KIND: u8 = 0x3C;
@@ -70,8 +71,7 @@ pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
     let state = told.state.and_then(by_number).or_else(|| text.stat.and_then(by_word));
     let receipt = Receipt {
         ids: candidates(settings, &told, &text),
-        attempt: None,
-        to: map::address(handset(settings, sm)),
+        to: map::address(handset(settings, sm)).into(),
         state: if kind == NOTIFICATION { ReceiptState::Intermediate } else { state.unwrap_or(ReceiptState::Unknown) },
         code: code(&told, &text),
     };
@@ -83,13 +83,12 @@ pub(super) fn read(settings: &Settings, sm: &Sm<'_>) -> Option<Reading> {
     Some(Reading { receipt, leniency })
 }
 
-fn candidates(settings: &Settings, told: &Told<'_>, text: &ReceiptText<'_>) -> Vec<CarrierId> {
+fn candidates(settings: &Settings, told: &Told<'_>, text: &ReceiptText<'_>) -> MostlyOne<CarrierId> {
     let bases = settings.ids;
     let one_base = bases.receipt == bases.answer;
     // Most carriers write the same in both places.
     let in_text = text.id.filter(|id| !one_base || told.id != Some(*id));
-    // One is all that most receipts have.
-    let mut ids = Vec::with_capacity(1);
+    let mut ids = MostlyOne::default();
     let mut add = |id: Option<&[u8]>, base| {
         if let Some(id) = id.and_then(|id| ids::normalise(id, base))
             && !ids.contains(&id)
@@ -147,8 +146,8 @@ fn by_word(stat: &[u8]) -> Option<ReceiptState> {
 }
 
 /// The carrier's own words, each cut short: a carrier may write anything after a label.
-fn code(told: &Told<'_>, text: &ReceiptText<'_>) -> String {
-    let mut code = String::with_capacity(2 * WORD);
+fn code(told: &Told<'_>, text: &ReceiptText<'_>) -> Brief {
+    let mut code = Brief::default();
     match (text.stat, told.state) {
         (Some(stat), _) => put_word(stat, &mut code),
         (None, Some(state)) => code.push_str(&format!("message_state:{state}")),
@@ -165,7 +164,7 @@ fn code(told: &Told<'_>, text: &ReceiptText<'_>) -> String {
     code
 }
 
-fn put_word(octets: &[u8], code: &mut String) {
+fn put_word(octets: &[u8], code: &mut Brief) {
     match std::str::from_utf8(octets) {
         Ok(word) if word.len() <= WORD && word.bytes().all(|octet| octet.is_ascii_graphic()) => code.push_str(word),
         _ => code.extend(octets.iter().copied().filter(u8::is_ascii_graphic).take(WORD).map(char::from)),
@@ -196,8 +195,8 @@ mod tests {
         assert_eq!(names(&got.receipt.ids), ["19007"]);
         assert_eq!(ids::normalise(b"4A3F", settings.ids.answer), got.receipt.ids.first().cloned());
         assert_eq!(got.receipt.state, ReceiptState::Delivered);
-        assert_eq!(got.receipt.code, "DELIVRD err:000");
-        assert_eq!((got.receipt.to.as_str(), got.leniency), ("447700900123", None));
+        assert_eq!(&*got.receipt.code, "DELIVRD err:000");
+        assert_eq!((&*got.receipt.to, got.leniency), ("447700900123", None));
     }
 
     #[test]
@@ -210,7 +209,7 @@ mod tests {
         let bare = Sm { esm_class: RECEIPT, tlvs: Tlvs::new(&octets), ..Sm::default() };
         let got = read(&settings, &bare).unwrap().receipt;
         assert_eq!(names(&got.ids), ["19007", "4a3f"]);
-        assert_eq!((got.state, got.code.as_str()), (ReceiptState::Expired, "message_state:3 network_error_code:3/27"));
+        assert_eq!((got.state, &*got.code), (ReceiptState::Expired, "message_state:3 network_error_code:3/27"));
         let both = read(&settings, &Sm { short_message: TEXT, ..bare }).unwrap().receipt;
         assert_eq!((both.state, names(&both.ids)), (ReceiptState::Expired, vec!["19007".into(), "4a3f".into()]));
     }
@@ -243,14 +242,14 @@ mod tests {
             short_message: TEXT,
             ..Sm::default()
         };
-        assert_eq!(read(&settings, &sm).unwrap().receipt.to, "447700900123");
+        assert_eq!(&*read(&settings, &sm).unwrap().receipt.to, "447700900123");
     }
 
     #[test]
     fn message_text_never_gets_into_the_code() {
         let text = b"id:7 stat:VERYLONGWORDTHATGOESONANDON err:\x01x\xFF text:Your code is 4711";
         let got = read(&settings(""), &Sm { esm_class: RECEIPT, short_message: text, ..Sm::default() }).unwrap();
-        assert_eq!(got.receipt.code, "VERYLONGWORDTHAT err:x");
+        assert_eq!(&*got.receipt.code, "VERYLONGWORDTHAT err:x");
         assert_eq!((got.receipt.state, got.leniency), (ReceiptState::Unknown, Some("a receipt without a known state")));
     }
 }

@@ -8,6 +8,7 @@ use crate::clock::{Moment, Time};
 use crate::config::plan::{ChannelId, TierId};
 use crate::journal::record::{Attempt, Content};
 use crate::report;
+use crate::report::Place;
 use crate::report::state::{Detail, Live};
 use crate::switch::{Event, Home, NotStarted};
 
@@ -100,7 +101,8 @@ impl Line {
         if let Some(member) = self.fleet.member(channel) {
             for part in &parts {
                 if let Some(id) = member.profile.early_id(start.attempt, part.index) {
-                    self.report.expected(start.attempt, part.index, id);
+                    let place = Place { message: start.message, attempt: start.attempt, part: part.index };
+                    self.report.expected(place, id);
                 }
             }
         }
@@ -147,7 +149,7 @@ impl Line {
     /// The attempt could not be written down, or its link was lost meanwhile, so nothing of it may leave.
     fn unsent(&mut self, now: Moment, start: Start) {
         let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
-        self.report.unsent(now, start.attempt, start.only, &mut pen);
+        self.report.unsent(now, (start.message, start.attempt), start.only, &mut pen);
         self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
     }
 }

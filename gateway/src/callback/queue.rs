@@ -6,10 +6,12 @@
 //! never hears of it. What does not go at once is written down as letters ([`Step::Keep`]), and from then on memory
 //! knows no more of them than when the next is due.
 
+mod lane;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use lane::Lane;
 
 use super::letter::{Draft, EventRef, Letter, Place};
 use super::settings::Settings;
@@ -17,8 +19,6 @@ use crate::clock::{Moment, Time, Wall};
 
 /// Most letters fetched from disk ahead of their calls.
 pub const LOOK_AHEAD: usize = 16;
-/// Octets of room that an empty queue keeps.
-const KEPT: usize = 64 * 1024;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,46 +90,6 @@ struct Disk {
     fetching: bool,
     /// The earliest due time among letters that came after it was asked for.
     meanwhile: Option<Wall>,
-}
-
-/// Events in the order they came, their JSON one behind the other: none has memory of its own.
-#[derive(Debug, Default)]
-struct Lane {
-    /// Each with its arrival and its octets.
-    events: VecDeque<(Moment, EventRef, usize)>,
-    json: BytesMut,
-}
-
-impl Lane {
-    fn push(&mut self, now: Moment, which: EventRef, json: &[u8]) {
-        self.events.push_back((now, which, json.len()));
-        self.json.extend_from_slice(json);
-    }
-
-    /// When the one that is next came.
-    fn since(&self) -> Option<Moment> {
-        self.events.front().map(|(since, ..)| *since)
-    }
-
-    /// Puts as many into a letter as fit.
-    fn pour(&mut self, draft: &mut Draft, settings: &Settings) {
-        let Settings { batch_events, batch_octets, .. } = *settings;
-        while let Some(&(_, which, octets)) = self.events.front()
-            && draft.fits(octets, batch_events, batch_octets)
-        {
-            self.events.pop_front();
-            draft.add(which, self.json.get(..octets).unwrap_or_default());
-            self.json.advance(octets.min(self.json.len()));
-        }
-        // What a burst needed is not kept for the next.
-        if self.events.is_empty() && self.json.try_reclaim(KEPT + 1) {
-            *self = Lane::default();
-        }
-    }
-
-    fn drain(&mut self) -> impl Iterator<Item = EventRef> {
-        std::mem::take(self).events.into_iter().map(|(_, which, _)| which)
-    }
 }
 
 /// The queue of one app.
@@ -256,7 +216,7 @@ impl Queue {
             }
         }
         if self.spills(now.time) {
-            let letter = if self.others.events.is_empty() { self.form() } else { self.form_of_others() };
+            let letter = if self.others.is_empty() { self.form() } else { self.form_of_others() };
             self.waits(now.wall);
             return Some(Step::Keep(letter, now.wall));
         }
@@ -392,11 +352,11 @@ impl Queue {
 
     /// Events not yet in a letter.
     fn fresh(&self) -> usize {
-        self.first.events.len() + self.others.events.len()
+        self.first.len() + self.others.len()
     }
 
     fn fresh_octets(&self) -> usize {
-        self.first.json.len() + self.others.json.len()
+        self.first.octets() + self.others.octets()
     }
 
     /// When the event came that is the next to go.
@@ -468,7 +428,7 @@ impl Queue {
         let mut draft = self.draft(self.fresh(), self.fresh_octets());
         self.first.pour(&mut draft, &self.settings);
         // An event of the first tier that found no room goes before the others.
-        if self.first.events.is_empty() {
+        if self.first.is_empty() {
             self.others.pour(&mut draft, &self.settings);
         }
         draft.done(since.map_or(Wall(0), |since| since.wall))
@@ -477,7 +437,7 @@ impl Queue {
     /// The same without those that go first.
     fn form_of_others(&mut self) -> Letter {
         let since = self.others.since();
-        let mut draft = self.draft(self.others.events.len(), self.others.json.len());
+        let mut draft = self.draft(self.others.len(), self.others.octets());
         self.others.pour(&mut draft, &self.settings);
         draft.done(since.map_or(Wall(0), |since| since.wall))
     }

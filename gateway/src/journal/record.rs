@@ -5,6 +5,7 @@
 mod life;
 mod outline;
 
+use carriers::compact::Text;
 use carriers::{AttemptRef, CarrierId, Coding, Doubt, ReceiptState, Segment, Verdict};
 
 use crate::clock::Wall;
@@ -161,7 +162,7 @@ pub struct Receipted<'a> {
     /// What it says.
     pub state: ReceiptState,
     /// The carrier's words.
-    pub code: &'a str,
+    pub code: Text<'a>,
 }
 
 /// What we conclude.
@@ -221,7 +222,7 @@ pub struct Outcome<'a> {
     /// Why (`no_receipt`, `validity`, `rejected`, `receipt`…).
     pub reason: &'a str,
     /// The carrier's code, where one decided.
-    pub code: &'a str,
+    pub code: Text<'a>,
     /// On what grounds.
     pub evidence: Evidence,
     /// The deciding channel's name; empty where none was used.
@@ -512,13 +513,13 @@ impl Record<'_> {
             kind::RECEIPTED => {
                 let (at, attempt, part) = (take.wall()?, AttemptRef(take.u64()?), take.u8()?);
                 let state = take.one_of(&STATES)?;
-                Record::Receipted(Receipted { at, attempt, part, state, code: take.str()? })
+                Record::Receipted(Receipted { at, attempt, part, state, code: take.str()?.into() })
             }
             kind::OUTCOME => {
                 let at = take.wall()?;
                 let (outcome, evidence) = (take.one_of(&OUTCOMES)?, take.one_of(&EVIDENCES)?);
                 let correction = take.flag()?;
-                let (reason, code, channel) = (take.str()?, take.str()?, take.str()?);
+                let (reason, code, channel) = (take.str()?, take.str()?.into(), take.str()?);
                 Record::Outcome(Outcome { at, outcome, reason, code, evidence, channel, correction })
             }
             kind::CALLED => {
@@ -637,6 +638,14 @@ fn put_octets(out: &mut Vec<u8>, octets: &[u8]) {
     let length = u16::try_from(octets.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&octets[..usize::from(length)]);
+}
+
+/// As [`put_str`].
+fn put_text(out: &mut Vec<u8>, text: Text<'_>) {
+    match u16::try_from(text.octets().len()) {
+        Ok(_) => put_octets(out, text.octets()),
+        Err(_) => put_str(out, text.as_str()),
+    }
 }
 
 fn put_str(out: &mut Vec<u8>, text: &str) {

@@ -27,6 +27,9 @@ pub(super) const PENDING_OCTETS: usize = 64 * 1_024 * 1_024;
 pub(super) const LAZY: Duration = Duration::from_millis(20);
 /// What the kernel keeps of a file as one.
 const PAGE: u64 = 4_096;
+/// Octets of room kept for chunks to come, and pieces of it: a commit takes several at once, while the next ones fill.
+const SPARE_OCTETS: usize = 4 * COMMIT_OCTETS;
+const SPARES: usize = 16;
 /// First and longest pause between tries after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -95,6 +98,28 @@ impl<A> Chunk<A> {
     }
 }
 
+/// Room of chunks that are on disk, for those to come; the largest last.
+#[derive(Default)]
+struct Spares(Vec<Vec<u8>>);
+
+impl Spares {
+    /// One more. Of too many the smallest go, so that those which stay need not grow again.
+    fn keep(&mut self, mut octets: Vec<u8>) {
+        octets.clear();
+        let at = self.0.partition_point(|spare| spare.capacity() < octets.capacity());
+        if octets.capacity() <= 2 * COMMIT_OCTETS {
+            self.0.insert(at, octets);
+        }
+        while self.0.len() > SPARES || self.0.iter().map(Vec::capacity).sum::<usize>() > SPARE_OCTETS {
+            self.0.remove(0);
+        }
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+}
+
 /// Failures in a row after which closing no longer insists.
 const LAST_TRIES: u32 = 3;
 
@@ -160,7 +185,7 @@ pub(super) struct Tail<A> {
     /// Closing gives up when failures in a row reach this, or no segment could be made as often as this.
     pub(super) last_failure: u32,
     pub(super) segment_tries: u32,
-    spare: Vec<u8>,
+    spares: Spares,
     pub(super) records: u64,
     pub(super) bytes: u64,
 }
@@ -196,7 +221,7 @@ impl<A> Tail<A> {
             over: false,
             last_failure: u32::MAX,
             segment_tries: LAST_TRIES,
-            spare: Vec::new(),
+            spares: Spares::default(),
             records: 0,
             bytes: 0,
         }
@@ -352,12 +377,10 @@ impl<A> Tail<A> {
         let full = |chunk: &Chunk<A>| chunk.acks.len() >= COMMIT_RECORDS || chunk.octets.len() >= COMMIT_OCTETS;
         let fits = |chunk: &Chunk<A>| chunk.segment == self.segment && !chunk.sealed && (joined || !full(chunk));
         if !self.chunks.back().is_some_and(fits) {
-            let mut octets = std::mem::take(&mut self.spare);
-            octets.clear();
             self.chunks.push_back(Chunk {
                 segment: self.segment,
                 offset: self.offset,
-                octets,
+                octets: self.spares.take(),
                 written: 0,
                 acks: Vec::new(),
                 urgent: 0,
@@ -397,10 +420,7 @@ impl<A> Tail<A> {
             self.durable_segment = chunk.segment;
             self.settled.extend(chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Voided))));
             self.settled.extend(chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))));
-            // The larger, so that none grows again.
-            if (self.spare.capacity()..=2 * COMMIT_OCTETS).contains(&chunk.octets.capacity()) {
-                self.spare = chunk.octets;
-            }
+            self.spares.keep(chunk.octets);
         }
         (self.failures, self.retry_at) = (0, None);
         self.confirm(&whole, now);

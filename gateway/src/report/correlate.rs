@@ -1,20 +1,22 @@
-//! Whose receipt is it? By our own reference where the protocol carries one, by the carrier's id, or, for an attempt
-//! whose answer was lost, by channel and number when exactly one attempt in doubt fits. What nobody claims yet waits.
+//! Whose receipt is it? By the carrier's id, or, for an attempt whose answer was lost, by channel and number when exactly
+//! one attempt in doubt fits. What nobody claims yet waits.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::time::Duration;
 
+use carriers::compact::MostlyOne;
 use carriers::{AttemptRef, CarrierId, Receipt, ReceiptState};
 
 use crate::clock::Time;
 use crate::config::plan::ChannelId;
-use crate::ids::{CountedMap, IdMap, MessageId, SeededMap};
+use crate::ids::{CountedSeed, HashMapped, MessageId, SeededMap};
 
-use super::state::AttemptState;
+use super::state::{AttemptState, Code};
 
 /// How long a receipt without a part is kept.
 pub const ORPHAN_LIFE: Duration = Duration::from_secs(72 * 3600);
@@ -46,13 +48,13 @@ pub struct Waiting {
     /// Where it came from.
     pub channel: ChannelId,
     /// Its candidate ids, best first.
-    pub ids: Vec<CarrierId>,
+    pub ids: MostlyOne<CarrierId>,
     /// Whose it is, as [`tail`] has it; `None` where it names no number.
     pub to: Option<Tail>,
     /// What it says.
     pub state: ReceiptState,
     /// The carrier's words.
-    pub code: String,
+    pub code: Code,
     /// When it came.
     pub at: Time,
     /// No finished message is known to be its own either: an attempt in doubt may claim it.
@@ -112,13 +114,21 @@ struct Doubtful {
 /// every attempt is one, and only a receipt about to be claimed asks: so they have places, and are looked through.
 #[derive(Debug, Default)]
 struct Aloft {
-    places: Vec<Option<(ChannelId, Tail)>>,
+    places: Vec<Option<Flying>>,
     free: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flying {
+    channel: ChannelId,
+    to: Tail,
+    /// When it started: the wall clock may have jumped since.
+    since: Time,
 }
 
 impl Aloft {
     /// One more, and its place.
-    fn add(&mut self, channel: ChannelId, to: Tail) -> Option<u32> {
+    fn add(&mut self, flying: Flying) -> Option<u32> {
         let at = match self.free.pop() {
             Some(at) => at,
             None => {
@@ -127,7 +137,7 @@ impl Aloft {
                 at
             }
         };
-        *self.places.get_mut(at as usize)? = Some((channel, to));
+        *self.places.get_mut(at as usize)? = Some(flying);
         Some(at)
     }
 
@@ -139,17 +149,23 @@ impl Aloft {
     }
 
     fn has(&self, channel: ChannelId, to: Tail) -> bool {
-        self.places.contains(&Some((channel, to)))
+        self.places.iter().flatten().any(|flying| flying.channel == channel && flying.to == to)
     }
+}
+
+/// Whose the ids are that a channel's carrier gave. The messages have the ids themselves, and know the part: here an id is
+/// its hash under a secret seed, a quarter of its size, and who finds a message looks whether it has the id.
+#[derive(Debug, Default)]
+struct Given {
+    seed: CountedSeed,
+    messages: HashMapped<MessageId>,
 }
 
 /// The tables.
 #[derive(Debug, Default)]
 pub struct Correlation {
     /// By channel.
-    by_id: Vec<CountedMap<CarrierId, Place>>,
-    /// Whose each attempt is, and when it started: the wall clock may have jumped since.
-    attempts: IdMap<AttemptRef, (MessageId, Time)>,
+    given: Vec<Given>,
     orphans: BTreeMap<MessageId, Waiting>,
     orphan_ids: SeededMap<(ChannelId, CarrierId), MessageId>,
     orphan_numbers: BTreeSet<(ChannelId, Tail, MessageId)>,
@@ -160,21 +176,16 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    /// The attempt is that message's, and started at that time (where it goes on: when it first did).
-    pub fn belongs(&mut self, attempt: AttemptRef, message: MessageId, started: Time) {
-        self.attempts.entry(attempt).or_insert((message, started)).0 = message;
-    }
-
-    /// When the attempt first started.
-    pub fn began(&self, attempt: AttemptRef) -> Option<Time> {
-        self.attempts.get(&attempt).map(|(_, started)| *started)
-    }
-
-    /// An attempt has parts on the wire.
-    pub fn started(&mut self, attempt: &mut AttemptState, to: Option<Tail>) {
+    /// An attempt has parts on the wire since now.
+    pub fn started(&mut self, attempt: &mut AttemptState, to: Option<Tail>, now: Time) {
         if attempt.aloft.is_none() {
-            attempt.aloft = to.and_then(|tail| self.aloft.add(attempt.channel, tail));
+            attempt.aloft = to.and_then(|to| self.aloft.add(Flying { channel: attempt.channel, to, since: now }));
         }
+    }
+
+    /// Since when an attempt has parts on the wire.
+    pub fn since(&self, attempt: &AttemptState) -> Option<Time> {
+        Some(self.aloft.places.get(attempt.aloft? as usize)?.as_ref()?.since)
     }
 
     /// An attempt has none any more.
@@ -184,14 +195,9 @@ impl Correlation {
         }
     }
 
-    /// The message of an attempt.
-    pub fn message(&self, attempt: AttemptRef) -> Option<MessageId> {
-        self.attempts.get(&attempt).map(|(message, _)| *message)
-    }
-
     /// The carrier gave a part its id; returns a receipt that has outrun this answer.
     pub fn submitted(&mut self, channel: ChannelId, id: &CarrierId, place: Place) -> Option<Waiting> {
-        self.learn(channel, id, place);
+        self.learn(channel, id, place.message);
         if self.orphan_ids.is_empty() {
             return None;
         }
@@ -200,24 +206,30 @@ impl Correlation {
     }
 
     /// The carrier gave a part its id, as the journal has it.
-    pub fn learn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
+    pub fn learn(&mut self, channel: ChannelId, id: &CarrierId, message: MessageId) {
         let channel = usize::from(channel.0);
-        if self.by_id.len() <= channel {
-            self.by_id.resize_with(channel + 1, CountedMap::default);
+        if self.given.len() <= channel {
+            self.given.resize_with(channel + 1, Given::default);
         }
-        if let Some(ids) = self.by_id.get_mut(channel) {
-            ids.insert(id.clone(), place);
+        if let Some(Given { seed, messages }) = self.given.get_mut(channel) {
+            messages.insert(seed.hash_one(id), message);
         }
     }
 
-    /// The carrier gave a part another id than it was expected to.
-    pub fn unlearn(&mut self, channel: ChannelId, id: &CarrierId, place: Place) {
-        if let Some(ids) = self.by_id.get_mut(usize::from(channel.0))
-            && let Entry::Occupied(known) = ids.entry(id.clone())
-            && *known.get() == place
+    /// The carrier gave the message's part another id than it was expected to.
+    pub fn unlearn(&mut self, channel: ChannelId, id: &CarrierId, message: MessageId) {
+        if let Some(Given { seed, messages }) = self.given.get_mut(usize::from(channel.0))
+            && let Entry::Occupied(known) = messages.entry(seed.hash_one(id))
+            && *known.get() == message
         {
             known.remove();
         }
+    }
+
+    /// The message that was given the id last, most likely: it knows.
+    pub fn given(&self, channel: ChannelId, id: &CarrierId) -> Option<MessageId> {
+        let Given { seed, messages } = self.given.get(usize::from(channel.0))?;
+        messages.get(&seed.hash_one(id)).copied()
     }
 
     /// A part came into doubt: an unknown receipt for its number may be its own.
@@ -240,14 +252,6 @@ impl Correlation {
         }
     }
 
-    /// Finds a receipt's part by what the receipt names.
-    pub fn find(&self, channel: ChannelId, receipt: &Receipt) -> Option<Place> {
-        if let Some((attempt, part)) = receipt.attempt {
-            return self.message(attempt).map(|message| Place { message, attempt, part });
-        }
-        self.by_any_id(channel, &receipt.ids)
-    }
-
     /// Nobody else, not even a finished message, owns a receipt that waits.
     pub fn stranger(&mut self, orphan: MessageId) {
         if let Some(waiting) = self.orphans.get_mut(&orphan) {
@@ -255,20 +259,15 @@ impl Correlation {
         }
     }
 
-    /// Finds the part of a receipt that waits, and takes it from those that wait. One that a finished message may own is
-    /// nobody's by its number.
-    pub fn reunite(&mut self, orphan: MessageId, now: Time) -> Option<(Waiting, Match)> {
+    /// Takes a receipt that waits from those that do if its part is `known` by its ids, or claims it. One that a finished
+    /// message may own is nobody's by its number.
+    pub fn reunite(&mut self, orphan: MessageId, known: Option<Place>, now: Time) -> Option<(Waiting, Match)> {
         let waiting = self.orphans.get(&orphan)?.clone();
         let Waiting { channel, ids, to, at, stranger, .. } = &waiting;
         let to = to.filter(|_| *stranger);
-        let known = self.by_any_id(*channel, ids).map(|place| Match { place, claimed: None });
+        let known = known.map(|place| Match { place, claimed: None });
         let found = known.or_else(|| self.claim(*channel, to?, ids, *at, now))?;
         self.take(orphan).map(|waiting| (waiting, found))
-    }
-
-    fn by_any_id(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Place> {
-        let known = self.by_id.get(usize::from(channel.0))?;
-        ids.iter().find_map(|id| known.get(id)).copied()
     }
 
     /// The orphan rule: exactly one attempt in doubt on this channel for this number, started before the receipt came,
@@ -383,25 +382,23 @@ impl Correlation {
     /// Forgets an attempt with the carrier ids and doubts of its parts. An id that the carrier has given again since
     /// stays with its new part.
     pub fn forget(&mut self, message: MessageId, attempt: &mut AttemptState, to: Option<Tail>) {
-        self.attempts.remove(&attempt.attempt);
         self.landed(attempt);
         for (part, state) in (0..=u8::MAX).zip(&attempt.parts) {
             let place = Place { message, attempt: attempt.attempt, part };
             self.resolved(attempt.channel, to, place);
             if let Some(id) = &state.id {
-                self.unlearn(attempt.channel, id, place);
+                self.unlearn(attempt.channel, id, message);
             }
         }
     }
 
     /// Sizes of all tables.
     #[cfg(test)]
-    pub fn census(&self) -> [usize; 7] {
-        let Correlation { by_id, attempts, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
+    pub fn census(&self) -> [usize; 6] {
+        let Correlation { given, orphans, orphan_ids, orphan_numbers, doubtful, aloft, .. } = self;
         let orphans = [orphans.len(), orphan_ids.len(), orphan_numbers.len()];
         [
-            by_id.iter().map(CountedMap::len).sum(),
-            attempts.len(),
+            given.iter().map(|given| given.messages.len()).sum(),
             orphans[0],
             orphans[1],
             orphans[2],
@@ -420,13 +417,14 @@ mod tests {
     /// The place where a receipt's part is found.
     fn find(table: &mut Correlation, channel: ChannelId, receipt: &Receipt, now: Time) -> Option<Place> {
         let orphan = MessageId(700);
-        let known = table.find(channel, receipt).map(|place| Match { place, claimed: None });
+        let known = receipt.ids.iter().find_map(|id| table.given(channel, id));
+        let known = known.map(|message| Match { place: place(message.0), claimed: None });
         let found = known.or_else(|| {
             // What the report does with a receipt that names nobody.
             table.keep(orphan, channel, receipt, now);
-            assert_eq!(table.reunite(orphan, now), None, "a finished message may own it");
+            assert_eq!(table.reunite(orphan, None, now), None, "a finished message may own it");
             table.stranger(orphan);
-            let found = table.reunite(orphan, now).map(|(_, found)| found);
+            let found = table.reunite(orphan, None, now).map(|(_, found)| found);
             table.take(orphan);
             found
         });
@@ -445,11 +443,10 @@ mod tests {
 
     fn receipt(id: &[u8], to: &str) -> Receipt {
         Receipt {
-            ids: vec![CarrierId::new(id)],
-            attempt: None,
+            ids: std::iter::once(CarrierId::new(id)).collect(),
             to: to.into(),
             state: ReceiptState::Delivered,
-            code: String::new(),
+            code: Code::default(),
         }
     }
 
@@ -520,17 +517,18 @@ mod tests {
         table.doubt(CHANNEL, to, place(1), Time(0), Time(0));
         for round in 0..3 {
             for attempt in &mut flying {
-                table.started(attempt, to);
-                table.started(attempt, to);
+                table.started(attempt, to, Time(1));
+                table.started(attempt, to, Time(2));
+                assert_eq!(table.since(attempt), Some(Time(1)));
             }
-            assert_eq!((table.census()[6], table.aloft.places.len()), (3, 3), "places are used again: {round}");
+            assert_eq!((table.census()[5], table.aloft.places.len()), (3, 3), "places are used again: {round}");
             for attempt in &mut flying {
                 assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), None);
                 table.landed(attempt);
                 table.landed(attempt);
             }
         }
-        assert_eq!(table.census()[6], 0);
+        assert_eq!(table.census()[5], 0);
         assert_eq!(find(&mut table, CHANNEL, &receipt(b"5", "13800138000"), Time(1)), Some(place(1)));
     }
 
@@ -542,8 +540,8 @@ mod tests {
         table.doubt(CHANNEL, tail("+8613800138000"), place(1), Time(5), Time(9));
         assert_eq!(table.claimable(CHANNEL, tail("+8613800138000")), [MessageId(90), MessageId(91)]);
         [90, 91].into_iter().for_each(|orphan| table.stranger(MessageId(orphan)));
-        assert_eq!(table.reunite(MessageId(90), Time(9)), None);
-        let (waiting, found) = table.reunite(MessageId(91), Time(9)).unwrap();
+        assert_eq!(table.reunite(MessageId(90), None, Time(9)), None);
+        let (waiting, found) = table.reunite(MessageId(91), None, Time(9)).unwrap();
         assert_eq!((waiting.id, found.place), (MessageId(91), place(1)));
     }
 
@@ -555,7 +553,7 @@ mod tests {
         assert_eq!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)), [MessageId(1)]);
         assert_eq!(table.keep(MessageId(3), CHANNEL, &say(ReceiptState::Failed), Time(0)), [MessageId(3)]);
         assert!(table.keep(MessageId(2), CHANNEL, &say(ReceiptState::Delivered), Time(0)).is_empty(), "read twice");
-        assert_eq!(table.census(), [0, 0, 1, 1, 1, 0, 0]);
+        assert_eq!(table.census(), [0, 1, 1, 1, 0, 0]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use carriers::CarrierId;
+use carriers::compact::Text;
 
 use super::state::{Concluded, Detail, Keeping, Live};
 use super::{Ack, Books, Effect, Ledger, Report, history, tell};
@@ -228,7 +229,8 @@ impl Report {
     /// An accepted record as far as memory knows it.
     fn bare<'a>(&'a self, id: MessageId, live: &'a Live) -> Accepted<'a> {
         let detail = live.detail.as_deref();
-        let (to, client_ref) = detail.map_or(("", None), Detail::addressed);
+        let (to, client_ref) = detail.map(Detail::addressed).unwrap_or_default();
+        let (to, client_ref) = (to.as_str(), client_ref.map(Text::as_str));
         Accepted {
             at: id.wall(),
             expires: id.wall(),
@@ -273,7 +275,7 @@ pub(super) fn outcome_record<'a>(concluded: &'a Concluded, names: &'a Names, seq
         at: concluded.at,
         outcome: concluded.kind,
         reason: concluded.reason,
-        code: &concluded.code,
+        code: (&concluded.code).into(),
         evidence: concluded.evidence,
         channel: channel.map_or("", |n| n),
         correction: seq > 1,

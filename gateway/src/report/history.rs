@@ -78,7 +78,7 @@ fn write_detail(detail: &Detail, names: &Names, out: &mut Vec<u8>) {
             let answered = Answered { at: p.answered, attempt, part, answer };
             framed(out, kind::ANSWERED, |out| answered.write(out));
             if let PartState::Receipted(state, code) = &p.state {
-                let receipted = Receipted { at, attempt, part, state: *state, code };
+                let receipted = Receipted { at, attempt, part, state: *state, code: code.into() };
                 framed(out, kind::RECEIPTED, |out| receipted.write(out));
             }
         }

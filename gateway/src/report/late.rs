@@ -56,7 +56,7 @@ impl Report {
     /// No finished message owns the receipt: an attempt in doubt may.
     fn nobodys(&mut self, now: Moment, orphan: MessageId, ledger: &mut impl Ledger) {
         self.correlation.stranger(orphan);
-        if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
+        if let Some((waiting, found)) = self.reunite(now, orphan) {
             let message = found.place.message;
             self.unite(now, waiting, found, ledger);
             self.conclude(now, message, ledger);
@@ -201,7 +201,7 @@ impl Recalled {
     /// Whether the receipt says anything new.
     fn apply(&mut self, now: Moment, (attempt, part): (carriers::AttemptRef, u8), waiting: &Waiting) -> bool {
         let before = self.detail.part(attempt, part).map(|p| p.state.clone());
-        self.detail.receipted(attempt, part, now.wall, waiting.state, &waiting.code);
+        self.detail.receipted(attempt, part, now.wall, waiting.state, (&waiting.code).into());
         before != self.detail.part(attempt, part).map(|p| p.state.clone())
     }
 }

@@ -5,7 +5,6 @@
 //! called when the journal hands the [`Ack`] back.
 
 pub mod again;
-mod compact;
 pub mod correlate;
 mod end;
 pub mod history;
@@ -25,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket};
+use carriers::compact::Text;
+use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState};
 use link::LinkId;
 
 use crate::clock::{Moment, Time, Wall};
@@ -36,7 +36,8 @@ use crate::journal::bodies::Spot;
 use crate::journal::record::{Accepted, AnswerKind, Answered, Attempt, Orphan, OutcomeKind, Receipted, Record};
 use crate::switch::{End, Home, Message, Recovered};
 
-use correlate::{Correlation, Match, Place, Waiting};
+pub use correlate::Place;
+use correlate::{Correlation, Match, Waiting};
 use late::Reopened;
 use quality::Fate;
 use state::{Detail, Live, PartState};
@@ -306,27 +307,24 @@ impl Report {
         let known = |name: &str| self.names.channels.iter().position(|known| **known == *name);
         let other = |name: &str| known(name).and_then(|at| u16::try_from(at).ok()).map(ChannelId);
         detail.because(attempt.attempt, history::why(&attempt.because, other));
-        self.correlation.belongs(attempt.attempt, id, now.time);
         let to = detail.tail();
         if let Some(attempt) = detail.attempt(attempt.attempt) {
-            self.correlation.started(attempt, to);
+            self.correlation.started(attempt, to, now.time);
         }
         true
     }
 
     /// The id that the carrier will give a part is known before its answer.
-    pub fn expected(&mut self, attempt: AttemptRef, part: u8, id: CarrierId) {
-        let Some(message) = self.correlation.message(attempt) else { return };
+    pub fn expected(&mut self, Place { message, attempt, part }: Place, id: CarrierId) {
         let Some(detail) = self.live.get_mut(&message.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         let Some(channel) = detail.attempt(attempt).map(|a| a.channel) else { return };
         let Some(slot) = detail.part(attempt, part) else { return };
-        self.correlation.learn(channel, &id, Place { message, attempt, part });
+        self.correlation.learn(channel, &id, message);
         slot.id = Some(id);
     }
 
     /// Nothing of what [`Report::started`] announced was sent: the named parts never left.
-    pub fn unsent(&mut self, now: Moment, attempt: AttemptRef, only: u64, ledger: &mut impl Ledger) {
-        let Some(id) = self.correlation.message(attempt) else { return };
+    pub fn unsent(&mut self, now: Moment, (id, attempt): (MessageId, AttemptRef), only: u64, ledger: &mut impl Ledger) {
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else { return };
         let parts = detail.attempt(attempt).map_or(0, |a| a.parts.len());
         let answer = AnswerKind::Unanswered(Doubt::Unsent);
@@ -345,14 +343,12 @@ impl Report {
     }
 
     /// A part ended on the wire.
-    pub fn answered(&mut self, now: Moment, ticket: Ticket, answer: AnswerKind<'_>, ledger: &mut impl Ledger) {
-        let (attempt, part) = (ticket.attempt(), ticket.part());
-        let Some(message) = self.correlation.message(attempt) else { return };
+    pub fn answered(&mut self, now: Moment, place: Place, answer: AnswerKind<'_>, ledger: &mut impl Ledger) {
+        let Place { message, attempt, part } = place;
+        let Some((live, mut books)) = self.open(message) else { return };
         let record = Record::Answered(Answered { at: now.wall, attempt, part, answer });
         ledger.note(message, &record);
         let Record::Answered(Answered { answer, .. }) = &record else { return };
-        let place = Place { message, attempt, part };
-        let Some((live, mut books)) = self.open(message) else { return };
         let Some(early) = books.answered(now, place, answer, live) else {
             return books.conclude(now, message, live, ledger);
         };
@@ -374,7 +370,7 @@ impl Report {
         }
         // What this answer leaves without an owner may be an attempt's in doubt.
         for orphan in early.claimable {
-            if let Some((waiting, found)) = self.correlation.reunite(orphan, now.time) {
+            if let Some((waiting, found)) = self.reunite(now, orphan) {
                 let message = found.place.message;
                 self.unite(now, waiting, found, ledger);
                 self.conclude(now, message, ledger);
@@ -382,16 +378,33 @@ impl Report {
         }
     }
 
+    /// The part that was given one of these ids.
+    fn part_of(&self, channel: ChannelId, ids: &[CarrierId]) -> Option<Place> {
+        ids.iter().find_map(|id| {
+            let message = self.correlation.given(channel, id)?;
+            let (attempt, part) = self.live.get(&message.0)?.detail.as_deref()?.part_of(channel, id)?;
+            Some(Place { message, attempt, part })
+        })
+    }
+
+    /// A receipt that waits and its part, if that is known by now.
+    fn reunite(&mut self, now: Moment, orphan: MessageId) -> Option<(Waiting, Match)> {
+        let Waiting { channel, ids, .. } = self.correlation.orphan(orphan)?;
+        let known = self.part_of(*channel, ids);
+        self.correlation.reunite(orphan, known, now.time)
+    }
+
     /// A receipt that waited has its part; its record moves from its own id to the message's.
     fn unite(&mut self, now: Moment, waiting: Waiting, found: Match, ledger: &mut impl Ledger) {
         let place = found.place;
         self.claimed(now, &found, ledger);
         let Place { message, attempt, part } = place;
-        let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code: &waiting.code };
+        let code = (&waiting.code).into();
+        let record = Receipted { at: now.wall, attempt, part, state: waiting.state, code };
         ledger.note(message, &Record::Receipted(record));
         ledger.end(waiting.id);
         if let Some((live, mut books)) = self.open(message) {
-            books.receipted(now, place, waiting.state, &waiting.code, live);
+            books.receipted(now, place, waiting.state, code, live);
         }
     }
 
@@ -418,11 +431,11 @@ impl Report {
         ack: Ack,
         ledger: &mut impl Ledger,
     ) {
-        let Some(place) = self.correlation.find(channel, receipt) else {
+        let Some(place) = self.part_of(channel, &receipt.ids) else {
             return self.orphan(now, channel, receipt, orphan, ack, ledger);
         };
         let Place { message, attempt, part } = place;
-        let (state, code) = (receipt.state, receipt.code.as_str());
+        let (state, code) = (receipt.state, (&receipt.code).into());
         ledger.commit(message, &Record::Receipted(Receipted { at: now.wall, attempt, part, state, code }), ack);
         if let Some((live, mut books)) = self.open(message) {
             books.receipted(now, place, state, code, live);
@@ -443,7 +456,7 @@ impl Report {
         let record = Orphan {
             at: now.wall,
             channel: &name,
-            ids: receipt.ids.clone(),
+            ids: receipt.ids.to_vec(),
             to: &receipt.to,
             state: receipt.state,
             code: &receipt.code,
@@ -469,7 +482,7 @@ impl Report {
     /// Has the store look for the message of a receipt that waits.
     fn seek(&mut self, orphan: MessageId) {
         if let Some(Waiting { channel, ids, .. }) = self.correlation.orphan(orphan) {
-            self.effects.push(Effect::Seek(orphan, *channel, ids.clone()));
+            self.effects.push(Effect::Seek(orphan, *channel, ids.to_vec()));
         }
     }
 
@@ -526,7 +539,7 @@ impl Report {
     /// Sizes of everything that could be forgotten too late: messages, waits, reopened, unwritten, then the tables
     /// of the correlation.
     #[cfg(test)]
-    fn census(&self) -> ([usize; 5], [usize; 7]) {
+    fn census(&self) -> ([usize; 5], [usize; 6]) {
         let Report { live, waits, due, reopened, unwritten, correlation, .. } = self;
         ([live.len(), waits.len(), due.len(), reopened.len(), unwritten.len()], correlation.census())
     }
@@ -561,7 +574,7 @@ impl Books<'_> {
         let more = copies.is_some_and(|before| detail.copies() > before.max(1));
         let to = detail.tail();
         let state = detail.attempt(attempt)?;
-        let (channel, began) = (state.channel, state.at);
+        let (channel, began, since) = (state.channel, state.at, self.correlation.since(state));
         if done && state.parts.iter().any(|p| p.early) {
             // The switch still waits for an answer that a receipt has made needless, and must not miss it.
             self.effects.push(Effect::Conclude(message));
@@ -570,7 +583,7 @@ impl Books<'_> {
             self.correlation.landed(state);
         }
         if let Some(expected) = another {
-            self.correlation.unlearn(channel, &expected, place);
+            self.correlation.unlearn(channel, &expected, message);
         }
         if more {
             self.effects.push(Effect::Duplicate(channel));
@@ -584,8 +597,8 @@ impl Books<'_> {
             }
             AnswerKind::Unanswered(Doubt::Unacked | Doubt::Acked) => {
                 if doubted {
-                    let began = self.correlation.began(attempt).unwrap_or_else(|| past(now, began));
-                    self.correlation.doubt(channel, to, place, began, now.time);
+                    let since = since.unwrap_or_else(|| past(now, began));
+                    self.correlation.doubt(channel, to, place, since, now.time);
                 }
                 None
             }
@@ -599,7 +612,7 @@ impl Books<'_> {
     }
 
     /// Applies a receipt. Tells the switch if it has just shown that a carrier has the whole message.
-    fn receipted(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: &str, live: &mut Live) {
+    fn receipted(&mut self, now: Moment, place: Place, receipt: ReceiptState, code: Text<'_>, live: &mut Live) {
         let Place { message, attempt, part } = place;
         let (app, tier, group) = (live.app, live.tier, live.group);
         let Some(detail) = live.detail.as_deref_mut() else { return };

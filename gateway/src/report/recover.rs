@@ -152,12 +152,10 @@ impl<'a> Replay<'a> {
         match record {
             Record::Attempt(a) => {
                 self.highest_attempt = self.highest_attempt.max(a.attempt.0);
-                self.report.correlation.belongs(a.attempt, id, past(self.now, a.at));
             }
-            Record::Answered(Answered { attempt, part, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
+            Record::Answered(Answered { attempt, answer: AnswerKind::Submitted(Some(carrier_id)), .. }) => {
                 if let Some(state) = detail.attempt(*attempt) {
-                    let place = Place { message: id, attempt: *attempt, part: *part };
-                    self.report.correlation.learn(state.channel, carrier_id, place);
+                    self.report.correlation.learn(state.channel, carrier_id, id);
                 }
             }
             _ => {}
@@ -171,11 +169,10 @@ impl<'a> Replay<'a> {
         }
         let channel = self.names.channel(orphan.channel);
         let receipt = Receipt {
-            ids: orphan.ids.clone(),
-            attempt: None,
-            to: orphan.to.to_owned(),
+            ids: orphan.ids.iter().cloned().collect(),
+            to: orphan.to.into(),
             state: orphan.state,
-            code: orphan.code.to_owned(),
+            code: orphan.code.into(),
         };
         let gone = self.report.correlation.keep(id, channel, &receipt, past(self.now, orphan.at));
         // What waits was looked for before; and nothing must be sent again that a receipt at hand speaks of.
@@ -206,7 +203,7 @@ impl<'a> Replay<'a> {
         }
         // Only now all doubts are known that a receipt may be claimed for.
         for orphan in report.correlation.waiting() {
-            match report.correlation.reunite(orphan, now.time) {
+            match report.reunite(now, orphan) {
                 Some((waiting, found)) => report.unite(now, waiting, found, &mut notes),
                 None => report.seek(orphan),
             }
@@ -290,8 +287,7 @@ fn expect(report: &mut Report, id: MessageId, early: &impl Fn(ChannelId, Attempt
     for attempt in &mut detail.attempts {
         for (part, state) in (0..=u8::MAX).zip(&mut attempt.parts).filter(|(_, state)| state.id.is_none()) {
             let Some(carrier_id) = early(attempt.channel, attempt.attempt, part) else { continue };
-            let place = Place { message: id, attempt: attempt.attempt, part };
-            report.correlation.learn(attempt.channel, &carrier_id, place);
+            report.correlation.learn(attempt.channel, &carrier_id, id);
             state.id = Some(carrier_id);
         }
     }

@@ -1,6 +1,8 @@
 //! What is known of one message after it was accepted, and the rule that turns it into an outcome.
 //! Delivered when all parts of any one attempt are delivered; failed only when no attempt can still deliver.
 
+use carriers::compact::{MostlyOne, Short, Text};
+use carriers::message::Brief;
 use carriers::{AttemptRef, CarrierId, Doubt, ReceiptState, Verdict};
 
 use crate::clock::{Time, Wall};
@@ -10,14 +12,13 @@ use crate::journal::bodies::Spot;
 use crate::journal::record::{AnswerKind, Evidence, OutcomeKind};
 use crate::switch::{End, Reason, Why};
 
-use super::compact::{MostlyOne, Short};
 use super::correlate::{Tail, tail};
 
 /// A number and the app's reference. With that many octets a [`Detail`] fills the allocator's block that it lies in.
 type Words = Short<62>;
 
 /// What a carrier says of a part, in its own words.
-pub type Code = Short<22>;
+pub type Code = Brief;
 
 /// A message that has not been forgotten. Waiting ones hold nothing but this: their bodies are on disk.
 #[derive(Debug)]
@@ -278,13 +279,13 @@ impl AttemptState {
     }
 
     /// The first part that makes delivery of the whole impossible: its code and whether a receipt said so.
-    fn death(&self) -> Option<(&str, Evidence)> {
+    fn death(&self) -> Option<(Text<'_>, Evidence)> {
         self.parts.iter().find_map(|p| match &p.state {
             PartState::Receipted(state, code) if *state != ReceiptState::Delivered => {
-                Some((&**code, Evidence::Receipt))
+                Some((code.into(), Evidence::Receipt))
             }
-            PartState::Refused(_, code) => Some((&**code, Evidence::Answer)),
-            PartState::Unanswered(Doubt::Unsent) => Some(("", Evidence::None)),
+            PartState::Refused(_, code) => Some((code.into(), Evidence::Answer)),
+            PartState::Unanswered(Doubt::Unsent) => Some((Text::default(), Evidence::None)),
             _ => None,
         })
     }
@@ -304,13 +305,13 @@ impl Detail {
 
     /// Destination, E.164.
     pub fn to(&self) -> &str {
-        self.addressed().0
+        self.addressed().0.as_str()
     }
 
     /// Destination, E.164, and the app's reference.
-    pub fn addressed(&self) -> (&str, Option<&str>) {
-        let words = &*self.words;
-        let apart = self.client_ref.and_then(|at| words.split_at_checked(at.into()));
+    pub fn addressed(&self) -> (Text<'_>, Option<Text<'_>>) {
+        let words = Text::from(&self.words);
+        let apart = self.client_ref.and_then(|at| words.split_at(at.into()));
         apart.map_or((words, None), |(to, client_ref)| (to, Some(client_ref)))
     }
 
@@ -340,6 +341,14 @@ impl Detail {
     /// The attempt of that reference.
     pub fn attempt(&mut self, attempt: AttemptRef) -> Option<&mut AttemptState> {
         self.attempts.iter_mut().rev().find(|a| a.attempt == attempt)
+    }
+
+    /// The part that a channel's carrier gave that id, of the last attempt that has it.
+    pub fn part_of(&self, channel: ChannelId, id: &CarrierId) -> Option<(AttemptRef, u8)> {
+        self.attempts.iter().rev().filter(|attempt| attempt.channel == channel).find_map(|attempt| {
+            let at = attempt.parts.iter().position(|part| part.id.as_ref() == Some(id))?;
+            Some((attempt.attempt, u8::try_from(at).ok()?))
+        })
     }
 
     /// One part of an attempt.
@@ -417,7 +426,14 @@ impl Detail {
 
     /// A receipt came. Any one proves that the carrier has the part; only a final one ends it, and delivered is never
     /// undone. Whether it is the part's first final one.
-    pub fn receipted(&mut self, attempt: AttemptRef, part: u8, at: Wall, receipt: ReceiptState, code: &str) -> bool {
+    pub fn receipted(
+        &mut self,
+        attempt: AttemptRef,
+        part: u8,
+        at: Wall,
+        receipt: ReceiptState,
+        code: Text<'_>,
+    ) -> bool {
         let Some(state) = self.attempt(attempt) else { return false };
         let Some(slot) = state.parts.get_mut(usize::from(part)) else { return false };
         let first = receipt.is_final() && !matches!(slot.state, PartState::Receipted(..));
@@ -501,7 +517,7 @@ impl Detail {
                 (kind, reason, self.attempts.last())
             }
         };
-        let (code, evidence) = last.and_then(AttemptState::death).unwrap_or(("", Evidence::None));
+        let (code, evidence) = last.and_then(AttemptState::death).unwrap_or((Text::default(), Evidence::None));
         Some(Concluded { kind, reason, code: code.into(), evidence, channel: last.map(|a| a.channel), at })
     }
 

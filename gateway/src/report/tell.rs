@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use carriers::compact::Text;
 use carriers::{AttemptRef, ReceiptState};
 
 use super::again;
@@ -23,9 +24,9 @@ pub struct EventData<'a> {
     pub id: MessageId,
     /// The app's own reference.
     #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
-    pub client_ref: Option<&'a str>,
+    pub client_ref: Option<Text<'a>>,
     /// E.164 with plus.
-    pub to: &'a str,
+    pub to: Text<'a>,
     /// Its tier.
     pub tier: &'a str,
     /// `delivered`, `failed`, `expired`, `cancelled`.
@@ -35,8 +36,8 @@ pub struct EventData<'a> {
     /// `receipt`, `answer`, `none`.
     pub evidence: &'static str,
     /// The carrier's own words.
-    #[cfg_attr(test, serde(skip_serializing_if = "str::is_empty"))]
-    pub code: &'a str,
+    #[cfg_attr(test, serde(skip_serializing_if = "Text::is_empty"))]
+    pub code: Text<'a>,
     /// The company that decided.
     #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
     pub carrier: Option<&'a str>,
@@ -51,9 +52,9 @@ impl EventData<'_> {
     /// About how many octets [`EventData::write`] appends.
     pub fn octets(&self) -> usize {
         let EventData { client_ref, to, tier, status, reason, evidence, code, carrier, .. } = self;
-        let optional = [client_ref, carrier].map(|text| text.map_or(0, str::len));
-        let texts = [to, tier, *status, *reason, *evidence, code].map(str::len);
-        FIELDS + optional.iter().chain(&texts).sum::<usize>()
+        let optional = [client_ref.unwrap_or_default(), carrier.unwrap_or_default().into()];
+        let texts = [*to, *code, Text::from(*tier), (*status).into(), (*reason).into(), (*evidence).into()];
+        FIELDS + optional.iter().chain(&texts).map(|text| text.octets().len()).sum::<usize>()
     }
 
     /// Appends it as a JSON object.
@@ -64,10 +65,10 @@ impl EventData<'_> {
         out.push(b'"');
         if let Some(client_ref) = client_ref {
             out.extend_from_slice(b",\"client_ref\":");
-            json::string(client_ref, out);
+            json::text(*client_ref, out);
         }
         out.extend_from_slice(b",\"to\":");
-        json::string(to, out);
+        json::text(*to, out);
         out.extend_from_slice(b",\"tier\":");
         json::string(tier, out);
         // Words of our own, which need no escapes.
@@ -80,7 +81,7 @@ impl EventData<'_> {
         out.push(b'"');
         if !code.is_empty() {
             out.extend_from_slice(b",\"code\":");
-            json::string(code, out);
+            json::text(*code, out);
         }
         if let Some(carrier) = carrier {
             out.extend_from_slice(b",\"carrier\":");
@@ -120,7 +121,7 @@ pub fn event<'a>(
         status: concluded.kind.name(),
         reason: concluded.reason,
         evidence: concluded.evidence.name(),
-        code: &concluded.code,
+        code: (&concluded.code).into(),
         carrier: channel.and_then(|name| company(name)),
         parts: detail.attempts.last().map_or(0, |a| a.parts.len()),
     };
@@ -281,8 +282,8 @@ impl<F: Fn(&str) -> Option<String>> Teller<F> {
                 {
                     last.failed_at = Some(last.failed_at.map_or(r.at, |at| at.min(r.at)));
                 }
-                self.part(r.part, status, Some(r.code.to_owned()));
-                self.happen(r.at, "receipt", Some(r.attempt), self.detail(r.part, Some(r.code.to_owned())));
+                self.part(r.part, status, Some(r.code.as_str().to_owned()));
+                self.happen(r.at, "receipt", Some(r.attempt), self.detail(r.part, Some(r.code.as_str().to_owned())));
             }
             Record::Outcome(o) => {
                 self.story.status = match o.outcome {
@@ -350,13 +351,13 @@ mod tests {
         ) {
             let data = EventData {
                 id: MessageId(id >> 4),
-                client_ref: client_ref.as_deref(),
-                to: &to,
+                client_ref: client_ref.as_deref().map(Text::from),
+                to: to.as_str().into(),
                 tier: &tier,
                 status: ["delivered", "failed", "expired", "cancelled"][kind],
                 reason: "delivered",
                 evidence: ["receipt", "answer", "none"][evidence],
-                code: &code,
+                code: code.as_str().into(),
                 carrier: carrier.as_deref(),
                 parts,
             };
@@ -370,13 +371,13 @@ mod tests {
     fn usual_events_need_no_more_room_than_they_say() {
         let mut data = EventData {
             id: MessageId(7),
-            client_ref: Some("order-4711"),
-            to: "+8613800138000",
+            client_ref: Some("order-4711".into()),
+            to: "+8613800138000".into(),
             tier: "otp",
             status: "delivered",
             reason: "delivered",
             evidence: "receipt",
-            code: "DELIVRD err:000",
+            code: "DELIVRD err:000".into(),
             carrier: Some("far"),
             parts: 255,
         };
@@ -384,7 +385,7 @@ mod tests {
             let mut out = Vec::new();
             data.write(&mut out);
             assert!(out.len() <= data.octets(), "{} of {}", out.len(), data.octets());
-            (data.client_ref, data.carrier, data.code) = (None, None, "");
+            (data.client_ref, data.carrier, data.code) = (None, None, Text::default());
         }
     }
 }

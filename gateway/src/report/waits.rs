@@ -1,6 +1,7 @@
 //! Until when messages wait for receipts. Nearly all receipts come within seconds of the days that they may take: so a
 //! message first stands in a line, from where nobody has to take it, and only one that still waits after [`SOON`] gets
-//! its place in the order of time.
+//! its place in the order of time. Who waits no more leaves the line once all before it have: it is as long as what is
+//! under way, not as what came in that time.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -54,15 +55,18 @@ impl Waits {
         first.into_iter().chain(Some(self.bound).filter(|_| !self.line.is_empty())).min()
     }
 
-    /// Moves on those who have stood in the line for long enough, if they `still` wait until that time.
+    /// Takes from the line's front who waits no more, and moves on who has stood there for long enough and does `still`
+    /// wait until that time.
     pub(super) fn tick(&mut self, now: Time, still: impl Fn(u64, Time) -> bool) {
         let mut left = MOST.max(2 * std::mem::take(&mut self.came));
-        while let Some((since, until, id)) = self.line.front().copied().filter(|_| left > 0)
-            && since.after(SOON) <= now
-        {
+        while let Some((since, until, id)) = self.line.front().copied().filter(|_| left > 0) {
+            let waits = still(id, until);
+            if waits && since.after(SOON) > now {
+                break;
+            }
             left -= 1;
             self.line.pop_front();
-            if still(id, until) {
+            if waits {
                 self.order.insert((until, id));
             }
         }
@@ -148,6 +152,19 @@ mod tests {
         }
         let seconds = SOON.as_secs() as usize + 1;
         assert!(waits.line.len() <= seconds * 10 * 3_000, "{}", waits.line.len());
+    }
+
+    #[test]
+    fn who_waits_no_more_leaves_the_line_behind_nobody_who_does() {
+        let mut waits = Waits::default();
+        let until = Time(0).after(Duration::from_secs(600));
+        (0..10).for_each(|id| waits.insert(Time(0), until, id));
+        waits.tick(Time(1), |id, _| id >= 3);
+        assert_eq!(waits.line.front().map(|(.., id)| *id), Some(3));
+        waits.tick(Time(2), |id, _| id == 3);
+        assert_eq!((waits.line.len(), waits.len()), (7, 0), "the first still waits, and for no long time yet");
+        waits.tick(Time(0).after(SOON), |id, _| id == 3);
+        assert_eq!((waits.line.len(), waits.len()), (0, 1));
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl Switch {
         if let Some(attempt) = self.attempts.get_mut(&id) {
             attempt.superseded = true;
         }
-        self.attempts.decide(&id);
+        self.attempts.decide(&id, |_| Some(()));
         out.push(Command::InDoubt(message, channel, doubt));
         self.in_doubt(now, pending, channel, (doubt, false), out);
         true

@@ -81,15 +81,33 @@ impl Flights {
         Some(attempt)
     }
 
-    /// Its message is decided about. False if it was before, or if another attempt took this one's place.
-    pub(super) fn decide(&mut self, id: &AttemptRef) -> bool {
-        let Some(place) = self.by_reference.get(id.0).and_then(|at| self.place_mut(at)) else { return false };
-        let undecided = std::mem::take(&mut place.undecided);
-        let message = place.attempt.pending.entry.id;
-        if undecided {
-            self.by_message.remove(message.0);
+    /// One is over.
+    pub(super) fn forget(&mut self, id: &AttemptRef) {
+        let Some(at) = self.by_reference.remove(id.0) else { return };
+        let Some(slot) = self.places.get_mut(at as usize) else { return };
+        if let Some(Place { attempt, undecided: true }) = slot {
+            self.by_message.remove(attempt.pending.entry.id.0);
         }
-        undecided
+        // Where it lies: it is large to be moved.
+        *slot = None;
+        self.free.push(at);
+    }
+
+    /// Its message is decided about, if the attempt has `ended`, and how. Beside that whether it was not before, and no
+    /// other attempt took this one's place.
+    pub(super) fn decide<T>(
+        &mut self,
+        id: &AttemptRef,
+        ended: impl FnOnce(&Attempt) -> Option<T>,
+    ) -> Option<(T, bool, &mut Attempt)> {
+        let at = self.by_reference.get(id.0)?;
+        let Place { attempt, undecided } = self.places.get_mut(at as usize)?.as_mut()?;
+        let end = ended(attempt)?;
+        let undecided = std::mem::take(undecided);
+        if undecided {
+            self.by_message.remove(attempt.pending.entry.id.0);
+        }
+        Some((end, undecided, attempt))
     }
 
     /// The same of a message's attempt, whichever that is.
@@ -280,6 +298,11 @@ mod tests {
                         all.insert(id, message);
                         undecided.insert(message, id);
                     }
+                    3 if message.0 % 2 == 0 => {
+                        flights.forget(&id);
+                        all.remove(&id);
+                        undecided.retain(|_, flying| *flying != id);
+                    }
                     3 => {
                         let gone = flights.remove(&id);
                         prop_assert_eq!(gone.map(|gone| gone.pending.entry.id), all.remove(&id));
@@ -287,7 +310,13 @@ mod tests {
                     }
                     4 => {
                         let was = undecided.values().any(|flying| *flying == id);
-                        prop_assert_eq!(flights.decide(&id), was);
+                        let ended = |attempt: &Attempt| (message.0 > 0).then_some(attempt.pending.entry.id);
+                        let decided = flights.decide(&id, ended).map(|(of, undecided, _)| (of, undecided));
+                        if message.0 == 0 {
+                            prop_assert_eq!(decided, None);
+                            continue;
+                        }
+                        prop_assert_eq!(decided, all.get(&id).map(|of| (*of, was)));
                         undecided.retain(|_, flying| *flying != id);
                     }
                     _ => {

@@ -368,10 +368,10 @@ impl Switch {
         self.attempts.get(&attempt).is_some_and(Attempt::holds_all)
     }
 
-    /// When an attempt was handed to its link; `None` where nothing of it can be on the wire any more.
+    /// Whose an attempt is, and when it was handed to its link; `None` where nothing of it can be on the wire any more.
     #[must_use]
-    pub fn sent(&self, attempt: AttemptRef) -> Option<Time> {
-        self.attempts.get(&attempt).map(|attempt| attempt.sent)
+    pub fn sent(&self, attempt: AttemptRef) -> Option<(MessageId, Time)> {
+        self.attempts.get(&attempt).map(|attempt| (attempt.pending.entry.id, attempt.sent))
     }
 
     /// Slots that are taken on all links. Costs a look at every attempt.
@@ -591,7 +591,7 @@ impl Switch {
         }
         if attempt.done && attempt.is_free() {
             // As almost always: nothing follows.
-            self.attempts.remove(&ticket.attempt());
+            self.attempts.forget(&ticket.attempt());
         } else if attempt.has_ended() {
             self.review(now, ticket.attempt(), out);
         }
@@ -637,17 +637,15 @@ impl Switch {
 
     /// Decides about the attempt's message once the attempt has ended; forgets the attempt with its last slot.
     pub(super) fn review(&mut self, now: Time, id: AttemptRef, out: &mut Vec<Command>) {
-        let Some(outcome) = self.attempts.get(&id).and_then(Attempt::outcome) else { return };
-        let undecided = self.attempts.decide(&id);
-        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let Some((outcome, undecided, attempt)) = self.attempts.decide(&id, Attempt::outcome) else { return };
         let message = attempt.pending.entry.id;
         if !undecided {
-            let done = attempt.slots() == 0;
+            let done = attempt.is_free();
             if attempt.superseded {
                 self.late(id, outcome, out);
             }
             if done {
-                self.attempts.remove(&id);
+                self.attempts.forget(&id);
             }
             return;
         }
@@ -660,7 +658,7 @@ impl Switch {
         if outcome == Outcome::Submitted && attempt.doubt.is_none() && !attempt.alone {
             attempt.done = true;
             if attempt.is_free() {
-                self.attempts.remove(&id);
+                self.attempts.forget(&id);
             }
             return;
         }

@@ -122,11 +122,10 @@ impl ToySession {
             DELIVER => {
                 self.inbounds.insert(number);
                 let receipt = Receipt {
-                    ids: vec![CarrierId::new(&number.to_be_bytes())],
-                    attempt: None,
-                    to: String::new(),
+                    ids: std::iter::once(CarrierId::new(&number.to_be_bytes())).collect(),
+                    to: "".into(),
                     state: ReceiptState::Delivered,
-                    code: String::new(),
+                    code: "".into(),
                 };
                 self.say(Event::Receipt(Inbound(number), Box::new(receipt)));
             }

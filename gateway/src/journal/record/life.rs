@@ -3,7 +3,7 @@
 
 use carriers::CarrierId;
 
-use super::{AnswerKind, Answered, Attempt, Because, Outcome, Receipted, put_octets, put_str, put_u64};
+use super::{AnswerKind, Answered, Attempt, Because, Outcome, Receipted, put_octets, put_str, put_text, put_u64};
 
 impl Attempt<'_> {
     /// Appends its octets.
@@ -41,7 +41,7 @@ impl Receipted<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         put_u64s(out, [self.at.0, self.attempt.0]);
         out.extend_from_slice(&[self.part, self.state as u8]);
-        put_str(out, self.code);
+        put_text(out, self.code);
     }
 }
 
@@ -50,9 +50,9 @@ impl Outcome<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         put_u64(out, self.at.0);
         out.extend_from_slice(&[self.outcome as u8, self.evidence as u8, u8::from(self.correction)]);
-        for text in [self.reason, self.code, self.channel] {
-            put_str(out, text);
-        }
+        put_str(out, self.reason);
+        put_text(out, self.code);
+        put_str(out, self.channel);
     }
 }
 

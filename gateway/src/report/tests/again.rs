@@ -227,7 +227,7 @@ fn an_attempt_that_never_left_hides_no_missing_receipt_after_a_restart() {
     let first = world.start(id, A, 1);
     // What is in doubt goes again, comes back unsent, and the first answer comes after all.
     let second = world.start(id, B, 1);
-    world.report.unsent(world.now(), second, u64::MAX, &mut world.log);
+    world.report.unsent(world.now(), (id, second), u64::MAX, &mut world.log);
     world.submitted(first, 0, "x");
     world.run();
     let mut again = world.crash();

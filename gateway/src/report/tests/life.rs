@@ -185,10 +185,10 @@ fn an_attempt_that_could_not_be_written_leaves_no_trace_in_memory() {
     let id = world.accept(true);
     for _ in 0..100 {
         let attempt = world.start(id, A, 2);
-        world.report.unsent(world.now(), attempt, u64::MAX, &mut world.log);
+        world.report.unsent(world.now(), (id, attempt), u64::MAX, &mut world.log);
     }
     let detail = world.report.live(id).unwrap().detail.as_deref().unwrap();
-    assert_eq!((detail.attempts.len(), world.report.census().1), (0, [0; 7]));
+    assert_eq!((detail.attempts.len(), world.report.census().1), (0, [0; 6]));
     assert!(world.told.is_empty());
     world.exhausted(id, End::Expired);
     world.run();

@@ -17,6 +17,6 @@ fn a_waiting_message_costs_about_a_hundred_octets_at_the_worst() {
 fn waiting_messages_are_in_no_table_but_one() {
     let mut world = World::new();
     let ids: Vec<_> = (0..1_000).map(|_| world.accept(true)).collect();
-    assert_eq!(world.report.census(), ([1_000, 0, 0, 0, 0], [0; 7]));
+    assert_eq!(world.report.census(), ([1_000, 0, 0, 0, 0], [0; 6]));
     assert!(ids.iter().all(|id| world.report.live(*id).unwrap().detail.is_none()));
 }

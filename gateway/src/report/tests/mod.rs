@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Ticket, Verdict};
+use carriers::{AttemptRef, CarrierId, Doubt, Inbound, Receipt, ReceiptState, Verdict};
 use link::LinkId;
 
 use super::again::{Rule, Why};
@@ -19,7 +19,7 @@ use super::end::Past;
 use super::recover::{Note, Replay};
 use super::state::Detail;
 use super::uplink::{Received, Rules};
-use super::{Ack, Effect, Ledger, Report};
+use super::{Ack, Effect, Ledger, Place, Report};
 use crate::clock::{Moment, Time, Wall};
 use crate::config::plan::{AppId, ChannelId, GroupId, Names, TierId};
 use crate::ids::MessageId;
@@ -97,6 +97,8 @@ struct World {
     /// Messages that go on to other channels: which they leave, and why.
     again: Vec<(ChannelId, Why, Recovered)>,
     duplicates: usize,
+    /// Whose the attempts are, as the switch knows it.
+    whose: BTreeMap<AttemptRef, MessageId>,
     further: Vec<Rule>,
     /// Messages from handsets as their apps got them.
     received: Vec<(MessageId, AppId, Received)>,
@@ -130,7 +132,7 @@ fn names() -> Names {
 }
 
 fn receipt(id: &str, to: &str, state: ReceiptState) -> Receipt {
-    Receipt { ids: vec![CarrierId::new(id.as_bytes())], attempt: None, to: to.into(), state, code: "code".into() }
+    Receipt { ids: std::iter::once(CarrierId::new(id.as_bytes())).collect(), to: to.into(), state, code: "code".into() }
 }
 
 /// One channel's carrier gives parts the ids that its protocol fixes before the answer.
@@ -163,6 +165,7 @@ impl World {
             late: Vec::new(),
             again: Vec::new(),
             duplicates: 0,
+            whose: BTreeMap::new(),
             further: Vec::new(),
             received: Vec::new(),
             repeated: 0,
@@ -252,15 +255,18 @@ impl World {
         let record = Attempt { at: self.wall, attempt, channel: &channel_name, parts, only, because };
         let now = self.now();
         let fresh = Some(Box::new(Detail::new(accepted.to, accepted.client_ref)));
+        self.whose.insert(attempt, id);
         let started = self.report.started(now, (id, expires), &record, channel, fresh, &mut self.log);
         for part in (0..parts).filter(|_| started) {
-            early(channel, attempt, part).into_iter().for_each(|id| self.report.expected(attempt, part, id));
+            let place = Place { message: id, attempt, part };
+            early(channel, attempt, part).into_iter().for_each(|id| self.report.expected(place, id));
         }
         started
     }
 
     fn answer(&mut self, attempt: AttemptRef, part: u8, answer: AnswerKind<'_>) {
-        self.report.answered(self.now(), Ticket::new(attempt, part), answer, &mut self.log);
+        let Some(message) = self.whose.get(&attempt).copied() else { panic!("nobody's attempt") };
+        self.report.answered(self.now(), Place { message, attempt, part }, answer, &mut self.log);
     }
 
     fn submitted(&mut self, attempt: AttemptRef, part: u8, id: &str) {
@@ -404,6 +410,7 @@ impl World {
         world.further(self.further.clone());
         world.log.entries = entries.to_vec();
         world.store = self.store.clone();
+        world.whose = self.whose.clone();
         (world.time, world.wall) = (Time(1_000_000), self.wall);
         (world.next_id, world.next_inbound) = (self.next_id, self.next_inbound);
         let now = world.now();
@@ -438,7 +445,7 @@ impl World {
     }
 
     fn assert_nothing_left(&self) {
-        assert_eq!(self.report.census(), ([0; 5], [0; 7]));
+        assert_eq!(self.report.census(), ([0; 5], [0; 6]));
     }
 
     /// Whether the journal holds nothing of that id any more.

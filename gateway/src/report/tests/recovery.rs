@@ -450,7 +450,7 @@ impl Play {
 
     fn check(&self, told_before: &[Called], context: &str) {
         let world = &self.world;
-        assert_eq!(world.report.census(), ([0; 5], [0; 7]), "{context}");
+        assert_eq!(world.report.census(), ([0; 5], [0; 6]), "{context}");
         for id in &self.accepted {
             assert!(world.ended(*id), "{context}: {id} has not ended");
             let records = world.log.entries.iter().filter(|(of, _)| of == id).filter_map(|(_, r)| r.as_ref());

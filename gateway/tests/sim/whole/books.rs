@@ -188,7 +188,7 @@ impl Books {
             };
             match Record::read(*kind, octets).expect("a record reads as it was written") {
                 Record::Accepted(_) => self.durable(*id),
-                Record::Receipted(receipt) => self.receipts.extend(number(receipt.code)),
+                Record::Receipted(receipt) => self.receipts.extend(number(receipt.code.as_str())),
                 Record::Orphan(orphan) => self.receipts.extend(number(orphan.code)),
                 Record::Outcome(outcome) => {
                     self.outcome(*id, outcome.outcome, outcome.evidence, outcome.reason, outcome.correction);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use carriers::{CarrierId, Doubt, Receipt, ReceiptState, Ticket, Verdict};
+use carriers::{AttemptRef, CarrierId, Doubt, Receipt, ReceiptState, Ticket, Verdict};
 use fastrand::Rng;
 use gateway::config::plan::ChannelId;
 use gateway::switch::health::{Cause, State, Transition};
@@ -24,7 +24,7 @@ pub(crate) struct Carrier {
     pub(crate) fault: Option<Fault>,
     /// What waits for the end of a hang.
     backlog: Vec<(LinkId, u64, Stuck)>,
-    /// Whether its receipts carry our own reference.
+    /// Whether the ids it gives follow from our own references, and are known before its answers.
     by_reference: bool,
     /// Whether a part without an answer costs the connection.
     strict: bool,
@@ -295,14 +295,20 @@ impl World {
         }
     }
 
+    /// The id that the carrier will give a part, where it is known before the answer.
+    pub(super) fn early(&self, channel: ChannelId, attempt: AttemptRef, part: u8) -> Option<CarrierId> {
+        let carrier = self.carriers.get(usize::from(channel.0)).filter(|carrier| carrier.by_reference);
+        carrier.map(|_| CarrierId::new(format!("r{}-{part}", attempt.0).as_bytes()))
+    }
+
     /// The carrier takes a part; its id, and its receipts to come.
     fn take(&mut self, channel: u16, ticket: Ticket, latency: u64) -> CarrierId {
         let message = self.books.taken(ticket);
         let to = self.requests[self.books.request(message)].to.clone();
         let carrier = &mut self.carriers[usize::from(channel)];
         carrier.ids += 1;
-        let (id, by_reference) =
-            (CarrierId::new(format!("{channel}-{}", carrier.ids).as_bytes()), carrier.by_reference);
+        let next = CarrierId::new(format!("{channel}-{}", carrier.ids).as_bytes());
+        let id = self.early(ChannelId(channel), ticket.attempt(), ticket.part()).unwrap_or(next);
         self.books.doubles(message);
         let silent = !self.sends[usize::from(channel)];
         if silent || self.swarm.has(Fault::LostReceipts) && self.rng.u8(0..8) == 0 {
@@ -324,8 +330,12 @@ impl World {
         for (state, delay) in says {
             let nth = self.slips.len();
             let code = format!("c{nth}");
-            let attempt = by_reference.then(|| (ticket.attempt(), ticket.part()));
-            let receipt = Receipt { ids: vec![id.clone()], attempt, to: to.clone(), state, code };
+            let receipt = Receipt {
+                ids: std::iter::once(id.clone()).collect(),
+                to: to.as_str().into(),
+                state,
+                code: code.as_str().into(),
+            };
             let slip = Slip { channel, ticket, receipt, pending: None, done: false, in_time: false, tries: 0 };
             self.slips.push(slip);
             self.after(delay, What::Receipt(nth));

@@ -13,7 +13,7 @@ use gateway::journal::bodies::Spot;
 use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Outline, Record, Telling, kind};
 use gateway::report::recover::{Note, Replay};
 use gateway::report::state::Detail;
-use gateway::report::{Ack, Effect, Report, uplink};
+use gateway::report::{Ack, Effect, Place, Report, uplink};
 use gateway::switch::health::State;
 use gateway::switch::{Answer, Command, End, Event, Message, NotStarted, Switch};
 use link::LinkId;
@@ -91,7 +91,8 @@ impl World {
             }
             replay.record(*id, &record, gateway::journal::At { segment: 0, offset: at as u32, len: 0 });
         }
-        let (found, notes) = replay.finish(|id, _| self.disk.body(id), |_, _, _| None);
+        let (found, notes) =
+            replay.finish(|id, _| self.disk.body(id), |channel, attempt, part| self.early(channel, attempt, part));
         for (id, note) in notes {
             match note {
                 Note::Note(kind, octets) => self.disk.take(id, kind, octets, None),
@@ -436,7 +437,10 @@ impl World {
             Said::Unanswered(doubt) => (AnswerKind::Unanswered(*doubt), Answer::Unanswered(*doubt)),
         };
         let moment = self.moment();
-        line.report.answered(moment, ticket, kind, &mut self.disk);
+        let (attempt, part) = (ticket.attempt(), ticket.part());
+        // Whatever became of its link: the switch knows it until all its parts have their answers.
+        let Some((message, _)) = line.switch.sent(attempt) else { panic!("nobody's attempt is answered: {attempt:?}") };
+        line.report.answered(moment, Place { message, attempt, part }, kind, &mut self.disk);
         let now = moment.time;
         if !self.ledger.is_open(ticket) {
             // The switch has given it up with its link.
@@ -532,6 +536,11 @@ impl World {
             self.books.reached.hit("start refused by the report");
             return self.refuse(line, start.attempt, NotStarted::Retry);
         }
+        for part in 0..parts {
+            if let Some(id) = self.early(channel, start.attempt, part) {
+                line.report.expected(Place { message: start.message, attempt: start.attempt, part }, id);
+            }
+        }
         line.outgoing.push((start, parts));
     }
 
@@ -553,7 +562,7 @@ impl World {
                     "link lost before the body came"
                 });
                 let now = self.moment();
-                line.report.unsent(now, start.attempt, start.only, &mut self.disk);
+                line.report.unsent(now, (start.message, start.attempt), start.only, &mut self.disk);
                 self.refuse(line, start.attempt, NotStarted::Retry);
                 continue;
             }

@@ -1,14 +1,15 @@
-//! What nearly every message has one or little of, kept in the message's own memory: a message on its way is one
-//! allocation. What does not fit has memory of its own.
+//! What nearly every message or receipt has one or little of, kept in its own memory: a message on its way is one
+//! allocation, and so is a receipt. What does not fit has memory of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// A list of which nearly all have one entry at most.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MostlyOne<T>(Kept<T>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Kept<T> {
     One(Option<T>),
     Many(Vec<T>),
@@ -43,6 +44,20 @@ impl<T: Clone> MostlyOne<T> {
             1 => Kept::One(Some(value)),
             _ => Kept::Many(vec![value; times]),
         })
+    }
+}
+
+impl<T: PartialEq> PartialEq for MostlyOne<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for MostlyOne<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for MostlyOne<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -123,6 +138,24 @@ impl<const N: usize> Short<N> {
         Short::Here(length, octets)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.octets().is_empty()
+    }
+
+    /// It and another behind it.
+    pub fn push_str(&mut self, more: &str) {
+        if let Short::Here(length, octets) = self {
+            let (from, to) = (usize::from(*length), usize::from(*length) + more.len());
+            if let Some((room, end)) = octets.get_mut(from..to).zip(u8::try_from(to).ok()) {
+                room.copy_from_slice(more.as_bytes());
+                *length = end;
+                return;
+            }
+        }
+        *self = Short::There([&**self, more].concat().into());
+    }
+
     /// Its octets, which need not be looked at for being text.
     pub fn octets(&self) -> &[u8] {
         match self {
@@ -154,6 +187,96 @@ impl<const N: usize> Default for Short<N> {
 impl<const N: usize> From<&str> for Short<N> {
     fn from(text: &str) -> Self {
         Short::joined(text, "")
+    }
+}
+
+/// Text that is mostly copied and seldom read: it is looked at as such only where it is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    /// Its octets, which are UTF-8.
+    pub fn octets(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// To be read.
+    pub fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.0).unwrap_or_default()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What stands before so many octets, and after. `None` within a character.
+    pub fn split_at(self, at: usize) -> Option<(Text<'a>, Text<'a>)> {
+        let (before, after) = self.0.split_at_checked(at)?;
+        let within = after.first().is_some_and(|octet| (0x80..0xC0).contains(octet));
+        (!within).then_some((Text(before), Text(after)))
+    }
+}
+
+impl serde::Serialize for Text<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Text(text.as_bytes())
+    }
+}
+
+impl<'a, const N: usize> From<&'a Short<N>> for Text<'a> {
+    fn from(text: &'a Short<N>) -> Self {
+        Text(text.octets())
+    }
+}
+
+impl<const N: usize> From<Text<'_>> for Short<N> {
+    fn from(Text(text): Text<'_>) -> Self {
+        let mut octets = [0; N];
+        match octets.get_mut(..text.len()).zip(u8::try_from(text.len()).ok()) {
+            Some((room, length)) => {
+                room.copy_from_slice(text);
+                Short::Here(length, octets)
+            }
+            None => Short::There(Text(text).as_str().into()),
+        }
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl<const N: usize> From<Cow<'_, str>> for Short<N> {
+    fn from(text: Cow<'_, str>) -> Self {
+        Short::from(&*text)
+    }
+}
+
+impl<const N: usize> fmt::Write for Short<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}
+
+impl<const N: usize> Extend<char> for Short<N> {
+    fn extend<I: IntoIterator<Item = char>>(&mut self, more: I) {
+        more.into_iter().for_each(|character| self.push_str(character.encode_utf8(&mut [0; 4])));
+    }
+}
+
+impl<const N: usize> fmt::Display for Short<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -194,7 +317,17 @@ mod tests {
             assert_eq!(&*joined, &text[..to]);
             assert_eq!(matches!(joined, Short::Here(..)), to <= 22);
             assert!(joined == Short::from(&text[..to]));
+            let mut pushed = Short::from(&text[..from]);
+            pushed.push_str(&text[from..to]);
+            assert!(pushed == joined);
+            let parts = (Text::from(&text[..from]), Text::from(&text[from..to]));
+            assert_eq!(Text::from(&joined).split_at(from), Some(parts));
+            assert!(Short::from(Text::from(&joined)) == joined && Text::from(&joined) == Text::from(&text[..to]));
         }
+        assert_eq!(Text::from(&*text).split_at(1), None, "within a character");
+        let mut extended = Short::<22>::default();
+        extended.extend(text.chars());
+        assert_eq!(&*extended, text);
         assert_eq!(size_of::<Short<22>>(), 24);
     }
 }
