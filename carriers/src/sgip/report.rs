@@ -93,7 +93,7 @@ mod tests {
     fn a_node_that_is_not_ours_is_tried_as_ours_too() {
         let ours = id(OURS).unwrap();
         assert_eq!(ours, CarrierId::new(b"b36924b942e0e04200000002"));
-        assert_eq!(read(&report(0, 0), OURS.node).receipt.unwrap().ids[..], [ours.clone()]);
+        assert_eq!(&read(&report(0, 0), OURS.node).receipt.unwrap().ids[..], std::slice::from_ref(&ours));
         for node in [0, u32::MAX] {
             let stray = Report { submit_sequence: Sequence { node, ..OURS }, ..report(0, 0) };
             let ids = read(&stray, OURS.node).receipt.unwrap().ids;
