@@ -107,7 +107,7 @@ impl Spares {
     fn keep(&mut self, mut octets: Vec<u8>) {
         octets.clear();
         let at = self.0.partition_point(|spare| spare.capacity() < octets.capacity());
-        if octets.capacity() <= 2 * COMMIT_OCTETS {
+        if octets.capacity() <= COMMIT_OCTETS {
             self.0.insert(at, octets);
         }
         while self.0.len() > SPARES || self.0.iter().map(Vec::capacity).sum::<usize>() > SPARE_OCTETS {

@@ -582,14 +582,14 @@ impl Books<'_> {
         if !state.open() {
             self.correlation.landed(state);
         }
-        if let Some(expected) = another {
-            self.correlation.unlearn(channel, &expected, message);
-        }
         if more {
             self.effects.push(Effect::Duplicate(channel));
         }
         // A receipt may have proved before that the carrier has it.
         let doubted = state.parts.get(usize::from(part)).is_some_and(|p| matches!(p.state, PartState::Unanswered(_)));
+        if let Some(expected) = another.filter(|expected| detail.part_of(channel, expected).is_none()) {
+            self.correlation.unlearn(channel, &expected, message);
+        }
         let own = match answer {
             AnswerKind::Submitted(id) => {
                 self.correlation.resolved(channel, to, place);

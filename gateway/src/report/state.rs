@@ -343,12 +343,18 @@ impl Detail {
         self.attempts.iter_mut().rev().find(|a| a.attempt == attempt)
     }
 
-    /// The part that a channel's carrier gave that id, of the last attempt that has it.
+    /// The part that a channel's carrier gave that id. Of several, for carriers give ids again, one that has no receipt
+    /// yet, of the last attempt.
     pub fn part_of(&self, channel: ChannelId, id: &CarrierId) -> Option<(AttemptRef, u8)> {
-        self.attempts.iter().rev().filter(|attempt| attempt.channel == channel).find_map(|attempt| {
-            let at = attempt.parts.iter().position(|part| part.id.as_ref() == Some(id))?;
-            Some((attempt.attempt, u8::try_from(at).ok()?))
-        })
+        let attempts = self.attempts.iter().rev().filter(|attempt| attempt.channel == channel);
+        let parts =
+            attempts.flat_map(|attempt| (0..=u8::MAX).zip(&attempt.parts).map(move |(at, part)| (attempt, at, part)));
+        let mut given = parts.filter(|(.., part)| part.id.as_ref() == Some(id));
+        let is_receipted = |(.., part): &(_, _, &Part)| matches!(part.state, PartState::Receipted(..));
+        let first = given.next()?;
+        let (attempt, at, _) =
+            if is_receipted(&first) { given.find(|one| !is_receipted(one)).unwrap_or(first) } else { first };
+        Some((attempt.attempt, at))
     }
 
     /// One part of an attempt.

@@ -9,8 +9,8 @@ use crate::clock::Moment;
 
 /// Octets of a block; an event that has more has one of its own.
 const BLOCK: usize = 64 * 1024;
-/// Events whose room an empty lane keeps.
-const KEPT: usize = 2_048;
+/// Events whose room an empty lane keeps: most applications have few.
+const KEPT: usize = 256;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -75,8 +75,9 @@ impl Lane {
             }
         }
         // What a burst needed is not kept for the next.
-        if self.events.is_empty() && self.events.capacity() > KEPT {
-            self.events = VecDeque::new();
+        if self.events.is_empty() {
+            self.spare = Vec::new();
+            self.events.shrink_to(KEPT);
         }
     }
 

@@ -298,6 +298,41 @@ fn an_answer_may_name_another_id_than_expected() {
 }
 
 #[test]
+fn an_answer_may_name_the_id_that_another_part_was_expected_to_get() {
+    let mut world = World::new();
+    let id = world.accept(true);
+    let attempt = world.start(id, EARLY, 2);
+    let others = early(EARLY, attempt, 1).unwrap().to_string();
+    world.submitted(attempt, 0, &others);
+    world.submitted(attempt, 1, "x");
+    world.hear(EARLY, &others, id, Delivered);
+    world.hear(EARLY, "x", id, Delivered);
+    assert_eq!(world.heard_of(id).len(), 1);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn parts_that_were_given_one_id_take_a_receipt_each() {
+    for both_answered in [true, false] {
+        let mut world = World::new();
+        let id = world.accept(true);
+        let attempt = world.start(id, A, 2);
+        world.submitted(attempt, 0, "x");
+        if both_answered {
+            world.submitted(attempt, 1, "x");
+        }
+        world.hear(A, "x", id, Delivered);
+        if !both_answered {
+            world.submitted(attempt, 1, "x");
+        }
+        assert!(world.heard_of(id).is_empty());
+        world.hear(A, "x", id, Delivered);
+        assert_eq!(world.heard_of(id).len(), 1, "{both_answered}");
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
 fn a_repeated_receipt_of_a_finished_message_is_not_taken_for_one_in_doubt() {
     let mut world = World::new();
     let id = world.accept(true);
