@@ -200,7 +200,8 @@ impl Desk {
         let pace = config.rate_limit.map(|rate| Pace::new(rate.0, config.rate_burst, start));
         let mut rng = fastrand::Rng::with_seed(seed);
         // Ids of different carriers should not look alike.
-        let next_id = rng.u64(1_000_000_000..2_000_000_000);
+        // Where an id has room for 16 bits of it, the next four say how often they wrapped: not yet.
+        let next_id = rng.u64(1_100_000_000..2_000_000_000) & !0xf_0000;
         let mut codes = tongue::codes(config.protocol);
         codes.throttled = config.quirks.throttle_status.unwrap_or(codes.throttled);
         Self {

@@ -168,6 +168,8 @@ fn a_bad_day_leaves_nothing_behind() {
         last.mib,
         log.len() >> 10
     );
+    let tenths = (0..10).filter_map(|tenth| readings.get(tenth * readings.len() / 10)).chain(readings.last());
+    println!("soak: MiB by tenths: {}", tenths.map(|one| format!("{:.1}", one.mib)).collect::<Vec<_>>().join(" "));
     assert!(verdict.holds, "{:#}", verdict.report);
     assert_eq!((&summary["unknown"], verdict.count("pending")), (&0.into(), 0), "{summary}");
     assert!(!log.contains("internal error"), "{log}");
