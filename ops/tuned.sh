@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the gateway by what it does under load: once with counters in it, then the benchmark's load over every protocol
 # to fill these, then again with what they say (rustc's profile-guided optimisation). Takes a quarter of an hour on two
-# cores; target/tuned has the programs. Cargo features, options and sources are those of `make build`.
+# cores; target/tuned has the programs. Sources and options are those of `make build`.
 #
 #   LLVM_PROFDATA=path   merges the counters; of rustc's LLVM or a newer one. Without it rustup's component llvm-tools is used
 #   AGAIN=yes            loads once more, though nothing has changed since the last time

@@ -311,6 +311,20 @@ fn an_answer_may_name_the_id_that_another_part_was_expected_to_get() {
     world.assert_nothing_left();
 }
 
+/// As two ids would be whose hashes meet.
+#[test]
+fn a_receipt_for_an_id_that_its_message_does_not_have_is_no_part_s() {
+    let mut world = World::new();
+    let id = world.accept(true);
+    let attempt = world.start(id, A, 1);
+    world.submitted(attempt, 0, "x");
+    world.report.correlation.learn(A, &CarrierId::new(b"y"), id);
+    world.hear(A, "y", id, Delivered);
+    assert!(world.heard_of(id).is_empty());
+    world.hear(A, "x", id, Delivered);
+    assert_eq!(world.heard_of(id).len(), 1);
+}
+
 #[test]
 fn parts_that_were_given_one_id_take_a_receipt_each() {
     for both_answered in [true, false] {
