@@ -1,4 +1,4 @@
-//! Messages by id. They lie in pieces, in the order in which they came; many small hash tables say where. What came
+//! Messages by id, in the order in which they came. They lie in pieces; many small hash tables say where. What came
 //! together goes on together, step by step: who is looked for is mostly the one behind the last, so that is where a look
 //! begins, and a run of messages is found without the tables, in memory that is read straight on.
 //!
