@@ -1,0 +1,245 @@
+//! The least a line can be: posts are read, written down with the others that came meanwhile, synced, answered and
+//! submitted; answers are counted. Nothing is checked, routed, kept or told. What it costs is what this machine's kernel
+//! takes for the system calls no line can do without: what the gateway costs above it is the gateway's own.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use bytes::{Buf, BytesMut};
+use codecs::framing;
+use codecs::smpp::{Bind, Body, LIMITS, Pdu, Sm};
+use conformance::account::PASSWORD;
+use serde::Deserialize;
+use simulators::simulator::announce;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{spawn_local, yield_now};
+
+use super::answer::{self, Request};
+use super::Ready;
+
+/// A segment, written over once it is full.
+const SEGMENT: u64 = 64 << 20;
+/// What an admitted message of twenty characters takes in the journal, and its end.
+const RECORD: usize = 144 + 48;
+
+/// Where it reads, writes and submits.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Wish {
+    /// The carrier's address
+    #[arg(long)]
+    to: SocketAddr,
+    /// Where its segment is made, on a real disk
+    #[arg(long)]
+    dir: PathBuf,
+    /// File that gets its address
+    #[arg(long)]
+    ready_file: PathBuf,
+}
+
+/// What came since the last sync.
+#[derive(Default)]
+struct Came {
+    records: Vec<u8>,
+    submits: BytesMut,
+    answers: Vec<(Rc<TcpStream>, String)>,
+}
+
+/// Where it waits for the disk.
+#[derive(Default)]
+struct Waiting {
+    came: RefCell<Came>,
+    more: Notify,
+    messages: Cell<u32>,
+}
+
+/// One message per post, or many.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Post<'a> {
+    Many {
+        #[serde(borrow)]
+        messages: Vec<Message<'a>>,
+    },
+    #[serde(borrow)]
+    One(Message<'a>),
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    to: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+}
+
+/// Serves on a free port, which goes to the ready file, until the process is ended or the carrier is gone. Must run on a
+/// `LocalSet`.
+///
+/// # Errors
+/// It cannot listen, write its segment or reach the carrier; the disk fails.
+pub async fn run(wish: &Wish) -> io::Result<()> {
+    let link = link(wish.to).await?;
+    let (to_disk, mut on_disk) = commit(&wish.dir)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    announce(&Ready { answer: listener.local_addr()? }, Some(&wish.ready_file))?;
+    let waiting = Rc::new(Waiting::default());
+    let posts = Rc::clone(&waiting);
+    spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // How a connection ended is its peer's affair.
+            drop(stream.set_nodelay(true));
+            spawn_local(converse(Rc::new(stream), Rc::clone(&posts)));
+        }
+    });
+    loop {
+        waiting.more.notified().await;
+        // As long as each round of the runtime brings more.
+        let mut gathered = 0;
+        while gathered < waiting.came.borrow().answers.len() {
+            gathered = waiting.came.borrow().answers.len();
+            yield_now().await;
+        }
+        let Came { records, submits, answers } = waiting.came.take();
+        let gone = || io::Error::other("the commit thread is gone");
+        to_disk.send(records).map_err(|_| gone())?;
+        on_disk.recv().await.ok_or_else(gone)??;
+        for (client, answer) in answers {
+            // A client that is gone has no answer.
+            drop(write(&client, answer.as_bytes()).await);
+        }
+        write(&link, &submits).await?;
+    }
+}
+
+/// One connection: what is posted waits for the disk.
+async fn converse(stream: Rc<TcpStream>, waiting: Rc<Waiting>) {
+    let mut input = BytesMut::with_capacity(1 << 16);
+    loop {
+        while let Some(request) = answer::request(&input) {
+            waiting.take(&stream, &request);
+            let length = request.length;
+            input.advance(length);
+        }
+        if !read(&stream, &mut input).await {
+            return;
+        }
+    }
+}
+
+impl Waiting {
+    fn take(&self, stream: &Rc<TcpStream>, request: &Request<'_>) {
+        let Came { records, submits, answers } = &mut *self.came.borrow_mut();
+        let messages = match serde_json::from_slice(request.body) {
+            Ok(Post::Many { messages }) => messages,
+            Ok(Post::One(message)) => vec![message],
+            // The load client posts nothing else.
+            Err(_) => Vec::new(),
+        };
+        for message in messages {
+            let at = records.len();
+            records.extend_from_slice(message.to.as_bytes());
+            records.extend_from_slice(message.text.as_bytes());
+            records.resize((at + RECORD).max(records.len()), 0);
+            submit(submits, self.messages.get(), &message);
+            self.messages.set(self.messages.get().wrapping_add(1));
+        }
+        let mut answer = String::new();
+        answer::write_answer(request, &mut answer);
+        answers.push((Rc::clone(stream), answer));
+        self.more.notify_one();
+    }
+}
+
+type Disk = (std::sync::mpsc::Sender<Vec<u8>>, mpsc::UnboundedReceiver<io::Result<()>>);
+
+/// The thread that writes and syncs, a list at a time, in a segment it has written before.
+fn commit(dir: &Path) -> io::Result<Disk> {
+    std::fs::create_dir_all(dir)?;
+    let segment = OpenOptions::new().create(true).truncate(true).write(true).open(dir.join("segment"))?;
+    let zeros = vec![0; 1 << 20];
+    for at in (0..SEGMENT).step_by(1 << 20) {
+        segment.write_all_at(&zeros, at)?;
+    }
+    segment.sync_all()?;
+    let (to_disk, lists) = std::sync::mpsc::channel::<Vec<u8>>();
+    let (done, on_disk) = mpsc::unbounded_channel();
+    std::thread::Builder::new().name("commit".to_owned()).spawn(move || {
+        let mut at = 0;
+        for list in lists {
+            if done.send(write_down(&segment, &list, &mut at)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok((to_disk, on_disk))
+}
+
+fn write_down(segment: &File, list: &[u8], at: &mut u64) -> io::Result<()> {
+    if *at + list.len() as u64 > SEGMENT {
+        *at = 0;
+    }
+    segment.write_all_at(list, *at)?;
+    *at += list.len() as u64;
+    segment.sync_data()
+}
+
+/// A link that is let in; what the carrier says is read and dropped.
+async fn link(to: SocketAddr) -> io::Result<Rc<TcpStream>> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    let bind = Bind { system_id: b"qiao", password: PASSWORD.as_bytes(), interface_version: 0x34, ..Bind::default() };
+    let mut out = BytesMut::new();
+    Pdu { status: 0, sequence: 1, body: Body::BindTransceiver(bind) }.write(&mut out);
+    let _ = stream.try_write(&out)?;
+    let link = Rc::new(stream);
+    let stream = Rc::clone(&link);
+    spawn_local(async move {
+        let mut input = BytesMut::with_capacity(1 << 20);
+        while read(&stream, &mut input).await {
+            while let Ok(Some(length)) = framing::cut(&input, &LIMITS) {
+                input.advance(length);
+            }
+        }
+    });
+    Ok(link)
+}
+
+/// Reads what there is; whether there will be more.
+async fn read(stream: &TcpStream, input: &mut BytesMut) -> bool {
+    loop {
+        match stream.try_read_buf(input) {
+            Ok(octets) => return octets > 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && stream.readable().await.is_ok() => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Writes everything.
+async fn write(stream: &TcpStream, mut octets: &[u8]) -> io::Result<()> {
+    while !octets.is_empty() {
+        match stream.try_write(octets) {
+            Ok(written) => octets = octets.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn submit(out: &mut BytesMut, number: u32, message: &Message<'_>) {
+    let sm = Sm {
+        source_addr: b"10690001",
+        destination_addr: message.to.trim_start_matches('+').as_bytes(),
+        short_message: message.text.as_bytes(),
+        ..Sm::default()
+    };
+    Pdu { status: 0, sequence: number % 0x7fff_0000 + 2, body: Body::SubmitSm(sm) }.write(out);
+}
