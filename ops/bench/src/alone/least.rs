@@ -1,6 +1,6 @@
 //! The least a line can be: posts are read, written down with the others that came meanwhile, synced, answered and
-//! submitted; answers are counted. Nothing is checked, routed, kept or told. What it costs is what this machine's kernel
-//! takes for the system calls no line can do without: what the gateway costs above it is the gateway's own.
+//! submitted. Nothing is checked, routed, kept or told, and no answer of the carrier's is looked at. In single posts it
+//! is nearly all the kernel's: what the gateway costs above it is the gateway's own.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -15,14 +15,15 @@ use bytes::{Buf, BytesMut};
 use codecs::framing;
 use codecs::smpp::{Bind, Body, LIMITS, Pdu, Sm};
 use conformance::account::PASSWORD;
+use gateway::listen::{UNREAD_LIMIT, listen};
 use serde::Deserialize;
 use simulators::simulator::announce;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{spawn_local, yield_now};
 
-use super::answer::{self, Request};
 use super::Ready;
+use super::answer::{self, Request};
 
 /// A segment, written over once it is full.
 const SEGMENT: u64 = 64 << 20;
@@ -87,7 +88,7 @@ struct Message<'a> {
 pub async fn run(wish: &Wish) -> io::Result<()> {
     let link = link(wish.to).await?;
     let (to_disk, mut on_disk) = commit(&wish.dir)?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = listen(([127, 0, 0, 1], 0).into(), UNREAD_LIMIT).await?;
     announce(&Ready { answer: listener.local_addr()? }, Some(&wish.ready_file))?;
     let waiting = Rc::new(Waiting::default());
     let posts = Rc::clone(&waiting);
@@ -242,4 +243,71 @@ fn submit(out: &mut BytesMut, number: u32, message: &Message<'_>) {
         ..Sm::default()
     };
     Pdu { status: 0, sequence: number % 0x7fff_0000 + 2, body: Body::SubmitSm(sm) }.write(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use conformance::wait::{seconds, until};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_posted_is_on_disk_and_submitted() {
+        let dir = tempfile::tempdir().unwrap();
+        let carrier = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let wish = Wish {
+            to: carrier.local_addr().unwrap(),
+            dir: dir.path().join("segment"),
+            ready_file: dir.path().join("ready.json"),
+        };
+        let ready_file = wish.ready_file.clone();
+        let seen = tokio::task::spawn_blocking(move || {
+            let (mut link, _) = carrier.accept().unwrap();
+            let Ready { answer } =
+                until("its ready file", seconds(30), || serde_json::from_slice(&std::fs::read(&ready_file).ok()?).ok());
+            let mut client = std::net::TcpStream::connect(answer).unwrap();
+            let mut answers = Vec::new();
+            for (path, body) in [
+                ("/v1/messages", r#"{"to":"+8613800000001","text":"one"}"#),
+                (
+                    "/v1/batches",
+                    r#"{"messages":[{"to":"+8613800000002","text":"two"},{"to":"3","text":"th\u0072ee"}]}"#,
+                ),
+            ] {
+                write!(client, "POST {path} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+                let mut answer = [0; 512];
+                let read = client.read(&mut answer).unwrap();
+                answers.push(String::from_utf8_lossy(&answer[..read]).into_owned());
+            }
+            let (mut input, mut sent) = (Vec::new(), Vec::new());
+            while sent.len() < 4 {
+                let mut octets = [0; 512];
+                let read = link.read(&mut octets).unwrap();
+                assert!(read > 0, "{sent:?}");
+                input.extend_from_slice(&octets[..read]);
+                while let Some(length) = framing::cut(&input, &LIMITS).unwrap() {
+                    sent.push(input.drain(..length).collect::<Vec<u8>>());
+                }
+            }
+            (answers, sent)
+        });
+        let local = tokio::task::LocalSet::new();
+        let (answers, sent) = local
+            .run_until(async {
+                tokio::select! {
+                    ended = run(&wish) => panic!("{ended:?}"),
+                    seen = seen => seen.unwrap(),
+                }
+            })
+            .await;
+        assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 202 ")), "{answers:?}");
+        assert_eq!(answers[1].matches("\"index\"").count(), 2, "{answers:?}");
+        for (pdu, words) in sent.iter().zip([&b"qiao"[..], b"8613800000001", b"8613800000002", b"three"]) {
+            assert!(pdu.windows(words.len()).any(|window| window == words), "{pdu:?}");
+        }
+        let segment = std::fs::read(dir.path().join("segment/segment")).unwrap();
+        assert!(segment.starts_with(b"+8613800000001one") && segment[RECORD..].starts_with(b"+8613800000002two"));
+    }
 }
