@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, BytesMut};
 use codecs::framing;
-use codecs::smpp::{Bind, Body, LIMITS, Pdu, Sm};
+use codecs::smpp::{Bind, Body, LIMITS, Pdu, Sm, SmResp, Tlvs, command};
 use conformance::account::PASSWORD;
 use gateway::listen::{UNREAD_LIMIT, listen};
 use serde::Deserialize;
@@ -29,6 +29,12 @@ use super::answer::{self, Request};
 const SEGMENT: u64 = 64 << 20;
 /// What an admitted message of twenty characters takes in the journal, and its end.
 const RECORD: usize = 144 + 48;
+/// What a receipt takes there, and the word that it was told.
+const RECEIPT: usize = 48 + 32;
+/// About what an event takes in a callback's body.
+const EVENT: usize = 320;
+/// Most of them in one.
+const MOST_EVENTS: usize = 100;
 
 /// Where it reads, writes and submits.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,14 +48,18 @@ pub struct Wish {
     /// File that gets its address
     #[arg(long)]
     ready_file: PathBuf,
+    /// Ask for receipts, and tell them here by HTTP
+    #[arg(long)]
+    tell: Option<SocketAddr>,
 }
 
 /// What came since the last sync.
 #[derive(Default)]
 struct Came {
     records: Vec<u8>,
-    submits: BytesMut,
+    to_carrier: BytesMut,
     answers: Vec<(Rc<TcpStream>, String)>,
+    receipts: usize,
 }
 
 /// Where it waits for the disk.
@@ -58,6 +68,14 @@ struct Waiting {
     came: RefCell<Came>,
     more: Notify,
     messages: Cell<u32>,
+    receipts: bool,
+}
+
+/// Events on disk that are to be told.
+#[derive(Default)]
+struct Events {
+    count: Cell<usize>,
+    more: Notify,
 }
 
 /// One message per post, or many.
@@ -86,11 +104,15 @@ struct Message<'a> {
 /// # Errors
 /// It cannot listen, write its segment or reach the carrier; the disk fails.
 pub async fn run(wish: &Wish) -> io::Result<()> {
-    let link = link(wish.to).await?;
+    let waiting = Rc::new(Waiting { receipts: wish.tell.is_some(), ..Waiting::default() });
+    let link = link(wish.to, Rc::clone(&waiting)).await?;
     let (to_disk, mut on_disk) = commit(&wish.dir)?;
     let listener = listen(([127, 0, 0, 1], 0).into(), UNREAD_LIMIT).await?;
     announce(&Ready { answer: listener.local_addr()? }, Some(&wish.ready_file))?;
-    let waiting = Rc::new(Waiting::default());
+    let events = Rc::new(Events::default());
+    if let Some(to) = wish.tell {
+        spawn_local(tell(TcpStream::connect(to).await?, Rc::clone(&events)));
+    }
     let posts = Rc::clone(&waiting);
     spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -103,11 +125,11 @@ pub async fn run(wish: &Wish) -> io::Result<()> {
         waiting.more.notified().await;
         // As long as each round of the runtime brings more.
         let mut gathered = 0;
-        while gathered < waiting.came.borrow().answers.len() {
-            gathered = waiting.came.borrow().answers.len();
+        while gathered < waiting.came.borrow().records.len() {
+            gathered = waiting.came.borrow().records.len();
             yield_now().await;
         }
-        let Came { records, submits, answers } = waiting.came.take();
+        let Came { records, to_carrier, answers, receipts } = waiting.came.take();
         let gone = || io::Error::other("the commit thread is gone");
         to_disk.send(records).map_err(|_| gone())?;
         on_disk.recv().await.ok_or_else(gone)??;
@@ -115,7 +137,32 @@ pub async fn run(wish: &Wish) -> io::Result<()> {
             // A client that is gone has no answer.
             drop(write(&client, answer.as_bytes()).await);
         }
-        write(&link, &submits).await?;
+        write(&link, &to_carrier).await?;
+        if receipts > 0 {
+            events.count.set(events.count.get() + receipts);
+            events.more.notify_one();
+        }
+    }
+}
+
+/// Posts the events, those that came since the last answer at once.
+async fn tell(stream: TcpStream, events: Rc<Events>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (mut out, mut input) = (Vec::new(), BytesMut::new());
+    loop {
+        events.more.notified().await;
+        while let count @ 1.. = events.count.get().min(MOST_EVENTS) {
+            events.count.set(events.count.get() - count);
+            out.clear();
+            let head = format!("POST /events HTTP/1.1\r\nHost: sink\r\nContent-Length: {}\r\n\r\n", count * EVENT);
+            out.extend_from_slice(head.as_bytes());
+            out.resize(out.len() + count * EVENT, b' ');
+            write(&stream, &out).await?;
+            input.clear();
+            if !read(&stream, &mut input).await {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -136,7 +183,7 @@ async fn converse(stream: Rc<TcpStream>, waiting: Rc<Waiting>) {
 
 impl Waiting {
     fn take(&self, stream: &Rc<TcpStream>, request: &Request<'_>) {
-        let Came { records, submits, answers } = &mut *self.came.borrow_mut();
+        let Came { records, to_carrier, answers, .. } = &mut *self.came.borrow_mut();
         let messages = match serde_json::from_slice(request.body) {
             Ok(Post::Many { messages }) => messages,
             Ok(Post::One(message)) => vec![message],
@@ -148,12 +195,22 @@ impl Waiting {
             records.extend_from_slice(message.to.as_bytes());
             records.extend_from_slice(message.text.as_bytes());
             records.resize((at + RECORD).max(records.len()), 0);
-            submit(submits, self.messages.get(), &message);
+            submit(to_carrier, self.messages.get(), &message, self.receipts);
             self.messages.set(self.messages.get().wrapping_add(1));
         }
         let mut answer = String::new();
         answer::write_answer(request, &mut answer);
         answers.push((Rc::clone(stream), answer));
+        self.more.notify_one();
+    }
+
+    /// A receipt, which the carrier is told is taken once that is on disk.
+    fn receipt(&self, sequence: u32) {
+        let came = &mut *self.came.borrow_mut();
+        came.records.resize(came.records.len() + RECEIPT, 0);
+        let body = Body::DeliverSmResp(SmResp { message_id: b"", tlvs: Tlvs::default() });
+        Pdu { status: 0, sequence, body }.write(&mut came.to_carrier);
+        came.receipts += 1;
         self.more.notify_one();
     }
 }
@@ -191,8 +248,8 @@ fn write_down(segment: &File, list: &[u8], at: &mut u64) -> io::Result<()> {
     segment.sync_data()
 }
 
-/// A link that is let in; what the carrier says is read and dropped.
-async fn link(to: SocketAddr) -> io::Result<Rc<TcpStream>> {
+/// A link that is let in; of what the carrier says only receipts are looked at.
+async fn link(to: SocketAddr, waiting: Rc<Waiting>) -> io::Result<Rc<TcpStream>> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let bind = Bind { system_id: b"qiao", password: PASSWORD.as_bytes(), interface_version: 0x34, ..Bind::default() };
@@ -205,6 +262,11 @@ async fn link(to: SocketAddr) -> io::Result<Rc<TcpStream>> {
         let mut input = BytesMut::with_capacity(1 << 20);
         while read(&stream, &mut input).await {
             while let Ok(Some(length)) = framing::cut(&input, &LIMITS) {
+                if let Some([_, _, _, _, id @ .., _, _, _, _, a, b, c, d]) = input.first_chunk::<16>()
+                    && *id == command::DELIVER_SM.to_be_bytes()
+                {
+                    waiting.receipt(u32::from_be_bytes([*a, *b, *c, *d]));
+                }
                 input.advance(length);
             }
         }
@@ -235,11 +297,12 @@ async fn write(stream: &TcpStream, mut octets: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn submit(out: &mut BytesMut, number: u32, message: &Message<'_>) {
+fn submit(out: &mut BytesMut, number: u32, message: &Message<'_>, receipt: bool) {
     let sm = Sm {
         source_addr: b"10690001",
         destination_addr: message.to.trim_start_matches('+').as_bytes(),
         short_message: message.text.as_bytes(),
+        registered_delivery: u8::from(receipt),
         ..Sm::default()
     };
     Pdu { status: 0, sequence: number % 0x7fff_0000 + 2, body: Body::SubmitSm(sm) }.write(out);
@@ -261,6 +324,7 @@ mod tests {
             to: carrier.local_addr().unwrap(),
             dir: dir.path().join("segment"),
             ready_file: dir.path().join("ready.json"),
+            tell: None,
         };
         let ready_file = wish.ready_file.clone();
         let seen = tokio::task::spawn_blocking(move || {

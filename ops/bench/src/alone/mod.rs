@@ -22,6 +22,8 @@ use crate::process::{Process, cpu};
 
 /// How long the far side may take to answer what is left once the load is through.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Pause between two looks at its figures.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What one run of a tool against a peer that does next to nothing came to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +55,10 @@ pub enum Tool {
     Least,
     /// The same with 1,000 messages per post.
     LeastBatches,
+    /// The same as the first, with a receipt told for each message.
+    LeastReceipts,
+    /// The same with 1,000 messages per post.
+    LeastBatchesReceipts,
     /// The far side, fed with submits.
     Submits,
     /// The far side, which owes a receipt for each submit.
@@ -63,8 +69,17 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Tool; 7] =
-        [Tool::Posts, Tool::Batches, Tool::Least, Tool::LeastBatches, Tool::Submits, Tool::Receipts, Tool::Away];
+    pub const ALL: [Tool; 9] = [
+        Tool::Posts,
+        Tool::Batches,
+        Tool::Least,
+        Tool::LeastBatches,
+        Tool::LeastReceipts,
+        Tool::LeastBatchesReceipts,
+        Tool::Submits,
+        Tool::Receipts,
+        Tool::Away,
+    ];
 
     /// Its name in table and file.
     pub fn name(self) -> &'static str {
@@ -73,6 +88,8 @@ impl Tool {
             Tool::Batches => "load: batches",
             Tool::Least => "the least line",
             Tool::LeastBatches => "the least line: batches",
+            Tool::LeastReceipts => "the least line: receipts",
+            Tool::LeastBatchesReceipts => "the least line: batches, receipts",
             Tool::Submits => "far: submits",
             Tool::Receipts => "far: with receipts",
             Tool::Away => "far: 20 ms away",
@@ -85,7 +102,8 @@ impl Tool {
             Tool::Posts | Tool::Least => 120_000,
             Tool::Batches | Tool::LeastBatches => 400_000,
             Tool::Submits => 400_000,
-            Tool::Receipts => 200_000,
+            Tool::LeastReceipts => 80_000,
+            Tool::Receipts | Tool::LeastBatchesReceipts => 200_000,
             Tool::Away => 20_000,
         }
     }
@@ -102,6 +120,8 @@ impl Tool {
             Tool::Batches => self.load(dir, &case("batch")?).await,
             Tool::Least => self.least(dir, &case("single")?).await,
             Tool::LeastBatches => self.least(dir, &case("batch")?).await,
+            Tool::LeastReceipts => self.least(dir, &case("single-receipts")?).await,
+            Tool::LeastBatchesReceipts => self.least(dir, &case("batch-receipts")?).await,
             Tool::Submits => self.far(dir, case("single")?).await,
             Tool::Receipts => self.far(dir, case("single-receipts")?).await,
             Tool::Away => self.far(dir, case("slow-carrier-full")?).await,
@@ -123,16 +143,26 @@ impl Tool {
         std::fs::write(dir.join("carriers.toml"), case.scenario(None))?;
         let far = Far::start(dir).await?;
         let to = far.carriers.get("far").ok_or("the simulator does not say where it listens")?.to_string();
-        let line = Answerer::by(dir, &["least", "--to", &to, "--dir", "segment"]).await?;
+        let sink = if case.receipts { Some(Answerer::start(dir).await?) } else { None };
+        let told = sink.as_ref().map(|sink| sink.address.to_string());
+        let tell = told.iter().flat_map(|told| ["--tell", told]);
+        let args: Vec<&str> = ["least", "--to", &to, "--dir", "segment"].into_iter().chain(tell).collect();
+        let line = Answerer::by(dir, "least", &args).await?;
         let pid = line.process.pid().unwrap_or(0);
         let before = cpu(pid);
         let summary = posts(dir, case, line.address, self.messages()).await?;
         let give_up = Instant::now() + ANSWERED_WITHIN;
-        while far.answered("far").await? < u64::from(self.messages()) {
+        let over = if case.receipts { "receipts_acked" } else { "answered" };
+        while far.counted("far", over).await? < u64::from(self.messages()) {
             if Instant::now() > give_up {
                 return Err(line.process.failed("not everything was submitted"));
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if let Some(sink) = sink {
+            // What was told last is on its way.
+            tokio::time::sleep(LOOK_EVERY).await;
+            sink.process.stop().await?;
         }
         let spent = cpu(pid).saturating_sub(before);
         line.process.stop().await?;
@@ -215,13 +245,14 @@ impl Answerer {
     /// # Errors
     /// It does not come up.
     pub async fn start(dir: &Path) -> Result<Self> {
-        Self::by(dir, &["answer"]).await
+        Self::by(dir, "answer", &["answer"]).await
     }
 
-    async fn by(dir: &Path, args: &[&str]) -> Result<Self> {
-        let args = [args, &["--ready-file", "answer.json"]].concat();
-        let mut process = Process::start("answer", "alone", &args, dir)?;
-        let Ready { answer } = process.ready("answer.json").await?;
+    async fn by(dir: &Path, name: &str, args: &[&str]) -> Result<Self> {
+        let ready = format!("{name}.json");
+        let args = [args, &["--ready-file", &ready]].concat();
+        let mut process = Process::start(name, "alone", &args, dir)?;
+        let Ready { answer } = process.ready(&ready).await?;
         Ok(Self { process, address: answer })
     }
 
