@@ -50,8 +50,8 @@ else
   cases=(single single-receipts batch batch-receipts light long slow-carrier queued-1m)
   "$out/load/bench" --runs 1 --no-kannel --out "$out/load/bench-out" "${cases[@]/#/--case=}" >"$out/load/figures"
   "$merge" merge -o "$profile.new" "$out/counted"
+  rm -rf "$out/counted" "$out/load" "$out"/*.profdata
   mv "$profile.new" "$profile"
-  rm -rf "$out/counted" "$out/load"
 fi
 
 step "4 of 4: the gateway by these counts"

@@ -13,6 +13,11 @@ pub const UNREAD_LIMIT: Duration = Duration::from_secs(30);
 /// Connections the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 
+/// How fast the kernel sends on an accepted connection. Answers are short, mostly one segment: what BBR, the default of
+/// many machines, measures and paces for each of them costs a twentieth of a message's CPU and gains nothing here. Every
+/// kernel has this one, and lets everybody have it.
+const CONGESTION: &[u8] = b"reno";
+
 /// Listens on `address`. The kernel ends a connection accepted there when for `unread` (`TCP_USER_TIMEOUT`, to the
 /// millisecond, kept to within its next probe) its client has taken nothing of what waits for it: whether it does not
 /// read, so that its window stays shut, or its machine is gone. The connection's next write fails.
@@ -23,7 +28,26 @@ pub async fn listen(address: SocketAddr, unread: Duration) -> io::Result<TcpList
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     // Accepted connections have it from here.
-    SockRef::from(&socket).set_tcp_user_timeout(Some(unread))?;
+    let options = SockRef::from(&socket);
+    options.set_tcp_user_timeout(Some(unread))?;
+    // A machine that knows better goes on as it is.
+    let _ = options.set_tcp_congestion(CONGESTION);
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_connections_have_the_listeners_options() {
+        let listener = listen(([127, 0, 0, 1], 0).into(), Duration::from_secs(7)).await.unwrap();
+        let client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let options = SockRef::from(&accepted);
+        assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        assert!(options.tcp_congestion().unwrap().starts_with(CONGESTION));
+        drop(client);
+    }
 }

@@ -158,7 +158,7 @@ impl Cmpp {
 
     fn msg_id(&self, number: u64, seconds: u64) -> [u8; 8] {
         let codecs::time::Moment { month, day, hour, minute, second, .. } = codecs::time::Moment::from_unix(seconds);
-        let gateway = self.node + (number >> 16) as u32 % MACHINES;
+        let gateway = self.node.wrapping_add((number >> 16) as u32 % MACHINES);
         Origin { month, day, hour, minute, second, gateway, sequence: number as u16 }.msg_id()
     }
 

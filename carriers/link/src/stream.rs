@@ -24,9 +24,9 @@
 //!
 //! One wake-up is: at most one read, all commands, the session's deadline; then one write of everything the session wants
 //! sent; then one batch of everything it had to say. A read that was full is followed by another, twice as large, after
-//! whoever hears that batch had a turn and what came of it is sent. Doubt is judged after the write, so that what is
-//! called unsent has indeed not been written. While octets are written and not acknowledged, the kernel is asked for their
-//! age ten times a second (`unacked`).
+//! whoever hears that batch had a turn and what came of it is sent; where receipts and messages come, the first is large
+//! already. Doubt is judged after the write, so that what is called unsent has indeed not been written. While octets are
+//! written and not acknowledged, the kernel is asked for their age ten times a second (`unacked`).
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -63,6 +63,9 @@ const SIP: usize = 2048;
 /// A read takes no more than so many octets, one that follows a full one twice as many as that: what the first answers
 /// make room for leaves before the last of them are read.
 const FIRST_READ: usize = 1024;
+/// The same where receipts and messages come, which make room for nothing: they are longer, and each piece of them may
+/// cost a sync of its own.
+const FIRST_READ_INBOUND: usize = 16 * 1024;
 /// Reads after a failed write, at most: answers that were already here spare their tickets the doubt.
 const SALVAGE_READS: usize = 64;
 
@@ -394,8 +397,11 @@ struct Conversation {
     lost: bool,
     timer: Pin<Box<Sleep>>,
     armed: bool,
-    /// So much is read next.
+    /// So much is read next, and after a read that was not full.
     reach: usize,
+    first_reach: usize,
+    /// Answers in the read taken last, and receipts and messages.
+    brought: (usize, usize),
     /// The last read was full, and what came of it goes before the next.
     full: bool,
     /// The session asked for the connection to be closed.
@@ -427,6 +433,8 @@ impl Conversation {
             timer: Box::pin(sleep(Duration::from_secs(60))),
             armed: false,
             reach: FIRST_READ,
+            first_reach: FIRST_READ,
+            brought: (0, 0),
             full: false,
             closing: false,
             broken: false,
@@ -516,6 +524,7 @@ impl Conversation {
     fn drain(&mut self) {
         let Conversation { session, out, said, unsure, open, fresh, closing, bound_at, window, quiet, address, .. } =
             self;
+        let (answers, inbound) = &mut self.brought;
         fresh.clear();
         session.drain(out, &mut |output| match output {
             Output::Close(STREAM) => *closing = true,
@@ -533,7 +542,12 @@ impl Conversation {
                     FromLink::Unanswered(ticket, Doubt::Acked)
                 }
                 Event::Submitted(ticket, _) | Event::Refused(ticket, _) => {
+                    *answers += 1;
                     open.remove(&ticket);
+                    FromLink::Event(event)
+                }
+                Event::Receipt(..) | Event::Mo(..) => {
+                    *inbound += 1;
                     FromLink::Event(event)
                 }
                 other => FromLink::Event(other),
@@ -554,7 +568,15 @@ impl Conversation {
         match read {
             None => {}
             Some(Ok(0)) => self.lose(now, Down::Ended),
-            Some(Ok(length)) => self.take_octets(now, &buffer[..length]),
+            Some(Ok(length)) => {
+                self.brought = (0, 0);
+                self.take_octets(now, &buffer[..length]);
+                let (answers, inbound) = self.brought;
+                self.first_reach = if inbound > answers / 2 { FIRST_READ_INBOUND } else { FIRST_READ };
+                if !self.full {
+                    self.reach = self.first_reach;
+                }
+            }
             Some(Err(error)) => self.lose(now, Down::Broken(error.to_string())),
         }
     }
@@ -739,7 +761,7 @@ impl Conversation {
                 read = Some(outcome.map(|()| buffer.filled().len()));
             }
             self.full = read.is_some() && buffer.remaining() == 0;
-            self.reach = if self.full { (2 * reach).min(READ_BUFFER) } else { FIRST_READ };
+            self.reach = if self.full { (2 * reach).min(READ_BUFFER) } else { self.first_reach };
         }
         awake |= read.is_some();
         awake |= !self.out.is_empty() && self.stream.poll_write_ready(cx).is_ready();

@@ -83,6 +83,20 @@ async fn what_the_first_of_many_answers_make_room_for_leaves_before_the_last_are
     assert_eq!(told, (0..400).flat_map(submitted).collect::<Vec<_>>(), "in their order");
 }
 
+#[tokio::test]
+async fn receipts_that_come_together_are_told_together() {
+    let far = Far::listen().await;
+    let mut link = Running::start(Toy::dialling(&far.target), at_once());
+    let mut peer = far.bind(400).await;
+    link.up().await;
+    for (from, to) in [(0, 1), (1, 1_000)] {
+        let receipts: Vec<u8> = (from..to).flat_map(|number| frame(DELIVER, number, &[])).collect();
+        peer.write(&receipts).await;
+        let told = link.batches.recv().await.unwrap().events;
+        assert_eq!(told.len() as u64, to - from, "not in pieces, as answers are");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_that_are_here_when_their_time_is_over_are_in_time() {
     let far = Far::listen().await;

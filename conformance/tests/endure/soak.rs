@@ -1,4 +1,4 @@
-//! Everything that happens in a bad day, in minutes (`ENDURE_MINUTES`): links break, carriers hang, refuse and throttle,
+//! Everything that happens in a bad day, in minutes (`ENDURE_MINUTES`, something each `ENDURE_PAUSE` seconds): links break, carriers hang, refuse and throttle,
 //! the configuration changes, endpoints fail, the process is paused, under load all the while. Memory and descriptors
 //! are read at each step and must not grow with what has passed.
 
@@ -128,6 +128,7 @@ fn slope(readings: &[Reading], value: impl Fn(&Reading) -> f64) -> f64 {
 fn a_bad_day_leaves_nothing_behind() {
     let (minutes, rate, seed) = (setting("ENDURE_MINUTES", 0.35), setting("ENDURE_RATE", 100u32), seed());
     let lasts = Duration::from_secs_f64(minutes * 60.0);
+    let longest_pause = (setting("ENDURE_PAUSE", 0.5) * 1_800.0) as u64;
     let mut dice = fastrand::Rng::with_seed(seed);
     let mut stage = stage(seed);
     let args = ["--rate", &rate.to_string(), "--for", "100h", "--seed", &seed.to_string()];
@@ -139,7 +140,7 @@ fn a_bad_day_leaves_nothing_behind() {
     while began.elapsed() < lasts {
         happening(&mut stage, &mut dice, turn);
         turn += 1;
-        let_pass(moment(&mut dice, 100..900));
+        let_pass(moment(&mut dice, longest_pause / 9..longest_pause.max(1)));
         let process = stage.gateway.process();
         let (resident, descriptors) = (process.resident(), process.descriptors());
         let mib = resident as f64 / f64::from(1 << 20);
@@ -151,6 +152,7 @@ fn a_bad_day_leaves_nothing_behind() {
     load.stop(seconds(90));
     let summary = load.summary(seconds(1));
     stage.await_rest(seconds(60));
+    let idle = stage.gateway.process().resident() as f64 / f64::from(1 << 20);
     let metrics = stage.gateway.metrics();
     let resubmitted = metrics.sum("qiao_in_doubt_resubmitted_total", &[]).to_string();
     assert_eq!(stage.gateway.process().pid(), pid);
@@ -162,7 +164,7 @@ fn a_bad_day_leaves_nothing_behind() {
     let verdict = stage.close_books(&[&load], &["--max-duplicates", &resubmitted]);
     println!("soak of {minutes} min at {rate}/s, {turn} faults: {}, resubmitted {resubmitted}", line(&verdict));
     println!(
-        "soak: memory {:.1} MiB, {:.1} at the end, {memory:+.1} MiB/h; descriptors {rest} before, {left} after, \
+        "soak: memory {:.1} MiB, {:.1} at the end, {idle:.1} with nothing left, {memory:+.1} MiB/h; descriptors {rest} before, {left} after, \
          {descriptors:+.1}/h; {} KiB of log",
         first.mib,
         last.mib,

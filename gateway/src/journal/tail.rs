@@ -15,6 +15,9 @@ use super::{At, CommitError, Entry, Settled, many};
 
 /// Most synced records in one commit, unless a group needs more or they are written already.
 const COMMIT_RECORDS: usize = 256;
+/// Most records with an ack in one commit, with those whose ack is in no hurry: these must not cut short what others
+/// wait for, such as receipts whose outcomes go along.
+const COMMIT_ACKS: usize = 4 * COMMIT_RECORDS;
 /// Most octets in one commit, with the same exceptions.
 const COMMIT_OCTETS: usize = 1_024 * 1_024;
 /// What a commit should take. Where the last one took longer, it is the sync that costs, not what is in it: the next one
@@ -118,6 +121,11 @@ impl Spares {
     fn take(&mut self) -> Vec<u8> {
         self.0.pop().unwrap_or_default()
     }
+}
+
+/// Whether so many records in a hurry, records with an ack and octets are not too much for `times` usual commits.
+fn within(times: usize, [urgent, acks, octets]: [usize; 3]) -> bool {
+    urgent <= COMMIT_RECORDS * times && acks <= COMMIT_ACKS * times && octets <= COMMIT_OCTETS * times
 }
 
 /// Failures in a row after which closing no longer insists.
@@ -374,7 +382,7 @@ impl<A> Tail<A> {
 
     /// The chunk that the next record goes to.
     fn open_chunk(&mut self, joined: bool) -> &mut Chunk<A> {
-        let full = |chunk: &Chunk<A>| chunk.acks.len() >= COMMIT_RECORDS || chunk.octets.len() >= COMMIT_OCTETS;
+        let full = |chunk: &Chunk<A>| !within(1, [chunk.urgent + 1, chunk.acks.len() + 1, chunk.octets.len() + 1]);
         let fits = |chunk: &Chunk<A>| chunk.segment == self.segment && !chunk.sealed && (joined || !full(chunk));
         if !self.chunks.back().is_some_and(fits) {
             self.chunks.push_back(Chunk {
@@ -396,12 +404,11 @@ impl<A> Tail<A> {
 
     /// How many chunks, from the front, the next commit takes; they take no more records.
     pub(super) fn take_batch(&mut self) -> usize {
-        let (mut count, mut records, mut octets) = (0, 0, 0);
+        let (mut count, mut sum) = (0, [0; 3]);
         let times = (self.took.as_nanos() / USUAL.as_nanos()).clamp(1, MOST_TIMES as u128) as usize;
         for chunk in &mut self.chunks {
-            (records, octets) = (records + chunk.acks.len(), octets + chunk.octets.len());
-            let fits = records <= COMMIT_RECORDS * times && octets <= COMMIT_OCTETS * times;
-            if chunk.segment > self.prepared || (count > 0 && !fits && !chunk.is_written()) {
+            sum = [sum[0] + chunk.urgent, sum[1] + chunk.acks.len(), sum[2] + chunk.octets.len()];
+            if chunk.segment > self.prepared || (count > 0 && !within(times, sum) && !chunk.is_written()) {
                 break;
             }
             chunk.sealed = true;
@@ -629,6 +636,30 @@ mod tests {
             at += head.total();
         }
         assert_eq!(found, want, "no zeros on records");
+    }
+
+    #[test]
+    fn what_only_goes_along_does_not_cut_a_commit_short() {
+        let mut tail: Tail<usize> = Tail::new(1, 16 << 20, 1);
+        let mut octets = Vec::new();
+        for id in 0..2 {
+            many::push(&mut octets, 1, id, true, |octets| octets.extend_from_slice(b"member"));
+        }
+        let receipts = |tail: &mut Tail<usize>, urgent, times| {
+            for ack in 0..times {
+                let gathered = Gathered { records: 2, acks: 2, urgent, ..Gathered::default() };
+                tail.many(gathered, &octets, [0, 1].map(|index| Waits { ack, index, len: 6 }).into_iter());
+            }
+            let count = tail.take_batch();
+            tail.finish(count, Instant::now());
+            std::mem::take(&mut tail.settled).len()
+        };
+        assert_eq!(receipts(&mut tail, 1, 256), 512, "each with an outcome that goes along");
+        assert_eq!(receipts(&mut tail, 1, 300), 512);
+        assert_eq!(receipts(&mut tail, 1, 0), 88);
+        assert_eq!(receipts(&mut tail, 0, 600), 1_024, "nor are there too many of these");
+        assert_eq!(receipts(&mut tail, 0, 0), 176);
+        assert_eq!(tail.waiting, 0);
     }
 
     #[test]

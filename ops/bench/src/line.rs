@@ -124,9 +124,17 @@ impl Far {
     /// # Errors
     /// The control port does not answer.
     pub async fn answered(&self, carrier: &str) -> Result<u64> {
+        self.counted(carrier, "answered").await
+    }
+
+    /// What `carrier` has counted so far under this name.
+    ///
+    /// # Errors
+    /// The control port does not answer.
+    pub async fn counted(&self, carrier: &str, name: &str) -> Result<u64> {
         let page = door::json(self.control, "/carriers").await?;
         let mut carriers = page["carriers"].as_array().into_iter().flatten();
-        Ok(carriers.find(|found| found["name"] == carrier).and_then(|found| found["answered"].as_u64()).unwrap_or(0))
+        Ok(carriers.find(|found| found["name"] == carrier).and_then(|found| found[name].as_u64()).unwrap_or(0))
     }
 
     /// Starts a fault of `carrier`, or ends all of them.

@@ -58,15 +58,15 @@ async fn converse(mut stream: TcpStream, counted: &Cell<Counted>) -> io::Result<
 }
 
 /// A whole request.
-struct Request<'a> {
-    length: usize,
-    body: &'a [u8],
+pub(super) struct Request<'a> {
+    pub(super) length: usize,
+    pub(super) body: &'a [u8],
     asks_count: bool,
     batch: bool,
 }
 
 /// The first request in `octets`, once it is all there.
-fn request(octets: &[u8]) -> Option<Request<'_>> {
+pub(super) fn request(octets: &[u8]) -> Option<Request<'_>> {
     let head_end = octets.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(octets.get(..head_end)?).unwrap_or("");
     let content = head.lines().find_map(|line| {
@@ -78,7 +78,7 @@ fn request(octets: &[u8]) -> Option<Request<'_>> {
     octets.get(head_end..length).map(|body| Request { length, body, asks_count, batch })
 }
 
-fn write_answer(request: &Request<'_>, into: &mut String) {
+pub(super) fn write_answer(request: &Request<'_>, into: &mut String) {
     // Every message of a batch is one flat object within that of the batch.
     let messages = request.body.iter().filter(|octet| **octet == b'{').count().saturating_sub(1);
     let body = match messages {

@@ -4,11 +4,12 @@
 
 pub mod answer;
 pub mod journal;
+pub mod least;
 pub mod submit;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +19,11 @@ use crate::case::{CASES, Case};
 use crate::figures::{Column, Measure};
 use crate::line::{Far, Load};
 use crate::process::{Process, cpu};
+
+/// How long the far side may take to answer what is left once the load is through.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Pause between two looks at its figures.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What one run of a tool against a peer that does next to nothing came to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +51,14 @@ pub enum Tool {
     Posts,
     /// The load client, 1,000 messages per post.
     Batches,
+    /// The least line there can be, which syncs what it accepts: its own CPU, and the load client's.
+    Least,
+    /// The same with 1,000 messages per post.
+    LeastBatches,
+    /// The same as the first, with a receipt told for each message.
+    LeastReceipts,
+    /// The same with 1,000 messages per post.
+    LeastBatchesReceipts,
     /// The far side, fed with submits.
     Submits,
     /// The far side, which owes a receipt for each submit.
@@ -55,13 +69,27 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Tool; 5] = [Tool::Posts, Tool::Batches, Tool::Submits, Tool::Receipts, Tool::Away];
+    pub const ALL: [Tool; 9] = [
+        Tool::Posts,
+        Tool::Batches,
+        Tool::Least,
+        Tool::LeastBatches,
+        Tool::LeastReceipts,
+        Tool::LeastBatchesReceipts,
+        Tool::Submits,
+        Tool::Receipts,
+        Tool::Away,
+    ];
 
     /// Its name in table and file.
     pub fn name(self) -> &'static str {
         match self {
             Tool::Posts => "load: posts",
             Tool::Batches => "load: batches",
+            Tool::Least => "the least line",
+            Tool::LeastBatches => "the least line: batches",
+            Tool::LeastReceipts => "the least line: receipts",
+            Tool::LeastBatchesReceipts => "the least line: batches, receipts",
             Tool::Submits => "far: submits",
             Tool::Receipts => "far: with receipts",
             Tool::Away => "far: 20 ms away",
@@ -71,10 +99,11 @@ impl Tool {
     /// Messages per run.
     pub fn messages(self) -> u32 {
         match self {
-            Tool::Posts => 120_000,
-            Tool::Batches => 400_000,
+            Tool::Posts | Tool::Least => 120_000,
+            Tool::Batches | Tool::LeastBatches => 400_000,
             Tool::Submits => 400_000,
-            Tool::Receipts => 200_000,
+            Tool::LeastReceipts => 80_000,
+            Tool::Receipts | Tool::LeastBatchesReceipts => 200_000,
             Tool::Away => 20_000,
         }
     }
@@ -89,6 +118,10 @@ impl Tool {
         match self {
             Tool::Posts => self.load(dir, &case("single")?).await,
             Tool::Batches => self.load(dir, &case("batch")?).await,
+            Tool::Least => self.least(dir, &case("single")?).await,
+            Tool::LeastBatches => self.least(dir, &case("batch")?).await,
+            Tool::LeastReceipts => self.least(dir, &case("single-receipts")?).await,
+            Tool::LeastBatchesReceipts => self.least(dir, &case("batch-receipts")?).await,
             Tool::Submits => self.far(dir, case("single")?).await,
             Tool::Receipts => self.far(dir, case("single-receipts")?).await,
             Tool::Away => self.far(dir, case("slow-carrier-full")?).await,
@@ -99,17 +132,43 @@ impl Tool {
         let answerer = Answerer::start(dir).await?;
         let pid = answerer.process.pid().unwrap_or(0);
         let before = cpu(pid);
-        let wishes = case.wishes("+86138", self.messages());
-        let wishes: Vec<&str> = wishes.iter().map(String::as_str).collect();
-        let url = format!("http://{}", answerer.address);
-        let summary = Load::at(dir, "load", &url, "no-key", &wishes)?.finished().await?;
+        let summary = posts(dir, case, answerer.address, self.messages()).await?;
         let spent = cpu(pid).saturating_sub(before);
         answerer.process.stop().await?;
-        if summary["accepted"].as_u64() != Some(self.messages().into()) {
-            return Err(format!("{}: {summary}", self.name()).into());
-        }
         let own = summary["cpu_us_per_message"].as_f64().unwrap_or(0.0);
         Ok(self.ceiling(&summary, own, self.per_message(spent)))
+    }
+
+    async fn least(self, dir: &Path, case: &Case) -> Result<Ceiling> {
+        std::fs::write(dir.join("carriers.toml"), case.scenario(None))?;
+        let far = Far::start(dir).await?;
+        let to = far.carriers.get("far").ok_or("the simulator does not say where it listens")?.to_string();
+        let sink = if case.receipts { Some(Answerer::start(dir).await?) } else { None };
+        let told = sink.as_ref().map(|sink| sink.address.to_string());
+        let tell = told.iter().flat_map(|told| ["--tell", told]);
+        let args: Vec<&str> = ["least", "--to", &to, "--dir", "segment"].into_iter().chain(tell).collect();
+        let line = Answerer::by(dir, "least", &args).await?;
+        let pid = line.process.pid().unwrap_or(0);
+        let before = cpu(pid);
+        let summary = posts(dir, case, line.address, self.messages()).await?;
+        let give_up = Instant::now() + ANSWERED_WITHIN;
+        let over = if case.receipts { "receipts_acked" } else { "answered" };
+        while far.counted("far", over).await? < u64::from(self.messages()) {
+            if Instant::now() > give_up {
+                return Err(line.process.failed("not everything was submitted"));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if let Some(sink) = sink {
+            // What was told last is on its way.
+            tokio::time::sleep(LOOK_EVERY).await;
+            sink.process.stop().await?;
+        }
+        let spent = cpu(pid).saturating_sub(before);
+        line.process.stop().await?;
+        far.process.stop().await?;
+        let peer = summary["cpu_us_per_message"].as_f64().unwrap_or(0.0);
+        Ok(self.ceiling(&summary, self.per_message(spent), peer))
     }
 
     async fn far(self, dir: &Path, case: Case) -> Result<Ceiling> {
@@ -141,6 +200,15 @@ impl Tool {
     fn ceiling(self, summary: &Value, own_us: f64, peer_us: f64) -> Ceiling {
         Ceiling { per_s: summary["messages_per_s"].as_f64().unwrap_or(0.0), own_us, peer_us }
     }
+}
+
+/// The load of `case` upon a door that asks for no key.
+async fn posts(dir: &Path, case: &Case, door: SocketAddr, messages: u32) -> Result<Value> {
+    let wishes = case.wishes("+86138", messages);
+    let wishes: Vec<&str> = wishes.iter().map(String::as_str).collect();
+    let summary = Load::at(dir, "load", &format!("http://{door}"), "no-key", &wishes)?.finished().await?;
+    let all = summary["accepted"].as_u64() == Some(messages.into());
+    if all { Ok(summary) } else { Err(format!("{}: {summary}", case.name).into()) }
 }
 
 fn case(name: &str) -> Result<Case> {
@@ -177,8 +245,14 @@ impl Answerer {
     /// # Errors
     /// It does not come up.
     pub async fn start(dir: &Path) -> Result<Self> {
-        let mut process = Process::start("answer", "alone", &["answer", "--ready-file", "answer.json"], dir)?;
-        let Ready { answer } = process.ready("answer.json").await?;
+        Self::by(dir, "answer", &["answer"]).await
+    }
+
+    async fn by(dir: &Path, name: &str, args: &[&str]) -> Result<Self> {
+        let ready = format!("{name}.json");
+        let args = [args, &["--ready-file", &ready]].concat();
+        let mut process = Process::start(name, "alone", &args, dir)?;
+        let Ready { answer } = process.ready(&ready).await?;
         Ok(Self { process, address: answer })
     }
 

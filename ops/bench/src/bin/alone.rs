@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::alone::{answer, journal, submit};
+use bench::alone::{answer, journal, least, submit};
 use bench::{Result, told_to_stop};
 use clap::{Parser, Subcommand};
 use tokio::task::LocalSet;
@@ -34,6 +34,8 @@ enum Part {
         #[arg(long)]
         ready_file: PathBuf,
     },
+    /// The least line there can be, before a simulated SMPP carrier, until it is ended
+    Least(least::Wish),
     /// Submits to a simulated SMPP carrier, as fast as it answers; prints one JSON line
     Submit(submit::Wish),
 }
@@ -53,6 +55,12 @@ fn run(part: Part) -> Result<()> {
     match part {
         Part::Journal { dir, wish } => println!("{}", serde_json::to_string(&journal::run(dir, &wish)?)?),
         Part::Submit(wish) => println!("{}", runtime.block_on(submit::run(&wish))?),
+        Part::Least(wish) => LocalSet::new().block_on(&runtime, async {
+            tokio::select! {
+                done = least::run(&wish) => done,
+                () = told_to_stop() => Ok(()),
+            }
+        })?,
         Part::Answer { ready_file } => LocalSet::new().block_on(&runtime, async {
             tokio::select! {
                 done = answer::run(&ready_file) => done,
