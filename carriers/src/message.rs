@@ -97,9 +97,9 @@ impl Coding {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Part {
     /// E.164 with the plus sign.
-    pub to: String,
+    pub to: Brief,
     /// The sender asked for, if any.
-    pub sender: Option<String>,
+    pub sender: Option<Brief>,
     /// Character set of what follows the header.
     pub coding: Coding,
     /// User data: the user data header, if any, then the text.
@@ -136,8 +136,8 @@ impl Mt<'_> {
         let total = u8::try_from(segments.len()).unwrap_or(u8::MAX);
         let mut parts = Vec::with_capacity(segments.len());
         parts.extend((0..).zip(segments).map(|(index, split::Segment { udh, data })| Part {
-            to: self.to.to_owned(),
-            sender: self.sender.map(str::to_owned),
+            to: self.to.into(),
+            sender: self.sender.map(Brief::from),
             coding,
             data,
             udh,

@@ -84,7 +84,7 @@ mod tests {
 
     fn parcel_of(attempt: u64, number: u64) -> Parcel {
         let part = Part {
-            to: String::new(),
+            to: "".into(),
             sender: None,
             coding: Coding::Ascii,
             data: bytes::Bytes::new(),

@@ -316,15 +316,20 @@ impl Link {
             talk.look(now, &mut self.outbox);
             // What comes with this wake-up is not late.
             let kept = self.porter.as_ref().map_or(0, Porter::waiting);
-            for command in commands.drain(..).flatten() {
-                self.ending |= matches!(command, ToLink::Unbind);
-                match (command, &mut self.porter) {
-                    (ToLink::Submit(ticket, attempt, part), Some(porter)) => {
-                        if let Err(ticket) = porter.keep((ticket, attempt, part)) {
-                            talk.turn_away(ticket);
+            for commands in commands.drain(..) {
+                self.ending |= commands.iter().any(|command| matches!(command, ToLink::Unbind));
+                let generation = self.outbox.generation();
+                match &mut self.porter {
+                    // They are looked at where they stand: a part is large.
+                    None => commands.iter().for_each(|command| talk.take_command(now, command, generation)),
+                    Some(porter) => commands.into_iter().for_each(|command| match command {
+                        ToLink::Submit(ticket, attempt, part) => {
+                            if let Err(ticket) = porter.keep((ticket, attempt, part)) {
+                                talk.turn_away(ticket);
+                            }
                         }
-                    }
-                    (command, _) => talk.take_command(now, command, self.outbox.generation()),
+                        other => talk.take_command(now, &other, generation),
+                    }),
                 }
             }
             if let Some(porter) = self.porter.as_mut().filter(|_| welcomed) {
@@ -588,13 +593,13 @@ impl Conversation {
         }
     }
 
-    fn take_command(&mut self, now: Now, command: ToLink, generation: u64) {
+    fn take_command(&mut self, now: Now, command: &ToLink, generation: u64) {
         match command {
             ToLink::Submit(ticket, attempt, part) if self.over.is_none() && self.session.room() > 0 => {
-                self.submit(now, ticket, attempt, &part);
+                self.submit(now, *ticket, *attempt, part);
             }
-            ToLink::Submit(ticket, ..) => self.turn_away(ticket),
-            ToLink::Settle(of, inbounds, word) if of == generation => self.settle(now, &inbounds, &word),
+            ToLink::Submit(ticket, ..) => self.turn_away(*ticket),
+            ToLink::Settle(of, inbounds, word) if *of == generation => self.settle(now, inbounds, word),
             ToLink::Settle(..) => {}
             ToLink::Probe => self.input(now, Input::Probe),
             ToLink::Unbind => self.input(now, Input::Unbind),

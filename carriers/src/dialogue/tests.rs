@@ -12,7 +12,7 @@ use super::*;
 use crate::cmpp::CmppTongue;
 use crate::cmpp::testing::settings;
 use crate::inbound::LIMIT;
-use crate::message::Coding;
+use crate::message::{Brief, Coding};
 use crate::session::{AttemptRef, PathId, Payload};
 
 const S: Duration = Duration::from_secs(1);
@@ -300,7 +300,7 @@ fn sequence_numbers_begin_again_and_pass_over_open_ones() {
 fn a_part_that_does_not_fit_is_refused_unsent() {
     let mut ismg = Ismg::bound("", Role::Both);
     for bad in [
-        Part { to: "+".to_owned() + &"1".repeat(30), ..part() },
+        Part { to: Brief::joined("+", &"1".repeat(30)), ..part() },
         Part { sender: Some("Shop".into()), ..part() },
         Part { data: "x".repeat(300).into(), ..part() },
     ] {

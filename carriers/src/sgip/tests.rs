@@ -217,7 +217,7 @@ fn what_does_not_fit_is_not_sent() {
     let mut out = BytesMut::new();
     let long = Part { sender: Some("12345678901234".into()), ..part("x") };
     assert_eq!(tongue("").submit(now(), NINE, &long, &mut out), Err("sp_number"));
-    let far = Part { to: format!("+{}", "1".repeat(22)), ..part("x") };
+    let far = Part { to: format!("+{}", "1".repeat(22)).as_str().into(), ..part("x") };
     assert_eq!(tongue("").submit(now(), NINE, &far, &mut out), Err("user_number"));
     assert!(out.is_empty());
 }

@@ -63,7 +63,7 @@ pub(super) fn submit<'a>(
         source_addr: source_addr.as_bytes(),
         dest_addr_ton: INTERNATIONAL.ton,
         dest_addr_npi: INTERNATIONAL.npi,
-        destination_addr: part.to.trim_start_matches('+').as_bytes(),
+        destination_addr: international(part.to.octets()),
         esm_class: if part.udh { UDH } else { 0 },
         validity_period: validity,
         registered_delivery: u8::from(part.receipt && settings.registered_delivery),
@@ -72,6 +72,12 @@ pub(super) fn submit<'a>(
         tlvs: Tlvs::new(tlvs),
         ..Sm::default()
     }
+}
+
+/// A number without its plus signs: the type says what they say.
+fn international(number: &[u8]) -> &[u8] {
+    let signs = number.iter().take_while(|octet| **octet == b'+').count();
+    number.get(signs..).unwrap_or_default()
 }
 
 const INTERNATIONAL: NumberType = NumberType { ton: 1, npi: 1 };

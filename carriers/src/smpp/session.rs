@@ -318,7 +318,7 @@ mod tests {
     use codecs::smpp::{BindResp, Sm, SmResp, Tlvs, command, put_tlv, tag};
 
     use super::*;
-    use crate::message::Coding;
+    use crate::message::{Brief, Coding};
     use crate::session::Payload;
     use crate::smpp::testing::settings;
     use crate::{CarrierId, PathId};
@@ -533,7 +533,7 @@ mod tests {
     fn a_part_that_does_not_fit_is_refused_unsent() {
         let mut smsc = Smsc::bound("", Role::Both, None);
         let ticket = Ticket::new(AttemptRef(1), 0);
-        let part = Part { to: "+".to_owned() + &"1".repeat(30), ..part() };
+        let part = Part { to: Brief::joined("+", &"1".repeat(30)), ..part() };
         smsc.input(Input::Submit(ticket, AttemptRef(1), &part)).unwrap();
         assert!(matches!(&smsc.events[0], Event::Refused(t, r) if *t == ticket && r.verdict == Verdict::Reroute));
         assert!(smsc.said.is_empty());

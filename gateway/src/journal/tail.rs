@@ -426,7 +426,13 @@ impl<A> Tail<A> {
             self.waiting -= chunk.urgent + chunk.withdrawn.len();
             self.durable_segment = chunk.segment;
             self.settled.extend(chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Voided))));
-            self.settled.extend(chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))));
+            // In the acks' own memory.
+            let durable: Settled<A> = chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))).collect();
+            if self.settled.is_empty() {
+                self.settled = durable;
+            } else {
+                self.settled.extend(durable);
+            }
             self.spares.keep(chunk.octets);
         }
         (self.failures, self.retry_at) = (0, None);

@@ -314,7 +314,7 @@ impl Profile for Toy {
 
 pub fn submit_data(number: u64, data: Bytes) -> ToLink {
     let part = Part {
-        to: "+10000000000".to_owned(),
+        to: "+10000000000".into(),
         sender: None,
         coding: Coding::Binary,
         data,
