@@ -1,7 +1,7 @@
 //! Bugs planted on purpose (`sim/planted.toml`): a simulation that lets one live is too weak.
 //!
 //! `cargo test` only looks that each can still be planted. `make soak` plants them one at a time in a copy of the
-//! sources under `target/planted`, and runs the worlds until a seed catches each.
+//! sources under `target/planted`, and runs the worlds until a seed catches each, or the test that is named.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;

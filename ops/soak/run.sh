@@ -6,7 +6,7 @@
 #   SOAK_BUGS=no             leaves the planted bugs out;  SOAK_WORLDS=no  the worlds, SOAK_ENDURE=no  endurance
 #   ENDURE_KILLS=50          kill -9 under load            ENDURE_CUTS=50          power cuts on a disk that is copied
 #   ENDURE_MINUTES=10        everything at once, memory and descriptors read; 120 are the two hours, at ENDURE_RATE=300
-#   ENDURE_PAUSE=0.5         seconds between two of its faults, on average: at 0.5 the carriers are down most of the time
+#   ENDURE_PAUSE=0.5         seconds between two of its faults, on average: at 0.5 most messages expire, at 5 most are delivered
 #   ENDURE_DAMAGE=200        octets cut off a journal, and bits flipped in it
 #   ENDURE_JUMPS=5           rounds of jumps of the wall clock
 #   ENDURE_SLOW_SECONDS=60   load on a disk whose syncs take up to two seconds

@@ -118,7 +118,7 @@ impl Smgp {
         let codecs::time::Moment { month, day, hour, minute, .. } = codecs::time::Moment::from_unix(seconds);
         // Six digits a minute are soon used up by a fast peer: the gateway's last digit, its serial number, carries.
         let serial = (u64::from(self.node % 10) + number / 1_000_000) % 10;
-        let gateway = self.node - self.node % 10 + serial as u32;
+        let gateway = (self.node - self.node % 10).wrapping_add(serial as u32);
         Origin { gateway, month, day, hour, minute, sequence: (number % 1_000_000) as u32 }.msg_id()
     }
 

@@ -572,7 +572,10 @@ impl Conversation {
                 self.brought = (0, 0);
                 self.take_octets(now, &buffer[..length]);
                 let (answers, inbound) = self.brought;
-                self.first_reach = if inbound > answers / 2 { FIRST_READ_INBOUND } else { FIRST_READ };
+                // A link test or the end of a PDU tells nothing.
+                if answers + inbound > 0 {
+                    self.first_reach = if inbound > answers / 2 { FIRST_READ_INBOUND } else { FIRST_READ };
+                }
                 if !self.full {
                     self.reach = self.first_reach;
                 }

@@ -1,6 +1,6 @@
-//! Everything that happens in a bad day, in minutes (`ENDURE_MINUTES`, something each `ENDURE_PAUSE` seconds): links break, carriers hang, refuse and throttle,
-//! the configuration changes, endpoints fail, the process is paused, under load all the while. Memory and descriptors
-//! are read at each step and must not grow with what has passed.
+//! Everything that happens in a bad day, in minutes (`ENDURE_MINUTES`, something each `ENDURE_PAUSE` seconds): links
+//! break, carriers hang, refuse and throttle, the configuration changes, endpoints fail, the process is paused, under
+//! load all the while. Memory and descriptors are read at each step and must not grow with what has passed.
 
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,7 @@ fn slope(readings: &[Reading], value: impl Fn(&Reading) -> f64) -> f64 {
 fn a_bad_day_leaves_nothing_behind() {
     let (minutes, rate, seed) = (setting("ENDURE_MINUTES", 0.35), setting("ENDURE_RATE", 100u32), seed());
     let lasts = Duration::from_secs_f64(minutes * 60.0);
-    let longest_pause = (setting("ENDURE_PAUSE", 0.5) * 1_800.0) as u64;
+    let longest_pause_ms = (setting("ENDURE_PAUSE", 0.5) * 1_800.0) as u64;
     let mut dice = fastrand::Rng::with_seed(seed);
     let mut stage = stage(seed);
     let args = ["--rate", &rate.to_string(), "--for", "100h", "--seed", &seed.to_string()];
@@ -140,7 +140,7 @@ fn a_bad_day_leaves_nothing_behind() {
     while began.elapsed() < lasts {
         happening(&mut stage, &mut dice, turn);
         turn += 1;
-        let_pass(moment(&mut dice, longest_pause / 9..longest_pause.max(1)));
+        let_pass(moment(&mut dice, longest_pause_ms / 9..longest_pause_ms.max(1)));
         let process = stage.gateway.process();
         let (resident, descriptors) = (process.resident(), process.descriptors());
         let mib = resident as f64 / f64::from(1 << 20);

@@ -188,9 +188,14 @@ impl Recalled {
         if waiting.to.is_some() && waiting.to != self.detail.tail() {
             return None;
         }
-        let at = self.names.channels.iter().position(|name| **name == *channel)?;
-        let channel = ChannelId(u16::try_from(at).ok()?);
-        waiting.ids.iter().find_map(|id| self.detail.part_of(channel, id))
+        let on_channel = |a: &&super::state::AttemptState| {
+            self.names.channels.get(usize::from(a.channel.0)).is_some_and(|name| **name == *channel)
+        };
+        let part = |a: &super::state::AttemptState| {
+            let found = a.parts.iter().position(|p| p.id.as_ref().is_some_and(|id| waiting.ids.contains(id)))?;
+            Some((a.attempt, u8::try_from(found).ok()?))
+        };
+        self.detail.attempts.iter().filter(on_channel).find_map(part)
     }
 
     /// Whether the receipt says anything new.

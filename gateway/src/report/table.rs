@@ -2,12 +2,13 @@
 //! together goes on together, step by step: who is looked for is mostly the one behind the last, so that is where a look
 //! begins, and a run of messages is found without the tables, in memory that is read straight on.
 //!
-//! Nothing here grows at once. A single hash table would be copied whole whenever it is full, and nothing else would
-//! happen meanwhile: for a long time with ten million messages. The small ones have unequal shares of the ids, the
-//! largest twice that of the smallest, so that they grow one after another however the ids come; which also keeps what
-//! is reserved and not used from doubling at once. What a mass of messages took is given back when it has gone: a piece
-//! has no memory once it is empty, and is filled again once half of it is free, so that those who stay for long cost no
-//! more than twice their room.
+//! Nothing here grows at once but the list of pieces, a 64th of them. A single hash table would be copied whole whenever
+//! it is full, and nothing else would happen meanwhile: for a long time with ten million messages. The small ones have
+//! unequal shares of the ids, the largest twice that of the smallest, so that they grow one after another however the
+//! ids come; which also keeps what is reserved and not used from doubling at once. What a mass of messages took is given
+//! back when it has gone: a piece has no memory once it is empty, and is filled again once half of it is free, before a
+//! new one is made, so there is never more than twice the room of the most there ever were. Those who stay when a mass
+//! has gone keep their pieces until others come.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -5,16 +5,11 @@ use ReceiptState::{Delivered, Failed};
 
 /// A world with one message, failed, told and forgotten.
 fn failed(parts: u8) -> (World, MessageId) {
-    failed_as(parts, |part| format!("x{part}"))
-}
-
-/// The same, with what ids the carrier gave its parts.
-fn failed_as(parts: u8, given: impl Fn(u8) -> String) -> (World, MessageId) {
     let mut world = World::new();
     let id = world.accept(true);
     let attempt = world.start(id, A, parts);
     for part in 0..parts {
-        world.submitted(attempt, part, &given(part));
+        world.submitted(attempt, part, &format!("x{part}"));
     }
     world.pass(VALIDITY + RECEIPT_WAIT);
     world.run();
@@ -64,17 +59,6 @@ fn parts_that_come_late_one_by_one_add_up() {
     world.hear(A, "x0", id, Delivered);
     assert_eq!(world.heard_of(id), [("message.corrected", "delivered", "delivered")]);
     world.assert_nothing_left();
-}
-
-#[test]
-fn parts_that_were_given_one_id_add_up() {
-    let (mut world, id) = failed_as(2, |_| "x".to_owned());
-    world.hear(A, "x", id, Delivered);
-    assert!(world.told.is_empty());
-    world.hear(A, "x", id, Delivered);
-    assert_eq!(world.heard_of(id), [("message.corrected", "delivered", "delivered")]);
-    world.assert_nothing_left();
-    world.assert_all_ended();
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) struct Request<'a> {
     pub(super) length: usize,
     pub(super) body: &'a [u8],
     asks_count: bool,
-    batch: bool,
+    pub(super) batch: bool,
 }
 
 /// The first request in `octets`, once it is all there.

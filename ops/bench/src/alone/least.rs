@@ -18,9 +18,11 @@ use conformance::account::PASSWORD;
 use gateway::listen::{UNREAD_LIMIT, listen};
 use serde::Deserialize;
 use simulators::simulator::announce;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 
 use super::Ready;
 use super::answer::{self, Request};
@@ -58,7 +60,7 @@ pub struct Wish {
 struct Came {
     records: Vec<u8>,
     to_carrier: BytesMut,
-    answers: Vec<(Rc<TcpStream>, String)>,
+    answers: Vec<(Rc<OwnedWriteHalf>, String)>,
     receipts: usize,
 }
 
@@ -78,16 +80,11 @@ struct Events {
     more: Notify,
 }
 
-/// One message per post, or many.
+/// Many messages.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Post<'a> {
-    Many {
-        #[serde(borrow)]
-        messages: Vec<Message<'a>>,
-    },
+struct Batch<'a> {
     #[serde(borrow)]
-    One(Message<'a>),
+    messages: Vec<Message<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -110,15 +107,13 @@ pub async fn run(wish: &Wish) -> io::Result<()> {
     let listener = listen(([127, 0, 0, 1], 0).into(), UNREAD_LIMIT).await?;
     announce(&Ready { answer: listener.local_addr()? }, Some(&wish.ready_file))?;
     let events = Rc::new(Events::default());
-    if let Some(to) = wish.tell {
-        spawn_local(tell(TcpStream::connect(to).await?, Rc::clone(&events)));
-    }
+    let telling = wish.tell.map(|to| spawn_local(tell(to, Rc::clone(&events))));
     let posts = Rc::clone(&waiting);
     spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
             // How a connection ended is its peer's affair.
             drop(stream.set_nodelay(true));
-            spawn_local(converse(Rc::new(stream), Rc::clone(&posts)));
+            spawn_local(converse(stream, Rc::clone(&posts)));
         }
     });
     loop {
@@ -130,6 +125,9 @@ pub async fn run(wish: &Wish) -> io::Result<()> {
             yield_now().await;
         }
         let Came { records, to_carrier, answers, receipts } = waiting.came.take();
+        if records.is_empty() {
+            continue;
+        }
         let gone = || io::Error::other("the commit thread is gone");
         to_disk.send(records).map_err(|_| gone())?;
         on_disk.recv().await.ok_or_else(gone)??;
@@ -138,6 +136,9 @@ pub async fn run(wish: &Wish) -> io::Result<()> {
             drop(write(&client, answer.as_bytes()).await);
         }
         write(&link, &to_carrier).await?;
+        if receipts > 0 && telling.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Err(io::Error::other("nobody takes the events any more"));
+        }
         if receipts > 0 {
             events.count.set(events.count.get() + receipts);
             events.more.notify_one();
@@ -146,8 +147,10 @@ pub async fn run(wish: &Wish) -> io::Result<()> {
 }
 
 /// Posts the events, those that came since the last answer at once.
-async fn tell(stream: TcpStream, events: Rc<Events>) -> io::Result<()> {
+async fn tell(to: SocketAddr, events: Rc<Events>) -> io::Result<()> {
+    let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
+    let (mut answers, posts) = stream.into_split();
     let (mut out, mut input) = (Vec::new(), BytesMut::new());
     loop {
         events.more.notified().await;
@@ -157,9 +160,9 @@ async fn tell(stream: TcpStream, events: Rc<Events>) -> io::Result<()> {
             let head = format!("POST /events HTTP/1.1\r\nHost: sink\r\nContent-Length: {}\r\n\r\n", count * EVENT);
             out.extend_from_slice(head.as_bytes());
             out.resize(out.len() + count * EVENT, b' ');
-            write(&stream, &out).await?;
+            write(&posts, &out).await?;
             input.clear();
-            if !read(&stream, &mut input).await {
+            if answers.read_buf(&mut input).await? == 0 {
                 return Ok(());
             }
         }
@@ -167,28 +170,29 @@ async fn tell(stream: TcpStream, events: Rc<Events>) -> io::Result<()> {
 }
 
 /// One connection: what is posted waits for the disk.
-async fn converse(stream: Rc<TcpStream>, waiting: Rc<Waiting>) {
-    let mut input = BytesMut::with_capacity(1 << 16);
+async fn converse(stream: TcpStream, waiting: Rc<Waiting>) {
+    let (mut posts, answers) = stream.into_split();
+    let (mut input, answers) = (BytesMut::with_capacity(1 << 16), Rc::new(answers));
     loop {
         while let Some(request) = answer::request(&input) {
-            waiting.take(&stream, &request);
+            waiting.take(&answers, &request);
             let length = request.length;
             input.advance(length);
         }
-        if !read(&stream, &mut input).await {
+        if !posts.read_buf(&mut input).await.is_ok_and(|octets| octets > 0) {
             return;
         }
     }
 }
 
 impl Waiting {
-    fn take(&self, stream: &Rc<TcpStream>, request: &Request<'_>) {
+    fn take(&self, client: &Rc<OwnedWriteHalf>, request: &Request<'_>) {
         let Came { records, to_carrier, answers, .. } = &mut *self.came.borrow_mut();
-        let messages = match serde_json::from_slice(request.body) {
-            Ok(Post::Many { messages }) => messages,
-            Ok(Post::One(message)) => vec![message],
-            // The load client posts nothing else.
-            Err(_) => Vec::new(),
+        // The load client posts nothing else.
+        let messages = if request.batch {
+            serde_json::from_slice(request.body).map_or_else(|_| Vec::new(), |Batch { messages }| messages)
+        } else {
+            serde_json::from_slice(request.body).into_iter().collect()
         };
         for message in messages {
             let at = records.len();
@@ -200,7 +204,7 @@ impl Waiting {
         }
         let mut answer = String::new();
         answer::write_answer(request, &mut answer);
-        answers.push((Rc::clone(stream), answer));
+        answers.push((Rc::clone(client), answer));
         self.more.notify_one();
     }
 
@@ -248,19 +252,18 @@ fn write_down(segment: &File, list: &[u8], at: &mut u64) -> io::Result<()> {
     segment.sync_data()
 }
 
-/// A link that is let in; of what the carrier says only receipts are looked at.
-async fn link(to: SocketAddr, waiting: Rc<Waiting>) -> io::Result<Rc<TcpStream>> {
+/// A link that asks to be let in; of what the carrier says only receipts are looked at.
+async fn link(to: SocketAddr, waiting: Rc<Waiting>) -> io::Result<OwnedWriteHalf> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
+    let (mut said, link) = stream.into_split();
     let bind = Bind { system_id: b"qiao", password: PASSWORD.as_bytes(), interface_version: 0x34, ..Bind::default() };
     let mut out = BytesMut::new();
     Pdu { status: 0, sequence: 1, body: Body::BindTransceiver(bind) }.write(&mut out);
-    let _ = stream.try_write(&out)?;
-    let link = Rc::new(stream);
-    let stream = Rc::clone(&link);
+    write(&link, &out).await?;
     spawn_local(async move {
         let mut input = BytesMut::with_capacity(1 << 20);
-        while read(&stream, &mut input).await {
+        while said.read_buf(&mut input).await.is_ok_and(|octets| octets > 0) {
             while let Ok(Some(length)) = framing::cut(&input, &LIMITS) {
                 if let Some([_, _, _, _, id @ .., _, _, _, _, a, b, c, d]) = input.first_chunk::<16>()
                     && *id == command::DELIVER_SM.to_be_bytes()
@@ -274,19 +277,8 @@ async fn link(to: SocketAddr, waiting: Rc<Waiting>) -> io::Result<Rc<TcpStream>>
     Ok(link)
 }
 
-/// Reads what there is; whether there will be more.
-async fn read(stream: &TcpStream, input: &mut BytesMut) -> bool {
-    loop {
-        match stream.try_read_buf(input) {
-            Ok(octets) => return octets > 0,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && stream.readable().await.is_ok() => {}
-            Err(_) => return false,
-        }
-    }
-}
-
 /// Writes everything.
-async fn write(stream: &TcpStream, mut octets: &[u8]) -> io::Result<()> {
+async fn write(stream: &OwnedWriteHalf, mut octets: &[u8]) -> io::Result<()> {
     while !octets.is_empty() {
         match stream.try_write(octets) {
             Ok(written) => octets = octets.get(written..).unwrap_or_default(),
@@ -317,14 +309,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_posted_is_on_disk_and_submitted() {
+    async fn what_is_posted_is_written_down_and_submitted() {
         let dir = tempfile::tempdir().unwrap();
         let carrier = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let sink = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let wish = Wish {
             to: carrier.local_addr().unwrap(),
             dir: dir.path().join("segment"),
             ready_file: dir.path().join("ready.json"),
-            tell: None,
+            tell: Some(sink.local_addr().unwrap()),
         };
         let ready_file = wish.ready_file.clone();
         let seen = tokio::task::spawn_blocking(move || {
@@ -346,19 +339,27 @@ mod tests {
                 answers.push(String::from_utf8_lossy(&answer[..read]).into_owned());
             }
             let (mut input, mut sent) = (Vec::new(), Vec::new());
-            while sent.len() < 4 {
+            while sent.len() < 5 {
                 let mut octets = [0; 512];
                 let read = link.read(&mut octets).unwrap();
                 assert!(read > 0, "{sent:?}");
                 input.extend_from_slice(&octets[..read]);
                 while let Some(length) = framing::cut(&input, &LIMITS).unwrap() {
                     sent.push(input.drain(..length).collect::<Vec<u8>>());
+                    if sent.len() == 4 {
+                        let mut receipt = BytesMut::new();
+                        Pdu { status: 0, sequence: 77, body: Body::DeliverSm(Sm::default()) }.write(&mut receipt);
+                        link.write_all(&receipt).unwrap();
+                    }
                 }
             }
-            (answers, sent)
+            let (mut told, mut events) = (sink.accept().unwrap().0, vec![0; 512]);
+            let read = told.read(&mut events).unwrap();
+            events.truncate(read);
+            (answers, sent, events)
         });
         let local = tokio::task::LocalSet::new();
-        let (answers, sent) = local
+        let (answers, sent, events) = local
             .run_until(async {
                 tokio::select! {
                     ended = run(&wish) => panic!("{ended:?}"),
@@ -371,6 +372,9 @@ mod tests {
         for (pdu, words) in sent.iter().zip([&b"qiao"[..], b"8613800000001", b"8613800000002", b"three"]) {
             assert!(pdu.windows(words.len()).any(|window| window == words), "{pdu:?}");
         }
+        assert_eq!(sent[4][4..16], [0x80, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 77], "the receipt is acknowledged");
+        let told = format!("Content-Length: {EVENT}\r\n");
+        assert!(events.starts_with(b"POST /events ") && String::from_utf8_lossy(&events).contains(&told));
         let segment = std::fs::read(dir.path().join("segment/segment")).unwrap();
         assert!(segment.starts_with(b"+8613800000001one") && segment[RECORD..].starts_with(b"+8613800000002two"));
     }
