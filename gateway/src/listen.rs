@@ -13,8 +13,8 @@ pub const UNREAD_LIMIT: Duration = Duration::from_secs(30);
 /// Connections the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 
-/// What many machines send by unless told otherwise. It measures and paces each answer, which costs a twentieth of a
-/// single post's CPU; nearly all answers are one segment, for which it can do nothing.
+/// What many machines send by unless told otherwise. It measures and paces each answer, and can do nothing for it: nearly
+/// all are one segment.
 const PACED: &[u8] = b"bbr";
 /// What is used instead: every kernel has it, and lets everybody have it.
 const UNPACED: &[u8] = b"reno";
