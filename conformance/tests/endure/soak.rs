@@ -164,8 +164,8 @@ fn a_bad_day_leaves_nothing_behind() {
     let verdict = stage.close_books(&[&load], &["--max-duplicates", &resubmitted]);
     println!("soak of {minutes} min at {rate}/s, {turn} faults: {}, resubmitted {resubmitted}", line(&verdict));
     println!(
-        "soak: memory {:.1} MiB, {:.1} at the end, {idle:.1} with nothing left, {memory:+.1} MiB/h; descriptors {rest} before, {left} after, \
-         {descriptors:+.1}/h; {} KiB of log",
+        "soak: memory {:.1} MiB, {:.1} at the end, {idle:.1} with nothing left, {memory:+.1} MiB/h; descriptors {rest} \
+         before, {left} after, {descriptors:+.1}/h; {} KiB of log",
         first.mib,
         last.mib,
         log.len() >> 10

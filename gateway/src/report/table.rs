@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    /// Against the map of the library; who stays keeps no more than its room and as much again.
+    /// Against the map of the library; there is no more than twice the room of the most there ever were.
     #[test]
     fn it_behaves_as_a_map_whoever_comes_goes_and_stays() {
         for seed in 0..10 {

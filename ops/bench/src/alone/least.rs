@@ -1,6 +1,7 @@
 //! The least a line can be: posts are read, written down with the others that came meanwhile, synced, answered and
-//! submitted. Nothing is checked, routed, kept or told, and no answer of the carrier's is looked at. In single posts it
-//! is nearly all the kernel's: what the gateway costs above it is the gateway's own.
+//! submitted; receipts, where they are asked for, are synced, acknowledged and told. Nothing is checked, routed or kept,
+//! and no answer of the carrier's is looked at. In single posts it is nearly all the kernel's: what the gateway costs
+//! above it is the gateway's own.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -13,8 +14,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, BytesMut};
 use codecs::framing;
-use codecs::smpp::{Bind, Body, LIMITS, Pdu, Sm, SmResp, Tlvs, command};
-use conformance::account::PASSWORD;
+use codecs::smpp::{Body, LIMITS, Pdu, Sm, command};
 use gateway::listen::{UNREAD_LIMIT, listen};
 use serde::Deserialize;
 use simulators::simulator::announce;
@@ -24,8 +24,8 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_local, yield_now};
 
-use super::Ready;
 use super::answer::{self, Request};
+use super::{Ready, submit};
 
 /// A segment, written over once it is full.
 const SEGMENT: u64 = 64 << 20;
@@ -199,7 +199,7 @@ impl Waiting {
             records.extend_from_slice(message.to.as_bytes());
             records.extend_from_slice(message.text.as_bytes());
             records.resize((at + RECORD).max(records.len()), 0);
-            submit(to_carrier, self.messages.get(), &message, self.receipts);
+            put(to_carrier, self.messages.get(), &message, self.receipts);
             self.messages.set(self.messages.get().wrapping_add(1));
         }
         let mut answer = String::new();
@@ -212,8 +212,7 @@ impl Waiting {
     fn receipt(&self, sequence: u32) {
         let came = &mut *self.came.borrow_mut();
         came.records.resize(came.records.len() + RECEIPT, 0);
-        let body = Body::DeliverSmResp(SmResp { message_id: b"", tlvs: Tlvs::default() });
-        Pdu { status: 0, sequence, body }.write(&mut came.to_carrier);
+        submit::taken(sequence, &mut came.to_carrier);
         came.receipts += 1;
         self.more.notify_one();
     }
@@ -257,9 +256,8 @@ async fn link(to: SocketAddr, waiting: Rc<Waiting>) -> io::Result<OwnedWriteHalf
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let (mut said, link) = stream.into_split();
-    let bind = Bind { system_id: b"qiao", password: PASSWORD.as_bytes(), interface_version: 0x34, ..Bind::default() };
     let mut out = BytesMut::new();
-    Pdu { status: 0, sequence: 1, body: Body::BindTransceiver(bind) }.write(&mut out);
+    submit::bind(&mut out);
     write(&link, &out).await?;
     spawn_local(async move {
         let mut input = BytesMut::with_capacity(1 << 20);
@@ -289,7 +287,8 @@ async fn write(stream: &OwnedWriteHalf, mut octets: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn submit(out: &mut BytesMut, number: u32, message: &Message<'_>, receipt: bool) {
+/// A message's submit.
+fn put(out: &mut BytesMut, number: u32, message: &Message<'_>, receipt: bool) {
     let sm = Sm {
         source_addr: b"10690001",
         destination_addr: message.to.trim_start_matches('+').as_bytes(),

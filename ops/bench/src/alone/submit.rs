@@ -57,8 +57,7 @@ pub async fn run(wish: &Wish) -> Result<Value> {
     let mut stream = TcpStream::connect(wish.to).await?;
     stream.set_nodelay(true)?;
     let (mut input, mut state) = (BytesMut::with_capacity(1 << 20), State::default());
-    let bind = Bind { system_id: b"qiao", password: PASSWORD.as_bytes(), interface_version: 0x34, ..Bind::default() };
-    Pdu { status: 0, sequence: 1, body: Body::BindTransceiver(bind) }.write(&mut state.out);
+    bind(&mut state.out);
     let (started, before) = (Instant::now(), cpu(std::process::id()));
     while state.answered < wish.count || (wish.receipts && state.receipts < wish.count) {
         if !state.out.is_empty() {
@@ -82,6 +81,18 @@ pub async fn run(wish: &Wish) -> Result<Value> {
     }))
 }
 
+/// Asks to be let in, as sequence 1.
+pub(super) fn bind(out: &mut BytesMut) {
+    let bind = Bind { system_id: b"qiao", password: PASSWORD.as_bytes(), interface_version: 0x34, ..Bind::default() };
+    Pdu { status: 0, sequence: 1, body: Body::BindTransceiver(bind) }.write(out);
+}
+
+/// A receipt is taken.
+pub(super) fn taken(sequence: u32, out: &mut BytesMut) {
+    let body = Body::DeliverSmResp(SmResp { message_id: b"", tlvs: Tlvs::default() });
+    Pdu { status: 0, sequence, body }.write(out);
+}
+
 impl State {
     /// One PDU of the carrier's.
     fn take(&mut self, pdu: &[u8]) -> Result<()> {
@@ -93,8 +104,7 @@ impl State {
             SUBMIT_SM_RESP => return Err(format!("a submit was refused: {status:#x}").into()),
             command::DELIVER_SM => {
                 self.receipts += 1;
-                let body = Body::DeliverSmResp(SmResp { message_id: b"", tlvs: Tlvs::default() });
-                Pdu { status: 0, sequence, body }.write(&mut self.out);
+                taken(sequence, &mut self.out);
             }
             BIND_RESP if status != 0 => return Err("the carrier does not let us in".into()),
             _ => {}

@@ -23,8 +23,8 @@ struct Options {
     /// Runs of each case, alternating; medians are shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// Only these cases; `ceilings`: what load client and far side can do by themselves, and the least a line can be; `journal`: the journal alone
-    /// [default: all but queued-10m]
+    /// Only these cases; `ceilings`: what load client and far side can do by themselves, and the least a line can be;
+    /// `journal`: the journal alone [default: all but queued-10m]
     #[arg(long = "case", value_parser = names())]
     cases: Vec<String>,
     /// Messages of each case instead of its own number
