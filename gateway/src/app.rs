@@ -285,7 +285,8 @@ impl Line {
                 due = gauges.tick() => {
                     self.keeps_up(due.elapsed());
                     self.gauges();
-                    self.retell();
+                    let now = self.clock.now();
+                    self.retell(now);
                 }
                 _ = pace.tick() => self.pace(),
             }
@@ -646,7 +647,17 @@ impl Line {
     /// BACK, last step: what the report wants done.
     fn effects(&mut self, now: Moment) {
         let (mut effects, mut events) = (std::mem::take(&mut self.effects), Vec::new());
-        self.report.swap_effects(&mut effects);
+        // What needs no telling is over at once.
+        while self.report.has_effects() {
+            self.report.swap_effects(&mut effects);
+            self.fulfil(now, &mut effects, &mut events);
+            self.tell_apps(now, &mut events);
+        }
+        self.effects = effects;
+        self.store();
+    }
+
+    fn fulfil(&mut self, now: Moment, effects: &mut Vec<Effect>, events: &mut Vec<(MessageId, AppId, u32)>) {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Conclude(id) => self.tell_switch(now, Event::Concluded(id)),
@@ -689,9 +700,6 @@ impl Line {
                 }
             }
         }
-        self.effects = effects;
-        self.store();
-        self.tell_apps(events);
     }
 }
 

@@ -41,6 +41,8 @@ struct Endpoint {
     listener: TcpListener,
     courier: Courier,
     told: mpsc::UnboundedReceiver<Told>,
+    /// Of what needs no call.
+    ended: mpsc::UnboundedSender<Told>,
     tables: Arc<ArcSwap<Tables>>,
     dir: tempfile::TempDir,
 }
@@ -57,16 +59,18 @@ impl Endpoint {
         plan.callbacks = settings;
         let tables = tables(plan);
         let (sender, told) = mpsc::unbounded_channel();
+        let ended = sender.clone();
         let tell = move |list: Vec<Told>| list.into_iter().for_each(|told| sender.send(told).unwrap());
         let dir = tempfile::tempdir().unwrap();
         let box_dir = dir.path().join("callbacks");
         let courier = Courier::spawn(&box_dir, tables.clone(), Clock::start(), Arc::new(NoMeter), tell).unwrap();
-        Endpoint { listener, courier, told, tables, dir }
+        Endpoint { listener, courier, told, ended, tables, dir }
     }
 
     /// The courier's process dies, and another begins with what is on disk.
     async fn restart(&mut self) {
         let (sender, told) = mpsc::unbounded_channel();
+        self.ended = sender.clone();
         let tell = move |list: Vec<Told>| list.into_iter().for_each(|told| sender.send(told).unwrap_or_default());
         let letters = self.courier.stop();
         tokio::task::spawn_blocking(move || letters.close()).await.unwrap();
@@ -85,11 +89,15 @@ impl Endpoint {
         self.tell_all(&[(app, id)]);
     }
 
-    /// Hands events of apps in together.
+    /// Hands events of apps in together, as the line does.
     fn tell_all(&self, events: &[(u16, u64)]) {
         let mut counter = self.courier.counter();
         for (app, id) in events {
             let (which, json) = event(*id);
+            if let Some(end) = counter.needless(AppId(*app), which.id, which.seq) {
+                self.ended.send(Told { id: which.id, seq: which.seq, end }).unwrap();
+                continue;
+            }
             counter.take(Notice { app: AppId(*app), which, json: &json, first: false });
         }
     }

@@ -4,30 +4,34 @@ use super::endings::Untold;
 use super::{Line, Pen};
 use crate::callback::letter::{EventRef, Page};
 use crate::callback::{Counter, Notice};
+use crate::clock::Moment;
 use crate::config::plan::AppId;
 use crate::ids::MessageId;
 use crate::journal::record::Telling;
 
 impl Line {
-    /// The courier takes them from here and says so by [`super::Arrival::Told`].
-    pub(super) fn tell_apps(&mut self, events: Vec<(MessageId, AppId, u32)>) {
+    /// The courier takes them from here and says so by [`super::Arrival::Told`]; those that need no call end at once.
+    pub(super) fn tell_apps(&mut self, now: Moment, events: &mut Vec<(MessageId, AppId, u32)>) {
         if events.is_empty() {
             return;
         }
         let courier = self.courier.clone();
         let (mut counter, mut page) = (courier.counter(), Page::default());
-        for (id, app, seq) in events {
+        for (id, app, seq) in events.drain(..) {
+            if self.is_needless(now, &mut counter, (id, app, seq)) {
+                continue;
+            }
             let first = self.is_of_first_tier(id);
             if counter.room(app) == 0 || self.untold.get(&app).is_some_and(|untold| untold.is_before(first)) {
                 self.untold.entry(app).or_default().push(first, (id, seq));
             } else {
-                self.hand_over(&mut counter, (id, app, seq), first, &mut page);
+                self.hand_over(now, &mut counter, (id, app, seq), first, &mut page);
             }
         }
     }
 
     /// Hands on what had to wait for room at the courier.
-    pub(super) fn retell(&mut self) {
+    pub(super) fn retell(&mut self, now: Moment) {
         if self.untold.is_empty() {
             return;
         }
@@ -36,9 +40,10 @@ impl Line {
         for app in self.untold.keys().copied().collect::<Vec<_>>() {
             for _ in 0..counter.room(app) {
                 match self.untold.get_mut(&app).and_then(Untold::pop) {
+                    Some((id, seq)) if self.is_needless(now, &mut counter, (id, app, seq)) => {}
                     Some((id, seq)) => {
                         let first = self.is_of_first_tier(id);
-                        self.hand_over(&mut counter, (id, app, seq), first, &mut page);
+                        self.hand_over(now, &mut counter, (id, app, seq), first, &mut page);
                     }
                     None => {
                         self.untold.remove(&app);
@@ -51,6 +56,7 @@ impl Line {
 
     fn hand_over(
         &mut self,
+        now: Moment,
         counter: &mut Counter<'_>,
         (id, app, seq): (MessageId, AppId, u32),
         first: bool,
@@ -58,13 +64,26 @@ impl Line {
     ) {
         match self.write_event(id, seq, page) {
             Some(which) => counter.take(Notice { app, which, json: page.json(), first }),
-            None => {
-                // What cannot be told must not keep its message for ever.
-                let now = self.clock.now();
-                let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
-                self.report.told(now, id, seq, Telling::Never, &mut pen);
-            }
+            // What cannot be told must not keep its message for ever.
+            None => self.ended_untold(now, id, seq, Telling::Never),
         }
+    }
+
+    /// Whether the event has ended without a call.
+    fn is_needless(
+        &mut self,
+        now: Moment,
+        counter: &mut Counter<'_>,
+        (id, app, seq): (MessageId, AppId, u32),
+    ) -> bool {
+        let Some(end) = counter.needless(app, id, seq) else { return false };
+        self.ended_untold(now, id, seq, end);
+        true
+    }
+
+    fn ended_untold(&mut self, now: Moment, id: MessageId, seq: u32, end: Telling) {
+        let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
+        self.report.told(now, id, seq, end, &mut pen);
     }
 
     fn write_event(&self, id: MessageId, seq: u32, page: &mut Page) -> Option<EventRef> {

@@ -155,7 +155,7 @@ impl Courier {
     /// Opens the counter, where events are handed in. The courier waits until it closes.
     pub fn counter(&self) -> Counter<'_> {
         let (bag, inside) = (&*self.bag, lock(&self.bag.inside));
-        Counter { bag, tables: bag.tables.load_full(), now: bag.clock.now(), inside, last: None, taken: false }
+        Counter { bag, tables: bag.tables.load_full(), now: bag.clock.now(), inside, last: None, taken: false, unwanted: 0 }
     }
 
     /// Events that no endpoint has taken yet, of all apps, in memory and on disk.
@@ -215,28 +215,37 @@ pub struct Counter<'c> {
     /// The app of the last event, and whether it [`is_without`].
     last: Option<(AppId, bool)>,
     taken: bool,
+    /// Events for which there is no endpoint.
+    unwanted: u64,
 }
 
 impl Counter<'_> {
-    /// How many more events of this app memory should take. Whoever hands in looks here first.
+    /// How many more events of this app memory should take. Whoever hands in looks here, too.
     pub fn room(&self, app: AppId) -> usize {
         let room = self.inside.apps.get(&app).map(|app| app.queue.room());
         room.unwrap_or(self.tables.plan.callbacks.most_events)
     }
 
+    /// How an event ends that nobody need be called for: a letter has it already, or its app has no endpoint. Whoever
+    /// hands in looks here first; what ends so is not to be handed in.
+    pub fn needless(&mut self, app: AppId, id: MessageId, seq: u32) -> Option<Telling> {
+        let known = &mut self.inside.known;
+        if !known.is_empty() && known.remove(&(id.0, seq)) {
+            return Some(Telling::Kept);
+        }
+        self.without(app).then(|| {
+            self.unwanted += 1;
+            Telling::Never
+        })
+    }
+
     /// Takes an event; its end is told later, whatever it is.
     pub fn take(&mut self, Notice { app, which, json, first }: Notice<'_>) {
         self.taken = true;
-        let without = self.without(app);
-        let (bag, inside, now) = (self.bag, &mut *self.inside, self.now);
-        if !inside.known.is_empty() && inside.known.remove(&(which.id.0, which.seq)) {
-            inside.over.push(Told { id: which.id, seq: which.seq, end: Telling::Kept });
-        } else if without {
-            bag.over(inside, &[which], now, "no_endpoint");
-        } else if let Some(app) = bag.app(inside, app) {
+        if let Some(app) = self.bag.app(&mut self.inside, app) {
             match first {
-                true => app.queue.push_first(now, which, json),
-                false => app.queue.push(now, which, json),
+                true => app.queue.push_first(self.now, which, json),
+                false => app.queue.push(self.now, which, json),
             }
         }
     }
@@ -252,6 +261,9 @@ impl Counter<'_> {
 
 impl Drop for Counter<'_> {
     fn drop(&mut self) {
+        if self.unwanted > 0 {
+            self.bag.count_all(self.unwanted, "no_endpoint");
+        }
         if self.taken {
             self.bag.inbox.changed.notify_one();
         }

@@ -250,6 +250,11 @@ impl Report {
         self.live.get(&id.0)
     }
 
+    /// Whether anything is to be done.
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty() || !self.uplinks.effects.is_empty()
+    }
+
     /// Takes what is to be done into an empty list, whose memory is used for what comes next.
     pub fn swap_effects(&mut self, list: &mut Vec<Effect>) {
         debug_assert!(list.is_empty(), "effects left over would be done twice");
