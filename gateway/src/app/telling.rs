@@ -65,7 +65,10 @@ impl Line {
         match self.write_event(id, seq, page) {
             Some(which) => counter.take(Notice { app, which, json: page.json(), first }),
             // What cannot be told must not keep its message for ever.
-            None => self.ended_untold(now, id, seq, Telling::Never),
+            None => {
+                let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
+                self.report.told(now, id, seq, Telling::Never, &mut pen);
+            }
         }
     }
 
@@ -77,13 +80,13 @@ impl Line {
         (id, app, seq): (MessageId, AppId, u32),
     ) -> bool {
         let Some(end) = counter.needless(app, id, seq) else { return false };
-        self.ended_untold(now, id, seq, end);
-        true
-    }
-
-    fn ended_untold(&mut self, now: Moment, id: MessageId, seq: u32, end: Telling) {
         let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
-        self.report.told(now, id, seq, end, &mut pen);
+        match end {
+            Telling::Never => self.report.unwanted(now, id, seq, &mut pen),
+            // Its letter may be gone when the journal is read again.
+            end => self.report.told(now, id, seq, end, &mut pen),
+        }
+        true
     }
 
     fn write_event(&self, id: MessageId, seq: u32, page: &mut Page) -> Option<EventRef> {

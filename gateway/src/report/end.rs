@@ -130,6 +130,18 @@ impl Report {
         over(id, detail, &mut self.effects);
     }
 
+    /// A message's event has no endpoint to go to. Nothing is written down: after a restart that is found again, or
+    /// there is one by then.
+    pub fn unwanted(&mut self, now: Moment, id: MessageId, seq: u32, ledger: &mut impl Ledger) {
+        match self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) {
+            Some(detail) => {
+                detail.told(seq);
+                over(id, detail, &mut self.effects);
+            }
+            None => self.told(now, id, seq, Telling::Never, ledger),
+        }
+    }
+
     /// The store has it on disk: forget it here and in the journal, unless it has changed since.
     pub fn persisted(&mut self, now: Moment, id: MessageId, ledger: &mut impl Ledger) {
         if self.uplinks.persisted(now, id, ledger) {

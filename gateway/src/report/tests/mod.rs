@@ -107,6 +107,8 @@ struct World {
     unmatched_list: Vec<MessageId>,
     no_owner: Vec<Option<String>>,
     rules: Rules,
+    /// The app has an endpoint.
+    wanted: bool,
     /// Endpoint and store answer at once.
     endpoint: bool,
     keeping: bool,
@@ -172,6 +174,7 @@ impl World {
             unmatched_list: Vec::new(),
             no_owner: Vec::new(),
             rules,
+            wanted: true,
             endpoint: true,
             keeping: true,
             next_id: MessageId::first_at(Wall(START)).0,
@@ -364,6 +367,9 @@ impl World {
     }
 
     fn tell(&mut self, id: MessageId, app: AppId, seq: u32) {
+        if !self.wanted {
+            return self.report.unwanted(self.now(), id, seq, &mut self.log);
+        }
         let company = |name: &str| Some(name.to_uppercase());
         if let Some((_, _, data)) = self.report.received(id, company, |_| Some("CN")) {
             return self.received(id, app, data);

@@ -32,6 +32,29 @@ fn a_part_that_went_again_after_a_passing_refusal_is_in_doubt_after_a_crash() {
 }
 
 #[test]
+fn that_an_app_has_no_endpoint_is_found_again_after_a_crash() {
+    let mut world = World::new();
+    (world.wanted, world.keeping) = (false, false);
+    let id = world.accept(true);
+    let attempt = world.start(id, SILENT, 1);
+    world.submitted(attempt, 0, "x");
+    world.run();
+    let called = |world: &World| {
+        world.log.entries.iter().any(|(_, record)| record.as_ref().is_some_and(|(kind, _)| *kind == kind::CALLED))
+    };
+    assert!(!called(&world) && world.told.is_empty());
+    for wanted in [false, true] {
+        let mut again = world.crash();
+        again.wanted = wanted;
+        again.run();
+        assert_eq!(again.told.len(), usize::from(wanted), "told where there is one by then");
+        assert_eq!(called(&again), wanted);
+        again.assert_nothing_left();
+        again.assert_all_ended();
+    }
+}
+
+#[test]
 fn a_receipt_after_the_crash_resolves_the_doubt() {
     let mut world = World::new();
     let id = world.accept(true);
