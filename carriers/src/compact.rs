@@ -186,7 +186,7 @@ impl<const N: usize> Default for Short<N> {
 
 impl<const N: usize> From<&str> for Short<N> {
     fn from(text: &str) -> Self {
-        Short::joined(text, "")
+        Text::from(text).into()
     }
 }
 

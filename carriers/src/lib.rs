@@ -24,6 +24,7 @@ pub mod stream;
 pub mod table;
 pub mod window;
 
+pub use codecs::octets::all_digits;
 pub use message::{CarrierId, Coding, Mo, Mt, Part, Parts, Quote, Receipt, ReceiptState, Segment, Unsendable};
 pub use numbers::NumberSet;
 pub use options::Options;

@@ -126,6 +126,15 @@ fn nul(octets: &[u8]) -> Option<usize> {
     }
 }
 
+/// Whether all of a text are ASCII digits, eight looked at together.
+pub fn all_digits(text: &[u8]) -> bool {
+    let digits = |eight: &[u8; 8]| eight.iter().fold(true, |all, octet| all & octet.is_ascii_digit());
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().all(digits) && digits(last),
+        None => text.iter().all(u8::is_ascii_digit),
+    }
+}
+
 /// The first `max` octets of `octets`, or fewer.
 pub fn at_most(octets: &[u8], max: usize) -> &[u8] {
     &octets[..octets.len().min(max)]
@@ -172,6 +181,19 @@ mod tests {
                 octets[at..].iter_mut().step_by(3).for_each(|octet| *octet = 0);
                 assert_eq!(until_nul(&octets), &octets[..at], "{octets:x?}");
                 assert_eq!(nul(&octets), octets.iter().position(|&octet| octet == 0));
+            }
+        }
+    }
+
+    #[test]
+    fn one_other_octet_anywhere_is_no_digit() {
+        for length in 0..30 {
+            let mut text = vec![b'0'; length];
+            assert!(all_digits(&text));
+            for (at, other) in (0..length).flat_map(|at| [b'/', b':', b'9' | 0x80, 0].map(|other| (at, other))) {
+                text[at] = other;
+                assert!(!all_digits(&text), "{text:x?}");
+                text[at] = b'9';
             }
         }
     }

@@ -42,10 +42,10 @@ fn is_special(octet: u8) -> bool {
 fn specials(eight: [u8; 8]) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & HIGHS;
     let word = u64::from_le_bytes(eight);
+    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than));
     let is = |octet: u8| less(word ^ (ONES * u64::from(octet)), 1);
-    less(word, b' '.into()) | is(b'"') | is(b'\\')
+    (less(word, b' ') | is(b'"') | is(b'\\')) & !word & HIGHS
 }
 
 /// Whether there is any such.
@@ -60,10 +60,10 @@ fn has_special(octets: &[u8]) -> bool {
 /// How many octets stand before the first such.
 pub(crate) fn up_to_special(octets: &[u8]) -> Option<usize> {
     let (eights, rest) = octets.as_chunks();
-    for (eight, at) in eights.iter().zip((0..).step_by(8)) {
+    for (index, eight) in eights.iter().enumerate() {
         match specials(*eight) {
             0 => {}
-            found => return Some(at + found.trailing_zeros() as usize / 8),
+            found => return Some(8 * index + found.trailing_zeros() as usize / 8),
         }
     }
     let plain = octets.len() - rest.len();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use codecs::octets::all_digits;
 use codecs::stat::trimmed;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,7 +85,7 @@ pub fn plain(octets: &[u8]) -> Cow<'_, str> {
 }
 
 fn are_digits(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit())
+    all_digits(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 //! A number becomes its decimal digits without leading zeros; everything else is compared in lower case without
 //! leading zeros. What is not a number of the expected base is taken as opaque: both sides then still agree.
 
+use codecs::octets::until_nul;
+
 use super::config::IdBase;
 use crate::message::CarrierId;
 
 /// The id in its one form, or `None` where there is none.
 pub(super) fn normalise(raw: &[u8], base: IdBase) -> Option<CarrierId> {
-    let end = raw.iter().position(|&b| b == 0).unwrap_or(raw.len());
-    let raw = raw[..end].trim_ascii();
+    let raw = until_nul(raw).trim_ascii();
     if raw.is_empty() {
         return None;
     }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use codecs::octets::all_digits;
 use codecs::smpp::{Sm, Tlvs, put_tlv, tag, time};
 use codecs::text::split::{self, Reference};
 use codecs::text::{Alphabet, udh};
@@ -93,7 +94,7 @@ fn source<'a>(settings: &'a Settings, sender: Option<&'a str>) -> (NumberType, &
     let digits = addr.strip_prefix('+').unwrap_or(addr);
     let kind = if addr.is_empty() {
         NumberType { ton: 0, npi: 0 }
-    } else if !digits.bytes().all(|b| b.is_ascii_digit()) {
+    } else if !all_digits(digits.as_bytes()) {
         return (settings.source.plain.filter(|_| sender.is_none()).unwrap_or(ALPHANUMERIC), addr);
     } else if digits.len() < addr.len() {
         INTERNATIONAL
@@ -180,14 +181,16 @@ fn reference(settings: &Settings, mt: &Mt<'_>) -> Reference {
 
 /// Whether number and sender fit their fields.
 fn check(mt: &Mt<'_>) -> Result<(), Unsendable> {
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let digits = |text: &str| all_digits(text.as_bytes());
     match mt.to.strip_prefix('+') {
         Some(number) if !number.is_empty() && number.len() <= ADDRESS && digits(number) => {}
         Some(number) if number.len() > ADDRESS => return Err(Unsendable::Number("more than 20 digits")),
         _ => return Err(Unsendable::Number("a plus sign and digits are wanted")),
     }
-    for (name, value) in mt.options.iter() {
-        takes(name, value).map_err(|why| Unsendable::Option(name.to_owned(), why))?;
+    if !mt.options.is_empty() {
+        for (name, value) in mt.options.iter() {
+            takes(name, value).map_err(|why| Unsendable::Option(name.to_owned(), why))?;
+        }
     }
     let Some(sender) = mt.sender else { return Ok(()) };
     let number = sender.strip_prefix('+').unwrap_or(sender);
@@ -241,7 +244,7 @@ pub(super) fn mo(settings: &Settings, sm: &Sm<'_>) -> (Mo, Option<&'static str>)
 /// The handset's number; the type that says "international" becomes the plus sign it stands for.
 fn handset(sm: &Sm<'_>) -> String {
     let addr = address(sm.source_addr);
-    let bare = !addr.is_empty() && addr.bytes().all(|b| b.is_ascii_digit());
+    let bare = !addr.is_empty() && all_digits(addr.as_bytes());
     if sm.source_addr_ton == INTERNATIONAL.ton && bare { format!("+{addr}") } else { addr.into() }
 }
 

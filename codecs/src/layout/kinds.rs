@@ -71,7 +71,10 @@ impl<'a, E: Copy, const MAX: usize> Field<'a, E> for CString<MAX> {
         from.cstring(MAX)
     }
     fn write(value: &'a [u8], _: E, out: &mut impl BufMut) {
-        out.put_slice(at_most(until_nul(value), MAX - 1));
+        // Many are empty.
+        if !value.is_empty() {
+            out.put_slice(at_most(until_nul(value), MAX - 1));
+        }
         out.put_u8(0);
     }
     fn octets(value: &'a [u8], _: E) -> usize {

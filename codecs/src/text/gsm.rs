@@ -81,8 +81,29 @@ pub(super) fn units(c: char) -> Option<usize> {
     }
 }
 
+/// Whether a text of at least eight octets holds only those that stand for the same character here and in ASCII, as most
+/// do: letters, digits and what is between ` ` and `?` but `$`. Eight are looked at together: the highest bit of one shows
+/// that it, or one before it, is another.
+fn is_same(octets: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    let same = |eight: &[u8; 8]| {
+        let word = u64::from_le_bytes(*eight);
+        // `@` and `` ` ``, and what follows `Z` and `z`, are the same but for a bit.
+        let letters = word & (ONES * 0x5f);
+        let is = |word: u64, octet: u8| (word ^ (ONES * u64::from(octet))).wrapping_sub(ONES);
+        let beyond_z = letters + ONES * (0x80 - 0x5b);
+        let other = word | word.wrapping_sub(ONES * 0x20) | is(word, b'$') | is(letters, b'@') | beyond_z;
+        other & (ONES * 0x80) == 0
+    };
+    let (words, _) = octets.as_chunks();
+    octets.last_chunk().is_some_and(|last| words.iter().all(same) && same(last))
+}
+
 /// What a text costs; `None` where it has other characters.
 pub(super) fn measure(text: &str) -> Option<usize> {
+    if is_same(text.as_bytes()) {
+        return Some(text.len());
+    }
     if !text.is_ascii() {
         return text.chars().map(units).sum();
     }
@@ -98,6 +119,10 @@ pub(super) fn measure(text: &str) -> Option<usize> {
 /// Encodes a text of one septet for each octet, as nearly all in ASCII are; false, with nothing appended, where it is
 /// another.
 pub(super) fn encode_plain(text: &str, out: &mut BytesMut) -> bool {
+    if is_same(text.as_bytes()) {
+        out.put_slice(text.as_bytes());
+        return true;
+    }
     if !text.is_ascii() {
         return false;
     }
@@ -183,6 +208,21 @@ mod tests {
         assert_eq!(units('Α'), None);
         assert_eq!(units('`'), None);
         assert_eq!(units('\u{1b}'), None);
+    }
+
+    #[test]
+    fn what_is_the_same_in_ascii_is_known_wherever_it_stands() {
+        let text = "abcdefgh IJKLMNOP 0123";
+        assert!(is_same(&text.as_bytes()[..8]) && !is_same(&text.as_bytes()[..7]));
+        for c in '\0'..='\u{ff}' {
+            let same = c.is_ascii() && c >= ' ' && code(c) == c as u8;
+            for length in 8..text.len() {
+                for at in 0..=length {
+                    let text = format!("{}{c}{}", &text[..at], &text[at..length]);
+                    assert_eq!(is_same(text.as_bytes()), same, "{text}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -122,55 +122,83 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
     }
 }
 
-impl<'a> Body<'a> {
+/// A body that was read.
+#[derive(Debug)]
+pub enum Given<'a> {
+    /// Written as they usually are: the draft it asks for, and whether events are wanted where it says so.
+    Plain(Draft<'a>, Option<bool>),
+    /// Any other.
+    Parsed(Box<Body<'a>>),
+}
+
+impl<'a> Given<'a> {
     /// Reads a body.
     pub fn read(octets: &'a [u8]) -> Result<Self, Box<Problem>> {
-        Body::whole(octets).map_or_else(|| Body::parse(octets), Ok)
-    }
-
-    /// The same, whatever the body looks like.
-    fn parse(octets: &'a [u8]) -> Result<Self, Box<Problem>> {
-        serde_json::from_slice(octets).map_err(|e| unreadable(octets, &e))
+        Given::whole(octets).map_or_else(|| Body::parse(octets).map(|body| Given::Parsed(Box::new(body))), Ok)
     }
 
     /// A body written as they usually are.
     fn whole(octets: &'a [u8]) -> Option<Self> {
         let mut plain = Plain::new(std::str::from_utf8(octets).ok()?);
-        let body = Body::plain(&mut plain)?;
-        plain.peek().is_none().then_some(body)
+        let given = Given::plain(&mut plain)?;
+        plain.peek().is_none().then_some(given)
     }
 
     /// The body that comes next, if it is written as they usually are.
     pub(super) fn plain(plain: &mut Plain<'a>) -> Option<Self> {
-        fn string<'a>(field: &mut Option<Text<'a>>, plain: &mut Plain<'a>) -> Option<()> {
-            let text = Text(Cow::Borrowed(plain.string()?));
-            field.replace(text).is_none().then_some(())
-        }
-        let mut body = Body::default();
+        let (mut draft, mut callback) = (Draft::default(), None);
         plain.take(b'{')?;
         loop {
-            let field = plain.string()?;
+            let name = plain.string()?;
             plain.take(b':')?;
-            match field {
-                "to" => string(&mut body.to, plain)?,
-                "text" => string(&mut body.text, plain)?,
-                "type" => string(&mut body.kind, plain)?,
-                "tier" => string(&mut body.tier, plain)?,
-                "signature" => string(&mut body.signature, plain)?,
-                "sender" => string(&mut body.sender, plain)?,
-                "client_ref" => string(&mut body.client_ref, plain)?,
-                "expires_in" if body.expires_in.is_none() => body.expires_in = Some(plain.number()?),
-                "callback" if body.callback.is_none() => body.callback = Some(plain.boolean()?),
+            let field = match name {
+                "to" => Some(&mut draft.to),
+                "text" => Some(&mut draft.text),
+                "type" => Some(&mut draft.kind),
+                "tier" => Some(&mut draft.tier),
+                "signature" => Some(&mut draft.signature),
+                "sender" => Some(&mut draft.sender),
+                "client_ref" => Some(&mut draft.client_ref),
+                _ => None,
+            };
+            match (field, name) {
+                (Some(field), _) => field.replace(plain.string()?).is_none().then_some(())?,
+                (None, "expires_in") if draft.expires_in.is_none() => draft.expires_in = Some(plain.number()?),
+                (None, "callback") if callback.is_none() => callback = Some(plain.boolean()?),
                 _ => return None,
             }
             if plain.take(b',').is_none() {
-                return plain.take(b'}').map(|()| body);
+                return plain.take(b'}').map(|()| Given::Plain(draft, callback));
             }
         }
     }
 
     /// The draft it asks for.
-    pub fn draft(&self) -> Result<Draft<'_>, Refusal> {
+    pub fn draft(&self) -> Result<Cow<'_, Draft<'_>>, Refusal> {
+        match self {
+            Given::Plain(draft, _) => Ok(Cow::Borrowed(draft)),
+            Given::Parsed(body) => body.draft().map(Cow::Owned),
+        }
+    }
+
+    /// Whether events are wanted.
+    pub fn callback(&self) -> bool {
+        let said = match self {
+            Given::Plain(_, callback) => *callback,
+            Given::Parsed(body) => body.callback,
+        };
+        said.unwrap_or(true)
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body, whatever it looks like.
+    fn parse(octets: &'a [u8]) -> Result<Self, Box<Problem>> {
+        serde_json::from_slice(octets).map_err(|e| unreadable(octets, &e))
+    }
+
+    /// The draft it asks for.
+    fn draft(&self) -> Result<Draft<'_>, Refusal> {
         let mut faults = Vec::new();
         for (field, given, reason) in [
             ("send_at", self.send_at.is_some(), Reason::SendAtUnavailable),
@@ -195,11 +223,6 @@ impl<'a> Body<'a> {
             expires_in: self.expires_in,
             options: self.options.as_ref().map_or_else(Vec::new, Choices::pairs),
         })
-    }
-
-    /// Whether events are wanted.
-    pub fn callback(&self) -> bool {
-        self.callback.unwrap_or(true)
     }
 }
 
@@ -263,7 +286,7 @@ mod tests {
     use super::*;
 
     fn refused(body: &str) -> (&'static str, String) {
-        let problem = Body::read(body.as_bytes()).expect_err("should not read");
+        let problem = Given::read(body.as_bytes()).expect_err("should not read");
         (problem.code.row().0, problem.errors[0].pointer.clone())
     }
 
@@ -292,30 +315,31 @@ mod tests {
     #[test]
     fn bad_utf8_and_lone_surrogates_are_invalid_json() {
         for body in [&b"{\"to\":\"\xff\"}"[..], b"{\"to\":\"\\ud800\"}", b"\xef\xbb\xbf{}"] {
-            assert_eq!(Body::read(body).expect_err("should not read").code, Code::InvalidJson);
+            assert_eq!(Given::read(body).expect_err("should not read").code, Code::InvalidJson);
         }
     }
 
     #[test]
     fn a_huge_wrong_value_is_not_echoed() {
         let body = format!("{{\"expires_in\":\"{}\"}}", "x".repeat(10_000));
-        let problem = Body::read(body.as_bytes()).expect_err("should not read");
+        let problem = Given::read(body.as_bytes()).expect_err("should not read");
         assert!(problem.detail.len() < 300, "{}", problem.detail.len());
     }
 
     #[test]
     fn strings_without_escapes_are_borrowed() {
-        let body = Body::read(r#"{"to":"1","text":"a\nb","sender":null}"#.as_bytes()).expect("reads");
+        let body = Body::parse(r#"{"to":"1","text":"a\nb","sender":null}"#.as_bytes()).expect("reads");
         assert!(matches!(body.to, Some(Text(Cow::Borrowed("1")))));
         assert!(matches!(&body.text, Some(Text(Cow::Owned(t))) if t == "a\nb"));
-        assert!(body.sender.is_none() && body.callback());
+        assert!(body.sender.is_none() && Given::Parsed(Box::new(body)).callback());
     }
 
     /// As [`Body::parse`] reads it.
     fn agrees(octets: &[u8]) -> bool {
-        Body::whole(octets).is_none_or(|quick| {
-            let parsed = Body::parse(octets).expect("what is plain is JSON");
-            format!("{quick:?}") == format!("{parsed:?}")
+        Given::whole(octets).is_none_or(|quick| {
+            let parsed = Given::Parsed(Box::new(Body::parse(octets).expect("what is plain is JSON")));
+            let said = |given: &Given<'_>| (format!("{:?}", given.draft()), given.callback());
+            said(&quick) == said(&parsed)
         })
     }
 
@@ -328,7 +352,7 @@ mod tests {
             r#"{"expires_in":999999999999999999}"#,
             r#"{"text":""}"#,
         ] {
-            assert!(Body::whole(body.as_bytes()).is_some() && agrees(body.as_bytes()), "{body}");
+            assert!(Given::whole(body.as_bytes()).is_some() && agrees(body.as_bytes()), "{body}");
         }
         for body in [
             "",
@@ -362,9 +386,9 @@ mod tests {
             r#"{"options":{}}"#,
             r#"{"t\u006f":"1"}"#,
         ] {
-            assert!(Body::whole(body.as_bytes()).is_none(), "{body}");
+            assert!(Given::whole(body.as_bytes()).is_none(), "{body}");
         }
-        assert!(Body::whole(b"{\"to\":\"\xff\"}").is_none());
+        assert!(Given::whole(b"{\"to\":\"\xff\"}").is_none());
     }
 
     proptest::proptest! {
@@ -377,7 +401,7 @@ mod tests {
 
         #[test]
         fn no_octets_make_it_panic(octets: Vec<u8>) {
-            let _ = Body::read(&octets);
+            let _ = Given::read(&octets);
         }
 
         #[test]
@@ -386,7 +410,7 @@ mod tests {
             let at = at % octets.len();
             octets[at] = octet;
             octets.truncate(cut);
-            if let Err(problem) = Body::read(&octets) {
+            if let Err(problem) = Given::read(&octets) {
                 proptest::prop_assert!(problem.errors.len() == 1 && problem.detail.len() < 2_000);
             }
         }

@@ -20,7 +20,6 @@ impl<'a> Plain<'a> {
     }
 
     /// The next octet that is no white space.
-    #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
             let octet = *self.text.as_bytes().get(self.at)?;
@@ -34,20 +33,25 @@ impl<'a> Plain<'a> {
     /// Takes the next octet, if it is this one.
     #[inline]
     pub(super) fn take(&mut self, octet: u8) -> Option<()> {
-        (self.peek()? == octet).then(|| self.at += 1)
+        let next = *self.text.as_bytes().get(self.at)?;
+        // White space is rare.
+        if next != octet && (next > b' ' || self.peek()? != octet) {
+            return None;
+        }
+        self.at += 1;
+        Some(())
     }
 
     /// A string.
-    #[inline]
     pub(super) fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
-        let rest = self.text.get(self.at..)?;
-        let length = json::up_to_special(rest.as_bytes())?;
-        if rest.as_bytes().get(length) != Some(&b'"') {
+        let (start, octets) = (self.at, self.text.as_bytes());
+        let end = start + json::up_to_special(octets.get(start..)?)?;
+        if octets.get(end) != Some(&b'"') {
             return None;
         }
-        self.at += length + 1;
-        rest.get(..length)
+        self.at = end + 1;
+        self.text.get(start..end)
     }
 
     /// A whole number that is not negative.

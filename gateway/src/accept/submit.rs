@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::body::Body;
+use super::body::Given;
 use super::commit::{Committed, Fresh};
 use super::idempotency::{BodyHash, Claim, Found, Hold, KEY_LIMIT, body_hash, outdated};
 use super::problem::{Code, Problem};
@@ -184,8 +184,8 @@ impl Door {
         key: Option<(&str, BodyHash)>,
     ) -> Result<(Found, TierId, oneshot::Receiver<Committed>), Box<Problem>> {
         let app = &tables.plan.apps[app_at];
-        let body = Body::read(octets)?;
-        let draft = body.draft()?;
+        let given = Given::read(octets)?;
+        let draft = given.draft()?;
         let admitted = tables.admit(now, app_at, &draft, &*self.gate)?;
         let found = Found {
             id: self.ids.next(now.wall),
@@ -195,13 +195,13 @@ impl Door {
             accepted_at: now.wall,
         };
         let key = key.map(|(key, _)| key);
-        let record = accepted(&tables.plan, app, &admitted, &draft, &found, key, body.callback());
+        let record = accepted(&tables.plan, app, &admitted, &draft, &found, key, given.callback());
         let (answer, wait) = oneshot::channel();
         self.commit.commit(Fresh {
             message: message(app, now, &admitted, found.id),
             body: octets_of(&Record::Accepted(record)),
             routing: tables.routing,
-            callback: body.callback(),
+            callback: given.callback(),
             answer,
         });
         Ok((found, admitted.tier, wait))

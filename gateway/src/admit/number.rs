@@ -58,7 +58,7 @@ impl<'a> E164<'a> {
     pub fn read(text: &'a str, country: Option<&str>) -> Result<E164<'a>, BadNumber> {
         let plus = text.as_bytes().first() == Some(&b'+');
         let digits = if plus { text.get(1..).unwrap_or_default() } else { text };
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        if digits.is_empty() || !carriers::all_digits(digits.as_bytes()) {
             return Err(BadNumber::Digits);
         }
         if plus {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{ITEMS, RECORDS_LIMIT};
-use crate::accept::body::Body;
+use crate::accept::body::Given;
 use crate::accept::commit::{Committed, Flock, Member};
 use crate::accept::idempotency::{BodyHash, Found};
 use crate::accept::problem::{Code, Problem};
@@ -135,20 +135,24 @@ impl<'t> Basket<'t> {
     }
 
     /// Judges an item by itself; `to` takes the place of its own number. Fails where a batch may not be that long.
-    pub(super) fn take(&mut self, now: Moment, body: &Body<'_>, to: Option<&str>) -> Result<(), Box<Problem>> {
+    pub(super) fn take(&mut self, now: Moment, given: &Given<'_>, to: Option<&str>) -> Result<(), Box<Problem>> {
         let (tables, app) = (self.tables, &self.tables.plan.apps[self.app_at]);
-        let mut draft = match body.draft() {
+        let mut draft = match given.draft() {
             Ok(draft) => draft,
             Err(refusal) => {
                 self.refuse_for(&refusal);
                 return Ok(());
             }
         };
-        draft.to = to.or(draft.to);
-        let admitted = match tables.examine(now.wall, self.app_at, &draft) {
+        if to.is_some() {
+            draft.to_mut().to = to;
+        }
+        // Looked at where it stands: it is large.
+        let examined = tables.examine(now.wall, self.app_at, &draft);
+        let admitted = match &examined {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.refuse_for(&refusal);
+                self.refuse_for(refusal);
                 return Ok(());
             }
         };
@@ -160,8 +164,8 @@ impl<'t> Basket<'t> {
             accepted_at: now.wall,
         };
         let start = self.octets.len();
-        let record = accepted(&tables.plan, app, &admitted, &draft, &found, None, body.callback());
-        Record::Accepted(record).write(&mut self.octets);
+        let callback = given.callback();
+        Record::Accepted(accepted(&tables.plan, app, admitted, &draft, &found, None, callback)).write(&mut self.octets);
         if self.octets.len() > self.most_octets {
             let most = self.most_octets >> 10;
             let detail = format!("its messages take more than {most} KiB on disk; nothing was accepted");
@@ -169,10 +173,10 @@ impl<'t> Basket<'t> {
         }
         self.items.push(Item {
             index: self.count,
-            message: message(app, now, &admitted, MessageId::default()),
+            message: message(app, now, admitted, MessageId::default()),
             ask: admitted.ask(app.id),
             parts: admitted.parts,
-            callback: body.callback(),
+            callback,
             octets: start..self.octets.len(),
         });
         self.count += 1;

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 use serde_json::value::RawValue;
 
 use super::ITEMS;
-use crate::accept::body::{Body, Text};
+use crate::accept::body::{Given, Text};
 use crate::accept::plain::Plain;
 use crate::accept::problem::{Code, Place, Problem};
 
@@ -72,7 +72,7 @@ pub(super) struct Item<'a> {
     /// All of it.
     pub(super) text: &'a str,
     /// What it says, where it is written as they usually are.
-    pub(super) body: Option<Body<'a>>,
+    pub(super) given: Option<Given<'a>>,
 }
 
 impl<'a> Messages<'a> {
@@ -101,13 +101,13 @@ impl<'a> Messages<'a> {
         plain.peek()?;
         let rest = plain.rest();
         let mut ahead = plain.clone();
-        let body = Body::plain(&mut ahead);
-        let octets = match body {
+        let given = Given::plain(&mut ahead);
+        let octets = match given {
             Some(_) => ahead.at() - plain.at(),
             None => <&RawValue>::deserialize(&mut serde_json::Deserializer::from_str(rest)).ok()?.get().len(),
         };
         plain.pass(octets);
-        Some(Some(Item { text: rest.get(..octets)?, body }))
+        Some(Some(Item { text: rest.get(..octets)?, given }))
     }
 }
 
@@ -131,8 +131,8 @@ pub(super) fn fault(problem: &Problem) -> (&'static str, String) {
 }
 
 /// The body shared by all, without the place of each complaint, which would be one in the body made here.
-pub(super) fn shared(octets: &[u8]) -> Result<Body<'_>, Box<Problem>> {
-    Body::read(octets).map_err(|mut problem| {
+pub(super) fn shared(octets: &[u8]) -> Result<Given<'_>, Box<Problem>> {
+    Given::read(octets).map_err(|mut problem| {
         let strip = |detail: &str| detail.rsplit_once(", at line").map_or(detail, |(words, _)| words).to_owned();
         problem.detail = strip(&problem.detail).into();
         problem.errors.iter_mut().for_each(|place| place.detail = strip(&place.detail).into());
@@ -378,9 +378,9 @@ mod tests {
     fn messages(octets: &[u8]) -> Option<Vec<&str>> {
         let (mut messages, mut all) = (Messages::begin(octets)?, Vec::new());
         while let Some(item) = messages.next()? {
-            if let Some(body) = &item.body {
-                let again = Body::read(item.text.as_bytes()).expect("it is one");
-                assert_eq!(format!("{body:?}"), format!("{again:?}"));
+            if let Some(given) = &item.given {
+                let again = Given::read(item.text.as_bytes()).expect("it is one");
+                assert_eq!(format!("{given:?}"), format!("{again:?}"));
             }
             all.push(item.text);
         }
@@ -429,7 +429,7 @@ mod tests {
         #[test]
         fn no_octets_make_the_readers_panic(octets: Vec<u8>, pieces in proptest::collection::vec(0usize..40, 0..6)) {
             if let Ok(Whole::Messages(items) | Whole::Numbers(items, _)) = Whole::read(&octets) {
-                items.iter().for_each(|item| drop((number(item), Body::read(item.get().as_bytes()).is_ok())));
+                items.iter().for_each(|item| drop((number(item), Given::read(item.get().as_bytes()).is_ok())));
             }
             let _ = messages(&octets);
             let mut cut: Vec<usize> = pieces.iter().map(|at| at % (octets.len() + 1)).collect();

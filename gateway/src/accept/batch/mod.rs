@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
 
-use super::body::Body;
+use super::body::Given;
 use super::commit::Committed;
 use super::idempotency::{BodyHash, Found, Hold, digest_hash};
 use super::problem::{Code, Problem, Rejected};
@@ -228,11 +228,11 @@ impl Door {
                 }
             }
             Whole::Numbers(numbers, common) => {
-                let body = items::shared(&common)?;
+                let given = items::shared(&common)?;
                 for numbers in numbers.chunks(TURN) {
                     for raw in numbers {
                         match items::number(raw) {
-                            Some(number) => basket.take(now, &body, Some(&number))?,
+                            Some(number) => basket.take(now, &given, Some(&number))?,
                             None => basket.refuse(Code::WrongType.row().0, "to: not a string"),
                         }
                     }
@@ -251,8 +251,8 @@ async fn take_messages(octets: &[u8], basket: &mut Basket<'_>, now: crate::clock
         for _ in 0..TURN {
             // Looked at where it stands: it is large.
             match &messages.next() {
-                Some(Some(Item { text, body: Some(body) })) if text.len() <= super::submit::BODY_LIMIT => {
-                    basket.take(now, body, None).ok()?;
+                Some(Some(Item { text, given: Some(given) })) if text.len() <= super::submit::BODY_LIMIT => {
+                    basket.take(now, given, None).ok()?;
                 }
                 Some(Some(item)) => take_item(basket, now, item.text.as_bytes()).ok()?,
                 Some(None) => return Some(()),
@@ -281,8 +281,8 @@ fn take_item(basket: &mut Basket<'_>, now: crate::clock::Moment, octets: &[u8]) 
         basket.refuse(Code::BodyTooLarge.row().0, "the message is too long");
         return Ok(());
     }
-    match Body::read(octets) {
-        Ok(body) => basket.take(now, &body, None)?,
+    match Given::read(octets) {
+        Ok(given) => basket.take(now, &given, None)?,
         Err(problem) => {
             let (code, detail) = items::fault(&problem);
             basket.refuse(code, &detail);
