@@ -2,6 +2,7 @@
 //! in records as text, since indexes live only as long as the process. A record's kind fixes its layout for good: a
 //! changed layout gets a new kind. What most records do not have may follow at the end, where a bit of their flags says so.
 
+mod fields;
 mod life;
 mod outline;
 
@@ -12,6 +13,7 @@ use crate::clock::Wall;
 use crate::ids::MessageId;
 use crate::switch::{Cause, Reason};
 
+use fields::{Take, put_behind, put_last, put_octets, put_option, put_str, put_u64, put_u64s, short};
 pub use outline::{Content, Keyed, Outline};
 
 /// A record's octets do not read as its kind.
@@ -401,11 +403,10 @@ impl Record<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Record::Accepted(r) => {
-                put_u64(out, r.at.0);
-                put_u64(out, r.expires.0);
+                put_u64s(out, [r.at.0, r.expires.0]);
                 let options = if r.options.is_empty() { 0 } else { WITH_OPTIONS };
-                out.extend_from_slice(&[u8::from(r.callback) | options, r.parts, r.reserve]);
-                for text in [r.app, r.tier, r.group, r.kind, r.to, r.text, r.encoding] {
+                put_behind(out, [u8::from(r.callback) | options, r.parts, r.reserve], short(r.app));
+                for text in [r.tier, r.group, r.kind, r.to, r.text, r.encoding] {
                     put_str(out, text);
                 }
                 for text in [r.sender, r.client_ref, r.idempotency_key] {
@@ -628,151 +629,6 @@ const OUTCOMES: [OutcomeKind; 4] =
 const CODINGS: [Coding; 6] = [Coding::Gsm7, Coding::Ascii, Coding::Latin1, Coding::Ucs2, Coding::Gbk, Coding::Binary];
 const EVIDENCES: [Evidence; 3] = [Evidence::Receipt, Evidence::Answer, Evidence::None];
 const TELLINGS: [Telling; 3] = [Telling::Never, Telling::Delivered, Telling::Kept];
-
-fn put_u64(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-/// Octets longer than a 16-bit length are cut: the stages before limit every field far below.
-fn put_octets(out: &mut Vec<u8>, octets: &[u8]) {
-    let length = u16::try_from(octets.len()).unwrap_or(u16::MAX);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&octets[..usize::from(length)]);
-}
-
-/// As [`put_str`].
-fn put_text(out: &mut Vec<u8>, text: Text<'_>) {
-    match u16::try_from(text.octets().len()) {
-        Ok(_) => put_octets(out, text.octets()),
-        Err(_) => put_str(out, text.as_str()),
-    }
-}
-
-fn put_str(out: &mut Vec<u8>, text: &str) {
-    let mut end = text.len().min(usize::from(u16::MAX));
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    put_octets(out, &text.as_bytes()[..end]);
-}
-
-/// What is there only where the flags say so.
-fn put_last(out: &mut Vec<u8>, text: &str) {
-    if !text.is_empty() {
-        put_str(out, text);
-    }
-}
-
-fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
-    match text {
-        Some(text) => {
-            out.push(1);
-            put_str(out, text);
-        }
-        None => out.extend_from_slice(&[0; 3]),
-    }
-}
-
-/// Takes fields off a record's body.
-struct Take<'a> {
-    kind: u8,
-    /// Octets of the whole body.
-    of: usize,
-    /// What was not taken yet.
-    rest: &'a [u8],
-}
-
-impl<'a> Take<'a> {
-    fn from(kind: u8, body: &'a [u8]) -> Self {
-        Take { kind, of: body.len(), rest: body }
-    }
-
-    /// Octets taken.
-    fn at(&self) -> usize {
-        self.of - self.rest.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    #[cold]
-    fn unreadable(&self) -> Unreadable {
-        Unreadable { kind: self.kind, at: self.at() }
-    }
-
-    #[inline]
-    fn bytes(&mut self, n: usize) -> Result<&'a [u8], Unreadable> {
-        let Some((bytes, rest)) = self.rest.split_at_checked(n) else { return Err(self.unreadable()) };
-        self.rest = rest;
-        Ok(bytes)
-    }
-
-    #[inline]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
-        let Some((array, rest)) = self.rest.split_first_chunk() else { return Err(self.unreadable()) };
-        self.rest = rest;
-        Ok(*array)
-    }
-
-    #[inline]
-    fn u8(&mut self) -> Result<u8, Unreadable> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    #[inline]
-    fn flag(&mut self) -> Result<bool, Unreadable> {
-        Ok(self.u8()? != 0)
-    }
-
-    fn u16(&mut self) -> Result<u16, Unreadable> {
-        Ok(u16::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, Unreadable> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn wall(&mut self) -> Result<Wall, Unreadable> {
-        Ok(Wall(self.u64()?))
-    }
-
-    #[inline]
-    fn octets(&mut self) -> Result<&'a [u8], Unreadable> {
-        let length = u16::from_le_bytes(self.array()?);
-        self.bytes(usize::from(length))
-    }
-
-    #[inline]
-    fn str(&mut self) -> Result<&'a str, Unreadable> {
-        match self.octets()? {
-            [] => Ok(""),
-            octets => std::str::from_utf8(octets).map_err(|_| self.unreadable()),
-        }
-    }
-
-    /// See [`put_last`].
-    fn last(&mut self, flags: u8) -> Result<&'a str, Unreadable> {
-        if flags & WITH_OPTIONS == 0 { Ok("") } else { self.str() }
-    }
-
-    fn because(&mut self) -> Result<Because<'a>, Unreadable> {
-        let (reason, cause) = (Reason::read(self.u8()?), Cause::read(self.u8()?));
-        Ok(Because { reason, cause, number: u32::from_le_bytes(self.array()?), other: self.str()? })
-    }
-
-    #[inline]
-    fn option(&mut self) -> Result<Option<&'a str>, Unreadable> {
-        let present = self.flag()?;
-        let text = self.str()?;
-        Ok(present.then_some(text))
-    }
-
-    fn one_of<T: Copy>(&mut self, values: &[T]) -> Result<T, Unreadable> {
-        let index = self.u8()?;
-        values.get(usize::from(index)).copied().ok_or(self.unreadable())
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! An accepted record's octets, of which not everything is to be read: a channel is told the content and nothing else,
 //! and what the store keeps of a finished message is the record as it is, without its text.
 
-use super::{Take, kind};
+use super::fields::Take;
+use super::kind;
 use crate::clock::Wall;
 
 /// Octets before an accepted record's first string: two times and three octets.

@@ -191,14 +191,17 @@ impl Lot {
         let Ok(length) = u32::try_from(length) else { return };
         let Lot { octets, lines } = self;
         let at = octets.len() as u64;
-        lines.extend(own_keys(kind, id).into_iter().flatten().map(|key| Entry { key, at }));
+        let [own, also] = own_keys(kind, id);
+        own.into_iter().chain(also).for_each(|key| lines.push(Entry { key, at }));
         octets.extend_from_slice(&Head { length, kind, begins: 0, keys: count, id, sum: 0 }.unsealed());
         for key in keys.take(count.into()) {
             lines.push(Entry { key, at });
             octets.extend_from_slice(&key.to_le_bytes());
         }
         body.iter().for_each(|piece| octets.extend_from_slice(piece));
-        octets.resize(octets.len().next_multiple_of(ALIGN as usize), 0);
+        let end = octets.len().next_multiple_of(ALIGN as usize);
+        octets.extend_from_slice(&[0; ALIGN as usize]);
+        octets.truncate(end);
     }
 
     /// Whether it has no record.
