@@ -73,12 +73,7 @@ impl Line {
     }
 
     /// Whether the event has ended without a call.
-    fn is_needless(
-        &mut self,
-        now: Moment,
-        counter: &mut Counter<'_>,
-        (id, app, seq): (MessageId, AppId, u32),
-    ) -> bool {
+    fn is_needless(&mut self, now: Moment, counter: &mut Counter<'_>, (id, app, seq): (MessageId, AppId, u32)) -> bool {
         let Some(end) = counter.needless(app, id, seq) else { return false };
         let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
         match end {

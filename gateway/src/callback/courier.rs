@@ -155,7 +155,8 @@ impl Courier {
     /// Opens the counter, where events are handed in. The courier waits until it closes.
     pub fn counter(&self) -> Counter<'_> {
         let (bag, inside) = (&*self.bag, lock(&self.bag.inside));
-        Counter { bag, tables: bag.tables.load_full(), now: bag.clock.now(), inside, last: None, taken: false, unwanted: 0 }
+        let (tables, now) = (bag.tables.load_full(), bag.clock.now());
+        Counter { bag, tables, now, inside, last: None, taken: false, unwanted: 0 }
     }
 
     /// Events that no endpoint has taken yet, of all apps, in memory and on disk.
