@@ -16,7 +16,7 @@ pub trait Meter: Send + Sync {
     /// A request was answered.
     fn http(&self, route: &'static str, method: &'static str, code: u16, took: Duration);
     /// The delivery of events ended or was put off: `delivered`, `retried`, `given_up`, `no_endpoint`, `overflow`. The
-    /// delays, one for each, count from the event's own time.
+    /// delays, one for each, count from the event's own time where it was `delivered`.
     fn callback(&self, result: &'static str, delays: &mut dyn Iterator<Item = Duration>);
 }
 

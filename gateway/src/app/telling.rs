@@ -18,9 +18,6 @@ impl Line {
         let courier = self.courier.clone();
         let (mut counter, mut page) = (courier.counter(), Page::default());
         for (id, app, seq) in events.drain(..) {
-            if self.is_needless(now, &mut counter, (id, app, seq)) {
-                continue;
-            }
             let first = self.is_of_first_tier(id);
             if counter.room(app) == 0 || self.untold.get(&app).is_some_and(|untold| untold.is_before(first)) {
                 self.untold.entry(app).or_default().push(first, (id, seq));
@@ -40,7 +37,6 @@ impl Line {
         for app in self.untold.keys().copied().collect::<Vec<_>>() {
             for _ in 0..counter.room(app) {
                 match self.untold.get_mut(&app).and_then(Untold::pop) {
-                    Some((id, seq)) if self.is_needless(now, &mut counter, (id, app, seq)) => {}
                     Some((id, seq)) => {
                         let first = self.is_of_first_tier(id);
                         self.hand_over(now, &mut counter, (id, app, seq), first, &mut page);
@@ -62,26 +58,22 @@ impl Line {
         first: bool,
         page: &mut Page,
     ) {
+        if let Some(end) = counter.needless(app, id, seq) {
+            let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
+            return match end {
+                Telling::Never => self.report.unwanted(now, id, seq, &mut pen),
+                // Its letter may be gone when the journal is read again.
+                end => self.report.told(now, id, seq, end, &mut pen),
+            };
+        }
         match self.write_event(id, seq, page) {
             Some(which) => counter.take(Notice { app, which, json: page.json(), first }),
-            // What cannot be told must not keep its message for ever.
             None => {
+                // What cannot be told must not keep its message for ever.
                 let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
                 self.report.told(now, id, seq, Telling::Never, &mut pen);
             }
         }
-    }
-
-    /// Whether the event has ended without a call.
-    fn is_needless(&mut self, now: Moment, counter: &mut Counter<'_>, (id, app, seq): (MessageId, AppId, u32)) -> bool {
-        let Some(end) = counter.needless(app, id, seq) else { return false };
-        let mut pen = Pen::new(&self.journal, &mut self.draft, &mut self.unwritten);
-        match end {
-            Telling::Never => self.report.unwanted(now, id, seq, &mut pen),
-            // Its letter may be gone when the journal is read again.
-            end => self.report.told(now, id, seq, end, &mut pen),
-        }
-        true
     }
 
     fn write_event(&self, id: MessageId, seq: u32, page: &mut Page) -> Option<EventRef> {

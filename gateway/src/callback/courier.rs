@@ -114,7 +114,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Courier {
-    /// Starts the courier on this runtime, with its letters in `dir`. `told` hears of every event's end, in lists.
+    /// Starts the courier on this runtime, with its letters in `dir`. `told` hears of the end of every event that was
+    /// handed in, in lists.
     ///
     /// # Errors
     /// The letter box cannot be opened.

@@ -124,14 +124,21 @@ impl Report {
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else {
             return self.told_late(id, seq);
         };
-        let event = u8::try_from(seq).unwrap_or(u8::MAX);
-        ledger.note(id, &Record::Called(Called { at: now.wall, event, end }));
+        let mut note = |seq, end| {
+            let event = u8::try_from(seq).unwrap_or(u8::MAX);
+            ledger.note(id, &Record::Called(Called { at: now.wall, event, end }));
+        };
+        // Of those before it that nobody wanted the journal does not know: they must not be told after it.
+        for before in (1..seq.min(detail.seq())).filter(|before| detail.is_told(*before)) {
+            note(before, Telling::Never);
+        }
+        note(seq, end);
         detail.told(seq);
         over(id, detail, &mut self.effects);
     }
 
-    /// A message's event has no endpoint to go to. Nothing is written down: after a restart that is found again, or
-    /// there is one by then.
+    /// A message's event has no endpoint to go to. Nothing is written down as long as none after it is told: a restart
+    /// finds that again, or there is one by then.
     pub fn unwanted(&mut self, now: Moment, id: MessageId, seq: u32, ledger: &mut impl Ledger) {
         match self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) {
             Some(detail) => {

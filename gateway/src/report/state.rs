@@ -481,6 +481,11 @@ impl Detail {
         self.told |= 1u8.checked_shl(seq.saturating_sub(1)).unwrap_or(0);
     }
 
+    /// Whether the event of that number, of those there are, needs no telling any more.
+    pub fn is_told(&self, seq: u32) -> bool {
+        self.untold().all(|untold| untold != seq)
+    }
+
     /// Numbers of the events that are still to be told.
     pub fn untold(&self) -> impl Iterator<Item = u32> + use<> {
         let told = self.told;

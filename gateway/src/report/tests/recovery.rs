@@ -55,6 +55,29 @@ fn that_an_app_has_no_endpoint_is_found_again_after_a_crash() {
 }
 
 #[test]
+fn what_nobody_wanted_is_not_told_after_its_correction() {
+    let mut world = World::new();
+    (world.wanted, world.keeping) = (false, false);
+    let id = world.accept(true);
+    let attempt = world.start(id, A, 1);
+    world.submitted(attempt, 0, "x");
+    world.hear(A, "x", id, Failed);
+    assert!(world.told.is_empty());
+    let mut before = world.crash();
+    // The app is given an endpoint.
+    world.wanted = true;
+    world.hear(A, "x", id, Delivered);
+    assert_eq!(world.heard_of(id), [("message.corrected", "delivered", "delivered")]);
+    let mut again = world.crash();
+    again.run();
+    assert_eq!(again.heard_of(id), [], "both are over");
+    again.assert_nothing_left();
+    // While the first is the last word, it is told.
+    before.run();
+    assert_eq!(before.heard_of(id).len(), 1);
+}
+
+#[test]
 fn a_receipt_after_the_crash_resolves_the_doubt() {
     let mut world = World::new();
     let id = world.accept(true);
