@@ -4,6 +4,7 @@
 mod fixture;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,10 +14,10 @@ use gateway::admit::Tables;
 use gateway::callback::letter::{Event, EventRef};
 use gateway::callback::{Courier, Notice, Settings, Told};
 use gateway::clock::{Clock, Wall};
-use gateway::config::plan::{AppId, Callback};
+use gateway::config::plan::{AppId, Callback, TierId};
 use gateway::ids::MessageId;
 use gateway::journal::record::Telling::{self, Delivered, Kept, Never};
-use gateway::meter::NoMeter;
+use gateway::meter::{Meter, NoMeter};
 use hmac::Mac as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -37,12 +38,28 @@ fn hasty() -> Settings {
     }
 }
 
+/// Counts the events for which there is no endpoint.
+#[derive(Default)]
+struct Unwanted(AtomicUsize);
+
+impl Meter for Unwanted {
+    fn rejected(&self, _: &'static str) {}
+    fn accepted(&self, _: TierId, _: &'static str) {}
+    fn http(&self, _: &'static str, _: &'static str, _: u16, _: Duration) {}
+    fn callback(&self, result: &'static str, delays: &mut dyn Iterator<Item = Duration>) {
+        if result == "no_endpoint" {
+            self.0.fetch_add(delays.count(), Relaxed);
+        }
+    }
+}
+
 struct Endpoint {
     listener: TcpListener,
     courier: Courier,
     told: mpsc::UnboundedReceiver<Told>,
     /// Of what needs no call.
     ended: mpsc::UnboundedSender<Told>,
+    unwanted: Arc<Unwanted>,
     tables: Arc<ArcSwap<Tables>>,
     dir: tempfile::TempDir,
 }
@@ -63,8 +80,9 @@ impl Endpoint {
         let tell = move |list: Vec<Told>| list.into_iter().for_each(|told| sender.send(told).unwrap());
         let dir = tempfile::tempdir().unwrap();
         let box_dir = dir.path().join("callbacks");
-        let courier = Courier::spawn(&box_dir, tables.clone(), Clock::start(), Arc::new(NoMeter), tell).unwrap();
-        Endpoint { listener, courier, told, ended, tables, dir }
+        let unwanted = Arc::new(Unwanted::default());
+        let courier = Courier::spawn(&box_dir, tables.clone(), Clock::start(), unwanted.clone(), tell).unwrap();
+        Endpoint { listener, courier, told, ended, unwanted, tables, dir }
     }
 
     /// The courier's process dies, and another begins with what is on disk.
@@ -235,6 +253,7 @@ async fn of_events_handed_in_together_each_goes_its_own_way() {
     let mut endpoint = Endpoint::open().await;
     endpoint.tell_all(&[(0, 1), (1, 2), (0, 3), (0, 4), (1, 5)]);
     assert_eq!([endpoint.told().await, endpoint.told().await], [(2, Never), (5, Never)]);
+    assert_eq!(endpoint.unwanted.0.load(Relaxed), 2);
     let mut wire = endpoint.wire().await;
     assert_eq!(events(&wire.read().await.unwrap()), [1, 3, 4]);
     wire.write(OK).await;

@@ -187,6 +187,7 @@ fn check(mt: &Mt<'_>) -> Result<(), Unsendable> {
         Some(number) if number.len() > ADDRESS => return Err(Unsendable::Number("more than 20 digits")),
         _ => return Err(Unsendable::Number("a plus sign and digits are wanted")),
     }
+    // Most have none.
     if !mt.options.is_empty() {
         for (name, value) in mt.options.iter() {
             takes(name, value).map_err(|why| Unsendable::Option(name.to_owned(), why))?;

@@ -415,7 +415,7 @@ fn is_longer(text: &str, characters: usize) -> bool {
 }
 
 fn sender_fits(sender: &str) -> bool {
-    let digits = sender.bytes().all(|b| b.is_ascii_digit());
+    let digits = carriers::all_digits(sender.as_bytes());
     let alphanumeric = sender.bytes().all(|b| b.is_ascii_alphanumeric());
     !sender.is_empty() && (digits && sender.len() <= 21 || alphanumeric && sender.len() <= 11)
 }

@@ -222,14 +222,14 @@ pub struct Counter<'c> {
 }
 
 impl Counter<'_> {
-    /// How many more events of this app memory should take. Whoever hands in looks here, too.
+    /// How many more events of this app memory should take. Whoever hands in looks here first.
     pub fn room(&self, app: AppId) -> usize {
         let room = self.inside.apps.get(&app).map(|app| app.queue.room());
         room.unwrap_or(self.tables.plan.callbacks.most_events)
     }
 
     /// How an event ends that nobody need be called for: a letter has it already, or its app has no endpoint. Whoever
-    /// hands in looks here first; what ends so is not to be handed in.
+    /// hands in looks here next; what ends so is not to be handed in.
     pub fn needless(&mut self, app: AppId, id: MessageId, seq: u32) -> Option<Telling> {
         let known = &mut self.inside.known;
         if !known.is_empty() && known.remove(&(id.0, seq)) {
