@@ -295,7 +295,7 @@ impl Fleet {
         for link in self.pending.drain(..) {
             if let Some(slot) = find(&mut self.members, link) {
                 // The next one is mostly as long, or as one not long ago.
-                let most = slot.outgoing.len().max(slot.outgoing.capacity() / 2);
+                let most = slot.outgoing.len().max(slot.outgoing.capacity() / 8 * 7);
                 let next = Vec::with_capacity(most.min(LIST));
                 slot.handle.send(std::mem::replace(&mut slot.outgoing, next));
             }

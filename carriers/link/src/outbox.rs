@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::{BACKLOG, Batch, FromLink, LinkId};
 
-/// Events that the next batch has room for from the start, if the one before had as many, or twice as much room.
+/// Events that the next batch has room for from the start, if the one before had as many, or an eighth more room.
 const ROOM: usize = 4096;
 
 type Permit = Result<mpsc::OwnedPermit<Batch>, mpsc::error::SendError<()>>;
@@ -67,7 +67,7 @@ impl Outbox {
         }
         match self.channel.try_reserve() {
             Ok(permit) => {
-                let most = self.pending.len().max(self.pending.capacity() / 2);
+                let most = self.pending.len().max(self.pending.capacity() / 8 * 7);
                 let next = Vec::with_capacity(most.min(ROOM));
                 let events = std::mem::replace(&mut self.pending, next);
                 permit.send(Batch { id: self.id, generation: self.generation, events });

@@ -30,8 +30,8 @@ pub struct Bodies {
     first: u32,
     /// Of all sheets, used or not.
     octets: usize,
-    /// A sheet's memory, to be used again.
-    spare: Vec<u8>,
+    /// An empty sheet whose memory is to be used again.
+    spare: Sheet,
 }
 
 /// Where a body was put; whoever owns the message keeps it. Five octets, for every waiting message has one; without
@@ -84,12 +84,12 @@ impl Bodies {
             && let Some(unused) = self.sheets.pop_back()
         {
             self.octets -= unused.octets.capacity();
-            self.spare = unused.octets;
+            self.spare = unused;
         }
-        let mut octets = std::mem::take(&mut self.spare);
-        octets.reserve_exact(least.max(SHEET_BYTES));
-        self.octets += octets.capacity();
-        self.sheets.push_back(Sheet { octets, ..Sheet::default() });
+        let mut sheet = std::mem::take(&mut self.spare);
+        sheet.octets.reserve_exact(least.max(SHEET_BYTES));
+        self.octets += sheet.octets.capacity();
+        self.sheets.push_back(sheet);
         while (self.octets > CACHE_BYTES || self.sheets.len() > SHEETS)
             && self.sheets.len() > 1
             && let Some(oldest) = self.sheets.pop_front()
@@ -126,9 +126,9 @@ impl Bodies {
         sheet.octets.clear();
         if !last {
             self.octets -= sheet.octets.capacity();
-            let Sheet { octets, .. } = std::mem::take(sheet);
-            if octets.capacity() == SHEET_BYTES {
-                self.spare = octets;
+            let sheet = std::mem::take(sheet);
+            if sheet.octets.capacity() == SHEET_BYTES {
+                self.spare = sheet;
             }
             while self.sheets.front().is_some_and(|first| first.octets.capacity() == 0) {
                 self.sheets.pop_front();

@@ -20,6 +20,8 @@ const COMMIT_RECORDS: usize = 256;
 const COMMIT_ACKS: usize = 4 * COMMIT_RECORDS;
 /// Most octets in one commit, with the same exceptions.
 const COMMIT_OCTETS: usize = 1_024 * 1_024;
+/// More octets than this are not moved to make room in one chunk for a group: another chunk begins.
+const MUCH: usize = 64 * 1_024;
 /// What a commit should take. Where the last one took longer, it is the sync that costs, not what is in it: the next one
 /// may take as many times more, up to [`MOST_TIMES`], lest what arrives meanwhile wait for one sync after the other.
 const USUAL: Duration = Duration::from_millis(5);
@@ -194,6 +196,8 @@ pub(super) struct Tail<A> {
     pub(super) last_failure: u32,
     pub(super) segment_tries: u32,
     spares: Spares,
+    /// How many acks the last chunk on disk had.
+    usual_acks: usize,
     pub(super) records: u64,
     pub(super) bytes: u64,
 }
@@ -230,6 +234,7 @@ impl<A> Tail<A> {
             last_failure: u32::MAX,
             segment_tries: LAST_TRIES,
             spares: Spares::default(),
+            usual_acks: 0,
             records: 0,
             bytes: 0,
         }
@@ -327,6 +332,12 @@ impl<A> Tail<A> {
     pub(super) fn whole<'a>(&mut self, octets: u64, records: impl Iterator<Item = (u8, u64, &'a [u8])>, ack: A) {
         // With what fills up the last page of the write.
         let room = usize::try_from(octets + PAGE).unwrap_or_default();
+        if let Some(last) = self.chunks.back_mut()
+            && last.octets.len() > MUCH
+            && last.octets.capacity() - last.octets.len() < room
+        {
+            last.sealed = true;
+        }
         self.open_chunk(false).octets.reserve(room);
         let mut records = records.peekable();
         let (mut flags, mut first) = (SYNCED | MEMBER | FIRST, None);
@@ -390,7 +401,8 @@ impl<A> Tail<A> {
                 offset: self.offset,
                 octets: self.spares.take(),
                 written: 0,
-                acks: Vec::new(),
+                // Mostly as many as in the one before.
+                acks: Vec::with_capacity(self.usual_acks),
                 urgent: 0,
                 groups: Vec::new(),
                 withdrawn: Vec::new(),
@@ -426,6 +438,7 @@ impl<A> Tail<A> {
             self.waiting -= chunk.urgent + chunk.withdrawn.len();
             self.durable_segment = chunk.segment;
             self.settled.extend(chunk.withdrawn.into_iter().map(|ack| (ack, Err(CommitError::Voided))));
+            self.usual_acks = chunk.acks.len().min(COMMIT_ACKS);
             // In the acks' own memory.
             let durable: Settled<A> = chunk.acks.into_iter().map(|(ack, at)| (ack, Ok(at))).collect();
             if self.settled.is_empty() {
@@ -602,6 +615,21 @@ mod tests {
             }
         }
         assert_eq!((at, left), (chunk.octets.len(), vec![11, 13, 31]), "nothing has moved");
+    }
+
+    #[test]
+    fn a_group_begins_another_chunk_rather_than_move_much() {
+        let chunks = |before: usize| {
+            let mut tail: Tail<usize> = Tail::new(1, 16 << 20, 1);
+            tail.lazy(1, 1, &vec![0; before]);
+            let capacity = tail.chunks[0].octets.capacity();
+            let body = vec![0; capacity];
+            tail.whole(2 * frame::total(capacity), [(1, 2, &body[..]), (1, 3, &body)].into_iter(), 7);
+            let group = &tail.chunks[tail.chunks.len() - 1].groups;
+            assert_eq!(group.len(), 1, "whole, in one");
+            tail.chunks.len()
+        };
+        assert_eq!([chunks(MUCH / 2), chunks(2 * MUCH)], [1, 2]);
     }
 
     #[test]
