@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
+
 /// A directory of files, named by their paths.
 pub trait Disk: Send + Sync + 'static {
     /// Makes the directory, readable by its owner only, if it is not there.
@@ -19,6 +21,12 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// A new, empty file, readable by its owner only; an existing one of that name is emptied.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// A new file of so many zeros, as with [`Disk::create`]; not yet on disk.
+    fn create_zeroed(&self, path: &Path, octets: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.create(path)?;
+        zero(octets, |zeros, at| file.write_at(zeros, at))?;
+        Ok(file)
+    }
     /// An existing file.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Renames, replacing what has the new name.
@@ -39,6 +47,25 @@ pub trait DiskFile: Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// Length in octets.
     fn length(&self) -> io::Result<u64>;
+}
+
+/// Zeros are written in pieces of this size, from memory that begins on a multiple of [`ALIGN`].
+const PIECE: usize = 1_024 * 1_024;
+/// What begins and ends on its multiples can go past the page cache on every file system.
+const ALIGN: usize = 4_096;
+
+/// Has so many zeros written, piece by piece, each with its offset.
+fn zero(octets: u64, mut write: impl FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
+    let room = vec![0; PIECE + ALIGN];
+    let from = room.as_ptr().align_offset(ALIGN);
+    let zeros = room.get(from..from.saturating_add(PIECE)).unwrap_or(&room);
+    let mut at = 0;
+    while at < octets {
+        let piece = zeros.len().min(usize::try_from(octets - at).unwrap_or(usize::MAX));
+        write(&zeros[..piece], at)?;
+        at += piece as u64;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for dyn Disk {
@@ -77,6 +104,25 @@ impl Disk for Files {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let options = OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).clone();
         Ok(Arc::new(options.open(path)?))
+    }
+
+    /// Past the page cache where the file system allows it: copying zeros there, and making room for them, costs several
+    /// times as much as writing them.
+    fn create_zeroed(&self, path: &Path, octets: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.create(path)?;
+        let flags = OFlags::DIRECT.bits().cast_signed();
+        let mut direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
+        zero(octets, |zeros, at| {
+            let past = direct.as_ref().filter(|_| zeros.len().is_multiple_of(ALIGN));
+            match past.map(|past| past.write_all_at(zeros, at)) {
+                // It has larger blocks, or cannot do it after all.
+                Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => direct = None,
+                Some(written) => return written,
+                None => {}
+            }
+            file.write_at(zeros, at)
+        })?;
+        Ok(file)
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -125,5 +171,24 @@ impl DiskFile for File {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_zeros_has_them_all_and_nothing_of_an_older_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("zeros");
+        for octets in [0, 1, ALIGN, PIECE - ALIGN, 2 * PIECE, 2 * PIECE + ALIGN + 17] {
+            fs::write(&path, vec![7; 3 * PIECE]).unwrap();
+            let file = Files.create_zeroed(&path, octets as u64).unwrap();
+            file.write_at(b"written", 5).unwrap();
+            let mut want = vec![0; octets.max(12)];
+            want[5..12].copy_from_slice(b"written");
+            assert!(fs::read(&path).unwrap() == want, "{octets}");
+        }
     }
 }

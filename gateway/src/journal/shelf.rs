@@ -17,8 +17,6 @@ use super::frame::{self, FileHeader, HEAD, HEADER, Head, MOVED, Place, Sort, Sta
 use super::scan::{Item, Scan};
 use super::{At, ReadError};
 
-/// Zeros are written in pieces of this size.
-const PIECE: usize = 1_024 * 1_024;
 /// Files kept for reuse: what a checkpoint frees at least, so that under a steady load none has to be filled with zeros.
 /// They do not count as used.
 const SPARES: usize = BATCH as usize + 1;
@@ -239,16 +237,7 @@ impl Shelf {
         let reused = reused.map(|_| self.disk.open(new)).transpose()?;
         let reused = reused.filter(|file| file.length().is_ok_and(|length| length == self.segment_bytes));
         let recycled = reused.is_some();
-        let file = reused.map_or_else(|| self.disk.create(new), Ok)?;
-        if !recycled {
-            let zeros = vec![0; PIECE.min(self.segment_bytes as usize)];
-            let mut at = 0;
-            while at < self.segment_bytes {
-                let n = (self.segment_bytes - at).min(zeros.len() as u64);
-                file.write_at(&zeros[..n as usize], at)?;
-                at += n;
-            }
-        }
+        let file = reused.map_or_else(|| self.disk.create_zeroed(new, self.segment_bytes), Ok)?;
         let header = FileHeader { sort: Sort::Segment, salt: self.salt, number, recycled };
         file.write_at(&header.write(), 0)?;
         file.sync()?;
