@@ -3,10 +3,10 @@
 # prints per message and thread: CPU, context switches, octets, system calls, allocations; then the hottest symbols.
 # Folded stacks (for flamegraph.pl or inferno) lie in the directory named at the end. ops/bench/README.md says more.
 #
-#   ops/bench/profile.sh [--case single]... [--messages 400000] [--watch counts|syscalls|allocations|stacks|instructions|timeline]...
+#   ops/bench/profile.sh [--case single]... [--messages 400000] [--watch counts|syscalls|allocations|stacks|instructions|caches|timeline]...
 #
 # Programs are taken from BIN (default: built into target/profile with names of lines and with frame pointers, which
-# stacks need). Needs perf and root; what is missing is said, and `instructions` (callgrind) does without.
+# stacks need). Needs perf and root; what is missing is said, and `instructions` and `caches` (callgrind) do without.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 SELF=$PWD/ops/bench/profile.sh
@@ -73,6 +73,26 @@ calls() { # file messages
     END {
       for (kind in sum) printf "0 %-14s %9.2f\n", kind, sum[kind] / n
       for (fn in by) if (by[fn] / n >= 0.5) printf "1 %9.2f copies by %s\n", by[fn] / n, fn }' "$1" | sort -k1,1n -k2,2gr | cut -c3- | head -40
+}
+
+# What a message costs by callgrind's model of caches and branches (file $1), in all and by function: instructions, misses of
+# the first level's data and code, data misses of the second level (512 KiB), branches that are guessed wrong, and cycles by
+# rough prices of these: three instructions a cycle; 12, 10, 50 and 16 cycles. Writes wait for nobody: theirs count in part.
+costs() { # file messages
+  awk -v n="$2" '
+    function name(s,   id) { id = s; sub(/\).*/, ")", id); if (length(s) > length(id)) names[id] = substr(s, length(id) + 2); return names[id] }
+    function row(f,   at, l1, l1w, code, l2r, l2w, wrong, cycles) {
+      l1 = of[f, "D1mr"]; l1w = of[f, "D1mw"]; code = of[f, "I1mr"]; l2r = of[f, "DLmr"]; l2w = of[f, "DLmw"]; wrong = of[f, "Bcm"] + of[f, "Bim"]
+      cycles = of[f, "Ir"] / 3 + 12 * (l1 + l1w / 3) + 10 * code + 50 * (l2r + l2w / 2) + 16 * wrong
+      return sprintf("%8.0f %8.1f %8.1f %8.1f %8.1f %8.0f  %s", of[f, "Ir"] / n, (l1 + l1w) / n, code / n, (l2r + l2w) / n, wrong / n, cycles / n, f) }
+    /^events:/ { for (i = 2; i <= NF; i++) event[i] = $i; last = NF }
+    /^fn=/ { fn = name(substr($0, 4)); seen[fn] }
+    /^cfn=/ { name(substr($0, 5)) }
+    /^calls=/ { called = 1; next }
+    /^[0-9+*-]/ { if (called) { called = 0; next }
+      for (i = 2; i <= NF; i++) { of[fn, event[i]] += $i; of["all", event[i]] += $i } }
+    END { print row("all"); for (f in seen) print row(f) }' "$1" | sort -k6,6gr | head -60 |
+    sed '1i\   instr      L1d      L1i       L2    wrong   cycles'
 }
 
 # One message's way through the kernel's eyes, from a trace of the case `light`, where messages do not meet: the median and
@@ -182,7 +202,7 @@ possible() {
       [ "$(id -u)" = 0 ] || { skipped "timeline: tracepoints need root"; return 1; }
       [ -e "$TRACING/events/syscalls/sys_enter_sendto" ] || { skipped "timeline: $TRACING is not there"; return 1; }
       ;;
-    instructions) command -v valgrind >/dev/null || { skipped "instructions: valgrind is missing (Debian: valgrind)"; return 1; } ;;
+    instructions | caches) command -v valgrind >/dev/null || { skipped "$1: valgrind is missing (Debian: valgrind)"; return 1; } ;;
     *)
       command -v perf >/dev/null || { skipped "$1: perf is missing (Debian: linux-perf)"; return 1; }
       [ "$1" = stacks ] && return 0
@@ -212,14 +232,15 @@ fold() {
 run() { # case kind messages
   OUT=$PWD/$ROOT/$1
   mkdir -p "$OUT"
-  local bin=$BIN watch=(--watch "$SELF watch")
-  if [ "$2" = instructions ]; then
+  local bin=$BIN watch=(--watch "$SELF watch") model=""
+  [ "$2" = caches ] && model="--cache-sim=yes --branch-sim=yes --I1=32768,8,64 --D1=32768,8,64 --LL=524288,8,64"
+  if [ "$2" = instructions ] || [ "$2" = caches ]; then
     # The benchmark starts the program that lies beside it: here one that runs under callgrind.
     bin=$OUT/bin watch=()
     mkdir -p "$bin"
     for name in bench qiao-sim alone; do ln -f "$BIN/$name" "$bin/$name" 2>/dev/null || cp "$BIN/$name" "$bin/$name"; done
     rm -f "$bin/qiao"
-    printf '#!/bin/sh\nexec valgrind -q --tool=callgrind --callgrind-out-file=%s/callgrind.out %s/qiao "$@"\n' "$OUT" "$BIN" >"$bin/qiao"
+    printf '#!/bin/sh\nexec valgrind -q --tool=callgrind %s --callgrind-out-file=%s/%s.out %s/qiao "$@"\n' "$model" "$OUT" "$2" "$BIN" >"$bin/qiao"
     chmod +x "$bin/qiao"
   fi
   WATCH=$2 OUT=$OUT "$bin/bench" --case "$1" --protocol smpp --runs 1 --no-kannel --messages "$3" --out "$OUT/run" --keep "${watch[@]}" \
@@ -232,7 +253,7 @@ for case in "${CASES[@]}"; do
     possible "$kind" || continue
     messages=${MESSAGES:-$(case $case in batch*) echo 400000 ;; slow*) echo 30000 ;; light) echo 1000 ;; *) echo 150000 ;; esac)}
     # Each allocation is a trap then, each instruction fifty.
-    case $kind in allocations | instructions) messages=$(((messages + 9) / 10)) ;; esac
+    case $kind in allocations | instructions | caches) messages=$(((messages + 9) / 10)) ;; esac
     echo; echo "== $case, $kind, $messages messages"
     if [ "$kind" = allocations ]; then probes add; trap 'probes del' EXIT; fi
     run "$case" "$kind" "$messages"
@@ -244,12 +265,13 @@ for case in "${CASES[@]}"; do
         steps "$OUT/trace.txt"
         ;;
       allocations) counters "$OUT/allocations.csv" "$messages"; probes del ;;
-      instructions)
+      instructions | caches)
         # All the process ever did: the warm-up's messages, too.
         all=$((messages + $(wc -l <"$OUT/run/data/$case/warm.jsonl")))
-        awk -v n="$all" '/^(summary|totals):/ {printf "%.0f instructions per message of %d, the start included\n", $2 / n, n; exit}' "$OUT/callgrind.out"
-        calls "$OUT/callgrind.out" "$all"
-        callgrind_annotate "$OUT/callgrind.out" 2>/dev/null | grep -v '^-' | head -60
+        [ "$kind" = caches ] && { costs "$OUT/caches.out" "$all"; continue; }
+        awk -v n="$all" '/^(summary|totals):/ {printf "%.0f instructions per message of %d, the start included\n", $2 / n, n; exit}' "$OUT/instructions.out"
+        calls "$OUT/instructions.out" "$all"
+        callgrind_annotate "$OUT/instructions.out" 2>/dev/null | grep -v '^-' | head -60
         ;;
       stacks)
         report() { perf report -i "$OUT/perf.data" --stdio --no-inline --no-children -g none "$@" 2>/dev/null | grep -v '^#' | grep . || true; }
