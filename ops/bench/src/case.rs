@@ -128,10 +128,10 @@ impl Case {
         let far = Far::start(dir).await?;
         let sink = if self.receipts { Some(Sink::start(dir, SECRET).await?) } else { None };
         fs::write(dir.join("config/qiao.toml"), self.config(&far, listen, sink.as_ref())?)?;
-        let gateway = Gateway::start(dir).await?;
+        let mut gateway = Gateway::start(dir).await?;
         gateway.bound(1).await?;
 
-        self.load(dir, "warm", "+86139", self.warm_up, &gateway).await?;
+        self.load(dir, "warm", "+86139", self.warm_up, &mut gateway).await?;
         self.finished(&gateway, sink.as_ref(), self.warm_up).await?;
         let pid = |process: &crate::process::Process| process.pid().unwrap_or(0);
         let ours = pid(&gateway.process);
@@ -142,7 +142,7 @@ impl Case {
             None => None,
         };
         let (before, far_before) = (cpu(ours), far_cpu());
-        let summary = self.load(dir, "load", "+86138", self.messages, &gateway).await?;
+        let summary = self.load(dir, "load", "+86138", self.messages, &mut gateway).await?;
         self.finished(&gateway, sink.as_ref(), self.warm_up + self.messages).await?;
         let (spent, far_spent, rss_mb) = (cpu(ours) - before, far_cpu() - far_before, peak_rss_mb(ours));
 
@@ -179,11 +179,16 @@ impl Case {
         name: &str,
         prefix: &str,
         count: u32,
-        gateway: &Gateway,
+        gateway: &mut Gateway,
     ) -> Result<serde_json::Value> {
         let wishes = self.wishes(prefix, count);
         let args: Vec<&str> = wishes.iter().map(String::as_str).collect();
-        let summary = Load::start(dir, name, gateway, KEY, &args)?.finished().await?;
+        let load = Load::start(dir, name, gateway, KEY, &args)?;
+        let summary = tokio::select! {
+            summary = load.finished() => summary?,
+            // The load would go on trying.
+            status = gateway.process.ended() => return Err(gateway.process.failed(&format!("under load: {}", status?))),
+        };
         if summary["accepted"].as_u64() == Some(count.into()) { Ok(summary) } else { Err(format!("{summary}").into()) }
     }
 
