@@ -53,7 +53,9 @@ impl Books<'_> {
         let (channel, outcome, reason) = (concluded.channel, concluded.kind, concluded.reason);
         let done = detail.done;
         let Some(seq) = detail.take(concluded) else { return };
-        write(self.names, detail, id, seq, ledger);
+        if detail.may_be_written(seq) {
+            write(self.names, detail, id, seq, ledger);
+        }
         if std::mem::take(&mut detail.waiting) {
             self.waits.remove(detail.patience, id.0);
         }
@@ -89,16 +91,24 @@ impl Report {
         }
     }
 
-    /// The journal's word on an outcome record: durable, or to be written again.
+    /// The journal's word on an outcome record: durable, or to be written again. Its correction waits for it.
     pub fn committed(&mut self, now: Moment, id: MessageId, seq: u32, durable: bool) {
         let Some(live) = self.live.get_mut(&id.0) else { return };
         let (app, callback) = (live.app, live.callback);
         if !durable {
             self.unwritten.push((id, seq));
             self.rewrite_at.get_or_insert(now.time.after(REWRITE_PAUSE));
-        } else if callback {
+            return;
+        }
+        let Some(detail) = live.detail.as_deref_mut() else { return };
+        detail.kept(seq);
+        if detail.seq() > seq {
+            self.unwritten.push((id, seq + 1));
+            self.rewrite_at = Some(now.time);
+        }
+        if callback {
             self.effects.push(Effect::Tell(id, app, seq));
-        } else if let Some(detail) = live.detail.as_deref_mut() {
+        } else {
             detail.told(seq);
             over(id, detail, &mut self.effects);
         }
@@ -124,28 +134,21 @@ impl Report {
         let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) else {
             return self.told_late(id, seq);
         };
-        let mut note = |seq, end| {
-            let event = u8::try_from(seq).unwrap_or(u8::MAX);
-            ledger.note(id, &Record::Called(Called { at: now.wall, event, end }));
-        };
-        // Of those before it that nobody wanted the journal does not know: they must not be told after it.
-        for before in (1..seq.min(detail.seq())).filter(|before| detail.is_told(*before)) {
-            note(before, Telling::Never);
-        }
-        note(seq, end);
+        let event = u8::try_from(seq).unwrap_or(u8::MAX);
+        ledger.note(id, &Record::Called(Called { at: now.wall, event, end }));
         detail.told(seq);
         over(id, detail, &mut self.effects);
     }
 
-    /// A message's event has no endpoint to go to. Nothing is written down as long as none after it is told: a restart
-    /// finds that again, or there is one by then.
+    /// A message's event has no endpoint to go to. Nothing is written down as long as none follows it: a restart finds
+    /// that again, or there is one by then.
     pub fn unwanted(&mut self, now: Moment, id: MessageId, seq: u32, ledger: &mut impl Ledger) {
         match self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) {
-            Some(detail) => {
+            Some(detail) if detail.seq() == seq => {
                 detail.told(seq);
                 over(id, detail, &mut self.effects);
             }
-            None => self.told(now, id, seq, Telling::Never, ledger),
+            _ => self.told(now, id, seq, Telling::Never, ledger),
         }
     }
 
@@ -281,9 +284,14 @@ fn show_ids(detail: &Detail, names: &Names, mut add: impl FnMut(&std::sync::Arc<
     }
 }
 
-/// Writes outcome `seq`.
+/// Writes outcome `seq`. Of those before it that nobody wanted the journal does not know: it has to before this one is
+/// told, or a restart would tell them after it.
 fn write(names: &Names, detail: &Detail, id: MessageId, seq: u32, ledger: &mut impl Ledger) {
     let Some(concluded) = (seq as usize).checked_sub(1).and_then(|i| detail.outcomes.get(i)) else { return };
+    for before in (1..seq).filter(|before| detail.is_told(*before)) {
+        let event = u8::try_from(before).unwrap_or(u8::MAX);
+        ledger.note(id, &Record::Called(Called { at: concluded.at, event, end: Telling::Never }));
+    }
     ledger.commit(id, &Record::Outcome(outcome_record(concluded, names, seq)), Ack::Outcome(id, seq));
 }
 

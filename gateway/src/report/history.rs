@@ -156,7 +156,7 @@ pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
         Record::Answered(a) => detail.answered(a.attempt, a.part, a.at, &a.answer),
         Record::Receipted(r) => drop(detail.receipted(r.attempt, r.part, r.at, r.state, r.code)),
         Record::Outcome(o) => {
-            detail.take(Concluded {
+            let taken = detail.take(Concluded {
                 kind: o.outcome,
                 reason: reason(o.reason),
                 code: o.code.into(),
@@ -164,6 +164,7 @@ pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
                 channel: (!o.channel.is_empty()).then(|| names.channel(o.channel)),
                 at: o.at,
             });
+            taken.into_iter().for_each(|seq| detail.kept(seq));
         }
         Record::Called(c) => detail.told(u32::from(c.event)),
         Record::Accepted(_)

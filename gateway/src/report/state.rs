@@ -68,6 +68,8 @@ pub struct Detail {
     pub end: Option<End>,
     /// The outcome, then its corrections; event n is the n-th.
     pub outcomes: MostlyOne<Concluded>,
+    /// How many of them are known to be on disk.
+    kept: u8,
     /// Bit n-1: event n needs no telling any more.
     told: u8,
     /// Whether the store has it.
@@ -474,6 +476,16 @@ impl Detail {
     pub fn seq(&self) -> u32 {
         // Outcomes only move up, so there are three at most.
         self.outcomes.len() as u32
+    }
+
+    /// The record of outcome `seq` is on disk.
+    pub fn kept(&mut self, seq: u32) {
+        self.kept = u8::try_from(seq).unwrap_or(u8::MAX);
+    }
+
+    /// Whether outcome `seq` may be written: a correction follows what it corrects, and numbers are counted in records.
+    pub fn may_be_written(&self, seq: u32) -> bool {
+        seq == u32::from(self.kept) + 1
     }
 
     /// Event `seq` needs no telling any more.

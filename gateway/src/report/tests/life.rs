@@ -337,6 +337,41 @@ fn an_outcome_the_journal_refused_is_written_again_after_a_pause() {
 }
 
 #[test]
+fn a_correction_is_written_and_told_after_the_outcome_it_corrects() {
+    for refused in [false, true] {
+        let mut world = World::new();
+        let id = world.accept(true);
+        let attempt = world.start(id, A, 1);
+        world.submitted(attempt, 0, "x");
+        world.log.full = refused;
+        world.receive(A, &receipt("x", &number(id), Failed));
+        world.log.full = false;
+        // Its record is on its way to disk, or withdrawn and we have not heard of that.
+        world.receive(A, &receipt("x", &number(id), Delivered));
+        let outcomes = |world: &World| {
+            let is = |(_, record): &&Entry| record.as_ref().is_some_and(|(kind, _)| *kind == kind::OUTCOME);
+            world.log.entries.iter().filter(is).count()
+        };
+        assert_eq!(outcomes(&world), usize::from(!refused), "the first at most");
+        world.run();
+        for _ in 0..2 {
+            world.pass(Duration::from_millis(500));
+            world.run();
+        }
+        assert_eq!(
+            world.told.iter().map(|told| (told.seq, told.status)).collect::<Vec<_>>(),
+            [(1, "failed"), (2, "delivered")]
+        );
+        assert_eq!(outcomes(&world), 2);
+        world.assert_nothing_left();
+        let ended = world.log.entries.iter().rposition(|(of, record)| *of == id && record.is_none()).unwrap();
+        let mut again = world.restart(&world.log.entries[..ended]);
+        again.run();
+        assert!(again.told.is_empty(), "both are known to be told: {:?}", again.told);
+    }
+}
+
+#[test]
 fn a_receipt_the_journal_refused_is_left_to_the_carrier() {
     let mut world = World::new();
     let id = world.accept(true);

@@ -397,6 +397,9 @@ impl World {
     fn run(&mut self) {
         for _ in 0..1_000 {
             self.commit();
+            if self.report.deadline().is_some_and(|at| at <= self.time) {
+                self.pass(Duration::ZERO);
+            }
             if !self.effects() && self.log.acks.is_empty() {
                 return;
             }

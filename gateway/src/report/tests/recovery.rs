@@ -64,10 +64,15 @@ fn what_nobody_wanted_is_not_told_after_its_correction() {
     world.hear(A, "x", id, Failed);
     assert!(world.told.is_empty());
     let mut before = world.crash();
-    // The app is given an endpoint.
-    world.wanted = true;
+    // The app is given an endpoint, which has the correction and has not answered yet when the gateway dies.
+    (world.wanted, world.endpoint) = (true, false);
     world.hear(A, "x", id, Delivered);
-    assert_eq!(world.heard_of(id), [("message.corrected", "delivered", "delivered")]);
+    let correction = [("message.corrected", "delivered", "delivered")];
+    assert_eq!(world.heard_of(id), correction);
+    let mut early = world.crash();
+    early.run();
+    assert_eq!(early.heard_of(id), correction);
+    world.report.told(world.now(), id, 2, Telling::Delivered, &mut world.log);
     let mut again = world.crash();
     again.run();
     assert_eq!(again.heard_of(id), [], "both are over");

@@ -1,13 +1,14 @@
 //! The books of a world, over all lives of the gateway: what carriers got, what the disk has, what apps were told; and
 //! the promises that must hold between them.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use carriers::{ReceiptState, Ticket};
 use gateway::config::plan::ChannelId;
 use gateway::ids::MessageId;
 use gateway::journal::record::{Evidence, OutcomeKind, Record};
 
+use super::APPS;
 use super::disk::Entry;
 use super::swarm::{Fault, States, Swarm};
 
@@ -55,6 +56,11 @@ struct Book {
     kills: usize,
     /// What was told, by number.
     told: BTreeMap<u32, (&'static str, &'static str)>,
+    /// Of each event: the life of the gateway that told it last, and the last that ended it for want of an endpoint.
+    told_by: BTreeMap<u32, u32>,
+    needless_by: BTreeMap<u32, u32>,
+    /// Events that the disk knows to need no telling.
+    called: BTreeSet<u32>,
     /// Outcome records on disk.
     outcomes: Vec<(OutcomeKind, Evidence)>,
     /// Channels that refused it for good, and where the record of that stands in the journal.
@@ -81,7 +87,11 @@ pub(crate) struct Books {
     keys: HashMap<u64, MessageId>,
     paces: HashMap<ChannelId, Pace>,
     contracts: HashMap<ChannelId, (f64, u32)>,
+    /// When this life of the gateway began, and its number.
     born: u64,
+    life: u32,
+    /// By app: whether the configuration in force names an endpoint.
+    endpoints: [bool; APPS.len()],
     /// Receipts on disk, by the number that their code is.
     receipts: HashSet<u32>,
     /// Channels whose carriers send receipts.
@@ -113,6 +123,8 @@ impl Books {
             paces: HashMap::new(),
             contracts: HashMap::new(),
             born: 0,
+            life: 0,
+            endpoints: [true; APPS.len()],
             receipts: HashSet::new(),
             sends,
             reached: States::default(),
@@ -190,6 +202,9 @@ impl Books {
                 Record::Accepted(_) => self.durable(*id),
                 Record::Receipted(receipt) => self.receipts.extend(number(receipt.code.as_str())),
                 Record::Orphan(orphan) => self.receipts.extend(number(orphan.code)),
+                Record::Called(called) => {
+                    self.books.get_mut(id).unwrap().called.insert(called.event.into());
+                }
                 Record::Outcome(outcome) => {
                     self.outcome(*id, outcome.outcome, outcome.evidence, outcome.reason, outcome.correction);
                 }
@@ -366,10 +381,16 @@ impl Books {
         self.books.get_mut(&id).unwrap().refused_by.insert(channel, at);
     }
 
+    /// An app has an endpoint from now on, or has none.
+    pub(crate) fn endpoint(&mut self, app: usize, present: bool) {
+        self.endpoints[app] = present;
+    }
+
     /// The app gets an event.
     pub(crate) fn tell(&mut self, id: MessageId, seq: u32, status: &'static str, evidence: &'static str) {
         let book = self.books.get_mut(&id).unwrap();
         assert!(book.accepted || book.durable);
+        assert!(self.endpoints[super::app(book.request)], "{id}: event {seq} is told to nobody");
         // A correction that only the store and the receipt's own record know is told from those.
         assert!(book.outcomes.len() >= seq as usize || seq > 1, "{id}: event {seq} is told and is not on disk");
         let before = book.told.insert(seq, (status, evidence));
@@ -378,9 +399,40 @@ impl Books {
         assert!(ranks.is_sorted_by(|a, b| a < b), "{id}: {:?}: outcomes only move up", book.told);
         let known = book.outcomes.get(seq as usize - 1).map(|(kind, _)| kind.name());
         assert!(known.is_none_or(|known| known == status), "{id}: {known:?} on disk, {status} told");
+        self.is_due(id, seq);
         if status == "delivered" {
             self.is_true(id, evidence);
         }
+    }
+
+    /// An event goes out: in its order, and not for the second time, unless a crash took what was known of the first.
+    fn is_due(&mut self, id: MessageId, seq: u32) {
+        let (life, book) = (self.life, self.books.get_mut(&id).unwrap());
+        assert!(!book.called.contains(&seq), "{id}: event {seq} is told, and the disk knows that it is over: {book:?}");
+        assert_ne!(book.needless_by.get(&seq), Some(&life), "{id}: event {seq} ended without an endpoint, and is told");
+        let earlier = book.told_by.insert(seq, life);
+        assert_ne!(earlier, Some(life), "{id}: event {seq} is told twice");
+        let corrected = |by: &BTreeMap<u32, u32>, life: Option<u32>| {
+            by.range(seq + 1..).any(|(_, later)| life.is_none_or(|life| life == *later))
+        };
+        let new = earlier.is_none() && corrected(&book.told_by, None);
+        assert!(!new, "{id}: event {seq} is told after its correction: {book:?}");
+        let late = corrected(&book.told_by, Some(life)) || corrected(&book.needless_by, Some(life));
+        assert!(!late, "{id}: event {seq} is told after its correction in one life: {book:?}");
+        if book.needless_by.contains_key(&seq) {
+            self.reached.hit("told by a later life");
+        }
+        if book.needless_by.contains_key(&(seq - 1)) && !book.told_by.contains_key(&(seq - 1)) {
+            self.reached.hit("correction of what nobody wanted");
+        }
+    }
+
+    /// An event ends since its app has no endpoint.
+    pub(crate) fn needless(&mut self, id: MessageId, seq: u32) {
+        let (life, book) = (self.life, self.books.get_mut(&id).unwrap());
+        assert!(!self.endpoints[super::app(book.request)], "{id}: event {seq} has an endpoint to go to");
+        assert_ne!(book.told_by.get(&seq), Some(&life), "{id}: event {seq} was told, and ends without an endpoint");
+        book.needless_by.insert(seq, life);
     }
 
     /// The gateway died; these records were lost with it.
@@ -404,12 +456,16 @@ impl Books {
 
     /// The gateway has started again: what must it know, and until when may each be sent?
     pub(crate) fn born(&mut self, now: u64, wall: u64, knows: impl Fn(MessageId) -> bool) {
-        self.born = now;
+        (self.born, self.life) = (now, self.life + 1);
         for (id, book) in &mut self.books {
             if book.durable && !book.ended {
                 assert!(knows(*id), "{id} was on disk and is gone after the restart");
             }
             book.expires = now + book.expires_wall.saturating_sub(wall) * 1_000;
+            let corrected = |seq: &u32| book.told_by.range(seq + 1..).next().is_some();
+            if !book.ended && book.needless_by.keys().any(|seq| !book.told_by.contains_key(seq) && corrected(seq)) {
+                self.reached.hit("restart after a correction of what nobody wanted");
+            }
             // What it was to do next is worked out again.
             book.moved_on = 0;
         }
@@ -440,9 +496,14 @@ impl Books {
             }
             let callback = super::has_callback(book.request);
             assert!(!book.outcomes.is_empty(), "{id} has no outcome: {book:?}");
-            assert_eq!(callback, !book.told.is_empty(), "{id} was told {:?}", book.told);
+            assert!(callback || book.told.is_empty(), "{id} was told {:?}", book.told);
+            for seq in (1..=book.outcomes.len() as u32).filter(|_| callback) {
+                let over = book.told.contains_key(&seq) || book.needless_by.contains_key(&seq);
+                assert!(over, "{id}: event {seq} was never told: {book:?}");
+            }
             assert!(book.ended, "{id} stays in the journal for ever");
-            let last = book.told.last_key_value().map_or(book.outcomes.last().unwrap().0.name(), |(_, told)| told.0);
+            let told = book.told.last_key_value().filter(|(seq, _)| **seq as usize > book.outcomes.len());
+            let last = told.map_or(book.outcomes.last().unwrap().0.name(), |(_, told)| told.0);
             self.is_found(*id, book, last);
         }
     }

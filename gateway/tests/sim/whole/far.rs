@@ -321,6 +321,10 @@ impl World {
         let end = [ReceiptState::Failed, ReceiptState::Expired, ReceiptState::Unknown].get(usize::from(roll)).copied();
         let end = end.unwrap_or(ReceiptState::Delivered);
         let mut says = vec![(end, delay)];
+        if let Some(earlier) = self.endpoints.premature_failure().filter(|_| end == ReceiptState::Delivered) {
+            says[0].1 += earlier;
+            says.push((ReceiptState::Failed, delay));
+        }
         if self.rng.u8(0..10) == 0 {
             says.push((ReceiptState::Intermediate, delay / 2));
         }

@@ -10,7 +10,7 @@ use gateway::clock::{Time, Wall};
 use gateway::config::plan::{AppId, ChannelId, GroupId, TierId};
 use gateway::ids::{Ids, MessageId};
 use gateway::journal::bodies::Spot;
-use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Outline, Record, Telling, kind};
+use gateway::journal::record::{Accepted, AnswerKind, Attempt, Because, OutcomeKind, Outline, Record, kind};
 use gateway::report::recover::{Note, Replay};
 use gateway::report::state::Detail;
 use gateway::report::{Ack, Effect, Place, Report, uplink};
@@ -143,6 +143,7 @@ impl World {
         );
         line.report.follow(self.onward.clone());
         self.tell(line, Event::Plan(self.settings.clone()));
+        self.endpoints_in_force();
         for channel in self.channels() {
             self.hold(line, channel, self.held.contains(&channel));
         }
@@ -293,7 +294,7 @@ impl World {
                 self.prepare(line, start);
                 self.send(line);
             }
-            Input::Told(id, seq) => line.report.told(now, id, seq, Telling::Delivered, &mut self.disk),
+            Input::Told(id, seq, end) => self.told(line, (id, seq), end),
             Input::Persisted(id) => line.report.persisted(now, id, &mut self.disk),
             Input::Sought(orphan, message) => line.report.sought(now, orphan, message, &mut self.disk),
             Input::Recalled(id) => {
@@ -302,6 +303,7 @@ impl World {
             }
             Input::Hold(channel, held) => self.hold(line, channel, held),
             Input::Reload => self.reload(line),
+            Input::Endpoints => self.apply(line),
         }
     }
 
@@ -581,10 +583,17 @@ impl World {
 
     /// BACK, last step: what the report wants done.
     fn effects(&mut self, line: &mut Line) {
-        let life = self.life;
         let mut effects = Vec::new();
-        line.report.swap_effects(&mut effects);
-        for effect in effects {
+        // What needs no telling is over at once.
+        while line.report.has_effects() {
+            line.report.swap_effects(&mut effects);
+            self.fulfil(line, &mut effects);
+        }
+    }
+
+    fn fulfil(&mut self, line: &mut Line, effects: &mut Vec<Effect>) {
+        let life = self.life;
+        for effect in effects.drain(..) {
             trace(|| format!("{:>12} EFF {effect:?}", self.now));
             match effect {
                 Effect::Conclude(id) => {
@@ -598,14 +607,7 @@ impl World {
                     }
                     self.tell(line, Event::Concluded(id));
                 }
-                Effect::Tell(id, _, seq) => {
-                    let event = line.report.event(id, seq, |_| None);
-                    let (_, _, data) = event.expect("an event that is to be told can be told");
-                    self.books.tell(id, seq, data.status, data.evidence);
-                    let slow = self.swarm.has(Fault::SlowEndpoint) && self.rng.u8(0..6) == 0;
-                    let wait = if slow { self.rng.u64(..60_000_000) } else { self.rng.u64(1_000..50_000) };
-                    self.after(wait, What::Inbox(life, Input::Told(id, seq)));
-                }
+                Effect::Tell(id, app, seq) => self.tell_app(line, usize::from(app.0), (id, seq)),
                 Effect::Store(id) => {
                     let body = self.disk.body(id);
                     let (mut history, mut ids) = (Vec::new(), Vec::new());
@@ -615,7 +617,7 @@ impl World {
                     if !known {
                         continue;
                     }
-                    let wait = self.rng.u64(1_000..100_000);
+                    let wait = self.rng.u64(1_000..100_000) + self.endpoints.now_and_then(60 * super::SECOND);
                     self.after(wait, What::Store(life, id, Kept { history, ids }));
                 }
                 Effect::Seek(orphan, channel, ids) => {

@@ -6,6 +6,7 @@
 
 mod books;
 mod disk;
+mod endpoints;
 mod far;
 mod line;
 mod swarm;
@@ -19,6 +20,7 @@ use fastrand::Rng;
 use gateway::clock::{Moment, Time, Wall};
 use gateway::config::plan::{ChannelId, Names, Service};
 use gateway::ids::MessageId;
+use gateway::journal::record::Telling;
 use gateway::report::again;
 use gateway::switch::{ChannelRule, Settings};
 use link::LinkId;
@@ -27,6 +29,7 @@ use crate::ledger::Ledger;
 use crate::world::{Shape, rates, settings};
 use books::Books;
 use disk::{Disk, Kept};
+use endpoints::Endpoints;
 use far::{Carrier, Link, Slip};
 use line::{Line, Start};
 pub(crate) use swarm::States;
@@ -40,9 +43,14 @@ const BASE: u64 = 1_000_000;
 const RECEIPT_WAIT: Duration = Duration::from_secs(180);
 pub(crate) const APPS: [&str; 3] = ["shop", "bank", "quiet"];
 
+/// The app of a request: the number says whose it is.
+pub(crate) fn app(request: usize) -> usize {
+    request % APPS.len()
+}
+
 /// Whether the app of a request wants events; the last does not.
 pub(crate) fn has_callback(request: usize) -> bool {
-    request % APPS.len() != APPS.len() - 1
+    app(request) != APPS.len() - 1
 }
 
 /// What an app wants sent.
@@ -88,12 +96,14 @@ pub(crate) enum Input {
     Heard(LinkId, Heard),
     Committed(Vec<disk::Waiter>, bool),
     Body(Start),
-    Told(MessageId, u32),
+    Told(MessageId, u32, Telling),
     Persisted(MessageId),
     Sought(MessageId, Option<MessageId>),
     Recalled(MessageId),
     Hold(ChannelId, bool),
     Reload,
+    /// A reload that changes endpoints only.
+    Endpoints,
 }
 
 /// What happens at its time. What belongs to one life of the gateway ends with it.
@@ -120,6 +130,8 @@ enum What {
     FailSyncs(bool),
     Inbox(u32, Input),
     Store(u32, MessageId, Kept),
+    Call(u32, usize),
+    Endpoint(usize, bool),
     Pause(u64),
     Wall(i64),
     Hold(u16, bool),
@@ -177,6 +189,7 @@ pub(crate) struct World {
     onward: Vec<again::Rule>,
     /// By channel: whether its carrier sends receipts.
     sends: Vec<bool>,
+    endpoints: Endpoints,
     carriers: Vec<Carrier>,
     links: BTreeMap<LinkId, Link>,
     next_link: u16,
@@ -235,7 +248,7 @@ pub(crate) fn run(seed: u64) -> Summary {
 impl World {
     fn new(seed: u64) -> World {
         let mut rng = Rng::with_seed(seed ^ 0x0a11_0f17);
-        let swarm = Swarm::random(&mut rng);
+        let swarm = Swarm::random(&mut rng, seed);
         let shape = Shape { faults: !swarm.is_quiet(), ..Shape::random(seed) };
         let mut whole = settings(&mut rng, shape);
         whole.apps = rates(seed, APPS.len() as u16, 0.5);
@@ -295,6 +308,7 @@ impl World {
             names,
             onward,
             sends,
+            endpoints: Endpoints::new(seed, &swarm),
             carriers,
             links: BTreeMap::new(),
             next_link: 0,
@@ -379,6 +393,7 @@ impl World {
                 self.sometime(if refuse { What::RefuseWrites(true) } else { What::FailSyncs(true) });
             }
         }
+        self.endpoints_change();
     }
 
     /// Runs until everything has come to rest, then looks whether the books close.
@@ -481,6 +496,8 @@ impl World {
                 self.disk.keep(id, kept);
                 self.inbox.push_back(Input::Persisted(id));
             }
+            What::Call(life, app) if life == self.life => self.next_call(app),
+            What::Endpoint(app, reload) => self.endpoint(app, reload),
             What::Pause(lasts) => {
                 self.stalled = self.now + lasts;
                 line::trace(|| format!("{:>12} PAUSE {lasts}", self.now));
@@ -501,7 +518,7 @@ impl World {
             }
             What::Start => self.start(),
             What::Heal => self.heal(),
-            What::Sync(_) | What::Synced(_) | What::Lazy(_) | What::Inbox(..) | What::Store(..) => {}
+            What::Sync(_) | What::Synced(_) | What::Lazy(_) | What::Inbox(..) | What::Store(..) | What::Call(..) => {}
         }
     }
 
@@ -630,6 +647,7 @@ impl World {
         self.life += 1;
         self.inbox.clear();
         self.links.clear();
+        self.endpoints.crash();
         let before = self.agenda.len();
         self.repeat_slips(|_| true);
         if self.agenda.len() > before {
