@@ -19,6 +19,8 @@ const SHEET_BYTES: usize = 32 << 10;
 const SHEET_BODIES: usize = 256;
 /// Most sheets, also of those that are used up: a body that is left behind so many is no recent one.
 const SHEETS: usize = 4_096;
+/// Most bodies read together.
+const LOT: usize = 256;
 
 /// Recent bodies, one behind the other on sheets as they came. A sheet goes when all of its bodies have been dropped, or
 /// with what is left on it when it is the oldest and there are too many.
@@ -168,8 +170,10 @@ impl<T: Send + 'static> Reader<T> {
         let thread = std::thread::Builder::new().name("bodies".into()).spawn(move || {
             let _vital = Vital("the reading thread");
             while let Ok(first) = receiver.recv() {
-                let wanted = std::iter::once(first).chain(receiver.try_iter().take(255));
-                bring(wanted.map(|w| (journal.read(w.id.0, w.at).ok(), w)).map(|(b, w)| (w, b)).collect());
+                let wanted: Vec<_> = std::iter::once(first).chain(receiver.try_iter().take(LOT - 1)).collect();
+                let asked: Vec<_> = wanted.iter().map(|one| (one.id.0, one.at)).collect();
+                let bodies = journal.read_many(&asked).into_iter().map(Result::ok);
+                bring(wanted.into_iter().zip(bodies).collect());
             }
         })?;
         Ok(Reader { wanted: Some(sender), thread: Some(thread) })
