@@ -353,6 +353,7 @@ impl Line {
             self.obey(now);
             self.send();
         }
+        self.reader.read();
         self.meters.flush();
         for (answer, committed) in self.released.drain(..) {
             // The app may have gone; its message stays.
