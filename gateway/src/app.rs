@@ -353,6 +353,7 @@ impl Line {
             self.obey(now);
             self.send();
         }
+        self.reader.read();
         self.meters.flush();
         for (answer, committed) in self.released.drain(..) {
             // The app may have gone; its message stays.
@@ -386,17 +387,17 @@ impl Line {
                 for (Wanted { id, purpose, .. }, body) in brought {
                     match purpose {
                         Purpose::Send(start) if now.time.since(start.ordered) > STALE => {
-                            if let Some(body) = body.filter(|_| self.report.live(id).is_some()) {
-                                self.report.at_hand(id, self.bodies.insert(id, &body));
-                            }
+                            self.at_hand(id, body.as_deref());
                             self.tell_switch(now, Event::NotStarted(start.attempt, NotStarted::Retry));
                         }
                         Purpose::Send(start) => {
+                            self.at_hand(id, body.as_deref());
                             let prepared = self.prepare(now, &start, self.report.live(id), body.as_deref());
                             self.begin(now, start, prepared);
                         }
                         Purpose::Conclude(end) => {
                             self.endings.read();
+                            self.at_hand(id, body.as_deref());
                             self.exhausted(now, id, end, body.as_deref());
                         }
                         Purpose::Keep => {
@@ -441,6 +442,15 @@ impl Line {
             Arrival::Saved(change, result) => self.saved(change, result),
             Arrival::Reload(fresh) => self.reload(now, fresh),
             Arrival::Drain => self.drain(now),
+        }
+    }
+
+    /// Keeps a body that was read, for the store will want it, mostly soon; unless another reading was faster.
+    fn at_hand(&mut self, id: MessageId, body: Option<&[u8]>) {
+        if let (Some(live), Some(body)) = (self.report.live(id), body)
+            && self.bodies.get(id, live.body).is_none()
+        {
+            self.report.at_hand(id, self.bodies.insert(id, body));
         }
     }
 

@@ -19,6 +19,8 @@ const SHEET_BYTES: usize = 32 << 10;
 const SHEET_BODIES: usize = 256;
 /// Most sheets, also of those that are used up: a body that is left behind so many is no recent one.
 const SHEETS: usize = 4_096;
+/// Bodies asked for that are enough to begin reading; about as many are read together.
+const LOT: usize = 256;
 
 /// Recent bodies, one behind the other on sheets as they came. A sheet goes when all of its bodies have been dropped, or
 /// with what is left on it when it is the oldest and there are too many.
@@ -153,7 +155,9 @@ pub type Brought<T> = Vec<(Wanted<T>, Option<Bytes>)>;
 
 /// The thread that reads bodies.
 pub struct Reader<T> {
-    wanted: Option<mpsc::Sender<Wanted<T>>>,
+    /// Asked for, and not yet told the thread.
+    asked: Vec<Wanted<T>>,
+    wanted: Option<mpsc::Sender<Vec<Wanted<T>>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -164,22 +168,38 @@ impl<T: Send + 'static> Reader<T> {
         mut bring: impl FnMut(Brought<T>) + Send + 'static,
     ) -> std::io::Result<Self> {
         // Bounded by the windows: each wanted body holds reserved slots of a link, or belongs to a message that ends.
-        let (sender, receiver) = mpsc::channel::<Wanted<T>>();
+        let (sender, receiver) = mpsc::channel::<Vec<Wanted<T>>>();
         let thread = std::thread::Builder::new().name("bodies".into()).spawn(move || {
             let _vital = Vital("the reading thread");
-            while let Ok(first) = receiver.recv() {
-                let wanted = std::iter::once(first).chain(receiver.try_iter().take(255));
-                bring(wanted.map(|w| (journal.read(w.id.0, w.at).ok(), w)).map(|(b, w)| (w, b)).collect());
+            while let Ok(mut wanted) = receiver.recv() {
+                while wanted.len() < LOT
+                    && let Ok(more) = receiver.try_recv()
+                {
+                    wanted.extend(more);
+                }
+                let asked: Vec<_> = wanted.iter().map(|one| (one.id.0, one.at)).collect();
+                let bodies = journal.read_many(&asked).into_iter().map(Result::ok);
+                bring(wanted.into_iter().zip(bodies).collect());
             }
         })?;
-        Ok(Reader { wanted: Some(sender), thread: Some(thread) })
+        Ok(Reader { asked: Vec::new(), wanted: Some(sender), thread: Some(thread) })
     }
 
-    /// Asks for a body.
-    pub fn want(&self, wanted: Wanted<T>) {
-        if let Some(sender) = &self.wanted {
+    /// Asks for a body, with others until [`Reader::read`].
+    pub fn want(&mut self, wanted: Wanted<T>) {
+        self.asked.push(wanted);
+        if self.asked.len() >= LOT {
+            self.read();
+        }
+    }
+
+    /// Has what was asked for read.
+    pub fn read(&mut self) {
+        if !self.asked.is_empty()
+            && let Some(sender) = &self.wanted
+        {
             // The thread lives as long as this handle.
-            let _ = sender.send(wanted);
+            let _ = sender.send(std::mem::take(&mut self.asked));
         }
     }
 }

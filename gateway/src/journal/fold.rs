@@ -19,7 +19,7 @@ use super::tail::Tail;
 use super::{Shared, many};
 
 /// Octets between entries of a checkpoint's index.
-pub(super) const STRETCH: u64 = 16 * 1_024;
+const STRETCH: u64 = 16 * 1_024;
 /// Octets gathered before they are written.
 const BUFFER: usize = 1_024 * 1_024;
 /// Octets read ahead in each segment.

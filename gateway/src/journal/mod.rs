@@ -29,6 +29,7 @@ pub mod disk;
 mod draft;
 mod fold;
 mod frame;
+mod lot;
 mod many;
 pub mod record;
 mod replay;
@@ -438,6 +439,12 @@ impl<A: Send + 'static> Journal<A> {
         let body = held.filter_map(|(place, moved)| tail.body(id, place, at.len as usize, moved)).next();
         drop(tail);
         body.map_or_else(|| table.body(id, at), Ok)
+    }
+
+    /// The bodies of many records, in the order they are asked for; those near one another on disk are read together.
+    pub fn read_many(&self, asked: &[(u64, At)]) -> Vec<Result<Bytes, ReadError>> {
+        let found = self.shared().shelf.table().bodies(asked);
+        asked.iter().zip(found).map(|((id, at), body)| body.map_or_else(|| self.read(*id, *at), Ok)).collect()
     }
 
     /// Folds all closed segments into a checkpoint now, on this thread; false if there is nothing to fold. The journal

@@ -12,10 +12,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::disk::{Disk, DiskFile};
-use super::fold::{BATCH, STRETCH};
+use super::fold::BATCH;
 use super::frame::{self, FileHeader, HEAD, HEADER, Head, MOVED, Place, Sort, Stamp};
 use super::scan::{Item, Scan};
-use super::{At, ReadError};
+use super::{At, ReadError, lot};
 
 /// Files kept for reuse: what a checkpoint frees at least, so that under a steady load none has to be filled with zeros.
 /// They do not count as used.
@@ -67,11 +67,7 @@ impl Table {
                 Err(error) => worst = ReadError::Io(error),
             }
         }
-        match self.checkpoint.as_ref().map(|checkpoint| checkpoint.find(id, name)) {
-            Some(Ok(Some(body))) => Ok(body),
-            Some(Err(error)) => Err(ReadError::Io(error)),
-            Some(Ok(None)) | None => Err(worst),
-        }
+        self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.find(id, name)).ok_or(worst)
     }
 
     /// Whether the record, written again at `place`, is known to stand at yet another place.
@@ -92,15 +88,14 @@ impl Table {
 
     /// Whether the record is in the checkpoint.
     pub(super) fn has_folded(&self, id: u64, name: Place) -> bool {
-        self.checkpoint.as_ref().is_some_and(|checkpoint| matches!(checkpoint.find(id, name), Ok(Some(_))))
+        self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.find(id, name).is_some())
     }
 }
 
 impl Segment {
     fn body(&self, id: u64, offset: u64, len: usize, skip: usize) -> io::Result<Option<Bytes>> {
         let record = self.record(offset, skip + len)?;
-        let fits = |head: &Head| head.id == id && (head.flags & MOVED != 0) == (skip != 0);
-        Ok(record.filter(|(head, _)| fits(head)).map(|(_, body)| body.slice(skip..)))
+        Ok(record.filter(|(head, _)| is_of(head, id, skip != 0)).map(|(_, body)| body.slice(skip..)))
     }
 
     /// The record at `offset` with a body of `len` octets as it stands.
@@ -114,29 +109,45 @@ impl Segment {
     }
 }
 
+/// Whether a record is that id's, and stands where it was first put or elsewhere.
+pub(super) fn is_of(head: &Head, id: u64, moved: bool) -> bool {
+    head.id == id && (head.flags & MOVED != 0) == moved
+}
+
 impl Checkpoint {
     /// The body of the record of that id and name.
-    fn find(&self, id: u64, name: Place) -> io::Result<Option<Bytes>> {
-        let Some(stretch) = self.index.partition_point(|(first, _)| *first <= id).checked_sub(1) else {
-            return Ok(None);
-        };
-        let Some((_, from)) = self.index.get(stretch) else { return Ok(None) };
-        // One reading for the stretch, with the head of the record after it.
-        let step = STRETCH as usize + frame::HEAD;
-        let mut scan = Scan::within(&*self.file, self.stamp, true, (*from, self.octets), step);
+    fn find(&self, id: u64, name: Place) -> Option<Bytes> {
+        let mut found = None;
+        self.scan(id, id, &mut |_, other, body| {
+            if other == name {
+                found = Some(Bytes::copy_from_slice(body));
+            }
+        });
+        found
+    }
+
+    /// The stretch in which an id's records are.
+    pub(super) fn stretch(&self, id: u64) -> Option<usize> {
+        self.index.partition_point(|(first, _)| *first <= id).checked_sub(1)
+    }
+
+    /// Shows the records from the first id to the last one, which are in the same stretch, with their names and bodies.
+    pub(super) fn scan(&self, first: u64, last: u64, show: &mut dyn FnMut(u64, Place, &[u8])) {
+        let Some(stretch) = self.stretch(first) else { return };
+        let Some((_, from)) = self.index.get(stretch) else { return };
+        let to = self.index.get(stretch + 1).map_or(self.octets, |(_, next)| *next);
+        // Mostly one reading for the stretch.
+        let step = (to - from).min(u64::from(lot::MOST)) as usize;
+        let mut scan = Scan::within(&*self.file, self.stamp, true, (*from, to), step);
         while let Some(item) = scan.next() {
             let Item::Record { head, .. } = item else { continue };
-            if head.flags & MOVED == 0 || head.id > id {
+            if head.flags & MOVED == 0 || head.id > last {
                 break;
             }
-            if let Some((place, body)) = frame::take_place(scan.body())
-                && head.id == id
-                && place == name
-            {
-                return Ok(Some(Bytes::copy_from_slice(body)));
+            if let Some((name, body)) = frame::take_place(scan.body()).filter(|_| head.id >= first) {
+                show(head.id, name, body);
             }
         }
-        Ok(None)
     }
 }
 

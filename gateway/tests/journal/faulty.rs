@@ -27,6 +27,9 @@ struct State {
     failing_writes: u32,
     unreadable: Option<PathBuf>,
     silent: Option<PathBuf>,
+    /// A sector of a file that cannot be read, by an octet in it.
+    bad: Option<(PathBuf, u64)>,
+    reads: u64,
     no_space: bool,
     /// Changes that are made yet before whoever makes them is dead.
     life: Option<u32>,
@@ -63,6 +66,13 @@ impl State {
         let starts = |path: &PathBuf| path.to_str().is_some_and(|path| path.starts_with(start));
         self.names.iter().any(|(path, other)| Arc::ptr_eq(other, inode) && starts(path))
     }
+
+    fn is_bad(&self, inode: &Arc<Inode>, from: u64, octets: usize) -> bool {
+        let Some((path, at)) = &self.bad else { return false };
+        let sector = at / SECTOR as u64 * SECTOR as u64;
+        let within = from < sector + SECTOR as u64 && from + octets as u64 > sector;
+        within && self.names.get(path).is_some_and(|other| Arc::ptr_eq(other, inode))
+    }
 }
 
 impl Faulty {
@@ -77,6 +87,8 @@ impl Faulty {
             failing_writes: 0,
             unreadable: None,
             silent: None,
+            bad: None,
+            reads: 0,
             no_space: false,
             life: None,
             failed: 0,
@@ -115,6 +127,16 @@ impl Faulty {
     /// Files whose path begins so can be opened, and nothing in them be read.
     pub fn fail_reads(&self, path: Option<PathBuf>) {
         self.state().silent = path;
+    }
+
+    /// The sector of that file with that octet cannot be read.
+    pub fn fail_sector(&self, bad: Option<(PathBuf, u64)>) {
+        self.state().bad = bad;
+    }
+
+    /// How often a file was read.
+    pub fn reads(&self) -> u64 {
+        self.state().reads
     }
 
     /// No file can be made or grow.
@@ -312,9 +334,12 @@ struct Open {
 
 impl DiskFile for Open {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        if self.disk.state().is_silent(&self.inode) {
+        let mut state = self.disk.state();
+        state.reads += 1;
+        if state.is_silent(&self.inode) || state.is_bad(&self.inode, offset, into.len()) {
             return Err(eio());
         }
+        drop(state);
         let content = self.inode.0.lock().unwrap();
         let from = (offset as usize).min(content.cached.len());
         let n = into.len().min(content.cached.len() - from);

@@ -11,6 +11,7 @@ mod damage;
 mod faulty;
 mod groups;
 mod life;
+mod lots;
 mod many;
 mod model;
 mod store;
