@@ -193,6 +193,19 @@ impl Metrics {
             let all = |(key, value): &(&str, &str)| rest.contains(&format!("{key}=\"{value}\""));
             rest.starts_with(['{', ' ']) && labels.iter().all(all)
         });
-        fitting.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        // A sum of nothing would be -0.
+        fitting.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_of_samples_has_those_with_the_labels_and_of_nothing_is_0() {
+        let page = Metrics("a{b=\"1\"} 2\na{b=\"2\"} 3\nab 7\n".into());
+        let sums = [("a", &[][..]), ("a", &[("b", "2")]), ("c", &[])].map(|(name, labels)| page.sum(name, labels));
+        assert_eq!(sums.map(|sum| sum.to_string()), ["5", "3", "0"]);
     }
 }

@@ -79,6 +79,7 @@ calls() { # file messages
 # the first level's data and code, data misses of the second level (512 KiB), branches that are guessed wrong, and cycles by
 # rough prices of these: three instructions a cycle; 12, 10, 50 and 16 cycles. Writes wait for nobody: theirs count in part.
 costs() { # file messages
+  printf '%8s %8s %8s %8s %8s %8s\n' instr L1d L1i L2 wrong cycles
   awk -v n="$2" '
     function name(s,   id) { id = s; sub(/\).*/, ")", id); if (length(s) > length(id)) names[id] = substr(s, length(id) + 2); return names[id] }
     function row(f,   at, l1, l1w, code, l2r, l2w, wrong, cycles) {
@@ -91,8 +92,7 @@ costs() { # file messages
     /^calls=/ { called = 1; next }
     /^[0-9+*-]/ { if (called) { called = 0; next }
       for (i = 2; i <= NF; i++) { of[fn, event[i]] += $i; of["all", event[i]] += $i } }
-    END { print row("all"); for (f in seen) print row(f) }' "$1" | sort -k6,6gr | head -60 |
-    sed '1i\   instr      L1d      L1i       L2    wrong   cycles'
+    END { print row("all"); for (f in seen) print row(f) }' "$1" | sort -k6,6gr | sed -n '1,60p'
 }
 
 # One message's way through the kernel's eyes, from a trace of the case `light`, where messages do not meet: the median and
@@ -271,7 +271,7 @@ for case in "${CASES[@]}"; do
         [ "$kind" = caches ] && { costs "$OUT/caches.out" "$all"; continue; }
         awk -v n="$all" '/^(summary|totals):/ {printf "%.0f instructions per message of %d, the start included\n", $2 / n, n; exit}' "$OUT/instructions.out"
         calls "$OUT/instructions.out" "$all"
-        callgrind_annotate "$OUT/instructions.out" 2>/dev/null | grep -v '^-' | head -60
+        callgrind_annotate "$OUT/instructions.out" 2>/dev/null | grep -v '^-' | sed -n '1,60p'
         ;;
       stacks)
         report() { perf report -i "$OUT/perf.data" --stdio --no-inline --no-children -g none "$@" 2>/dev/null | grep -v '^#' | grep . || true; }

@@ -19,10 +19,10 @@ const SHEET_BYTES: usize = 32 << 10;
 const SHEET_BODIES: usize = 256;
 /// Most sheets, also of those that are used up: a body that is left behind so many is no recent one.
 const SHEETS: usize = 4_096;
-/// Bodies asked for that are enough to begin reading; about as many are read together.
+/// Bodies asked for that are enough to begin reading; at most twice as many are read together.
 const LOT: usize = 256;
 
-/// Recent bodies, one behind the other on sheets as they came. A sheet goes when all of its bodies have been dropped, or
+/// Bodies that came, or were read to be sent, not long ago, one behind the other on sheets as they were put here. A sheet goes when all of its bodies have been dropped, or
 /// with what is left on it when it is the oldest and there are too many.
 #[derive(Default)]
 pub struct Bodies {

@@ -114,12 +114,11 @@ impl Disk for Files {
         let mut direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
         zero(octets, |zeros, at| {
             let past = direct.as_ref().filter(|_| zeros.len().is_multiple_of(ALIGN));
-            match past.map(|past| past.write_all_at(zeros, at)) {
-                // It has larger blocks, or cannot do it after all.
-                Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => direct = None,
-                Some(written) => return written,
-                None => {}
+            if past.is_some_and(|past| past.write_all_at(zeros, at).is_ok()) {
+                return Ok(());
             }
+            // It has larger blocks, or cannot do it after all; what else is wrong shows in the usual way, too.
+            direct = None;
             file.write_at(zeros, at)
         })?;
         Ok(file)

@@ -39,7 +39,7 @@ pub(super) struct Checkpoint {
     pub(super) records: u64,
     /// Highest id ever, as its footer says.
     pub(super) highest_id: u64,
-    /// First id and offset of each stretch of about [`STRETCH`] octets.
+    /// First id and offset of each stretch.
     pub(super) index: Vec<(u64, u64)>,
 }
 

@@ -196,7 +196,7 @@ pub(super) struct Tail<A> {
     pub(super) last_failure: u32,
     pub(super) segment_tries: u32,
     spares: Spares,
-    /// How many acks the last chunk on disk had.
+    /// Acks that a new chunk has room for from the start: what the last one on disk had, within one commit's.
     usual_acks: usize,
     pub(super) records: u64,
     pub(super) bytes: u64,

@@ -101,10 +101,9 @@ impl Report {
             return;
         }
         let Some(detail) = live.detail.as_deref_mut() else { return };
-        detail.kept(seq);
+        detail.is_on_disk(seq);
         if detail.seq() > seq {
-            self.unwritten.push((id, seq + 1));
-            self.rewrite_at = Some(now.time);
+            self.next.push((id, seq + 1));
         }
         if callback {
             self.effects.push(Effect::Tell(id, app, seq));
@@ -115,12 +114,13 @@ impl Report {
     }
 
     pub(super) fn rewrite(&mut self, now: Moment, ledger: &mut impl Ledger) {
-        if self.rewrite_at.is_none_or(|at| at > now.time) {
-            return;
+        let mut due = std::mem::take(&mut self.next);
+        if self.rewrite_at.is_some_and(|at| at <= now.time) {
+            self.rewrite_at = None;
+            due.append(&mut self.unwritten);
         }
-        self.rewrite_at = None;
-        for (id, seq) in std::mem::take(&mut self.unwritten) {
-            if let Some(detail) = self.live.get(&id.0).and_then(|l| l.detail.as_deref()) {
+        for (id, seq) in due {
+            if let Some(detail) = self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) {
                 write(&self.names, detail, id, seq, ledger);
             }
         }
@@ -145,7 +145,7 @@ impl Report {
     pub fn unwanted(&mut self, now: Moment, id: MessageId, seq: u32, ledger: &mut impl Ledger) {
         match self.live.get_mut(&id.0).and_then(|l| l.detail.as_deref_mut()) {
             Some(detail) if detail.seq() == seq => {
-                detail.told(seq);
+                detail.unwanted(seq);
                 over(id, detail, &mut self.effects);
             }
             _ => self.told(now, id, seq, Telling::Never, ledger),
@@ -286,9 +286,10 @@ fn show_ids(detail: &Detail, names: &Names, mut add: impl FnMut(&std::sync::Arc<
 
 /// Writes outcome `seq`. Of those before it that nobody wanted the journal does not know: it has to before this one is
 /// told, or a restart would tell them after it.
-fn write(names: &Names, detail: &Detail, id: MessageId, seq: u32, ledger: &mut impl Ledger) {
+fn write(names: &Names, detail: &mut Detail, id: MessageId, seq: u32, ledger: &mut impl Ledger) {
+    let unsaid = detail.take_unsaid();
     let Some(concluded) = (seq as usize).checked_sub(1).and_then(|i| detail.outcomes.get(i)) else { return };
-    for before in (1..seq).filter(|before| detail.is_told(*before)) {
+    for before in unsaid {
         let event = u8::try_from(before).unwrap_or(u8::MAX);
         ledger.note(id, &Record::Called(Called { at: concluded.at, event, end: Telling::Never }));
     }

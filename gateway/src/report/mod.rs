@@ -146,6 +146,8 @@ pub struct Report {
     /// Outcome records that the journal refused, and when to write them again.
     unwritten: Vec<(MessageId, u32)>,
     rewrite_at: Option<Time>,
+    /// Corrections to be written now that what they correct is on disk.
+    next: Vec<(MessageId, u32)>,
     names: Names,
     /// By channel: whether its carrier sends receipts.
     receipts: Vec<bool>,
@@ -179,6 +181,7 @@ impl Report {
             reopened: BTreeMap::new(),
             unwritten: Vec::new(),
             rewrite_at: None,
+            next: Vec::new(),
             names: Names::default(),
             receipts: Vec::new(),
             receipt_wait: receipt_wait.min(RECEIPT_WAIT_CAP),
@@ -265,7 +268,8 @@ impl Report {
     /// When to call [`Report::tick`] next.
     pub fn deadline(&self) -> Option<Time> {
         let due = self.due.first().map(|(at, _)| *at);
-        [self.waits.deadline(), due, self.rewrite_at, self.uplinks.deadline()].into_iter().flatten().min()
+        let next = (!self.next.is_empty()).then_some(Time(0));
+        [self.waits.deadline(), due, self.rewrite_at, next, self.uplinks.deadline()].into_iter().flatten().min()
     }
 
     /// A message is durable; where its record is on disk and in memory.

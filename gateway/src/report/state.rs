@@ -69,9 +69,11 @@ pub struct Detail {
     /// The outcome, then its corrections; event n is the n-th.
     pub outcomes: MostlyOne<Concluded>,
     /// How many of them are known to be on disk.
-    kept: u8,
+    on_disk: u8,
     /// Bit n-1: event n needs no telling any more.
     told: u8,
+    /// Bit n-1: of these, what no record says yet.
+    unsaid: u8,
     /// Whether the store has it.
     pub keeping: Keeping,
     /// When the wait for receipts ends at the latest.
@@ -479,13 +481,13 @@ impl Detail {
     }
 
     /// The record of outcome `seq` is on disk.
-    pub fn kept(&mut self, seq: u32) {
-        self.kept = u8::try_from(seq).unwrap_or(u8::MAX);
+    pub fn is_on_disk(&mut self, seq: u32) {
+        self.on_disk = u8::try_from(seq).unwrap_or(u8::MAX);
     }
 
     /// Whether outcome `seq` may be written: a correction follows what it corrects, and numbers are counted in records.
     pub fn may_be_written(&self, seq: u32) -> bool {
-        seq == u32::from(self.kept) + 1
+        seq == u32::from(self.on_disk) + 1
     }
 
     /// Event `seq` needs no telling any more.
@@ -493,9 +495,16 @@ impl Detail {
         self.told |= 1u8.checked_shl(seq.saturating_sub(1)).unwrap_or(0);
     }
 
-    /// Whether the event of that number, of those there are, needs no telling any more.
-    pub fn is_told(&self, seq: u32) -> bool {
-        self.untold().all(|untold| untold != seq)
+    /// Nobody wants event `seq`, the last one: it needs no telling any more, which is not written down.
+    pub fn unwanted(&mut self, seq: u32) {
+        self.told(seq);
+        self.unsaid |= 1u8.checked_shl(seq.saturating_sub(1)).unwrap_or(0);
+    }
+
+    /// Numbers of the events that nobody wanted, of which no record says so; one will now.
+    pub fn take_unsaid(&mut self) -> impl Iterator<Item = u32> + use<> {
+        let unsaid = std::mem::take(&mut self.unsaid);
+        (1..=u8::BITS).filter(move |seq| unsaid >> (seq - 1) & 1 == 1)
     }
 
     /// Numbers of the events that are still to be told.

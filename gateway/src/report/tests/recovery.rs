@@ -83,6 +83,38 @@ fn what_nobody_wanted_is_not_told_after_its_correction() {
 }
 
 #[test]
+fn that_nobody_wanted_it_is_written_down_once_however_often_its_correction_is_refused() {
+    let mut world = World::new();
+    (world.wanted, world.keeping) = (false, false);
+    let id = world.accept(true);
+    let attempt = world.start(id, A, 1);
+    world.submitted(attempt, 0, "x");
+    world.hear(A, "x", id, Failed);
+    let called = |world: &World| {
+        let is = |(_, record): &&Entry| record.as_ref().is_some_and(|(kind, _)| *kind == kind::CALLED);
+        world.log.entries.iter().filter(is).count()
+    };
+    assert_eq!(called(&world), 0);
+    world.wanted = true;
+    world.log.full = true;
+    world.hear(A, "x", id, Delivered);
+    for _ in 0..5 {
+        world.pass(Duration::from_millis(500));
+        world.run();
+    }
+    assert!(called(&world) <= 1 && world.told.is_empty(), "{} records", called(&world));
+    world.log.full = false;
+    world.hear(A, "x", id, Delivered);
+    world.pass(Duration::from_millis(500));
+    world.run();
+    assert_eq!(world.heard_of(id), [("message.corrected", "delivered", "delivered")]);
+    assert_eq!(called(&world), 2, "that nobody wanted it, and that the correction was told");
+    let mut again = world.crash();
+    again.run();
+    assert_eq!(again.heard_of(id), []);
+}
+
+#[test]
 fn a_receipt_after_the_crash_resolves_the_doubt() {
     let mut world = World::new();
     let id = world.accept(true);
