@@ -59,10 +59,12 @@ counters() { # file messages
         print line } }' "$1" | sort -k2,2 -gr
 }
 
+# What awk needs to read callgrind's names: each is written out once and numbered.
+NAMES='function name(s,   id) { id = s; sub(/\).*/, ")", id); if (length(s) > length(id)) names[id] = substr(s, length(id) + 2); return names[id] }'
+
 # Calls of the functions that copy, compare, fill and allocate in a callgrind file ($1), per message, and who copies most.
 calls() { # file messages
-  awk -v n="$2" '
-    function name(s,   id) { id = s; sub(/\).*/, ")", id); if (length(s) > length(id)) names[id] = substr(s, length(id) + 2); return names[id] }
+  awk -v n="$2" "$NAMES"'
     /^fn=/ { fn = name(substr($0, 4)) }
     /^cfn=/ { callee = name(substr($0, 5)) }
     /^calls=/ {
@@ -72,7 +74,7 @@ calls() { # file messages
       split(substr($1, 7), count, " "); sum[kind] += count[1]; if (kind == "copies") by[fn] += count[1] }
     END {
       for (kind in sum) printf "0 %-14s %9.2f\n", kind, sum[kind] / n
-      for (fn in by) if (by[fn] / n >= 0.5) printf "1 %9.2f copies by %s\n", by[fn] / n, fn }' "$1" | sort -k1,1n -k2,2gr | cut -c3- | head -40
+      for (fn in by) if (by[fn] / n >= 0.5) printf "1 %9.2f copies by %s\n", by[fn] / n, fn }' "$1" | sort -k1,1n -k2,2gr | cut -c3- | sed -n '1,40p'
 }
 
 # What a message costs by callgrind's model of caches and branches (file $1), in all and by function: instructions, misses of
@@ -80,13 +82,12 @@ calls() { # file messages
 # rough prices of these: three instructions a cycle; 12, 10, 50 and 16 cycles. Writes wait for nobody: theirs count in part.
 costs() { # file messages
   printf '%8s %8s %8s %8s %8s %8s\n' instr L1d L1i L2 wrong cycles
-  awk -v n="$2" '
-    function name(s,   id) { id = s; sub(/\).*/, ")", id); if (length(s) > length(id)) names[id] = substr(s, length(id) + 2); return names[id] }
-    function row(f,   at, l1, l1w, code, l2r, l2w, wrong, cycles) {
+  awk -v n="$2" "$NAMES"'
+    function row(f,   l1, l1w, code, l2r, l2w, wrong, cycles) {
       l1 = of[f, "D1mr"]; l1w = of[f, "D1mw"]; code = of[f, "I1mr"]; l2r = of[f, "DLmr"]; l2w = of[f, "DLmw"]; wrong = of[f, "Bcm"] + of[f, "Bim"]
       cycles = of[f, "Ir"] / 3 + 12 * (l1 + l1w / 3) + 10 * code + 50 * (l2r + l2w / 2) + 16 * wrong
       return sprintf("%8.0f %8.1f %8.1f %8.1f %8.1f %8.0f  %s", of[f, "Ir"] / n, (l1 + l1w) / n, code / n, (l2r + l2w) / n, wrong / n, cycles / n, f) }
-    /^events:/ { for (i = 2; i <= NF; i++) event[i] = $i; last = NF }
+    /^events:/ { for (i = 2; i <= NF; i++) event[i] = $i }
     /^fn=/ { fn = name(substr($0, 4)); seen[fn] }
     /^cfn=/ { name(substr($0, 5)) }
     /^calls=/ { called = 1; next }

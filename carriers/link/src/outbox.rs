@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::{BACKLOG, Batch, FromLink, LinkId};
 
-/// Events that the next batch has room for from the start, if the one before had as many, or an eighth more room.
+/// Events that the next batch has room for from the start, if the one before had as many, or a seventh more room.
 const ROOM: usize = 4096;
 
 type Permit = Result<mpsc::OwnedPermit<Batch>, mpsc::error::SendError<()>>;

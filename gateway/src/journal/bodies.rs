@@ -22,8 +22,8 @@ const SHEETS: usize = 4_096;
 /// Bodies asked for that are enough to begin reading; at most twice as many are read together.
 const LOT: usize = 256;
 
-/// Bodies that came, or were read to be sent, not long ago, one behind the other on sheets as they were put here. A sheet goes when all of its bodies have been dropped, or
-/// with what is left on it when it is the oldest and there are too many.
+/// Bodies that came, or were read to be sent, not long ago, one behind the other on sheets as they were put here. A sheet
+/// goes when all of its bodies have been dropped, or with what is left on it when it is the oldest and there are too many.
 #[derive(Default)]
 pub struct Bodies {
     /// The oldest first; bodies are added to the last one.

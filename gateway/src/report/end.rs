@@ -101,9 +101,9 @@ impl Report {
             return;
         }
         let Some(detail) = live.detail.as_deref_mut() else { return };
-        detail.is_on_disk(seq);
+        detail.reached_disk(seq);
         if detail.seq() > seq {
-            self.next.push((id, seq + 1));
+            self.corrections.push((id, seq + 1));
         }
         if callback {
             self.effects.push(Effect::Tell(id, app, seq));
@@ -114,7 +114,7 @@ impl Report {
     }
 
     pub(super) fn rewrite(&mut self, now: Moment, ledger: &mut impl Ledger) {
-        let mut due = std::mem::take(&mut self.next);
+        let mut due = std::mem::take(&mut self.corrections);
         if self.rewrite_at.is_some_and(|at| at <= now.time) {
             self.rewrite_at = None;
             due.append(&mut self.unwritten);

@@ -164,7 +164,7 @@ pub fn follow(detail: &mut Detail, record: &Record<'_>, names: &mut Names) {
                 channel: (!o.channel.is_empty()).then(|| names.channel(o.channel)),
                 at: o.at,
             });
-            taken.into_iter().for_each(|seq| detail.is_on_disk(seq));
+            taken.into_iter().for_each(|seq| detail.reached_disk(seq));
         }
         Record::Called(c) => detail.told(u32::from(c.event)),
         Record::Accepted(_)

@@ -147,7 +147,7 @@ pub struct Report {
     unwritten: Vec<(MessageId, u32)>,
     rewrite_at: Option<Time>,
     /// Corrections to be written now that what they correct is on disk.
-    next: Vec<(MessageId, u32)>,
+    corrections: Vec<(MessageId, u32)>,
     names: Names,
     /// By channel: whether its carrier sends receipts.
     receipts: Vec<bool>,
@@ -181,7 +181,7 @@ impl Report {
             reopened: BTreeMap::new(),
             unwritten: Vec::new(),
             rewrite_at: None,
-            next: Vec::new(),
+            corrections: Vec::new(),
             names: Names::default(),
             receipts: Vec::new(),
             receipt_wait: receipt_wait.min(RECEIPT_WAIT_CAP),
@@ -268,8 +268,8 @@ impl Report {
     /// When to call [`Report::tick`] next.
     pub fn deadline(&self) -> Option<Time> {
         let due = self.due.first().map(|(at, _)| *at);
-        let next = (!self.next.is_empty()).then_some(Time(0));
-        [self.waits.deadline(), due, self.rewrite_at, next, self.uplinks.deadline()].into_iter().flatten().min()
+        let corrections = (!self.corrections.is_empty()).then_some(Time(0));
+        [self.waits.deadline(), due, self.rewrite_at, corrections, self.uplinks.deadline()].into_iter().flatten().min()
     }
 
     /// A message is durable; where its record is on disk and in memory.
@@ -549,8 +549,9 @@ impl Report {
     /// of the correlation.
     #[cfg(test)]
     fn census(&self) -> ([usize; 5], [usize; 6]) {
-        let Report { live, waits, due, reopened, unwritten, correlation, .. } = self;
-        ([live.len(), waits.len(), due.len(), reopened.len(), unwritten.len()], correlation.census())
+        let Report { live, waits, due, reopened, unwritten, corrections, correlation, .. } = self;
+        let outcomes = unwritten.len() + corrections.len();
+        ([live.len(), waits.len(), due.len(), reopened.len(), outcomes], correlation.census())
     }
 
     fn channel_name(&self, channel: ChannelId) -> Arc<str> {

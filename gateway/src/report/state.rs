@@ -300,6 +300,11 @@ fn words(to: &str, client_ref: Option<&str>) -> (Words, Option<u16>) {
     (Short::joined(to, client_ref.unwrap_or_default()), client_ref.and_then(|_| u16::try_from(to.len()).ok()))
 }
 
+/// That of event `seq`; none beyond the eighth.
+fn bit(seq: u32) -> u8 {
+    1u8.checked_shl(seq.saturating_sub(1)).unwrap_or(0)
+}
+
 impl Detail {
     /// Nothing but what its accepted record says.
     pub fn new(to: &str, client_ref: Option<&str>) -> Self {
@@ -481,7 +486,7 @@ impl Detail {
     }
 
     /// The record of outcome `seq` is on disk.
-    pub fn is_on_disk(&mut self, seq: u32) {
+    pub fn reached_disk(&mut self, seq: u32) {
         self.on_disk = u8::try_from(seq).unwrap_or(u8::MAX);
     }
 
@@ -492,13 +497,13 @@ impl Detail {
 
     /// Event `seq` needs no telling any more.
     pub fn told(&mut self, seq: u32) {
-        self.told |= 1u8.checked_shl(seq.saturating_sub(1)).unwrap_or(0);
+        self.told |= bit(seq);
     }
 
     /// Nobody wants event `seq`, the last one: it needs no telling any more, which is not written down.
     pub fn unwanted(&mut self, seq: u32) {
         self.told(seq);
-        self.unsaid |= 1u8.checked_shl(seq.saturating_sub(1)).unwrap_or(0);
+        self.unsaid |= bit(seq);
     }
 
     /// Numbers of the events that nobody wanted, of which no record says so; one will now.

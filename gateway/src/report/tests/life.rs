@@ -348,11 +348,7 @@ fn a_correction_is_written_and_told_after_the_outcome_it_corrects() {
         world.log.full = false;
         // Its record is on its way to disk, or withdrawn and we have not heard of that.
         world.receive(A, &receipt("x", &number(id), Delivered));
-        let outcomes = |world: &World| {
-            let is = |(_, record): &&Entry| record.as_ref().is_some_and(|(kind, _)| *kind == kind::OUTCOME);
-            world.log.entries.iter().filter(is).count()
-        };
-        assert_eq!(outcomes(&world), usize::from(!refused), "the first at most");
+        assert_eq!(world.written(kind::OUTCOME), usize::from(!refused), "the first at most");
         world.run();
         for _ in 0..2 {
             world.pass(Duration::from_millis(500));
@@ -362,7 +358,7 @@ fn a_correction_is_written_and_told_after_the_outcome_it_corrects() {
             world.told.iter().map(|told| (told.seq, told.status)).collect::<Vec<_>>(),
             [(1, "failed"), (2, "delivered")]
         );
-        assert_eq!(outcomes(&world), 2);
+        assert_eq!(world.written(kind::OUTCOME), 2);
         world.assert_nothing_left();
         let ended = world.log.entries.iter().rposition(|(of, record)| *of == id && record.is_none()).unwrap();
         let mut again = world.restart(&world.log.entries[..ended]);

@@ -408,6 +408,12 @@ impl World {
     }
 
     /// The events told of a message: kinds and statuses.
+    /// How many records of that kind were written.
+    fn written(&self, kind: u8) -> usize {
+        let is = |(_, record): &&Entry| record.as_ref().is_some_and(|(of, _)| *of == kind);
+        self.log.entries.iter().filter(is).count()
+    }
+
     fn heard_of(&self, id: MessageId) -> Vec<(&'static str, &'static str, &'static str)> {
         self.told.iter().filter(|t| t.id == id).map(|t| (t.kind, t.status, t.reason)).collect()
     }
