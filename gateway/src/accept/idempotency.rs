@@ -1,14 +1,16 @@
 //! `Idempotency-Key`: the first request with a key is carried out, its repetitions get the first answer.
 //!
-//! Recent keys are in memory, as hashes, bounded in number; older ones are found through [`Remembered`], which is asked
-//! unless [`Bygone`] is certain that it does not have the key. A client that goes away while its message is being written
-//! leaves the pending answer behind in the table, so a repetition that comes at once neither sends twice nor has to guess.
+//! Recent keys are in memory, as hashes, bounded in number ([`Answers`]); older ones are found through [`Remembered`],
+//! which is asked unless [`Bygone`] is certain that it does not have the key. A client that goes away while its message is
+//! being written leaves the pending answer behind in the table, so a repetition that comes at once neither sends twice nor
+//! has to guess.
 //!
 //! Every key that leaves the table and may be on disk goes to [`Bygone`]: for want of room, with age, and where nobody
 //! knows what became of its commit.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque, hash_map};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::pin::Pin;
@@ -19,6 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::BoxFuture;
+use super::answers::Answers;
 use super::bygone::{Bygone, Mark};
 use super::commit::Committed;
 use super::seal::Seal;
@@ -29,8 +32,6 @@ use crate::ids::{IdHasher, MessageId};
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Longest key, in visible ASCII characters.
 pub const KEY_LIMIT: usize = 255;
-/// Keys kept in memory unless told otherwise: about 30 MB.
-pub const MOST: usize = 200_000;
 /// Between an app's id and its key.
 const NUL: &[u8] = b"\0";
 
@@ -88,9 +89,9 @@ pub struct Idempotency {
 }
 
 struct Table {
-    keys: HashMap<Key, Entry, BuildHasherDefault<IdHasher>>,
-    /// Keys that are done, oldest first.
-    done: VecDeque<(Wall, Key)>,
+    /// Keys of requests that are not answered yet.
+    open: HashMap<Key, Open, BuildHasherDefault<IdHasher>>,
+    answers: Answers,
     /// Keys whose client went away, oldest first.
     abandoned: VecDeque<Key>,
     /// Keys that were here.
@@ -109,13 +110,11 @@ impl Hash for Key {
     }
 }
 
-enum Entry {
+enum Open {
     /// Being carried out.
-    Open,
+    Claimed,
     /// Being written; nobody waits for the answer.
     Abandoned(Box<(oneshot::Receiver<Committed>, Found)>),
-    /// Answered.
-    Done(Found),
 }
 
 /// What is known of a key.
@@ -135,8 +134,8 @@ impl Idempotency {
     /// An empty table for at most `most` answered keys.
     pub fn new(most: usize) -> Arc<Self> {
         let table = Table {
-            keys: HashMap::default(),
-            done: VecDeque::new(),
+            open: HashMap::default(),
+            answers: Answers::new(),
             abandoned: VecDeque::new(),
             bygone: Bygone::new(),
             now: Time::default(),
@@ -170,14 +169,13 @@ impl Idempotency {
         let mut table = self.lock();
         table.now = now.time;
         table.sweep(now.wall, self.most);
-        if !table.open(key) {
-            table.settle(key, self.most);
-            match table.keys.get(&key) {
-                Some(Entry::Done(found)) => return Claim::Done(found.clone()),
-                Some(Entry::Open | Entry::Abandoned(_)) => return Claim::InProgress,
-                None => {}
-            }
-            table.keys.insert(key, Entry::Open);
+        table.settle(key, self.most);
+        if let Some(found) = table.answers.get(key.0) {
+            return Claim::Done(found.clone());
+        }
+        match table.open.entry(key) {
+            Entry::Occupied(_) => return Claim::InProgress,
+            Entry::Vacant(free) => drop(free.insert(Open::Claimed)),
         }
         let unsure = table.bygone.may_hold(now.time, key.0);
         drop(table);
@@ -209,38 +207,24 @@ pub fn put_name(name: &mut Vec<u8>, app: &[u8], key: &[u8]) {
 }
 
 impl Table {
-    /// Takes a key that is not here; false where it is. Most are not.
-    fn open(&mut self, key: Key) -> bool {
-        match self.keys.entry(key) {
-            hash_map::Entry::Vacant(free) => {
-                free.insert(Entry::Open);
-                true
-            }
-            hash_map::Entry::Occupied(_) => false,
-        }
-    }
-
-    /// Remembers an answer, at the cost of the oldest one where the table is full.
+    /// Remembers an answer, at the cost of the oldest one where there are too many.
     fn finish(&mut self, key: Key, found: Found, most: usize) {
-        self.done.push_back((found.accepted_at, key));
-        self.keys.insert(key, Entry::Done(found));
-        while self.done.len() > most {
+        self.open.remove(&key);
+        self.answers.give(key.0, found);
+        while self.answers.len() > most {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        let Some((at, key)) = self.done.pop_front() else { return };
-        // The key may have been forgotten and used again since.
-        if matches!(self.keys.get(&key), Some(Entry::Done(found)) if found.accepted_at == at) {
-            self.keys.remove(&key);
-            self.bygone.add(self.now, key.0);
+        if let Some(mark) = self.answers.forget_oldest() {
+            self.bygone.add(self.now, mark);
         }
     }
 
     /// Drops what is too old, and settles what nobody waits for; both from the front, so it costs what it finds.
     fn sweep(&mut self, now: Wall, most: usize) {
-        while self.done.front().is_some_and(|(at, _)| outdated(now, *at)) {
+        while self.answers.oldest().is_some_and(|at| outdated(now, at)) {
             self.forget_oldest();
         }
         while let Some(key) = self.abandoned.front().copied() {
@@ -253,7 +237,7 @@ impl Table {
 
     /// Takes an abandoned key's answer if it is there. True where nothing is left to wait for.
     fn settle(&mut self, key: Key, most: usize) -> bool {
-        let Some(Entry::Abandoned(pending)) = self.keys.get_mut(&key) else { return true };
+        let Some(Open::Abandoned(pending)) = self.open.get_mut(&key) else { return true };
         let (answer, found) = &mut **pending;
         let committed = match answer.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => return false,
@@ -268,9 +252,9 @@ impl Table {
     fn conclude(&mut self, key: Key, found: Found, committed: Committed, most: usize) {
         match committed {
             Committed::Durable => self.finish(key, found, most),
-            Committed::Refused => drop(self.keys.remove(&key)),
+            Committed::Refused => drop(self.open.remove(&key)),
             Committed::Unknown => {
-                self.keys.remove(&key);
+                self.open.remove(&key);
                 self.bygone.add(self.now, key.0);
             }
         }
@@ -330,11 +314,11 @@ impl Drop for Hold {
         let mut table = self.owner.lock();
         match self.pending.take() {
             Some(pending) => {
-                table.keys.insert(self.key, Entry::Abandoned(Box::new(pending)));
+                table.open.insert(self.key, Open::Abandoned(Box::new(pending)));
                 table.abandoned.push_back(self.key);
             }
             None => {
-                table.keys.remove(&self.key);
+                table.open.remove(&self.key);
             }
         }
     }
@@ -424,7 +408,7 @@ mod tests {
             drop(answer);
         }
         drop(mine(&keys, "other"));
-        assert!(keys.lock().keys.is_empty());
+        assert!(keys.lock().open.is_empty());
     }
 
     #[test]
@@ -433,8 +417,8 @@ mod tests {
         for i in 0..5 {
             keys.recall("shop", &i.to_string(), found(i));
         }
-        assert_eq!(keys.lock().keys.len(), 3);
-        assert_eq!(keys.lock().done.len(), 3);
+        assert_eq!(keys.lock().answers.len(), 3);
+        assert!(keys.lock().open.is_empty());
         assert!(matches!(keys.claim(at(9), "shop", "1"), Claim::Unsure(_)));
         assert!(matches!(keys.claim(at(9), "shop", "2"), Claim::Done(_)));
         let tomorrow = at(2 + KEPT.as_millis() as u64);

@@ -3,6 +3,7 @@
 //! A send that comes as they usually do is read and answered by [`quick`], any other one on hyper ([`submit`]); everything
 //! else goes through a router ([`pages`]).
 
+mod answers;
 pub mod batch;
 pub mod body;
 mod bygone;

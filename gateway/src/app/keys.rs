@@ -13,7 +13,7 @@ use crate::ids::MessageId;
 use crate::journal::record::{Accepted, Batch};
 use crate::journal::store::{Finished, Store};
 
-/// Idempotency keys kept in memory; older ones are looked up in the store.
+/// Idempotency keys kept in memory, with their answers: 20 MB. Older ones are looked up in the store.
 pub(super) const IN_MEMORY: usize = 200_000;
 /// So many keys in a row that the store has mean that it has all that are older: it takes them in their order, and what
 /// it has not got yet when a gateway dies is less than is kept in memory.
