@@ -288,6 +288,13 @@ impl Switch {
         let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| attempt.superseded) else { return };
         let (message, channel, sure) = (attempt.pending.entry.id, attempt.channel, attempt.doubt.is_none());
         let used = attempt.pending.entry.used.saturating_add(1);
+        if sure && outcome != Outcome::Submitted {
+            attempt.superseded = false;
+        }
+        // Whatever became of its other parts: that channel does not carry it.
+        if matches!(outcome, Outcome::Elsewhere | Outcome::Rejected) {
+            self.bar(message, channel);
+        }
         match outcome {
             // The carrier has it: what goes out already is not followed any further.
             Outcome::Submitted => {
@@ -300,17 +307,12 @@ impl Switch {
             Outcome::Doubt { .. } => {}
             _ if !sure => {}
             Outcome::Rejected => {
-                attempt.superseded = false;
                 if self.forget(message) {
                     out.push(Command::Exhausted(message, End::Rejected));
                 }
             }
             // It is certainly not there: nothing to wait for, unless for what came of an attempt since.
             Outcome::Elsewhere | Outcome::Refused | Outcome::Again | Outcome::Missing { .. } => {
-                attempt.superseded = false;
-                if outcome == Outcome::Elsewhere {
-                    self.bar(message, channel);
-                }
                 if self.later.find(message).is_some_and(|(_, pending)| pending.entry.used == used)
                     && let Some(pending) = self.later.remove(message)
                 {

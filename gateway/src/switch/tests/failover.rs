@@ -101,17 +101,20 @@ fn a_refusal_after_all_bars_its_channel_wherever_the_message_is() {
         let channels = (0..2).map(ChannelId).zip(held);
         starts(&bench.at(at(ms), channels.map(|(channel, held)| Event::Hold(channel, held))))
     };
-    // It waits for a channel.
-    let mut plan = probing();
-    plan.tiers[0].unacked = InDoubt::Resend(Duration::from_secs(5));
-    let mut bench = probed(plan);
-    let (first, _) = bench.sent(message(1, 0, 0, 1));
-    silent(&mut bench, 0, 1_000);
-    hold(&mut bench, 1_010, [true, true]);
-    assert_eq!(starts(&bench.at(at(7_000), [])), []);
-    bench.end(at(7_010), first, &refused);
-    assert_eq!(hold(&mut bench, 9_020, [false, true]), [], "it was refused there");
-    assert_eq!(hold(&mut bench, 9_030, [true, false]).first().map(|start| start.1), Some(1));
+    // It waits for a channel; also where nobody can say what became of another part.
+    let unsure = [refused[0].clone(), Answer::Unanswered(Doubt::Acked)];
+    for answers in [&refused[..], &unsure[..]] {
+        let mut plan = probing();
+        plan.tiers[0].unacked = InDoubt::Resend(Duration::from_secs(5));
+        let mut bench = probed(plan);
+        let (first, _) = bench.sent(message(1, 0, 0, answers.len() as u8));
+        silent(&mut bench, 0, 1_000);
+        hold(&mut bench, 1_010, [true, true]);
+        assert_eq!(starts(&bench.at(at(7_000), [])), []);
+        bench.end(at(7_010), first, answers);
+        assert_eq!(hold(&mut bench, 9_020, [false, true]), [], "it was refused there");
+        assert_eq!(hold(&mut bench, 9_030, [true, false]).first().map(|start| start.1), Some(1));
+    }
 
     // It is on its way over another one, which refuses it for now.
     let mut bench = Bench::new();
