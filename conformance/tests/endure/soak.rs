@@ -29,8 +29,10 @@ const FAULTS: [(&str, &str); 11] = [
 /// What a run may gain in memory from its second third on, in MiB: what is written last stays in the databases' tables
 /// and caches, 48 MiB when they are full, and allocators keep what they had.
 const GAIN: f64 = 50.0;
-/// Descriptors more than before: the journal and the databases come to have more files.
-const MORE_DESCRIPTORS: usize = 24;
+/// Descriptors more at the end than at one third of the run. What has files comes to have more of them, up to a bound:
+/// the journal's segments and spares, seven sorted runs for each eightfold of a day's messages, a day's records. And
+/// connections come and go. A leak with each fault would be beyond this in a soak of half an hour.
+const MORE_DESCRIPTORS: f64 = 24.0;
 
 /// One reading.
 struct Reading {
@@ -159,7 +161,8 @@ fn a_bad_day_leaves_nothing_behind() {
     let judged = &readings[readings.len() / 3..];
     let (memory, descriptors) = (slope(judged, |one| one.mib), slope(judged, |one| one.descriptors));
     let (first, last) = (&judged[0], &judged[judged.len() - 1]);
-    let gained = memory * (last.hours - first.hours);
+    let judged_hours = last.hours - first.hours;
+    let (gained, opened) = (memory * judged_hours, descriptors * judged_hours);
     let log = stage.gateway.log();
     let verdict = stage.close_books(&[&load], &["--max-duplicates", &resubmitted]);
     println!("soak of {minutes} min at {rate}/s, {turn} faults: {}, resubmitted {resubmitted}", line(&verdict));
@@ -176,5 +179,5 @@ fn a_bad_day_leaves_nothing_behind() {
     assert_eq!((&summary["unknown"], verdict.count("pending")), (&0.into(), 0), "{summary}");
     assert!(!log.contains("internal error"), "{log}");
     assert!(gained < GAIN, "{gained:.1} MiB more");
-    assert!(left <= rest + MORE_DESCRIPTORS, "{left} descriptors, {rest} before");
+    assert!(opened < MORE_DESCRIPTORS, "{opened:.0} descriptors more: {rest} before, {left} after");
 }
